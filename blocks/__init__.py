@@ -1,0 +1,1 @@
+"""Prefect blocks: where the object store is, and who speaks."""
