@@ -1,0 +1,164 @@
+"""Bounded trust: how much a client counts, from how far it agrees with the others.
+
+1. Agreement of a client: the cosine, over the edges it could measure, of its votes with the leave-one-out weighted mean of the others'
+   unit-norm votes. An edge that no other client could have voted on says nothing about it and is left out of its norm.
+2. Weight 1 at or above the median agreement, falling linearly to 0 at max(0, median - 3 * MAD), MAD = 1.4826 * median absolute deviation
+   + 0.02. Eight iterations from equal weights. Fewer than three clients that can be compared: all 1.
+3. At least half of the clients keep weight 1 in every iteration: it cannot collapse, and a minority below half cannot set the median.
+4. A client that shares no measurable edge with others cannot be compared: it keeps weight 1 and does not enter the median.
+
+O(rows) an iteration, on columns: with T = sum over clients of w u by key, the leave-one-out mean of client i is (T - w_i u_i) / (W - w_i), W the
+voters' weight, so that only sum u_i T by client and class of keys is needed. Sums run in client order.
+
+Source: DESIGN section 5. It carries no privacy label (DESIGN section 6), and it does not detect a majority that lies alike.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hyperfed.errors import AggregationError
+from hyperfed.merge.electorate import Electorate, PatternElectorate, blocks, class_weights
+from hyperfed.merge.segments import Part, split
+
+__all__ = ["ITERATIONS", "Trust", "bounded_trust", "bounded_trust_dense", "trust_weights"]
+
+ITERATIONS = 8
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trust:
+    """weight: float64[clients] in [0, 1]; agreement: float64[clients] in [-1, 1], with the others at the last weights but one;
+    comparable: bool[clients], whether anyone else could vote on an edge that the client could vote on."""
+
+    weight: Floats
+    agreement: Floats
+    comparable: Bools
+
+
+def trust_weights(agreement: Floats, comparable: Bools | None = None) -> Floats:
+    """float64[clients] in [0, 1] from agreements (rule 2 above); `comparable`: bool[clients], all True where None."""
+    weight = np.ones(len(agreement))
+    known = np.ones(len(agreement), dtype=bool) if comparable is None else comparable
+    if known.sum() < 3:
+        return weight
+    median = float(np.median(agreement[known]))
+    mad = 1.4826 * float(np.median(np.abs(agreement[known] - median))) + 0.02
+    floor = max(0.0, median - 3.0 * mad)
+    if median > floor:
+        weight[known] = np.clip((agreement[known] - floor) / (median - floor), 0.0, 1.0)
+    else:
+        weight[known] = agreement[known] >= median
+    return weight
+
+
+def bounded_trust(keys: Sequence[npt.NDArray[np.uint64]], votes: Sequence[Floats], electorate: Electorate, *, parts: Sequence[Part] | None = None) -> Trust:
+    """keys: for each client uint64[rows], strictly ascending; votes: for each client float64[rows], finite; parts: `split(keys)` if it is there already."""
+    clients = electorate.clients
+    if len(keys) != clients or len(votes) != clients:
+        raise AggregationError(f"{len(keys)} clients' keys, {len(votes)} clients' votes, an electorate of {clients}", subject="bounded trust")
+    pieces = list(split(keys)) if parts is None else parts
+    codes_of = [electorate.classes(part.keys) for part in pieces]
+    codes = np.unique(np.concatenate([np.zeros(0, np.int64), *codes_of]))
+    comparable, contested = _contested(electorate, codes)
+    if comparable.sum() < 3:
+        return Trust(weight=np.ones(clients), agreement=np.zeros(clients), comparable=comparable)
+    ballot = _Ballot(electorate, codes, contested, [_Piece.of(part, votes, np.searchsorted(codes, at), len(codes), contested) for part, at in zip(pieces, codes_of, strict=True)])
+    weight = np.ones(clients)
+    agreement = np.zeros(clients)
+    for _ in range(ITERATIONS):
+        agreement = ballot.agreement(weight)
+        weight = trust_weights(agreement, comparable)
+    return Trust(weight=weight, agreement=agreement, comparable=comparable)
+
+
+def bounded_trust_dense(votes: Floats, measured: Bools | None = None) -> Trust:
+    """The same for a matrix. votes: float64[clients, edges], finite; measured: bool[clients, edges], who could vote (None: all). Raises AggregationError."""
+    could = np.ones(votes.shape, dtype=bool) if measured is None else measured
+    if votes.ndim != 2 or could.shape != votes.shape or not np.isfinite(votes).all() or (votes[~could] != 0).any():
+        raise AggregationError(f"votes {votes.shape} and measured {could.shape} must be matrices of one shape, finite, with votes only where measured", subject="bounded trust")
+    edges = np.arange(votes.shape[1], dtype=np.uint64)
+    return bounded_trust([edges[row] for row in could], [vote[row] for vote, row in zip(votes, could, strict=True)], PatternElectorate(could.T))
+
+
+def _contested(electorate: Electorate, codes: Ints) -> tuple[Bools, Bools]:
+    """(bool[clients]: could vote on something that another could vote on, bool[codes]: at least two could vote)."""
+    comparable, contested = np.zeros(electorate.clients, dtype=bool), np.zeros(len(codes), dtype=bool)
+    for at, members in blocks(electorate, codes):
+        contested[at] = members.sum(axis=1) >= 2
+        comparable |= members[contested[at]].any(axis=0)
+    return comparable, contested
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Piece:
+    """One key range: segment int32[rows]; vote float64[rows] (0 on uncontested keys), made unit-norm by `_Ballot`; pair int64[rows], the row's client * classes
+    + class; key_class int64[keys]; client int32[rows]."""
+
+    segment: npt.NDArray[np.int32]
+    client: npt.NDArray[np.int32]
+    vote: Floats
+    key_class: npt.NDArray[np.int32]
+    keys: int
+
+    @classmethod
+    def of(cls, part: Part, votes: Sequence[Floats], key_class: Ints, classes: int, contested: Bools) -> "_Piece":
+        vote = part.gather(votes)
+        if not contested.all():
+            vote = np.where(contested[key_class][part.segment], vote, 0.0)
+        return cls(part.segment, part.client.astype(np.int32), vote, key_class.astype(np.int32), len(part.keys))
+
+
+class _Ballot:
+    """All votes as unit-norm columns, and what does not change between iterations."""
+
+    def __init__(self, electorate: Electorate, codes: Ints, contested: Bools, pieces: list[_Piece]) -> None:
+        self.electorate, self.codes, self.contested, self.pieces = electorate, codes, contested, pieces
+        clients, classes = electorate.clients, len(codes)
+        square = np.zeros(clients)
+        for piece in pieces:
+            square += np.bincount(piece.client, piece.vote * piece.vote, clients)
+        norm = np.sqrt(square)
+        scale = np.where(norm > 0, 1.0 / np.where(norm > 0, norm, 1.0), 0.0)
+        for piece in pieces:
+            np.multiply(piece.vote, scale[piece.client], out=piece.vote)
+        # the (client, class) pairs that have rows, and each row's pair
+        if classes == 1:
+            self.pairs, self.row_pair = np.arange(clients), [piece.client for piece in pieces]
+        else:
+            rows = [piece.client.astype(np.int64) * classes + piece.key_class[piece.segment] for piece in pieces]
+            self.pairs = np.unique(np.concatenate([np.unique(r) for r in rows])) if rows else np.zeros(0, np.int64)
+            self.row_pair = [np.searchsorted(self.pairs, r).astype(np.int32) for r in rows]
+        self.pair_client, self.pair_class = np.divmod(self.pairs, classes)
+        self.own = np.zeros(len(self.pairs))  # sum of u² by pair
+        for piece, pair in zip(pieces, self.row_pair, strict=True):
+            self.own += np.bincount(pair, piece.vote * piece.vote, len(self.pairs))
+
+    def agreement(self, weight: Floats) -> Floats:
+        """float64[clients] in [-1, 1]: rule 1 at these weights; 0 for a client without votes or where the others have none."""
+        clients, classes = len(weight), len(self.codes)
+        with_total = np.zeros(len(self.pairs))  # sum of u T by pair
+        total_square = np.zeros(classes)  # sum of T² by class
+        for piece, pair in zip(self.pieces, self.row_pair, strict=True):
+            total = np.bincount(piece.segment, piece.vote * weight[piece.client], piece.keys)
+            with_total += np.bincount(pair, piece.vote * total[piece.segment], len(self.pairs))
+            total_square += np.bincount(piece.key_class, total * total, classes)
+        voters, _ = class_weights(self.electorate, self.codes, weight)
+        mine = weight[self.pair_client]
+        others = voters[self.pair_class] - mine
+        inverse = np.where((others > 1e-9) & self.contested[self.pair_class], 1.0 / np.where(others > 1e-9, others, 1.0), 0.0)
+        dot = np.bincount(self.pair_client, (with_total - mine * self.own) * inverse, clients)
+        square = np.bincount(self.pair_client, (mine * self.own - 2.0 * with_total) * mine * inverse * inverse, clients)
+        for at, members in blocks(self.electorate, self.codes):
+            left = voters[at, None] - weight[None, :]
+            there = members & (left > 1e-9) & self.contested[at, None]
+            shares = np.where(there, total_square[at, None] / np.square(np.where(there, left, 1.0)), 0.0)
+            square += np.bincount(np.tile(np.arange(clients), len(shares)), shares.ravel(), clients)
+        known = square > 1e-24
+        return np.clip(np.where(known, dot / np.sqrt(np.where(known, square, 1.0)), 0.0), -1.0, 1.0)

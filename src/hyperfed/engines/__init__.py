@@ -1,0 +1,7 @@
+"""Causal discovery engines: `Engine` is the one method a library must offer; `VarEngine` comes with Hyperfed."""
+
+from hyperfed.engines.base import Discovery, Engine
+from hyperfed.engines.csv_data import read_csv
+from hyperfed.engines.var import VarEngine
+
+__all__ = ["Discovery", "Engine", "VarEngine", "read_csv"]

@@ -1,0 +1,112 @@
+"""Groups the rows of many clients by key, in key ranges, so that sums by key are `bincount`s.
+
+1. Every client's keys are uint64, strictly ascending. Ranges cut all clients at the same keys, so a key lies in one `Part` whole.
+2. In a part, rows stay in client order. `bincount` adds in row order: a sum by key is a sum in client order, one addition after the
+   other, on every machine. (`np.add.reduce` and BLAS may add in another order elsewhere.)
+3. Numbering the keys of a part: only the bits that vary among its keys are kept; where these are few, a table of presence numbers them;
+   otherwise one sort of (key bits << row bits | row) does; where both do not fit into 64 bits, a stable argsort.
+
+Cost: one pass, or one sort, over the rows. Memory: 8 bytes a row for the parts' numbering, besides the work space of one part.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["MAX_PARTS", "ROWS_A_PART", "Part", "split"]
+
+ROWS_A_PART = 1 << 18  # a column of a part is 2 MiB: it stays in the processor's cache
+MAX_PARTS = 32
+
+Keys = npt.NDArray[np.uint64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Part:
+    """The rows of all clients in one key range.
+
+    keys: uint64[keys], the distinct keys, ascending; segment: int32[rows], for each row, in client order, the position of its key;
+    low, high: int64[clients], client i's rows are [low[i], high[i]) of its columns.
+    """
+
+    keys: Keys
+    segment: npt.NDArray[np.int32]
+    low: Ints
+    high: Ints
+
+    @property
+    def client(self) -> npt.NDArray[np.int64]:
+        """int64[rows]: the client of each row."""
+        return np.repeat(np.arange(len(self.low)), self.high - self.low)
+
+    def gather(self, columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """[rows]: this part's rows of one column of each client."""
+        return np.concatenate([column[low:high] for column, low, high in zip(columns, self.low.tolist(), self.high.tolist(), strict=True)])
+
+
+def split(keys: Sequence[Keys], *, rows_a_part: int = ROWS_A_PART) -> Iterator[Part]:
+    """The parts, by ascending key range. keys: for each client uint64[rows], strictly ascending. Clients without rows are fine."""
+    total = sum(len(k) for k in keys)
+    if total == 0:
+        return
+    wanted = min(MAX_PARTS, max(1, total // rows_a_part))
+    cuts = np.zeros((len(keys), 2), dtype=np.int64)
+    cuts[:, 1] = [len(k) for k in keys]
+    if wanted > 1:
+        stride = max(1, total // (wanted * 256))
+        sample = np.sort(np.concatenate([k[stride // 2 :: stride] for k in keys]))
+        bounds = np.unique(sample[np.arange(1, wanted) * len(sample) // wanted])
+        cuts = np.stack([np.concatenate([[0], np.searchsorted(k, bounds), [len(k)]]) for k in keys]).astype(np.int64)
+    for low, high in zip(cuts.T[:-1], cuts.T[1:], strict=True):
+        if (high > low).any():
+            rows = np.concatenate([k[a:b] for k, a, b in zip(keys, low.tolist(), high.tolist(), strict=True)])
+            distinct, segment = _number(rows)
+            yield Part(keys=distinct, segment=segment, low=low, high=high)
+
+
+def _number(keys: Keys) -> tuple[Keys, npt.NDArray[np.int32]]:
+    """(distinct keys ascending, int32[rows] the position of each row's key)."""
+    narrow, width = _varying_bits(keys)
+    rows = len(keys)
+    if width < 63 and (1 << width) <= 4 * rows + 1024:
+        first = np.zeros(1 << width, dtype=np.int32)
+        slot = narrow.astype(np.int64)
+        first[slot] = 1
+        number = np.cumsum(first, dtype=np.int32)
+        number -= 1
+        segment = number[slot]
+        distinct = np.empty(int(number[-1]) + 1, dtype=np.uint64)
+        distinct[segment] = keys
+        return distinct, segment
+    row_bits = max(1, (rows - 1).bit_length())
+    if width + row_bits <= 64:
+        shift = np.uint64(row_bits)
+        ranked = np.sort((narrow << shift) | np.arange(rows, dtype=np.uint64))
+        order = (ranked & np.uint64((1 << row_bits) - 1)).astype(np.int64)
+        ranked >>= shift
+    else:
+        order = np.argsort(keys, kind="stable")
+        ranked = keys[order]
+    new = np.ones(rows, dtype=bool)
+    np.not_equal(ranked[1:], ranked[:-1], out=new[1:])
+    segment = np.empty(rows, dtype=np.int32)
+    segment[order] = np.cumsum(new, dtype=np.int32) - np.int32(1)
+    return keys[order[new]], segment
+
+
+def _varying_bits(keys: Keys) -> tuple[Keys, int]:
+    """(keys without the bits that are the same in all, in the same order; how many bits are left)."""
+    mask = int(np.bitwise_or.reduce(keys ^ keys[0]))
+    out, width = np.zeros(len(keys), dtype=np.uint64), 0
+    while mask:
+        low = (mask & -mask).bit_length() - 1
+        run = ((mask >> low) + 1 & -((mask >> low) + 1)).bit_length() - 1  # how many ones follow from `low` on
+        bits = (keys >> np.uint64(low)) & np.uint64((1 << run) - 1)
+        out |= bits << np.uint64(width)
+        width += run
+        mask &= ~(((1 << run) - 1) << low)
+    return out, width
