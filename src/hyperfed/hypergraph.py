@@ -65,7 +65,7 @@ class Evidence:
 
     def __post_init__(self) -> None:
         for name, dtype in _EVIDENCE.items():
-            column = np.array(getattr(self, name), dtype=dtype)
+            column: Array = np.array(getattr(self, name), dtype=dtype)
             if column.ndim != 1 or len(column) != len(np.asarray(self.vote)):
                 raise BoundsError(f"has shape {column.shape}; one value a row is needed", subject=f"evidence.{name}")
             if dtype is np.float64 and not np.isfinite(column).all():
@@ -90,8 +90,11 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreEvidence:
-    """Evidence of a merged store. confounder_scores: for each of semantic.confounders, the share in (0, 1] that names it of the weight of
-    those who measured or name it; dag_support: for each of semantic.dag_edges, the clients behind it; intervention_clients: whose each of semantic.interventions is."""
+    """Evidence of a merged store, aligned with its parts.
+
+    confounder_scores: the share in (0, 1] that names the confounder, of the weight of those who measured or name it; dag_support: the clients
+    behind each of semantic.dag_edges; intervention_clients: whose each of semantic.interventions is.
+    """
 
     edges: Evidence
     hyperedges: Evidence | None = None
@@ -114,7 +117,7 @@ class StoreDiff:
 
     @property
     def deltas(self) -> DeltaTable:
-        """The difference as deltas. Raises BoundsError where deltas cannot say it: rows come or go, confidence, stability or n change, intervals appear."""
+        """The difference as deltas. Raises BoundsError where they cannot say it: rows come or go, confidence, stability or n change, intervals appear."""
         old, new = self.before, self.after
         same = all(np.array_equal(getattr(old, name), getattr(new, name)) for name in ("confidence", "stability", "n"))
         if len(self.added) or len(self.removed) or not same or (old.ci_low is None) != (new.ci_low is None):
@@ -170,10 +173,10 @@ class HypergraphStore:
         if self.evidence is None:
             return
         hyper = self.evidence.hyperedges
-        semantic = (self.semantic.confounders, self.semantic.dag_edges, self.semantic.interventions)
-        theirs = (self.evidence.confounder_scores, self.evidence.dag_support, self.evidence.intervention_clients)
-        lengths = [len(mine) == len(their) for mine, their in zip(semantic, theirs, strict=True)]
-        if len(self.evidence.edges) != len(self.edges) or (0 if hyper is None else len(hyper)) != len(self.hyperedges) or not all(lengths):
+        mine = (len(self.edges), len(self.hyperedges), len(self.semantic.confounders), len(self.semantic.dag_edges), len(self.semantic.interventions))
+        about = self.evidence
+        theirs = (len(about.edges), 0 if hyper is None else len(hyper), len(about.confounder_scores), len(about.dag_support), len(about.intervention_clients))
+        if mine != theirs:
             raise BoundsError("its length is not that of what it stands behind", subject="store evidence")
 
     # -- making one --------------------------------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ __all__ = ["Reconciliation", "StoreReconciler", "build_reconciler"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Indices = npt.NDArray[np.uint32]
 Columns = dict[str, npt.NDArray[Any]]
 
 
@@ -69,11 +70,15 @@ class StoreReconciler:
         if self.n_cap < 0:
             raise AggregationError(f"n_cap is {self.n_cap!r}; 0 or more is needed", subject="reconciler")
 
-    def reconcile(self, stores: Iterable[HypergraphStore], *, client_ids: Sequence[str] | None = None, base_weights: Sequence[float] | None = None) -> HypergraphStore:
+    def reconcile(
+        self, stores: Iterable[HypergraphStore], *, client_ids: Sequence[str] | None = None, base_weights: Sequence[float] | None = None
+    ) -> HypergraphStore:
         """The merged store; see `merge`."""
         return self.merge(stores, client_ids=client_ids, base_weights=base_weights).store
 
-    def merge(self, stores: Iterable[HypergraphStore], *, client_ids: Sequence[str] | None = None, base_weights: Sequence[float] | None = None) -> Reconciliation:
+    def merge(
+        self, stores: Iterable[HypergraphStore], *, client_ids: Sequence[str] | None = None, base_weights: Sequence[float] | None = None
+    ) -> Reconciliation:
         """The merged store with the weights behind it.
 
         client_ids: one for each store, unique; "0000000", "0000001", ... unless given. base_weights: one > 0 for each store (staleness), 1 unless given.
@@ -114,7 +119,7 @@ class StoreReconciler:
         source, target, lag = unpack_keys(columns["keys"])
         return EdgeTable(source=source, target=target, lag=lag, **_row_columns(columns)), _evidence(columns)
 
-    def _hyperedges(self, tables: Sequence[HyperedgeTable], measured: Sequence[npt.NDArray[np.uint32]], weight: Floats) -> tuple[HyperedgeTable, Evidence | None]:
+    def _hyperedges(self, tables: Sequence[HyperedgeTable], measured: Sequence[Indices], weight: Floats) -> tuple[HyperedgeTable, Evidence | None]:
         """The edges' rule on hyperedges, whose keys are their ranks among all that occur."""
         if not any(len(table) for table in tables):
             return HyperedgeTable.empty(), None
@@ -136,7 +141,7 @@ class StoreReconciler:
         return table, _evidence(columns) if len(table) else None
 
     def _semantic(
-        self, packs: Sequence[CausalSemanticPack], clients: Sequence[str], electorate: Electorate, measured: Sequence[npt.NDArray[np.uint32]], weight: Floats
+        self, packs: Sequence[CausalSemanticPack], clients: Sequence[str], electorate: Electorate, measured: Sequence[Indices], weight: Floats
     ) -> tuple[CausalSemanticPack, dict[str, Any]]:
         # a dag edge is a row without an interval whose effect is its weight and whose vote is the weight within [-1, 1]
         tables = [_DagTable.of(pack) for pack in packs]
@@ -149,7 +154,7 @@ class StoreReconciler:
         about = {"confounder_scores": scores, "dag_support": tuple(dag["support"].tolist()), "intervention_clients": tuple(client for client, _ in acts)}
         return merged, about
 
-    def _confounders(self, packs: Sequence[CausalSemanticPack], measured: Sequence[npt.NDArray[np.uint32]], weight: Floats) -> tuple[list[int], tuple[float, ...]]:
+    def _confounders(self, packs: Sequence[CausalSemanticPack], measured: Sequence[Indices], weight: Floats) -> tuple[list[int], tuple[float, ...]]:
         named = [np.array(pack.confounders, dtype=np.int64) for pack in packs]
         variables = np.unique(np.concatenate(named))
         naming, asked, count, stores = np.zeros(len(variables)), np.zeros(len(variables)), np.zeros(len(variables), dtype=np.int64), len(packs)
@@ -180,7 +185,8 @@ def _checked(stores: Sequence[HypergraphStore], client_ids: Sequence[str] | None
         raise AggregationError(f"{base.size} base weights for {len(stores)} stores", subject="reconciler")
     bad = ~(np.isfinite(base) & (base > 0) & (base <= 1e9))
     if bad.any():
-        raise AggregationError(f"its base weight is {base[bad][0]:g}; a number in (0, 1e9] is needed", subject=ids[int(np.argmax(bad))], remedy="Leave out a store that shall not count")
+        problem = f"its base weight is {base[bad][0]:g}; a number in (0, 1e9] is needed"
+        raise AggregationError(problem, subject=ids[int(np.argmax(bad))], remedy="Leave out a store that shall not count")
     digests = [b"" if store.vocabulary is None else store.vocabulary.digest for store in stores]
     for client, digest in zip(ids, digests, strict=True):
         if digest != digests[0]:
@@ -227,7 +233,7 @@ def merge_rows(rule: StoreReconciler, tables: Sequence[Any], parts: Iterable[Par
     if not kept:
         nothing = np.zeros(0)
         names = ("effect", "confidence", "stability", "vote", "std_error", "tau2", "i2", "support", "reporting", "measured_by", "samples", "hits", "pooled")
-        return {name: nothing for name in names} | {"keys": np.zeros(0, np.uint64)}
+        return dict.fromkeys(names, nothing) | {"keys": np.zeros(0, np.uint64)}
     return {name: np.concatenate([part[name] for part in kept]) for name in kept[0]}
 
 

@@ -31,7 +31,7 @@ def t_central(t: npt.NDArray[np.float64], df: int) -> npt.NDArray[np.float64]:
         term = term * cos * cos * ((k - 1) / k)
         total += term
     area = 2.0 / math.pi * (theta + sin * total) if df % 2 else sin * total
-    return np.clip(area, 0.0, 1.0)
+    return np.asarray(np.clip(area, 0.0, 1.0))
 
 
 def t_quantile(central: float, df: int) -> float:

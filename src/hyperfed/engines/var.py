@@ -43,7 +43,14 @@ class VarEngine:
     """
 
     def __init__(
-        self, data: npt.ArrayLike, names: Sequence[str], *, max_lag: int = 1, n_bootstrap: int = 100, block_length: int | None = None, rng: int | np.random.Generator = 0
+        self,
+        data: npt.ArrayLike,
+        names: Sequence[str],
+        *,
+        max_lag: int = 1,
+        n_bootstrap: int = 100,
+        block_length: int | None = None,
+        rng: int | np.random.Generator = 0,
     ) -> None:
         try:
             self.data = np.array(data, dtype=np.float64)
@@ -70,17 +77,20 @@ class VarEngine:
         if bad.any():
             column = int(np.argmax(bad.any(axis=0)))
             row = int(np.argmax(bad[:, column]))
-            raise EngineError(f"column {self.names[column]!r} holds {self.data[row, column]} in row {row}", subject="VarEngine", remedy="Fill in or leave out missing values first")
+            problem = f"column {self.names[column]!r} holds {self.data[row, column]} in row {row}"
+            raise EngineError(problem, subject="VarEngine", remedy="Fill in or leave out missing values first")
         need = 2 * width + 2
         if rows < need:
-            raise EngineError(f"{rows} rows of {width} columns ({', '.join(self.names[:5])}) are too few", subject="VarEngine", remedy=f"At least {need} are needed for lag 1")
+            problem = f"{rows} rows of {width} columns ({', '.join(self.names[:5])}) are too few"
+            raise EngineError(problem, subject="VarEngine", remedy=f"At least {need} are needed for lag 1")
         size = np.abs(self.data).max(axis=0)
         if size.max() > 1e100:
             raise EngineError(f"column {self.names[int(np.argmax(size))]!r} exceeds 1e100", subject="VarEngine", remedy="Use another unit")
         for part in (self.data[:-1], self.data[1:]):
             constant = np.ptp(part, axis=0) <= 1e-12 * size
             if constant.any():
-                raise EngineError(f"column {self.names[int(np.argmax(constant))]!r} is constant", subject="VarEngine", remedy="Leave it out: it explains nothing")
+                name = self.names[int(np.argmax(constant))]
+                raise EngineError(f"column {name!r} is constant", subject="VarEngine", remedy="Leave it out: it explains nothing")
 
     def _regression(self, order: int, first: int) -> tuple[Floats, Floats]:
         """(X: [rows - first, 1 + order * variables], Y: [rows - first, variables]); X is an intercept, then all variables at lag 1, 2, ..."""
@@ -143,7 +153,8 @@ class VarEngine:
         if dependent.any():
             at = int(np.argmax(dependent)) - 1
             lag, column = at // len(self.names) + 1, self.names[at % len(self.names)]
-            raise EngineError(f"column {column!r} (at lag {lag}) follows from the other columns", subject="VarEngine", remedy="Leave one of them out, or use a shorter max_lag")
+            problem = f"column {column!r} (at lag {lag}) follows from the other columns"
+            raise EngineError(problem, subject="VarEngine", remedy="Leave one of them out, or use a shorter max_lag")
 
     def _bootstrap(self, x: Floats, y: Floats, sign: Floats) -> npt.NDArray[np.int64]:
         """int64[regressors - 1, variables]: in how many resamples the edge has `sign` and BIC keeps it."""
@@ -173,7 +184,10 @@ def _standardised(x: Floats) -> tuple[Floats, Floats]:
 
 
 def _least_squares(x: Floats, y: Floats) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
-    """Least squares for a batch. x: [batch, n, k], y: [batch, n, d]. Returns coefficients and standard errors [batch, k, d], and which are determined [batch]."""
+    """Least squares for a batch. x: [batch, n, k], y: [batch, n, d].
+
+    Returns coefficients and standard errors [batch, k, d], and which regressions are determined, bool[batch].
+    """
     n, k = x.shape[1:]
     transposed = x.transpose(0, 2, 1)
     value, vector = np.linalg.eigh(transposed @ x)

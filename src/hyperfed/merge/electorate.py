@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hyperfed.tables import unpack_keys
 
-__all__ = ["Electorate", "PairElectorate", "PatternElectorate", "blocks", "class_weights"]
+__all__ = ["Electorate", "PairElectorate", "PatternElectorate", "blocks", "class_weights", "summed"]
 
 _BLOCK_CELLS = 1 << 22  # class x client cells held at once
 
@@ -33,7 +33,7 @@ class Electorate(Protocol):
         ...
 
     def members(self, codes: Ints) -> Bools:
-        """bool[codes, clients]: who could have voted on the keys of each class."""
+        """bool[clients, codes]: who could have voted on the keys of each class."""
         ...
 
 
@@ -44,50 +44,53 @@ class PairElectorate:
     """
 
     def __init__(self, measured: Sequence[npt.NDArray[np.uint32]]) -> None:
-        self._clients = len(measured)
         size = max((int(m[-1]) + 1 for m in measured if len(m)), default=0)
         table = np.zeros((size + 1, len(measured)), dtype=bool)  # the last row: a variable that nobody measured
         for client, indices in enumerate(measured):
             table[indices, client] = True
-        self._patterns, inverse = np.unique(np.packbits(table, axis=1), axis=0, return_inverse=True)
-        self._kind = inverse.reshape(-1).astype(np.int64)
+        self._patterns, self._kind = _patterns(table)
 
     @property
     def clients(self) -> int:
-        return self._clients
+        return len(self._patterns)
 
     def classes(self, keys: npt.NDArray[np.uint64]) -> Ints:
         source, target, _ = unpack_keys(keys)
         last = len(self._kind) - 1
         a, b = self._kind[np.minimum(source, last)], self._kind[np.minimum(target, last)]
-        return np.minimum(a, b) * len(self._patterns) + np.maximum(a, b)
+        return np.asarray(np.minimum(a, b) * self._patterns.shape[1] + np.maximum(a, b))
 
     def members(self, codes: Ints) -> Bools:
-        a, b = np.divmod(codes, len(self._patterns))
-        return np.unpackbits(self._patterns[a] & self._patterns[b], axis=1, count=self._clients).astype(bool)
+        a, b = np.divmod(codes, self._patterns.shape[1])
+        return self._patterns[:, a] & self._patterns[:, b]
 
 
 class PatternElectorate:
     """Voters given for each key. could: bool[keys, clients]; the keys are 0, 1, 2, ..., the rows of `could`."""
 
     def __init__(self, could: Bools) -> None:
-        self._clients = could.shape[1]
-        self._patterns, inverse = np.unique(np.packbits(could, axis=1), axis=0, return_inverse=True)
-        self._kind = inverse.reshape(-1).astype(np.int64)
+        self._patterns, self._kind = _patterns(could)
 
     @property
     def clients(self) -> int:
-        return self._clients
+        return len(self._patterns)
 
     def classes(self, keys: npt.NDArray[np.uint64]) -> Ints:
         return self._kind[keys.astype(np.int64)]
 
     def members(self, codes: Ints) -> Bools:
-        return np.unpackbits(self._patterns[codes], axis=1, count=self._clients).astype(bool)
+        return self._patterns[:, codes]
+
+
+def _patterns(table: Bools) -> tuple[Bools, Ints]:
+    """(bool[clients, kinds] the distinct rows of a bool[rows, clients] table, as columns; int64[rows] the kind of each row)."""
+    packed, kind = np.unique(np.packbits(table, axis=1), axis=0, return_inverse=True)
+    distinct = np.unpackbits(packed, axis=1, count=table.shape[1]).astype(bool)
+    return np.ascontiguousarray(distinct.T), kind.reshape(-1).astype(np.int64)
 
 
 def blocks(electorate: Electorate, codes: Ints) -> Iterator[tuple[slice, Bools]]:
-    """(slice of `codes`, bool[codes in it, clients]) for all codes, a bounded number of cells at a time."""
+    """(slice of `codes`, bool[clients, codes in it]) for all codes, a bounded number of cells at a time."""
     step = max(1, _BLOCK_CELLS // max(1, electorate.clients))
     for first in range(0, len(codes), step):
         at = slice(first, min(first + step, len(codes)))
@@ -98,8 +101,15 @@ def class_weights(electorate: Electorate, codes: Ints, weights: Floats) -> tuple
     """(float64[codes] the voters' summed weight, int64[codes] how many of them have weight)."""
     total, count = np.zeros(len(codes)), np.zeros(len(codes), dtype=np.int64)
     for at, members in blocks(electorate, codes):
-        for client, weight in enumerate(weights.tolist()):
-            if weight > 0:
-                total[at] += weight * members[:, client]
-                count[at] += members[:, client]
+        total[at] = summed(members, weights)
+        count[at] = members[weights > 0].sum(axis=0)
     return total, count
+
+
+def summed(members: Bools, weights: Floats) -> Floats:
+    """float64[codes]: the members' weights, added in client order. members: bool[clients, codes]."""
+    total = np.zeros(members.shape[1])
+    for member, weight in zip(members, weights.tolist(), strict=True):
+        if weight > 0:
+            total += weight * member
+    return total

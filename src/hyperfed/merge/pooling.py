@@ -34,9 +34,7 @@ class Pooled:
     pooled: npt.NDArray[np.bool_]
 
 
-def pool_effects(
-    segment: npt.NDArray[np.int32], keys: int, *, effect: Floats, vote: Floats, weight: Floats, width: Floats | None
-) -> Pooled:
+def pool_effects(segment: npt.NDArray[np.int32], keys: int, *, effect: Floats, vote: Floats, weight: Floats, width: Floats | None) -> Pooled:
     """Pools rows (in client order) by `segment`.
 
     effect, vote, weight > 0: float64[rows], finite; width: float64[rows], ci_high - ci_low, 0 where unknown, or None where no client gives one;
