@@ -1,0 +1,212 @@
+"""`ClientSession`: one client at one drop-box. Submit, pull, and what became of it.
+
+1. Before anything is sent, its sequence is on disk: a crash costs a number, never a repeat (R-89).
+2. A slot that is taken is read and compared: one's own retried write is a success, anything else means the next slot (R-1).
+3. A broadcast is believed only if the ledger commits to it, it is not older than what was pulled before, has not expired, and speaks for the
+   round it lies in; a ledger or registry shorter than what was seen is a rollback (R-50, R-51).
+4. A receipt's Merkle proof is checked against the ledger before it is shown (R-70).
+
+What it does not do: discovery (`client_agent`), clocks (`now` is an argument), configuration (`cli`).
+"""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from hyperfed.client.memory import ClientMemory
+from hyperfed.codec import PayloadCodec
+from hyperfed.config import DEFAULT_LIMITS, Limits
+from hyperfed.dropbox import DropBoxReader, Stored
+from hyperfed.encryption import bind_body, seal_body
+from hyperfed.errors import RefusedError, RegistryError, RoundError
+from hyperfed.global_model import GlobalModel
+from hyperfed.keys import KeyPair
+from hyperfed.packets import Update
+from hyperfed.protocol.ledger import Chained
+from hyperfed.protocol.merkle import verify_proof
+from hyperfed.protocol.objects import EntryKind, Plan, Receipt
+from hyperfed.rounds import SLOTS, Keys, check_client_id
+from hyperfed.signing import Header, PacketType, digest_of, sign_envelope
+from hyperfed.store import ObjectStore
+from hyperfed.validator import check_against_policy, policy_digest
+
+__all__ = ["ClientSession", "Submitted"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """What was sent: the object's key, the round, the sequence, the packet digest, its size in bytes and the edges in it."""
+
+    key: str
+    round: int
+    sequence: int
+    digest: bytes
+    size: int
+    edges: int
+
+
+class ClientSession:
+    """fingerprint: the registry's roots as compared out of band. memory: what this client has seen."""
+
+    def __init__(
+        self, store: ObjectStore, *, client_id: str, keys: KeyPair, fingerprint: str | None, memory: ClientMemory | None = None, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
+        self.client_id, self.keys, self.limits = check_client_id(client_id), keys, limits
+        self.memory = memory or ClientMemory()
+        self.store = store
+        self.reader = DropBoxReader(store, fingerprint=fingerprint, not_below=self.memory.marks.registry_version, limits=limits)
+
+    # -- submit --------------------------------------------------------------------------------------------------------------------
+
+    def plan_at(self, now: datetime) -> Stored[Plan]:
+        """The plan of the window that `now` lies in. Raises RoundError where it was not opened."""
+        round_id = self.reader.registry.windows.round_at(now)
+        return self.plan(round_id)
+
+    def plan(self, round_id: int) -> Stored[Plan]:
+        found = self.reader.plan(round_id)
+        if found is None:
+            raise RoundError(
+                "is not open",
+                subject=f"round {round_id}",
+                rule="R-60",
+                remedy="The coordinator opens it at its window's start; try again later, or tell the operator",
+            )
+        return found
+
+    def submit(self, update: Update, *, now: datetime, plan: Stored[Plan] | None = None) -> Submitted:
+        """Sign, seal and drop an update for the plan's round. Raises ConfigError, RegistryError, RefusedError, TransportError; nothing is sent then.
+
+        A repeat after TransientError may send the same update again under a higher sequence: it counts once.
+        """
+        plan = plan or self.plan_at(now)
+        self._check_registered(plan.value.round)
+        subject = f"update of {self.client_id} for round {plan.value.round}"
+        if update.edges is not None:
+            check_against_policy(update, plan.value, subject=subject)
+        ledger = self.check_ledger()
+        sequence = self.memory.marks.sequence + 1
+        self.memory.raise_to(sequence=sequence)
+        data, header = self._envelope(update, plan, ledger=ledger, sequence=sequence, now=now)
+        if len(data) > self.limits.max_update_bytes:
+            raise RefusedError(f"{len(data)} bytes; at most {self.limits.max_update_bytes} are read", subject=subject, rule="R-80", remedy="Share fewer edges")
+        key = self._drop(data, plan.value.round)
+        digest = digest_of(PacketType.UPDATE, header.to_bytes())
+        self.memory.raise_to(previous=digest.hex())
+        return Submitted(key=key, round=plan.value.round, sequence=sequence, digest=digest, size=len(data), edges=len(update.edges or update.deltas or ()))
+
+    def _check_registered(self, round_id: int) -> None:
+        registry = self.reader.registry
+        record = registry.client(self.client_id)
+        if not any(r.keys == self.keys.public and r.valid_in(round_id) for r in record.keys):
+            raise RegistryError(
+                f"key {self.keys.key_id} is not registered for round {round_id}",
+                subject=f"client {self.client_id}",
+                rule="R-81",
+                remedy=f"Registry version {registry.version} names other keys or rounds; enrol this key with the operator",
+            )
+        self.memory.raise_to(registry_version=registry.version)
+
+    def _envelope(self, update: Update, plan: Stored[Plan], *, ledger: list[Chained], sequence: int, now: datetime) -> tuple[bytes, Header]:
+        marks = self.memory.marks
+        header = Header(
+            federation=plan.value.federation,
+            round=plan.value.round,
+            sender=self.client_id,
+            key_id=self.keys.key_id,
+            audience="coordinator",
+            sequence=sequence,
+            nonce=secrets.token_bytes(16),
+            created=now,
+            expires=now + timedelta(seconds=max(self.limits.update_lifetime_s, self.reader.registry.window_s * (plan.value.policy.max_staleness + 2))),
+            policy=policy_digest(plan.value.policy),
+            vocabulary=plan.value.vocabulary.digest,
+            previous=bytes.fromhex(marks.previous),
+            seen_broadcast=bytes.fromhex(marks.broadcast),
+            ledger_sequence=len(ledger),
+            ledger_digest=ledger[-1].digest if ledger else b"",
+        )
+        body = PayloadCodec(compression="zstd").encode(update)
+        if plan.value.policy.sealed:
+            header, body = seal_body(header, body, self.reader.registry.sealing_keys(plan.value.round))
+        else:
+            header = bind_body(header, body)
+        return sign_envelope(PacketType.UPDATE, header, body, [self.keys]), header
+
+    def _drop(self, data: bytes, round_id: int) -> str:
+        for slot in range(SLOTS):
+            key = Keys.inbox(round_id, self.client_id, slot)
+            if self.store.put_if_absent(key, data) or self.store.read(key, max_bytes=self.limits.max_update_bytes) == data:
+                return key
+        raise RefusedError(
+            f"all {SLOTS} slots of round {round_id} are used",
+            subject=f"client {self.client_id}",
+            rule="R-93",
+            remedy=f"An update can be corrected {SLOTS - 1} times a round; submit for the next one",
+        )
+
+    # -- pull ----------------------------------------------------------------------------------------------------------------------
+
+    def check_ledger(self) -> list[Chained]:
+        """The verified ledger, not shorter than and not other than what this client has seen; the marks rise. Raises RoundError (R-50)."""
+        ledger, marks = self.reader.ledger(), self.memory.marks
+        if len(ledger) < marks.ledger_sequence or (marks.ledger_sequence and ledger[marks.ledger_sequence - 1].digest.hex() != marks.ledger_digest):
+            raise RoundError(
+                f"does not hold entry {marks.ledger_sequence} as this client has seen it",
+                subject="ledger",
+                rule="R-50",
+                remedy="The drop-box was rolled back or split: tell the operator, submit nothing",
+            )
+        if ledger:
+            self.memory.raise_to(ledger_sequence=len(ledger), ledger_digest=ledger[-1].digest.hex())
+        return ledger
+
+    def pull(self, *, now: datetime) -> Stored[GlobalModel] | None:
+        """The newest committed result, verified against the ledger; None before the first. Raises RoundError, SignatureError, SchemaError."""
+        ledger = self.check_ledger()
+        commits = [c for c in ledger if c.entry.kind is EntryKind.COMMIT]
+        if not commits:
+            return None
+        entry = commits[-1].entry
+        key = Keys.result(entry.round)
+        found = self.reader.result(entry.round)
+        if found is None or not isinstance(found.value, GlobalModel) or found.digest != entry.result or found.value.freeze != entry.freeze:
+            raise RoundError("is not the result that the ledger commits to", subject=key, rule="R-51", remedy="Somebody mixes rounds: tell the operator")
+        if entry.round < self.memory.marks.broadcast_round:
+            raise RoundError(
+                f"is older than round {self.memory.marks.broadcast_round}, which was pulled before",
+                subject=key,
+                rule="R-50",
+                remedy="The drop-box was rolled back: tell the operator",
+            )
+        skew = timedelta(seconds=self.limits.clock_skew_s)
+        if found.signed.header.expires + skew <= now:
+            raise RoundError(
+                f"expired at {found.signed.header.expires.isoformat()}",
+                subject=key,
+                rule="R-50",
+                remedy="No round was committed since, or somebody holds newer ones back: ask the operator",
+            )
+        self.memory.raise_to(broadcast_round=entry.round, broadcast=found.digest.hex())
+        return Stored(key=found.key, value=found.value, digest=found.digest, signed=found.signed)
+
+    # -- status --------------------------------------------------------------------------------------------------------------------
+
+    def receipt(self, round_id: int) -> Receipt | None:
+        """This client's receipt of a round, its proof verified; None where the round has not ended. Raises RoundError."""
+        found = self.reader.receipt(round_id, self.client_id)
+        if found is None:
+            return None
+        receipt, ledger = found.value, self.check_ledger()
+        named = ledger[receipt.ledger_sequence - 1] if 0 < receipt.ledger_sequence <= len(ledger) else None
+        if named is None or named.digest != receipt.ledger_digest or named.entry.merkle_head != receipt.merkle_head or named.entry.round != round_id:
+            raise RoundError("names a ledger entry that is not there", subject=found.key, rule="R-70", remedy="Two views of the round exist: tell the operator")
+        if receipt.leaf and not verify_proof(receipt.leaf, receipt.index, receipt.size, receipt.path, receipt.merkle_head):
+            raise RoundError("does not prove what it says", subject=found.key, rule="R-70", remedy="Tell the operator")
+        return receipt
+
+    def receipts(self, *, last: int = 7) -> list[Receipt]:
+        """The receipts of the last ended rounds, newest first."""
+        ended = sorted({c.entry.round for c in self.check_ledger() if c.entry.kind is not EntryKind.RESERVE}, reverse=True)
+        found = (self.receipt(r) for r in ended[:last])
+        return [receipt for receipt in found if receipt is not None]

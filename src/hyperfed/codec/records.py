@@ -1,0 +1,217 @@
+"""Typed records <-> plain values: a frozen dataclass is a map of its fields, checked against their annotations.
+
+1. Every field is present, none is unknown, each has exactly its annotated type: bool is not int, int is not float (R-11).
+2. Columns travel as [dtype, little-endian buffer]; reading makes a read-only view, not a copy.
+3. Instants are integer microseconds since 1970 UTC; decimals are texts; enums their values; None is null.
+
+Supported annotations: bool, int, float, str, bytes, datetime, Decimal, Enum, X | None, tuple[X, ...], tuple[A, B], list[X],
+dict[str, scalar], NDArray, and dataclasses of these.
+"""
+
+import dataclasses
+import functools
+import types
+import typing
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from enum import Enum
+from typing import Any, TypeVar
+
+import numpy as np
+
+from hyperfed.errors import BoundsError, HyperfedError, SchemaError
+from hyperfed.tables import DeltaTable, EdgeTable, HyperedgeTable
+
+__all__ = ["from_record", "to_record"]
+
+T = TypeVar("T")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TABLES = (EdgeTable, DeltaTable, HyperedgeTable)
+_WIRE_DTYPES = ("|b1", "<f4", "<f8", "<i4", "<i8", "<u2", "<u4", "<u8", "|u1")
+
+
+def to_record(value: Any) -> Any:
+    """The plain value of a record. Raises SchemaError for a type that cannot travel."""
+    if value is None or type(value) in (bool, int, float, str, bytes, memoryview):
+        return value
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise SchemaError(f"instant {value.isoformat()} has no time zone", rule="R-11")
+        return (value - _EPOCH) // timedelta(microseconds=1)
+    if isinstance(value, Decimal):
+        return format(value.normalize(), "f") if value.is_finite() else str(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, np.ndarray):
+        return [value.dtype.newbyteorder("<").str if value.dtype.itemsize > 1 else value.dtype.str, _buffer(value)]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_record(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if type(value) in (tuple, list):
+        return [to_record(item) for item in value]
+    if type(value) is dict:
+        return {key: to_record(item) for key, item in value.items()}
+    raise SchemaError(f"a {type(value).__name__} cannot travel", rule="R-11")
+
+
+def _buffer(array: np.ndarray[Any, Any]) -> memoryview:
+    little = array.dtype.newbyteorder("<")
+    return np.ascontiguousarray(array, dtype=little).data.cast("B") if array.size else memoryview(b"")
+
+
+def from_record(kind: type[T], plain: Any, where: str = "") -> T:
+    """The record of type `kind` that `plain` spells. Raises SchemaError, and BoundsError where the record refuses a value."""
+    value: T = _read(kind, plain, where or getattr(kind, "__name__", str(kind)))
+    return value
+
+
+def _read(hint: Any, plain: Any, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (types.UnionType, typing.Union):
+        return _read_union(hint, plain, where)
+    if origin is tuple:
+        return _read_tuple(typing.get_args(hint), plain, where)
+    if origin is list:
+        return [_read(typing.get_args(hint)[0], item, f"{where}[{i}]") for i, item in enumerate(_expect(list, plain, where))]
+    if origin is dict or hint is dict:
+        return dict(_expect(dict, plain, where))
+    if origin is np.ndarray:
+        return _read_column(plain, where)
+    if isinstance(hint, typing.NewType):
+        return _read(hint.__supertype__, plain, where)
+    if hint in (bool, int, float, str):
+        return _expect(hint, plain, where)
+    if hint is bytes:
+        return bytes(_expect(memoryview, plain, where))
+    if hint is datetime:
+        return _read_instant(plain, where)
+    if hint is Decimal:
+        return _read_decimal(plain, where)
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return _read_enum(hint, plain, where)
+    if hint in _TABLES:
+        return _read_table(hint, plain, where)
+    if dataclasses.is_dataclass(hint):
+        return _read_dataclass(hint, plain, where)
+    raise SchemaError(f"{hint!r} is no wire type", subject=where, rule="R-11")
+
+
+def _expect(kind: type, plain: Any, where: str) -> Any:
+    if type(plain) is not kind:
+        name = "binary field" if kind is memoryview else kind.__name__
+        raise SchemaError(f"a {type(plain).__name__} where a {name} belongs", subject=where, rule="R-11")
+    return plain
+
+
+def _read_union(hint: Any, plain: Any, where: str) -> Any:
+    options = typing.get_args(hint)
+    if plain is None and types.NoneType in options:
+        return None
+    others = [option for option in options if option is not types.NoneType]
+    return _read(others[0], plain, where)
+
+
+def _read_tuple(hints: tuple[Any, ...], plain: Any, where: str) -> tuple[Any, ...]:
+    items = _expect(list, plain, where)
+    if len(hints) == 2 and hints[1] is Ellipsis:
+        return tuple(_read(hints[0], item, f"{where}[{i}]") for i, item in enumerate(items))
+    if len(items) != len(hints):
+        raise SchemaError(f"{len(items)} entries where {len(hints)} belong", subject=where, rule="R-11")
+    return tuple(_read(hint, item, f"{where}[{i}]") for i, (hint, item) in enumerate(zip(hints, items, strict=True)))
+
+
+def _read_column(plain: Any, where: str) -> np.ndarray[Any, Any]:
+    pair = _expect(list, plain, where)
+    if len(pair) != 2 or pair[0] not in _WIRE_DTYPES:
+        raise SchemaError(f"a column is [dtype, bytes] with a dtype of {', '.join(_WIRE_DTYPES)}", subject=where, rule="R-11")
+    buffer = _expect(memoryview, pair[1], where)
+    dtype = np.dtype(pair[0])
+    if len(buffer) % dtype.itemsize:
+        raise SchemaError(f"{len(buffer)} bytes are no whole number of {dtype.str}", subject=where, rule="R-11")
+    column = np.frombuffer(buffer, dtype=dtype)
+    if dtype.kind == "b" and (np.frombuffer(buffer, dtype=np.uint8) > 1).any():
+        raise SchemaError("a boolean column holds only 0 and 1", subject=where, rule="R-11")
+    return column
+
+
+def _read_instant(plain: Any, where: str) -> datetime:
+    micros = _expect(int, plain, where)
+    try:
+        return _EPOCH + timedelta(microseconds=micros)
+    except OverflowError:
+        raise SchemaError(f"{micros} microseconds are no instant", subject=where, rule="R-11") from None
+
+
+def _read_decimal(plain: Any, where: str) -> Decimal:
+    text = _expect(str, plain, where)
+    try:
+        number = Decimal(text) if len(text) <= 64 else Decimal("NaN")
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or to_record(number) != text:
+        raise SchemaError(f"{text!r:.80} is no canonical decimal number", subject=where, rule="R-11")
+    return number
+
+
+def _read_enum(hint: type[Enum], plain: Any, where: str) -> Enum:
+    try:
+        return hint(plain)
+    except ValueError:
+        known = ", ".join(str(member.value) for member in hint)
+        raise SchemaError(f"{plain!r:.80} is not one of {known}", subject=where, rule="R-11") from None
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind)
+    return {f.name: hints[f.name] for f in dataclasses.fields(kind)}
+
+
+def _fields_of(kind: type, plain: Any, where: str) -> dict[str, Any]:
+    given = _expect(dict, plain, where)
+    names = _hints(kind).keys()
+    if given.keys() != names:
+        missing, unknown = sorted(names - given.keys()), sorted(given.keys() - names)
+        parts = ([f"missing {', '.join(missing)}"] if missing else []) + ([f"unknown {', '.join(unknown)[:200]}"] if unknown else [])
+        raise SchemaError(f"fields {' and '.join(parts)}", subject=where, rule="R-11")
+    return dict(given)
+
+
+def _read_dataclass(kind: Any, plain: Any, where: str) -> Any:
+    given = _fields_of(kind, plain, where)
+    values = {name: _read(hint, given[name], f"{where}.{name}") for name, hint in _hints(kind).items()}
+    record = _construct(kind, values, where)
+    for name, value in values.items():  # a record that sorted or rounded what it got was not given its canonical form
+        if isinstance(value, list | np.ndarray | float) and not _same(getattr(record, name), value):
+            raise SchemaError("not in canonical order or form", subject=f"{where}.{name}", rule="R-11")
+    return record
+
+
+def _same(kept: Any, given: Any) -> bool:
+    if isinstance(given, np.ndarray):
+        return bool(kept.dtype == given.dtype and len(kept) == len(given))
+    return bool(kept == given)
+
+
+def _read_table(kind: Any, plain: Any, where: str) -> Any:
+    given = _fields_of(kind, plain, where)
+    columns = {name: None if value is None else _read_column(value, f"{where}.{name}") for name, value in given.items()}
+    table = _construct(kind, columns, where)
+    for name, column in columns.items():
+        kept = getattr(table, name)
+        if (column is None) != (kept is None) or (column is not None and kept.dtype != column.dtype):
+            raise SchemaError(
+                f"column of {column.dtype if column is not None else 'null'}; {kept.dtype if kept is not None else 'null'} belongs here",
+                subject=f"{where}.{name}",
+                rule="R-11",
+            )
+    return table
+
+
+def _construct(kind: Any, values: dict[str, Any], where: str) -> Any:
+    try:
+        return kind(**values)
+    except HyperfedError:
+        raise
+    except (TypeError, ValueError, AttributeError, OverflowError) as exc:
+        raise BoundsError(str(exc), subject=where, rule="R-11") from exc

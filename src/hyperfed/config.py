@@ -1,0 +1,33 @@
+"""Frozen limits: what is accepted at most, with the unit in the name. One type, so that an operator finds them in one place."""
+
+from dataclasses import dataclass, fields
+
+from hyperfed.errors import ConfigError
+
+__all__ = ["DEFAULT_LIMITS", "Limits"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the library accepts.
+
+    max_update_bytes: an envelope in the inbox; max_object_bytes: any other object of the drop-box; max_raw_bytes: what a compressed
+    payload may declare; max_values: values in one document (columns count as one); clock_skew_s: tolerated difference of clocks;
+    update_lifetime_s: an update's default time to its expiry.
+    """
+
+    max_update_bytes: int = 64 << 20
+    max_object_bytes: int = 256 << 20
+    max_raw_bytes: int = 256 << 20
+    max_values: int = 1 << 20
+    clock_skew_s: int = 600
+    update_lifetime_s: int = 7 * 86_400
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if type(value) is not int or value < 1:
+                raise ConfigError(f"{field.name} is {value!r}; a positive integer is needed", subject="Limits")
+
+
+DEFAULT_LIMITS = Limits()

@@ -1,0 +1,159 @@
+"""`FederationCoordinator`: the heart of a round without I/O. It takes updates, says when there are enough, merges, and returns what to write.
+
+1. With a registry and a plan it takes signed bytes only, and refuses with reasons. Without them it is the in-process form for notebooks and
+   tests: it takes `Update`s from a caller that it has to trust, and says so by writing nothing.
+2. Of one client it keeps the newest update; the order of arrival does not matter.
+3. Aggregation weighs by staleness and by the strategy's trust; below quorum it refuses.
+
+What it does not do: read, write, wait, order rounds. The flow drives it through `coordinator.runner`.
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from hyperfed.errors import QuorumMissed, RefusedError
+from hyperfed.global_model import GlobalModel
+from hyperfed.hypergraph import HypergraphStore
+from hyperfed.keys import KeyPair
+from hyperfed.packets import PolicyPack, Update
+from hyperfed.protocol.documents import Write, sign_object
+from hyperfed.protocol.objects import Plan
+from hyperfed.reconciler import Reconciliation, build_reconciler
+from hyperfed.rounds import Keys, check_client_id
+from hyperfed.signing import PacketType
+from hyperfed.validator import Admitted, PacketValidator, policy_digest
+from hyperfed.vocabulary import Vocabulary
+
+__all__ = ["FederationCoordinator"]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Held:
+    update: Update
+    made_for: int
+    sequence: int
+
+
+@dataclass(slots=True, kw_only=True)
+class FederationCoordinator:
+    """One round's coordinator.
+
+    policy, vocabulary, quorum: taken from `plan` where there is one. validator: judges signed bytes. keys: signs the broadcast. freeze: the digest
+    the result names. time: the freeze's. `reconciliation` is the last merge, with the weights behind it.
+    """
+
+    policy: PolicyPack = field(default_factory=PolicyPack)
+    vocabulary: Vocabulary | None = None
+    quorum: int = 1
+    plan: Plan | None = None
+    validator: PacketValidator | None = None
+    keys: KeyPair | None = None
+    freeze: bytes = b""
+    time: datetime = datetime(1970, 1, 1, tzinfo=UTC)
+    reconciliation: Reconciliation | None = None
+    _held: dict[str, _Held] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.plan is not None:
+            self.policy, self.vocabulary, self.quorum = self.plan.policy, self.plan.vocabulary, self.plan.quorum
+
+    @property
+    def round(self) -> int:
+        return self.plan.round if self.plan else 1
+
+    @property
+    def clients(self) -> tuple[str, ...]:
+        """Whose updates are held, ascending."""
+        return tuple(sorted(self._held))
+
+    def handle_update(self, client_id: str, update: Update | bytes | Admitted, *, key: str | None = None, made_for: int | None = None) -> Admitted | None:
+        """Take one client's update; the newest of each client is kept.
+
+        bytes: a signed envelope, judged by the validator (key: where it lay, by default slot 0 of the round's inbox). Update: in-process only.
+        Admitted: judged before. Raises RefusedError and other PacketErrors; nothing is kept then.
+        """
+        check_client_id(client_id.replace("_", "-"))
+        admitted: Admitted | None = None
+        if isinstance(update, bytes):
+            if self.validator is None:
+                raise RefusedError(
+                    "signed bytes cannot be judged without a registry",
+                    subject=client_id,
+                    rule="R-32",
+                    remedy="FederationCoordinator(plan=..., validator=PacketValidator(context=...))",
+                )
+            admitted = self.validator.verify(update, key=key or Keys.inbox(made_for or self.round, client_id, 0))
+        elif isinstance(update, Admitted):
+            admitted = update
+        if admitted is not None:
+            content, made_for, sequence = admitted.update, admitted.made_for, admitted.sequence
+            if content is None:
+                raise RefusedError("its content was not read", subject=admitted.key)
+        else:
+            if not isinstance(update, Update):
+                raise RefusedError(
+                    f"a {type(update).__name__} is no update", subject=client_id, rule="R-11", remedy="FederationClientAgent.get_shareable_update() makes one"
+                )
+            if self.plan is not None:
+                raise RefusedError("unsigned", subject=client_id, rule="R-31", remedy="A planned round takes signed updates only")
+            content, made_for, sequence = update, made_for or self.round, 0
+        known = self._held.get(client_id)
+        if known is None or (made_for, sequence) >= (known.made_for, known.sequence):
+            self._held[client_id] = _Held(update=content, made_for=made_for, sequence=sequence)
+        return admitted
+
+    def should_aggregate(self) -> bool:
+        """Whether the quorum is there."""
+        return len(self._held) >= self.quorum
+
+    def aggregate(self) -> GlobalModel:
+        """The global model of what is held: a pure function of it. Raises QuorumMissed, AggregationError."""
+        if not self.should_aggregate():
+            raise QuorumMissed(
+                f"{len(self._held)} of {self.quorum} updates needed",
+                subject=f"round {self.round}",
+                remedy="Wait for more clients, or lower the quorum in the next plan",
+            )
+        vocabulary = self._vocabulary()
+        stores = self.stores()
+        staleness = [self.policy.staleness_decay ** (self.round - self._held[c].made_for) for c in self.clients]
+        reconciler = build_reconciler(self.policy.strategy, vote_min=self.policy.vote_min, n_cap=self.policy.n_cap)
+        self.reconciliation = reconciler.merge(stores, client_ids=self.clients, base_weights=staleness)
+        return GlobalModel.of(
+            self.reconciliation.store,
+            federation=self.plan.federation if self.plan else "in-process",
+            round_id=self.round,
+            time=self.time,
+            freeze=self.freeze,
+            clients=len(stores),
+            policy=self.policy,
+            vocabulary=vocabulary,
+        )
+
+    def stores(self) -> list[HypergraphStore]:
+        """What each client holds to be true, in the order of `clients`."""
+        return [HypergraphStore.from_update(self._held[c].update, vocabulary=self._vocabulary()) for c in self.clients]
+
+    def _vocabulary(self) -> Vocabulary:
+        """The plan's; where nobody named the variables: "0", "1", ..."""
+        if self.vocabulary is not None:
+            return self.vocabulary
+        top = max((int(h.update.measured[-1]) for h in self._held.values() if len(h.update.measured)), default=-1)
+        return Vocabulary.of(*(str(i) for i in range(top + 1)))
+
+    def broadcast(self, model: GlobalModel) -> list[Write]:
+        """What to write so that everyone has the model: the signed result. In-process (no keys): nothing."""
+        if self.keys is None:
+            return []
+        return [
+            sign_object(
+                Keys.result(model.round),
+                PacketType.RESULT,
+                model,
+                keys=self.keys,
+                time=model.time,
+                policy=policy_digest(model.policy),
+                vocabulary=model.vocabulary.digest,
+                compression="zstd",
+            )
+        ]

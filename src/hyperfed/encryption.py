@@ -1,0 +1,94 @@
+"""Sealed bodies: whoever runs the bucket cannot read them.
+
+A sealed body is the canonical array [1, [[key id, sealed data key]...], nonce, commitment, ciphertext].
+
+1. XChaCha20-Poly1305-IETF under a fresh data key; the data key lies in one SealedBox for each recipient (coordinator, auditor) (R-40).
+2. The associated data is the header with its two body fields blank: they are of the ciphertext and bind it from outside (R-41).
+3. The cipher does not commit to its key, so the body carries SHA-256 over (domain, data key, nonce), checked before opening (R-42).
+   Source: Albertini et al., How to Abuse and Fix Authenticated Encryption Without Key Commitment, USENIX Security 2022, section 5.
+
+What it does not do: signatures; hide length, sender or time.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import nacl.bindings
+import nacl.exceptions
+import nacl.utils
+
+from hyperfed.codec import pack, unpack
+from hyperfed.errors import SchemaError, SignatureError
+from hyperfed.keys import KeyPair, PublicKeys
+from hyperfed.signing import NO_DIGEST, Header, Signed
+
+__all__ = ["NOT_SEALED", "SEALED", "bind_body", "open_body", "seal_body"]
+
+NOT_SEALED = "none"
+SEALED = "xchacha20poly1305+sealedbox/1"
+_NONCE_BYTES = 24
+
+
+def bind_body(header: Header, body: bytes | memoryview) -> Header:
+    """The header with the length and SHA-256 of `body` as it travels."""
+    return replace(header, body_length=len(body), body_digest=hashlib.sha256(body).digest())
+
+
+def _associated(header: Header) -> bytes:
+    return replace(header, body_length=0, body_digest=NO_DIGEST, encryption=SEALED).to_bytes()
+
+
+def _commitment(key: bytes, nonce: bytes) -> bytes:
+    return hashlib.sha256(b"hyperfed/commitment\n" + key + nonce).digest()
+
+
+def seal_body(header: Header, body: bytes | memoryview, recipients: Sequence[PublicKeys]) -> tuple[Header, bytes]:
+    """(header with encryption and body fields set, sealed body), readable by any of `recipients`, with fresh randomness from the operating system."""
+    key, nonce = nacl.utils.random(32), nacl.utils.random(_NONCE_BYTES)
+    ciphertext = nacl.bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(bytes(body), _associated(header), nonce, key)
+    boxes = sorted([r.key_id, nacl.bindings.crypto_box_seal(key, r.sealing)] for r in recipients)
+    sealed = pack([1, boxes, nonce, _commitment(key, nonce), ciphertext])
+    return bind_body(replace(header, encryption=SEALED), sealed), sealed
+
+
+def open_body(signed: Signed, keys: KeyPair | None, *, subject: str = "body") -> bytes | memoryview:
+    """The body of a verified envelope, opened with `keys` where it is sealed. Raises SignatureError, SchemaError."""
+    scheme = signed.header.encryption
+    if scheme == NOT_SEALED:
+        return signed.body
+    if scheme != SEALED:
+        raise SchemaError(f"encryption {scheme!r:.60} is unknown", subject=subject, rule="R-40", remedy=f"Use {SEALED!r}")
+    if keys is None:
+        raise SignatureError("the body is sealed and no key to open it was given", subject=subject, rule="R-40")
+    boxes, nonce, commitment, ciphertext = _parts(unpack(signed.body, max_values=256), subject)
+    box = boxes.get(keys.key_id)
+    if box is None:
+        raise SignatureError(
+            f"sealed to {', '.join(sorted(boxes)) or 'nobody'}, not to key {keys.key_id}",
+            subject=subject,
+            rule="R-40",
+            remedy="Seal it to the keys in the newest registry",
+        )
+    try:
+        key = keys.open_sealed(box)
+        if not hmac.compare_digest(_commitment(key, nonce), commitment):
+            raise SignatureError("the data key is not the one the body commits to", subject=subject, rule="R-42")
+        return nacl.bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(ciphertext, _associated(signed.header), nonce, key)
+    except (nacl.exceptions.CryptoError, ValueError) as exc:
+        raise SignatureError("the sealed body does not open: it was made for another header or key, or changed", subject=subject, rule="R-41") from exc
+
+
+def _parts(value: Any, subject: str) -> tuple[dict[str, bytes], bytes, bytes, bytes]:
+    if not isinstance(value, list) or [type(p) for p in value] != [int, list, memoryview, memoryview, memoryview] or value[0] != 1:
+        raise SchemaError("not [1, boxes, nonce, commitment, ciphertext]", subject=subject, rule="R-40")
+    boxes: dict[str, bytes] = {}
+    for item in value[1]:
+        if not isinstance(item, list) or [type(p) for p in item] != [str, memoryview] or item[0] in boxes or len(item[1]) != 80:
+            raise SchemaError("a box is [key id, 80 bytes], one for each recipient", subject=subject, rule="R-40")
+        boxes[item[0]] = bytes(item[1])
+    if len(value[2]) != _NONCE_BYTES or len(value[3]) != 32:
+        raise SchemaError("a nonce has 24 bytes and a commitment 32", subject=subject, rule="R-40")
+    return boxes, bytes(value[2]), bytes(value[3]), bytes(value[4])

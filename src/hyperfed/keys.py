@@ -1,0 +1,188 @@
+"""Keys: an Ed25519 pair to sign and an X25519 pair to open sealed bodies, in one file.
+
+1. Key files are created exclusively with mode 0600 and refused when group or others can read them (R-20).
+2. A passphrase is optional: Argon2id (moderate) to a key, XSalsa20-Poly1305 over the secrets.
+3. A key id is the first 32 hexadecimal digits of SHA-256 over both public keys: it names, it does not authenticate.
+4. Public keys are checked when they enter a registry, not later: valid, canonical points of the main subgroup (R-21).
+
+What it does not do: sign packets (`signing`), say who may speak (`registry`).
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nacl.bindings
+import nacl.exceptions
+import nacl.pwhash
+import nacl.secret
+import nacl.utils
+
+from hyperfed.errors import ConfigError, RegistryError
+
+__all__ = ["KeyPair", "PublicKeys", "key_id_of"]
+
+_FORMAT = "hyperfed-key/1"
+
+
+def key_id_of(signing: bytes, sealing: bytes) -> str:
+    """32 hexadecimal digits that name a pair of public keys."""
+    return hashlib.sha256(b"hyperfed/key\n" + signing + sealing).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicKeys:
+    """signing: Ed25519 public key, 32 bytes; sealing: X25519 public key, 32 bytes."""
+
+    signing: bytes
+    sealing: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.signing) != 32 or len(self.sealing) != 32:
+            raise RegistryError(f"public keys have 32 bytes, not {len(self.signing)} and {len(self.sealing)}", rule="R-21")
+
+    @property
+    def key_id(self) -> str:
+        return key_id_of(self.signing, self.sealing)
+
+    def check_points(self) -> None:
+        """Raises RegistryError where a key is no valid point of the main subgroup: small-order and mixed-order keys verify what nobody signed."""
+        if not nacl.bindings.crypto_core_ed25519_is_valid_point(self.signing):
+            raise RegistryError(
+                "the signing key is not a valid Ed25519 point", subject=self.key_id, rule="R-21", remedy="Make a new pair with `hyperfed keygen`"
+            )
+        try:
+            nacl.bindings.crypto_scalarmult(b"\x01" * 32, self.sealing)
+        except (nacl.exceptions.RuntimeError, RuntimeError) as exc:
+            raise RegistryError("the sealing key is of small order", subject=self.key_id, rule="R-21", remedy="Make a new pair with `hyperfed keygen`") from exc
+
+    def to_json(self) -> dict[str, str]:
+        return {"key_id": self.key_id, "signing": base64.b64encode(self.signing).decode(), "sealing": base64.b64encode(self.sealing).decode()}
+
+    @classmethod
+    def from_json(cls, value: Any, subject: str = "public keys") -> "PublicKeys":
+        """Raises RegistryError where `value` is not what `to_json` writes."""
+        try:
+            keys = cls(signing=base64.b64decode(value["signing"], validate=True), sealing=base64.b64decode(value["sealing"], validate=True))
+        except (KeyError, TypeError, ValueError, binascii.Error) as exc:
+            raise RegistryError("not a pair of public keys", subject=subject, rule="R-21") from exc
+        if value.get("key_id", keys.key_id) != keys.key_id:
+            raise RegistryError(f"the key id {value['key_id']!r:.60} is not that of these keys, which is {keys.key_id}", subject=subject, rule="R-21")
+        return keys
+
+
+class KeyPair:
+    """A secret pair. `KeyPair.generate()`, `.load(path)`, `.save(path)`; `public` is what others may know."""
+
+    __slots__ = ("_sealing_secret", "_seed", "_signing_secret", "public")
+
+    def __init__(self, seed: bytes) -> None:
+        """From a 32-byte seed; everything else is derived from it."""
+        if len(seed) != 32:
+            raise ConfigError(f"a key seed has 32 bytes, not {len(seed)}")
+        self._seed = seed
+        signing_seed = hashlib.sha256(b"hyperfed/signing\n" + seed).digest()
+        sealing_seed = hashlib.sha256(b"hyperfed/sealing\n" + seed).digest()
+        signing_public, self._signing_secret = nacl.bindings.crypto_sign_seed_keypair(signing_seed)
+        sealing_public, self._sealing_secret = nacl.bindings.crypto_box_seed_keypair(sealing_seed)
+        self.public = PublicKeys(signing=signing_public, sealing=sealing_public)
+
+    def __repr__(self) -> str:
+        return f"KeyPair({self.key_id})"
+
+    @classmethod
+    def generate(cls) -> "KeyPair":
+        """A new pair from the operating system's random source."""
+        return cls(nacl.utils.random(32))
+
+    @property
+    def key_id(self) -> str:
+        return self.public.key_id
+
+    def sign(self, message: bytes) -> bytes:
+        """The 64-byte Ed25519 signature; deterministic."""
+        return bytes(nacl.bindings.crypto_sign(message, self._signing_secret)[:64])
+
+    def open_sealed(self, box: bytes) -> bytes:
+        """What was sealed to this pair's sealing key (SealedBox). Raises nacl's CryptoError, translated by `encryption`."""
+        return nacl.bindings.crypto_box_seal_open(box, self.public.sealing, self._sealing_secret)
+
+    def save(self, path: Path, passphrase: str | None = None) -> None:
+        """Create `path` with mode 0600. Raises ConfigError where it exists: a key is never overwritten."""
+        document: dict[str, Any] = {"format": _FORMAT, "public": self.public.to_json()}
+        if passphrase is None:
+            document["seed"] = base64.b64encode(self._seed).decode()
+        else:
+            salt = nacl.utils.random(nacl.pwhash.argon2id.SALTBYTES)
+            box = nacl.secret.SecretBox(_stretch(passphrase, salt)).encrypt(self._seed)
+            document |= {"kdf": "argon2id-moderate", "salt": base64.b64encode(salt).decode(), "box": base64.b64encode(box).decode()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError as exc:
+            raise ConfigError(
+                "there is a file already, and a key is never overwritten",
+                subject=str(path),
+                rule="R-20",
+                remedy="Choose another path, or move the old key away",
+            ) from exc
+        except OSError as exc:
+            raise ConfigError(f"cannot be written: {exc.strerror}", subject=str(path)) from exc
+        with os.fdopen(fd, "w") as file:
+            json.dump(document, file, indent=1)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    @classmethod
+    def load(cls, path: Path, passphrase: str | None = None) -> "KeyPair":
+        """The pair in `path`. Raises ConfigError: missing, readable by others, wrong passphrase, no key file."""
+        subject = str(path)
+        try:
+            mode = path.stat().st_mode
+            text = path.read_text()
+        except FileNotFoundError as exc:
+            raise ConfigError("no such key file", subject=subject, remedy="Make one with `hyperfed keygen`") from exc
+        except (OSError, UnicodeDecodeError) as exc:
+            raise ConfigError("cannot be read", subject=subject) from exc
+        if stat.S_IMODE(mode) & 0o077:
+            raise ConfigError(
+                f"others can read this key (mode {stat.S_IMODE(mode):o})",
+                subject=subject,
+                rule="R-20",
+                remedy=f"chmod 600 {path}; if others had access, make a new key",
+            )
+        try:
+            document = json.loads(text)
+            if document["format"] != _FORMAT:
+                raise ConfigError(f"key format {document['format']!r:.40}; this library reads {_FORMAT}", subject=subject, remedy="Update hyperfed")
+            seed = _unlock(document, passphrase, subject)
+        except (ValueError, KeyError, TypeError, binascii.Error) as exc:
+            raise ConfigError("not a Hyperfed key file", subject=subject) from exc
+        pair = cls(seed)
+        if document.get("public", {}).get("key_id") != pair.key_id:
+            raise ConfigError("the public half does not belong to the secret half", subject=subject, remedy="The file was changed; restore it from a backup")
+        return pair
+
+
+def _stretch(passphrase: str, salt: bytes) -> bytes:
+    kdf = nacl.pwhash.argon2id
+    return kdf.kdf(nacl.secret.SecretBox.KEY_SIZE, passphrase.encode(), salt, opslimit=kdf.OPSLIMIT_MODERATE, memlimit=kdf.MEMLIMIT_MODERATE)
+
+
+def _unlock(document: dict[str, Any], passphrase: str | None, subject: str) -> bytes:
+    if "seed" in document:
+        return base64.b64decode(document["seed"], validate=True)
+    if passphrase is None:
+        raise ConfigError("this key has a passphrase", subject=subject, remedy="Set HYPERFED_PASSPHRASE or answer the prompt")
+    try:
+        secret = nacl.secret.SecretBox(_stretch(passphrase, base64.b64decode(document["salt"], validate=True)))
+        return secret.decrypt(base64.b64decode(document["box"], validate=True))
+    except nacl.exceptions.CryptoError as exc:
+        raise ConfigError("wrong passphrase", subject=subject) from exc

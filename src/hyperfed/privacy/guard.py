@@ -1,0 +1,150 @@
+"""`PrivacyGuard`: may this be spent, and what is left.
+
+1. Exact: numbers are taken as the decimal they are written as, so that three times 0.1 fits into 0.3. Basic composition: epsilons and deltas
+   add up (Dwork and Roth 2014, Theorem 3.16).
+2. NaN, infinite and negative values and delta >= 1 are refused before anything is compared.
+3. Idempotent by operation id: recording the same operation again changes nothing; the same id with other numbers is an error.
+4. Persisted: with `path`, every record is on disk (fsynced) before `record` returns, under a lock that other processes honour. A guard of a
+   federation reads its ledger instead (`PrivacyGuard.from_ledger`): a new machine knows what was spent.
+
+What it does not do: add noise, or compose more tightly than by adding.
+"""
+
+import fcntl
+import json
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from hyperfed.errors import PrivacyBudgetExhausted, PrivacyError
+from hyperfed.protocol.ledger import Chained, spent
+
+__all__ = ["PrivacyGuard"]
+
+Number = float | int | str | Decimal
+
+
+def _exact(name: str, value: Number) -> Decimal:
+    """The decimal that `value` is written as. Raises PrivacyError for what is no finite number >= 0."""
+    try:
+        number = value if isinstance(value, Decimal) else Decimal(str(value))
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if isinstance(value, bool) or not number.is_finite() or number < 0:
+        raise PrivacyError(f"{name} is {value!r}; a finite number of at least 0 is needed", subject="privacy guard")
+    if name.endswith("delta") and number >= 1:
+        raise PrivacyError(f"{name} is {value!r}; a delta is below 1", subject="privacy guard")
+    return number
+
+
+class PrivacyGuard:
+    """A budget of (max_epsilon, max_delta). path: a file that holds what was spent, shared by every process that names it."""
+
+    def __init__(self, max_epsilon: Number = 10.0, max_delta: Number = 1e-4, *, path: Path | str | None = None) -> None:
+        self.max_epsilon, self.max_delta = _exact("max_epsilon", max_epsilon), _exact("max_delta", max_delta)
+        self._path = Path(path) if path is not None else None
+        self._operations: dict[str, tuple[Decimal, Decimal]] = {}
+        self._lock = threading.Lock()
+        with self._locked():
+            pass
+
+    @classmethod
+    def from_ledger(cls, entries: Sequence[Chained], *, max_epsilon: Number, max_delta: Number) -> "PrivacyGuard":
+        """A guard that knows what a federation's verified ledger has spent; it cannot be recorded into, reserving is the round's step 4."""
+        guard = cls(max_epsilon, max_delta)
+        total = spent(entries)
+        guard._operations["ledger"] = (total.epsilon, total.delta)
+        return guard
+
+    @property
+    def spent_epsilon(self) -> Decimal:
+        return sum((e for e, _ in self._operations.values()), Decimal(0))
+
+    @property
+    def spent_delta(self) -> Decimal:
+        return sum((d for _, d in self._operations.values()), Decimal(0))
+
+    @property
+    def remaining(self) -> tuple[Decimal, Decimal]:
+        """(epsilon, delta) left."""
+        return self.max_epsilon - self.spent_epsilon, self.max_delta - self.spent_delta
+
+    def can_proceed(self, *, epsilon: Number, delta: Number = 0) -> bool:
+        """Whether an operation of this cost fits into what is left. Raises PrivacyError for values that are no cost."""
+        cost = _exact("epsilon", epsilon), _exact("delta", delta)
+        with self._locked():
+            return self._fits(*cost)
+
+    def _fits(self, epsilon: Decimal, delta: Decimal) -> bool:
+        return self.spent_epsilon + epsilon <= self.max_epsilon and self.spent_delta + delta <= self.max_delta
+
+    def record(self, *, epsilon: Number, delta: Number = 0, operation: str | None = None) -> None:
+        """Spend. operation: an id, by which a repeat is known. Raises PrivacyBudgetExhausted (nothing recorded) and PrivacyError."""
+        cost = _exact("epsilon", epsilon), _exact("delta", delta)
+        with self._locked():
+            name = f"#{len(self._operations) + 1}" if operation is None else operation
+            known = self._operations.get(name)
+            if known is not None:
+                if known != cost:
+                    raise PrivacyError(
+                        f"was recorded with epsilon {known[0]} and delta {known[1]}, now {cost[0]} and {cost[1]}",
+                        subject=f"operation {name!r:.60}",
+                        remedy="An id names one operation",
+                    )
+                return
+            if not self._fits(*cost):
+                left = self.max_epsilon - self.spent_epsilon, self.max_delta - self.spent_delta
+                raise PrivacyBudgetExhausted(
+                    f"epsilon {cost[0]} and delta {cost[1]} do not fit into what is left, {left[0]} and {left[1]}",
+                    subject="privacy guard",
+                    remedy="Nothing was recorded; a new budget is the registry's decision",
+                )
+            self._operations[name] = cost
+            self._save()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Alone with the file, which is read first: another process may have spent."""
+        with self._lock:
+            if self._path is None:
+                yield
+                return
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.with_name(self._path.name + ".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._load(self._path)
+                yield
+
+    def _load(self, path: Path) -> None:
+        if not path.exists():
+            return
+        try:
+            document = json.loads(path.read_text())
+            self._operations = {name: (_exact("epsilon", e), _exact("delta", d)) for name, (e, d) in document["operations"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+            raise PrivacyError(
+                "the record of what was spent cannot be read", subject=str(path), remedy="Restore it from a backup: starting anew would spend the budget twice"
+            ) from exc
+
+    def _save(self) -> None:
+        if self._path is None:
+            return
+        document = {
+            "max_epsilon": str(self.max_epsilon),
+            "max_delta": str(self.max_delta),
+            "operations": {name: [str(e), str(d)] for name, (e, d) in self._operations.items()},
+        }
+        part = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
+        with part.open("w") as file:
+            json.dump(document, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self._path)
+        directory = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)

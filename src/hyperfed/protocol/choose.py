@@ -1,0 +1,75 @@
+"""Which admitted updates a round counts: a pure function of admission, base state and plan (DESIGN section 3, "Late updates").
+
+1. A client's own round beats an earlier one; what loses is superseded, not lost (R-93).
+2. A late update counts if no committed round has counted its client for the window it was made for (R-94).
+3. Clients whose trust in the base state is below `trust_min`, after `trust_nights` observed nights or more, are excluded before the freeze (R-95).
+4. Only clients of the plan's cohort count (R-96).
+
+What it does not do: verify (`validator`), weigh (staleness is applied by the merge).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hyperfed.protocol.objects import Counted, Plan, Refused, RoundState
+from hyperfed.protocol.reputation import is_excluded, trust_of
+from hyperfed.validator import Admission, Admitted, parse_inbox_key
+
+__all__ = ["Choice", "choose"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Whom a round counts: counted by client; refused with reasons, by key; excluded clients; the highest ledger claim among the counted."""
+
+    counted: tuple[Counted, ...]
+    refused: tuple[Refused, ...]
+    excluded: tuple[str, ...]
+    claim_sequence: int
+    claim_digest: bytes
+
+
+def choose(admission: Admission, *, base: RoundState | None, plan: Plan) -> Choice:
+    """See the module. admission.admitted: one for each client and round."""
+    refused = list(admission.refused)
+    excluded = tuple(c for c in plan.cohort if base is not None and is_excluded(base, c, plan.policy))
+    best: dict[str, Admitted] = {}
+    for item in sorted(admission.admitted, key=lambda a: (a.client, -a.made_for)):
+        why = _why_not(item, base=base, plan=plan, excluded=excluded, better=best.get(item.client))
+        if why is None:
+            best[item.client] = item
+        else:
+            refused.append(_refuse(item, *why))
+    chosen = [best[client] for client in sorted(best)]
+    claim = max(((a.claim_sequence, a.claim_digest) for a in chosen), default=(0, b""))
+    return Choice(
+        counted=tuple(Counted(client=a.client, made_for=a.made_for, slot=parse_inbox_key(a.key)[2], sequence=a.sequence, digest=a.digest) for a in chosen),
+        refused=tuple(sorted(refused, key=lambda r: r.key)),
+        excluded=excluded,
+        claim_sequence=claim[0],
+        claim_digest=claim[1],
+    )
+
+
+def _why_not(item: Admitted, *, base: RoundState | None, plan: Plan, excluded: Sequence[str], better: Admitted | None) -> tuple[str, str, str] | None:
+    """(rule, reason, remedy), or None where the update counts."""
+    if item.client not in plan.cohort:
+        return "R-96", f"{item.client} is not in the round's cohort", "It takes part from the next plan on"
+    if item.client in excluded and base is not None:
+        return (
+            "R-95",
+            f"trust {trust_of(base, item.client):.2f} is below {plan.policy.trust_min:g}",
+            "Trust comes back while the client's updates agree with the others' or are absent; ask the operator",
+        )
+    if better is not None:
+        return "R-93", f"superseded by the update for round {better.made_for}", "Nothing to do: the client has a fresher one"
+    state = base.of(item.client) if base is not None else None
+    if state is not None and item.made_for in state.windows:
+        return "R-94", f"{item.client} was already counted for round {item.made_for}", "Nothing to do: each client counts once a window"
+    return None
+
+
+def _refuse(item: Admitted, rule: str, reason: str, remedy: str) -> Refused:
+    return Refused(
+        key=item.key, client=item.client, made_for=item.made_for, sequence=item.sequence, digest=item.digest, rule=rule, reason=reason, remedy=remedy
+    )

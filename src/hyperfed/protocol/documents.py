@@ -1,0 +1,198 @@
+"""The coordinator's objects, made and signed: pure functions from values to (key, bytes).
+
+1. No nonce and no clock of its own: time comes from plan or freeze, so that the same coordinator makes the same bytes again (R-63).
+2. Receipts follow from freeze and ledger alone, and prove what became of an update by the Merkle tree (R-68, R-70).
+
+What it does not do: write, or decide what comes when (`protocol.machine`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from hyperfed.codec import PayloadCodec
+from hyperfed.encryption import bind_body
+from hyperfed.errors import ConfigError
+from hyperfed.keys import KeyPair
+from hyperfed.packets import PolicyPack
+from hyperfed.protocol import merkle
+from hyperfed.protocol.ledger import Chained
+from hyperfed.protocol.objects import Counted, EntryKind, Fate, Freeze, Plan, Receipt, Refused, Tombstone
+from hyperfed.registry import Registry
+from hyperfed.rounds import Keys
+from hyperfed.signing import Header, PacketType, sign_envelope
+from hyperfed.validator import policy_digest
+from hyperfed.vocabulary import Vocabulary
+
+__all__ = ["COORDINATOR", "Write", "end_of", "make_plan", "make_receipts", "sign_object"]
+
+COORDINATOR = "coordinator"
+_LIFETIME = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """An object to create."""
+
+    key: str
+    data: bytes
+
+
+def sign_object(
+    key: str,
+    type_: PacketType,
+    value: Any,
+    *,
+    keys: KeyPair,
+    time: datetime,
+    audience: str = "clients",
+    sequence: int = 0,
+    previous: bytes = b"",
+    policy: bytes = b"",
+    vocabulary: bytes = b"",
+    compression: str | None = None,
+) -> Write:
+    """The signed object of `value`, which has `federation` and `round`. It expires 30 days after `time`."""
+    body = PayloadCodec(compression=compression).encode(value)
+    header = Header(
+        federation=value.federation,
+        round=value.round,
+        sender=COORDINATOR,
+        key_id=keys.key_id,
+        audience=audience,
+        sequence=sequence,
+        nonce=b"",
+        created=time,
+        expires=time + _LIFETIME,
+        previous=previous,
+        policy=policy,
+        vocabulary=vocabulary,
+    )
+    return Write(key, sign_envelope(type_, bind_body(header, body), body, [keys]))
+
+
+def make_plan(
+    *,
+    registry: Registry,
+    registry_digest: bytes,
+    round_id: int,
+    policy: PolicyPack,
+    vocabulary: Vocabulary,
+    quorum: int | None,
+    newest_commit: Chained | None,
+    keys: KeyPair,
+    close_by: datetime | None = None,
+) -> tuple[Plan, Write]:
+    """The plan of a round. quorum None: more than half of the cohort.
+
+    Raises ConfigError where the quorum cannot be met or this key is not the coordinator's."""
+    cohort = registry.clients_in(round_id)
+    if registry.coordinator_key(keys.key_id, round_id) is None:
+        raise ConfigError(
+            f"key {keys.key_id} is not the coordinator's in round {round_id}",
+            subject=f"plan of round {round_id}",
+            rule="R-81",
+            remedy=f"Registry version {registry.version} names the coordinator's keys; use one of them",
+        )
+    if not cohort:
+        raise ConfigError("no client is registered for this round", subject=f"plan of round {round_id}", remedy="Add one with `hyperfed registry add`")
+    quorum = len(cohort) // 2 + 1 if quorum is None else quorum
+    if not 1 <= quorum <= len(cohort):
+        raise ConfigError(
+            f"a quorum of {quorum} cannot be met by {len(cohort)} registered clients",
+            subject=f"plan of round {round_id}",
+            remedy="Lower the quorum, or register more clients",
+        )
+    windows = registry.windows
+    opens, deadline = windows.opens(round_id), windows.deadline(round_id)
+    plan = Plan(
+        federation=registry.federation,
+        round=round_id,
+        registry_version=registry.version,
+        registry_digest=registry_digest,
+        newest_commit_round=newest_commit.entry.round if newest_commit else 0,
+        newest_commit=newest_commit.digest if newest_commit else b"",
+        policy=policy,
+        vocabulary=vocabulary,
+        cohort=cohort,
+        quorum=quorum,
+        opens=opens,
+        deadline=deadline,
+        close_by=close_by or windows.deadline(round_id + 1),
+    )
+    write = sign_object(Keys.plan(round_id), PacketType.PLAN, plan, keys=keys, time=opens, policy=policy_digest(policy), vocabulary=vocabulary.digest)
+    return plan, write
+
+
+def make_receipts(plan: Plan, freeze: Freeze | None, end: Chained, *, tombstone: Tombstone | None, keys: KeyPair) -> list[Write]:
+    """A receipt for every client of the cohort and everyone the freeze names, from freeze and ledger alone."""
+    counted: Sequence[Counted] = freeze.counted if freeze else ()
+    refused: Sequence[Refused] = freeze.refused if freeze else ()
+    leaves = freeze.leaves if freeze else []
+    by_client: dict[str, tuple[int, Any]] = {}
+    for i, refusal in enumerate(refused):  # the one of the newest round says most
+        known = by_client.get(refusal.client)
+        if refusal.client and (known is None or refusal.made_for >= known[1].made_for):
+            by_client[refusal.client] = (len(counted) + i, refusal)
+    for i, item in enumerate(counted):
+        by_client[item.client] = (i, item)
+    time = end.entry.time
+    writes = []
+    for client in sorted(set(plan.cohort) | set(by_client)):
+        index, what = by_client.get(client, (0, None))
+        fate, rule, reason, remedy = _fate(client, what, plan, freeze, tombstone)
+        receipt = Receipt(
+            federation=plan.federation,
+            round=plan.round,
+            client=client,
+            fate=fate,
+            made_for=what.made_for if what else plan.round,
+            sequence=max(what.sequence, 0) if what else 0,
+            digest=what.digest if what else b"",
+            rule=rule,
+            reason=reason,
+            remedy=remedy,
+            leaf=what.leaf if what else b"",
+            index=index,
+            size=len(leaves),
+            path=merkle.proof(leaves, index) if what else (),
+            merkle_head=end.entry.merkle_head,
+            ledger_sequence=end.entry.sequence,
+            ledger_digest=end.digest,
+            result=end.entry.result,
+        )
+        writes.append(sign_object(Keys.receipt(plan.round, client), PacketType.RECEIPT, receipt, keys=keys, time=time, audience=client))
+    return writes
+
+
+def _fate(client: str, what: Counted | Refused | None, plan: Plan, freeze: Freeze | None, tombstone: Tombstone | None) -> tuple[Fate, str, str, str]:
+    """(fate, rule, reason, remedy) of one client."""
+    if tombstone is not None and not isinstance(what, Refused):
+        later = "An update made for this round may still count in the next one" if plan.policy.max_staleness else "Submit for the next round"
+        return Fate.VOID, tombstone.rule, f"the round is void: {tombstone.reason}", later
+    if isinstance(what, Refused):
+        return (Fate.EXCLUDED if what.rule == "R-95" else Fate.REFUSED), what.rule, what.reason, what.remedy
+    if what is None:
+        if freeze is not None and client in freeze.excluded:
+            return (
+                Fate.EXCLUDED,
+                "R-95",
+                f"its trust is below {plan.policy.trust_min:g}",
+                "Trust comes back while updates agree or are absent; ask the operator",
+            )
+        return Fate.NOT_SEEN, "", f"no update for round {plan.round} was there at the freeze", "One that arrives late may still count in the next rounds"
+    if what.made_for < plan.round:
+        late = plan.round - what.made_for
+        return (
+            Fate.LATE,
+            "",
+            f"made for round {what.made_for}, counted {late} round{'s' if late > 1 else ''} late with weight {plan.policy.staleness_decay**late:.3g}",
+            "Submit before the deadline",
+        )
+    return Fate.COUNTED, "", "counted", ""
+
+
+def end_of(entries: Sequence[Chained], round_id: int) -> Chained | None:
+    """The round's commit or void."""
+    return next((c for c in entries if c.entry.round == round_id and c.entry.kind is not EntryKind.RESERVE), None)

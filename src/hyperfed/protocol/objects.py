@@ -1,0 +1,250 @@
+"""What the coordinator writes, as values: plan, freeze, result or tombstone, state, receipt, ledger entry (DESIGN section 3).
+
+Each is one signed, create-only object. Freeze is all that the computation depends on; result, state and receipts follow from freeze,
+base state and ledger, so that every coordinator writes the same bytes (but for noise, which is drawn once).
+
+What it does not do: order them (`coordinator.machine`), sign them (`coordinator.documents`).
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from hyperfed.errors import SchemaError
+from hyperfed.packets import PolicyPack
+from hyperfed.rounds import Keys
+from hyperfed.vocabulary import Vocabulary
+
+__all__ = ["ClientState", "Counted", "EntryKind", "Fate", "Freeze", "LedgerEntry", "Mechanism", "Plan", "Receipt", "Refused", "RoundState", "Tombstone"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A round as announced. cohort: the clients invited; quorum: how many must be counted; deadline: the window's end; close_by: until when it may be retried.
+
+    newest_commit_round, newest_commit: the round and ledger digest of the newest commit when the plan was made (0 and empty: none).
+    """
+
+    federation: str
+    round: int
+    registry_version: int
+    registry_digest: bytes
+    newest_commit_round: int
+    newest_commit: bytes
+    policy: PolicyPack
+    vocabulary: Vocabulary
+    cohort: tuple[str, ...]
+    quorum: int
+    opens: datetime
+    deadline: datetime
+    close_by: datetime
+
+    def __post_init__(self) -> None:
+        if self.round < 1 or not self.opens < self.deadline <= self.close_by:
+            raise SchemaError("a round starts at 1, opens before its deadline, and closes not before it", subject=f"plan of round {self.round}")
+        if list(self.cohort) != sorted(set(self.cohort)):
+            raise SchemaError("the cohort ascends, each client once", subject=f"plan of round {self.round}")
+        if not 1 <= self.quorum <= max(1, len(self.cohort)):
+            raise SchemaError(f"quorum {self.quorum} of {len(self.cohort)} clients", subject=f"plan of round {self.round}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """An update that a freeze counts: its client, the round it was made for, the inbox slot it lay in, its sequence and its digest."""
+
+    client: str
+    made_for: int
+    slot: int
+    sequence: int
+    digest: bytes
+
+    @property
+    def key(self) -> str:
+        """Where it lay in the inbox."""
+        return Keys.inbox(self.made_for, self.client, self.slot)
+
+    @property
+    def leaf(self) -> bytes:
+        return f"counted/{self.client}/{self.made_for}/{self.sequence}/{self.digest.hex()}".encode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """An object of the inbox that is not counted, and why. digest is empty where it could not be read as a packet; sequence is -1 there."""
+
+    key: str
+    client: str
+    made_for: int
+    sequence: int
+    digest: bytes
+    rule: str
+    reason: str
+    remedy: str = ""
+
+    @property
+    def leaf(self) -> bytes:
+        return f"refused/{self.client}/{self.made_for}/{self.sequence}/{self.digest.hex()}/{self.key}/{self.rule}".encode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freeze:
+    """What counts in a round and what was refused; everything the computation depends on.
+
+    base_round, base_state: the last committed round before this one and the digest of its state (0 and empty: none).
+    claim_sequence, claim_digest: the newest ledger entry that a counted update has seen. time: when; signed objects after it take theirs from it.
+    """
+
+    federation: str
+    round: int
+    plan: bytes
+    registry_version: int
+    registry_digest: bytes
+    base_round: int
+    base_state: bytes
+    counted: tuple[Counted, ...]
+    refused: tuple[Refused, ...]
+    excluded: tuple[str, ...]
+    claim_sequence: int
+    claim_digest: bytes
+    merkle_head: bytes
+    time: datetime
+
+    def __post_init__(self) -> None:
+        clients = [c.client for c in self.counted]
+        if sorted(set(clients)) != clients:
+            raise SchemaError("counted updates ascend by client, one for each", subject=f"freeze of round {self.round}")
+        if any(not 0 < c.made_for <= self.round for c in self.counted):
+            raise SchemaError("an update is counted in its own round or a later one", subject=f"freeze of round {self.round}")
+
+    @property
+    def leaves(self) -> list[bytes]:
+        """The Merkle tree's leaves in order: counted, then refused."""
+        return [c.leaf for c in self.counted] + [r.leaf for r in self.refused]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tombstone:
+    """The end of a round that has no result. Its budget is refunded, its updates may be late for the next."""
+
+    federation: str
+    round: int
+    rule: str
+    reason: str
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientState:
+    """What is carried from round to round about one client.
+
+    highest_sequence: of its counted updates; windows: the recent rounds its updates were counted for; last_round, last_digest: where its last
+    counted update lies (`rounds/{last_round}/accepted/{last_digest}`); alpha, beta, rounds_seen, rounds_missed: its reputation (`trust_scorer`); weight and
+    agreement: bounded trust in this round (1 and 0 where it was not counted).
+    """
+
+    client: str
+    highest_sequence: int
+    windows: tuple[int, ...]
+    last_round: int
+    last_digest: bytes
+    alpha: float
+    beta: float
+    rounds_seen: int
+    rounds_missed: int
+    weight: float
+    agreement: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundState:
+    """Trust and sequences after a round: a pure function of its freeze and its base state."""
+
+    federation: str
+    round: int
+    freeze: bytes
+    result: bytes
+    base_state: bytes
+    clients: tuple[ClientState, ...]
+
+    def of(self, client: str) -> ClientState | None:
+        return next((c for c in self.clients if c.client == client), None)
+
+
+class Fate(StrEnum):
+    """What became of a client's update in a round."""
+
+    COUNTED = "counted"
+    LATE = "late"
+    REFUSED = "refused"
+    EXCLUDED = "excluded"
+    NOT_SEEN = "not seen"
+    VOID = "void"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What became of one client's update; late: counted, but made for an earlier round.
+
+    index, size, path: the Merkle proof that `leaf` lies under `merkle_head`, the head that the ledger's entry `ledger_sequence` carries.
+    """
+
+    federation: str
+    round: int
+    client: str
+    fate: Fate
+    made_for: int
+    sequence: int
+    digest: bytes
+    rule: str
+    reason: str
+    remedy: str
+    leaf: bytes
+    index: int
+    size: int
+    path: tuple[bytes, ...]
+    merkle_head: bytes
+    ledger_sequence: int
+    ledger_digest: bytes
+    result: bytes
+
+
+class EntryKind(StrEnum):
+    RESERVE = "reserve"
+    COMMIT = "commit"
+    VOID = "void"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mechanism:
+    """One use of the budget. kind "basic": known only as (epsilon, delta), composed by summing."""
+
+    kind: str
+    epsilon: Decimal
+    delta: Decimal
+
+    def __post_init__(self) -> None:
+        if self.kind != "basic" or not (self.epsilon.is_finite() and self.epsilon >= 0 and self.delta.is_finite() and 0 <= self.delta < 1):
+            raise SchemaError("a mechanism is 'basic' with epsilon >= 0 and delta in [0, 1)", subject="mechanism")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """One line of the ledger, chained by `previous`, the digest of the entry before it (empty in the first).
+
+    id: derived from (federation, round, freeze digest) in a reserve; of the reserve that a void refunds; empty otherwise.
+    freeze, result, state, merkle_head: digests that a commit binds (a void: the tombstone's).
+    """
+
+    federation: str
+    sequence: int
+    previous: bytes
+    kind: EntryKind
+    round: int
+    id: bytes
+    mechanisms: tuple[Mechanism, ...] = field(default_factory=tuple)
+    freeze: bytes = b""
+    result: bytes = b""
+    state: bytes = b""
+    merkle_head: bytes = b""
+    time: datetime

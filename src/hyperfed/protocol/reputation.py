@@ -1,0 +1,118 @@
+"""From one round's evidence to the next state: trust, sequences, windows; a pure function of freeze, base state and the frozen updates.
+
+1. A counted client is observed (`trust_scorer`): outlier = bounded trust gave it weight 0; consistency = its agreement with the others (the leave-one-out
+   cosine of the merge); accuracy = the share of its reported edges, among those of the last committed model, that have the model's sign.
+2. A client of the cohort that is not counted was absent; so was one that is excluded: trust only decays toward the prior.
+3. The highest sequence and the windows a client was counted for rise only with what was counted (R-89, R-94).
+
+What it does not do: exclude (`choose`), weigh tonight's merge (bounded trust does).
+"""
+
+import numpy as np
+
+from hyperfed.global_model import GlobalModel
+from hyperfed.hypergraph import HypergraphStore
+from hyperfed.packets import PolicyPack
+from hyperfed.protocol.objects import ClientState, Counted, Freeze, Plan, RoundState
+from hyperfed.reconciler import Reconciliation
+from hyperfed.trust_scorer import TrustScorer, TrustState
+
+__all__ = ["accuracy_of", "is_excluded", "next_states", "trust_of"]
+
+
+def _scorer(base: RoundState | None) -> TrustScorer:
+    clients = base.clients if base else ()
+    return TrustScorer.from_state(
+        TrustState(
+            client=tuple(c.client for c in clients),
+            alpha=[c.alpha for c in clients],
+            beta=[c.beta for c in clients],
+            nights=[c.rounds_seen for c in clients],
+            absences=[c.rounds_missed for c in clients],
+        )
+    )
+
+
+def trust_of(state: RoundState, client: str) -> float:
+    """A client's trust in (0, 1) in a state; the prior for one that is not in it."""
+    return _scorer(state).get_trust(client)
+
+
+def is_excluded(state: RoundState, client: str, policy: PolicyPack) -> bool:
+    """R-95: trust below `trust_min` after at least `trust_nights` observed nights. One odd night is not a pattern: bounded trust has weighed it already."""
+    known = state.of(client)
+    return known is not None and known.rounds_seen >= policy.trust_nights and trust_of(state, client) < policy.trust_min
+
+
+def accuracy_of(store: HypergraphStore, model: GlobalModel | None) -> float:
+    """Share in [0, 1] of the store's edges, among those of `model`, with the sign of the model's vote; 1 where there is nothing to compare."""
+    if model is None or not len(model.edges) or not len(store.edges):
+        return 1.0
+    _, mine, theirs = np.intersect1d(store.edges.keys, model.edges.keys, assume_unique=True, return_indices=True)
+    if not len(mine):
+        return 1.0
+    return float(np.mean(np.sign(store.edges.effect[mine]) == np.sign(model.evidence.edges.vote[theirs])))
+
+
+def next_states(
+    base: RoundState | None, freeze: Freeze, *, plan: Plan, reconciliation: Reconciliation, stores: dict[str, HypergraphStore], last_model: GlobalModel | None
+) -> tuple[ClientState, ...]:
+    """The states after a round, ascending by client. stores: of the counted clients; last_model: the last committed model before this round."""
+    scorer = _scorer(base)
+    counted = {c.client: c for c in freeze.counted}
+    trust = dict(zip(reconciliation.clients, reconciliation.trust.tolist(), strict=True))
+    agreement = dict(zip(reconciliation.clients, reconciliation.agreement.tolist(), strict=True))
+    weighed = plan.policy.strategy == "consensus"
+    for client in sorted(set(plan.cohort) | set(counted)):
+        if client not in counted:
+            scorer.observe(client, available=False)
+            continue
+        consistency = agreement[client] if weighed and len(counted) > 2 else 1.0
+        scorer.observe(client, outlier=trust[client] <= 0, consistency=max(-1.0, min(1.0, consistency)), accuracy=accuracy_of(stores[client], last_model))
+    after = scorer.state()
+    rows = zip(after.client, after.alpha.tolist(), after.beta.tolist(), after.nights.tolist(), after.absences.tolist(), strict=True)
+    return tuple(
+        _state(
+            base.of(client) if base else None,
+            counted.get(client),
+            plan,
+            client,
+            alpha,
+            beta,
+            nights,
+            absences,
+            trust.get(client, 1.0),
+            agreement.get(client, 0.0),
+        )
+        for client, alpha, beta, nights, absences in rows
+    )
+
+
+def _state(
+    before: ClientState | None,
+    counted: Counted | None,
+    plan: Plan,
+    client: str,
+    alpha: float,
+    beta: float,
+    nights: int,
+    absences: int,
+    weight: float,
+    agreement: float,
+) -> ClientState:
+    windows = before.windows if before else ()
+    if counted is not None:
+        windows = tuple(sorted({*windows, counted.made_for}))
+    return ClientState(
+        client=client,
+        highest_sequence=max(before.highest_sequence if before else 0, counted.sequence if counted else 0),
+        windows=tuple(w for w in windows if w > plan.round - 1 - max(plan.policy.max_staleness, 1)),
+        last_round=plan.round if counted else (before.last_round if before else 0),
+        last_digest=counted.digest if counted else (before.last_digest if before else b""),
+        alpha=alpha,
+        beta=beta,
+        rounds_seen=nights,
+        rounds_missed=absences,
+        weight=weight,
+        agreement=agreement + 0.0,
+    )

@@ -1,0 +1,414 @@
+"""Columns: the tables an update and a merged model consist of.
+
+1. A table is sorted numpy arrays of one length, read-only, strictly ascending by key: (source, target, lag) is unique (STYLE 14).
+2. The packed key is source << 40 | target << 16 | lag in a uint64: indices below 2**24, lags below 2**16. Sorting a merge is sorting these.
+3. Every table checks itself when made; a value outside its bounds raises BoundsError with the row. Non-finite is refused before anything else.
+4. Float columns of one table share one dtype, float64 or float32, little-endian.
+
+What it does not do: parse bytes (`codec`), merge (`reconciler`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from hyperfed.errors import BoundsError
+from hyperfed.vocabulary import MAX_VARIABLES
+
+__all__ = ["MAX_LAG", "DeltaTable", "EdgeTable", "HyperedgeTable", "pack_keys", "unpack_keys"]
+
+MAX_LAG = (1 << 16) - 1
+
+Array = npt.NDArray[Any]
+
+
+def pack_keys(source: Array, target: Array, lag: Array) -> npt.NDArray[np.uint64]:
+    """uint64[rows]: source << 40 | target << 16 | lag, in the order of (source, target, lag)."""
+    packed = source.astype(np.uint64) << np.uint64(40)
+    packed |= target.astype(np.uint64) << np.uint64(16)
+    packed |= lag.astype(np.uint64)
+    return packed
+
+
+def unpack_keys(keys: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.uint16]]:
+    """(source uint32, target uint32, lag uint16) of packed keys."""
+    return (
+        (keys >> np.uint64(40)).astype(np.uint32),
+        ((keys >> np.uint64(16)) & np.uint64(MAX_VARIABLES - 1)).astype(np.uint32),
+        (keys & np.uint64(MAX_LAG)).astype(np.uint16),
+    )
+
+
+def _as(values: Any, dtype: Any, field: str) -> Array:
+    """`values` as a one-dimensional array of `dtype`; a value that does not survive the cast raises BoundsError."""
+    array = np.asarray(values)
+    if array.size == 0:
+        array = array.astype(dtype)
+    if array.ndim != 1 or array.dtype.kind not in "iuf" or (np.dtype(dtype).kind != "f" and array.dtype.kind == "f"):
+        raise BoundsError(f"a column of {array.dtype}{list(array.shape)}, expected one dimension of {np.dtype(dtype)}", subject=field)
+    if np.dtype(dtype).kind in "iu" and array.size and array.dtype != dtype:
+        info = np.iinfo(dtype)
+        low, high = int(array.min()), int(array.max())
+        if low < info.min or high > info.max:
+            raise BoundsError(f"holds {low if low < info.min else high}, outside [{info.min}, {info.max}]", subject=field)
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
+def _refuse_where(bad: npt.NDArray[np.bool_], values: Array, subject: str, rule: str) -> None:
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise BoundsError(f"row {row} holds {values[row].item()!r}; {rule}", subject=subject)
+
+
+def _check_floats(table: Any, names: tuple[str, ...], kind: str) -> None:
+    for name in names:
+        column = getattr(table, name)
+        if column is None:
+            continue
+        _refuse_where(~np.isfinite(column), column, f"{kind}.{name}", "numbers must be finite")
+        _refuse_where((column == 0) & np.signbit(column), column, f"{kind}.{name}", "-0.0 is not canonical, write 0.0")
+
+
+def _check_unit(table: Any, names: tuple[str, ...], kind: str) -> None:
+    for name in names:
+        column = getattr(table, name)
+        _refuse_where((column < 0) | (column > 1), column, f"{kind}.{name}", "must lie in [0, 1]")
+
+
+def _check_interval(table: Any, kind: str) -> None:
+    if (table.ci_low is None) != (table.ci_high is None):
+        raise BoundsError("ci_low and ci_high come together or not at all", subject=kind)
+    if table.ci_low is not None:
+        _refuse_where(table.ci_low > table.effect, table.ci_low, f"{kind}.ci_low", "must not exceed the effect")
+        _refuse_where(table.ci_high < table.effect, table.ci_high, f"{kind}.ci_high", "must not be below the effect")
+
+
+def _freeze(table: Any, kind: str, dtypes: dict[str, Any], floats: tuple[str, ...], rows: int | None = None) -> None:
+    """Cast, check lengths and make every column read-only. Set through object.__setattr__: the types are frozen."""
+    float_dtype = np.dtype(np.float32) if np.asarray(getattr(table, floats[0])).dtype == np.float32 else np.dtype(np.float64)
+    for name in (*dtypes, *floats):
+        value = getattr(table, name)
+        if value is None:
+            continue
+        column = _as(value, dtypes.get(name, float_dtype), f"{kind}.{name}")
+        if column is value or column.base is not None:
+            column = column.view()
+        column.flags.writeable = False
+        object.__setattr__(table, name, column)
+        if name not in ("sources", "offsets"):
+            if rows is None:
+                rows = len(column)
+            if len(column) != rows:
+                raise BoundsError(f"has {len(column)} rows where the others have {rows}", subject=f"{kind}.{name}")
+
+
+class _Columns:
+    """Equality, length and row selection shared by the tables."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        for field in fields(self):  # type: ignore[arg-type]
+            mine, theirs = getattr(self, field.name), getattr(other, field.name)
+            if (mine is None) != (theirs is None):
+                return False
+            if mine is not None and (mine.dtype != theirs.dtype or not np.array_equal(mine, theirs)):
+                return False
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+_EDGE_INTS = {"source": np.uint32, "target": np.uint32, "lag": np.uint16, "hits": np.uint32, "n": np.uint64}
+_EDGE_FLOATS = ("effect", "ci_low", "ci_high", "confidence", "stability")
+
+
+def _check_edge_keys(table: Any, kind: str) -> None:
+    for name in ("source", "target"):
+        column = getattr(table, name)
+        _refuse_where(column >= MAX_VARIABLES, column, f"{kind}.{name}", f"indices are below {MAX_VARIABLES}")
+    _refuse_where((table.source == table.target) & (table.lag == 0), table.source, f"{kind}.source", "source and target differ where lag is 0")
+    keys = table.keys
+    if len(keys) > 1:
+        step = keys[1:] <= keys[:-1]
+        if step.any():
+            row = int(np.argmax(step)) + 1
+            what = "twice in the table" if keys[row] == keys[row - 1] else "out of order"
+            problem = f"edge ({table.source[row]}, {table.target[row]}, lag {table.lag[row]}) is {what}"
+            raise BoundsError(problem, subject=kind, remedy="Rows ascend by (source, target, lag), each edge once")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EdgeTable(_Columns):
+    """A client's (or a merged model's) lagged edges as columns, one row an edge, strictly ascending by (source, target, lag).
+
+    source, target: uint32[rows], indices into the vocabulary; lag: uint16[rows], steps; source != target where lag is 0.
+    effect: float[rows], change of the target per unit of the source; ci_low <= effect <= ci_high: float[rows], the 95 % interval, or both None.
+    confidence, stability: float[rows] in [0, 1]; hits: uint32[rows], how often the edge was found; n: uint64[rows], the sample count.
+    float is float64 or float32, the same in all columns. Raises BoundsError.
+    """
+
+    source: Array
+    target: Array
+    lag: Array
+    effect: Array
+    confidence: Array
+    stability: Array
+    hits: Array
+    n: Array
+    ci_low: Array | None = None
+    ci_high: Array | None = None
+
+    def __post_init__(self) -> None:
+        _freeze(self, "edges", _EDGE_INTS, _EDGE_FLOATS)
+        _check_edge_keys(self, "edges")
+        _check_floats(self, _EDGE_FLOATS, "edges")
+        _check_unit(self, ("confidence", "stability"), "edges")
+        _check_interval(self, "edges")
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        source: Any,
+        target: Any,
+        lag: Any,
+        effect: Any,
+        confidence: Any,
+        stability: Any,
+        hits: Any = 1,
+        n: Any = 0,
+        ci_low: Any = None,
+        ci_high: Any = None,
+    ) -> Self:
+        """A table from columns in any order; scalars are broadcast, -0.0 becomes 0.0. Raises BoundsError, also for an edge given twice."""
+        given = {
+            "source": source,
+            "target": target,
+            "lag": lag,
+            "effect": effect,
+            "confidence": confidence,
+            "stability": stability,
+            "hits": hits,
+            "n": n,
+            "ci_low": ci_low,
+            "ci_high": ci_high,
+        }
+        rows = len(np.atleast_1d(np.asarray(source)))
+        columns: dict[str, Array] = {}
+        for name, value in given.items():
+            if value is not None:
+                column = np.asarray(value)
+                if column.size == 0:
+                    column = column.astype(_EDGE_INTS.get(name, np.float64))
+                column = np.broadcast_to(column, (rows,)) if column.ndim == 0 else column
+                columns[name] = column + 0.0 if column.dtype.kind == "f" else column
+        for name, dtype in _EDGE_INTS.items():
+            columns[name] = _as(columns[name], dtype, f"edges.{name}")
+        keys = pack_keys(columns["source"], columns["target"], columns["lag"])
+        order = np.argsort(keys, kind="stable")
+        for name, column in columns.items():
+            if len(column) != rows:
+                raise BoundsError(f"has {len(column)} rows where source has {rows}", subject=f"edges.{name}")
+        ordered: dict[str, Any] = {name: column[order] for name, column in columns.items()}
+        return cls(**ordered)
+
+    @classmethod
+    def empty(cls) -> Self:
+        """A table without rows."""
+        return cls.build(source=[], target=[], lag=[], effect=[], confidence=[], stability=[], hits=[], n=[])
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @property
+    def keys(self) -> npt.NDArray[np.uint64]:
+        """uint64[rows], strictly ascending: see `pack_keys`."""
+        return pack_keys(self.source, self.target, self.lag)
+
+    @property
+    def vote(self) -> npt.NDArray[np.float64]:
+        """float64[rows]: sign(effect) * confidence * stability, in [-1, 1] (DESIGN section 5)."""
+        return np.sign(self.effect).astype(np.float64) * self.confidence * self.stability
+
+    def take(self, rows: Array) -> Self:
+        """The table of these rows: an index array in ascending order, or a boolean mask."""
+        columns: dict[str, Any] = {f.name: (None if getattr(self, f.name) is None else getattr(self, f.name)[rows]) for f in fields(self)}
+        return type(self)(**columns)
+
+    def rows(self) -> Iterator[dict[str, float | int]]:
+        """One dict a row, for display and export only."""
+        names = [f.name for f in fields(self) if getattr(self, f.name) is not None]
+        for values in zip(*(getattr(self, name).tolist() for name in names), strict=True):
+            yield dict(zip(names, values, strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DeltaTable(_Columns):
+    """Changes of edges against an earlier table, as columns, strictly ascending by (source, target, lag).
+
+    source, target, lag as in `EdgeTable`; weight_delta, ci_low_delta, ci_high_delta: float[rows]; hits_delta: int32[rows].
+    An edge that the earlier table lacks cannot be changed (its confidence and stability are unknown): send the whole table.
+    """
+
+    source: Array
+    target: Array
+    lag: Array
+    weight_delta: Array
+    ci_low_delta: Array
+    ci_high_delta: Array
+    hits_delta: Array
+
+    def __post_init__(self) -> None:
+        floats = ("weight_delta", "ci_low_delta", "ci_high_delta")
+        _freeze(self, "deltas", {"source": np.uint32, "target": np.uint32, "lag": np.uint16, "hits_delta": np.int32}, floats)
+        _check_edge_keys(self, "deltas")
+        _check_floats(self, floats, "deltas")
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @property
+    def keys(self) -> npt.NDArray[np.uint64]:
+        return pack_keys(self.source, self.target, self.lag)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HyperedgeTable(_Columns):
+    """Several sources acting together on one target, in compressed rows, keyed by (sorted sources, target, lag).
+
+    sources: uint32[total], the sources of row i are sources[offsets[i]:offsets[i+1]], strictly ascending, two or more; offsets: uint32[rows+1].
+    The other columns are as in `EdgeTable`. Rows strictly ascend by (target, lag, number of sources, sources).
+    """
+
+    sources: Array
+    offsets: Array
+    target: Array
+    lag: Array
+    effect: Array
+    confidence: Array
+    stability: Array
+    hits: Array
+    n: Array
+    ci_low: Array | None = None
+    ci_high: Array | None = None
+
+    def __post_init__(self) -> None:
+        ints = {"sources": np.uint32, "offsets": np.uint32, "target": np.uint32, "lag": np.uint16, "hits": np.uint32, "n": np.uint64}
+        _freeze(self, "hyperedges", ints, _EDGE_FLOATS)
+        self._check_shape()
+        _check_floats(self, _EDGE_FLOATS, "hyperedges")
+        _check_unit(self, ("confidence", "stability"), "hyperedges")
+        _check_interval(self, "hyperedges")
+
+    def _check_shape(self) -> None:
+        rows, offsets, sources = len(self.target), self.offsets.astype(np.int64), self.sources
+        if len(offsets) != rows + 1 or offsets[0] != 0 or offsets[-1] != len(sources):
+            raise BoundsError(f"offsets must have {rows + 1} entries from 0 to {len(sources)}", subject="hyperedges.offsets")
+        arity = np.diff(offsets)
+        if rows and (int(arity.min()) < 2 or int(arity.max()) > 64):
+            raise BoundsError("a hyperedge has 2 to 64 sources", subject="hyperedges.offsets")
+        for name in ("sources", "target"):
+            _refuse_where(getattr(self, name) >= MAX_VARIABLES, getattr(self, name), f"hyperedges.{name}", f"indices are below {MAX_VARIABLES}")
+        if not rows:
+            return
+        starts = np.zeros(len(sources), dtype=bool)
+        starts[offsets[:-1]] = True
+        unsorted_at = np.zeros(len(sources), dtype=bool)
+        unsorted_at[1:] = (sources[1:] <= sources[:-1]) & ~starts[1:]
+        _refuse_where(unsorted_at, sources, "hyperedges.sources", "the sources of a row strictly ascend")
+        own = (sources == np.repeat(self.target, arity)) & (np.repeat(self.lag, arity) == 0)
+        _refuse_where(own, sources, "hyperedges.sources", "sources differ from the target where lag is 0")
+        rank = self.key_matrix()
+        before, after = rank[:-1], rank[1:]
+        differ = before != after
+        first = np.argmax(differ, axis=1)
+        at = np.arange(len(before))
+        wrong = ~differ.any(axis=1) | (before[at, first] > after[at, first])
+        if wrong.any():
+            problem = f"row {int(np.argmax(wrong)) + 1} is out of order or given twice"
+            raise BoundsError(problem, subject="hyperedges", remedy="Rows ascend by (target, lag, number of sources, sources)")
+
+    def key_matrix(self) -> npt.NDArray[np.int64]:
+        """int64[rows, 3 + max sources]: target, lag, number of sources, sources, then -1: equal rows are equal hyperedges."""
+        offsets = self.offsets.astype(np.int64)
+        arity = np.diff(offsets)
+        width = int(arity.max()) if len(arity) else 0
+        matrix = np.full((len(self.target), 3 + width), -1, dtype=np.int64)
+        matrix[:, 0], matrix[:, 1], matrix[:, 2] = self.target, self.lag, arity
+        row = np.repeat(np.arange(len(arity)), arity)
+        matrix[row, 3 + np.arange(len(self.sources)) - offsets[:-1][row]] = self.sources
+        return matrix
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        sources: Any,
+        target: Any,
+        lag: Any,
+        effect: Any,
+        confidence: Any,
+        stability: Any,
+        hits: Any = 1,
+        n: Any = 0,
+        ci_low: Any = None,
+        ci_high: Any = None,
+    ) -> Self:
+        """A table from rows in any order: `sources` holds one list of indices a row, in any order; scalars are broadcast. Raises BoundsError."""
+        lists = [np.sort(_as(row, np.uint32, "hyperedges.sources")) for row in sources]
+        given = {
+            "target": target,
+            "lag": lag,
+            "effect": effect,
+            "confidence": confidence,
+            "stability": stability,
+            "hits": hits,
+            "n": n,
+            "ci_low": ci_low,
+            "ci_high": ci_high,
+        }
+        columns: dict[str, Array] = {}
+        for name, value in given.items():
+            if value is not None:
+                column = np.asarray(value)
+                column = np.broadcast_to(column, (len(lists),)) if column.ndim == 0 else column
+                if column.size == 0:
+                    column = column.astype(np.uint32 if name in ("target", "lag", "hits", "n") else np.float64)
+                if len(column) != len(lists):
+                    raise BoundsError(f"has {len(column)} rows where sources has {len(lists)}", subject=f"hyperedges.{name}")
+                columns[name] = column + 0.0 if column.dtype.kind == "f" else column
+        order = sorted(range(len(lists)), key=lambda i: (int(columns["target"][i]), int(columns["lag"][i]), len(lists[i]), lists[i].tolist()))
+        offsets = np.concatenate([[0], np.cumsum([len(lists[i]) for i in order], dtype=np.int64)]).astype(np.int64)
+        flat = np.concatenate([np.zeros(0, np.uint32), *(lists[i] for i in order)])
+        ordered: dict[str, Any] = {name: column[order] for name, column in columns.items()}
+        return cls(sources=flat, offsets=offsets, **ordered)
+
+    @classmethod
+    def empty(cls) -> Self:
+        """A table without rows."""
+        return cls.build(sources=[], target=[], lag=[], effect=[], confidence=[], stability=[], hits=[], n=[])
+
+    def take(self, rows: Array) -> Self:
+        """The table of these rows: an index array in ascending order, or a boolean mask."""
+        index = np.arange(len(self))[rows]
+        offsets = self.offsets.astype(np.int64)
+        arity = np.diff(offsets)[index]
+        ends = np.concatenate([[0], np.cumsum(arity)]).astype(np.int64)
+        flat = np.arange(ends[-1]) - np.repeat(ends[:-1], arity) + np.repeat(offsets[:-1][index], arity)
+        skip = ("sources", "offsets")
+        columns: dict[str, Any] = {f.name: None if getattr(self, f.name) is None else getattr(self, f.name)[index] for f in fields(self) if f.name not in skip}
+        return type(self)(sources=self.sources[flat], offsets=ends, **columns)
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    @property
+    def vote(self) -> npt.NDArray[np.float64]:
+        """float64[rows]: sign(effect) * confidence * stability."""
+        return np.sign(self.effect).astype(np.float64) * self.confidence * self.stability
