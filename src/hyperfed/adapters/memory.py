@@ -1,0 +1,55 @@
+"""`MemoryStore`: an object store in this process, for tests and simulations.
+
+1. Every operation holds one lock: a race has one winner, a written object is read and listed at once.
+2. What is stored is a copy; nobody can change it afterwards.
+3. Listing works on a copy of the keys: objects created meanwhile do not disturb it.
+
+What it does not do: outlive its process.
+"""
+
+import threading
+from collections.abc import Iterator
+
+from hyperfed.errors import ObjectNotFound, ObjectTooLarge
+from hyperfed.store import ObjectInfo, ObjectStore, check_key, check_prefix
+
+__all__ = ["MemoryStore"]
+
+
+class MemoryStore(ObjectStore):
+    """An `ObjectStore` in memory. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    def put_if_absent(self, key: str, data: bytes | memoryview) -> bool:
+        check_key(key)
+        copy = bytes(data)
+        with self._lock:
+            if key in self._objects:
+                return False
+            self._objects[key] = copy
+            return True
+
+    def read(self, key: str, *, max_bytes: int) -> bytes:
+        check_key(key)
+        with self._lock:
+            data = self._objects.get(key)
+        if data is None:
+            raise ObjectNotFound("there is no such object", subject=f"memory:{key}")
+        if len(data) > max_bytes:
+            raise ObjectTooLarge(f"holds {len(data)} bytes; at most {max_bytes} are read", subject=f"memory:{key}")
+        return data
+
+    def head(self, key: str) -> ObjectInfo | None:
+        check_key(key)
+        with self._lock:
+            data = self._objects.get(key)
+        return None if data is None else ObjectInfo(key=key, size=len(data))
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        check_prefix(prefix)
+        with self._lock:
+            found = [ObjectInfo(key=key, size=len(data)) for key, data in self._objects.items() if key.startswith(prefix)]
+        return iter(sorted(found, key=lambda info: info.key))

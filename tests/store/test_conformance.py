@@ -1,0 +1,59 @@
+"""`hyperfed.testing.store_suite` against every adapter."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hyperfed.adapters.filesystem import FilesystemStore
+from hyperfed.adapters.memory import MemoryStore
+from hyperfed.adapters.s3 import S3Credentials, S3Limits, S3Store
+from hyperfed.store import ObjectStore
+from hyperfed.testing.faults import FaultStore
+from hyperfed.testing.seaweedfs import SeaweedFS
+from hyperfed.testing.store_suite import StoreSuite
+
+
+class TestMemory(StoreSuite):
+    def make_store(self) -> ObjectStore:
+        return MemoryStore()
+
+
+class TestFaultlessFaultStore(StoreSuite):
+    """Without a plan the faulty store is a store."""
+
+    def make_store(self) -> ObjectStore:
+        return FaultStore(MemoryStore())
+
+
+class TestFilesystem(StoreSuite):
+    @pytest.fixture(autouse=True)
+    def _place(self, tmp_path: Path) -> None:
+        self.root = tmp_path
+
+    def make_store(self) -> ObjectStore:
+        return FilesystemStore(self.root)
+
+
+class TestMoto(StoreSuite):
+    many = 60
+
+    @pytest.fixture(autouse=True)
+    def _place(self, moto_endpoint: str, new_prefix: Callable[[], str]) -> None:
+        self.endpoint, self.new_prefix = moto_endpoint, new_prefix
+
+    def make_store(self) -> ObjectStore:
+        key = S3Credentials(access_key="moto", secret_key="moto")
+        return S3Store("suite", prefix=self.new_prefix(), endpoint_url=self.endpoint, credentials=key, limits=S3Limits(page_size=7))
+
+
+@pytest.mark.seaweedfs
+class TestSeaweedFS(StoreSuite):
+    many = 150
+
+    @pytest.fixture(autouse=True)
+    def _place(self, seaweedfs: SeaweedFS, new_prefix: Callable[[], str]) -> None:
+        self.server, self.new_prefix = seaweedfs, new_prefix
+
+    def make_store(self) -> ObjectStore:
+        return self.server.store("suite", prefix=self.new_prefix(), create=False, limits=S3Limits(page_size=20))
