@@ -354,8 +354,7 @@ class RoundRunner:
         out = []
         for key, size in sizes.items():
             got = found.get(key)
-            failed = isinstance(got, TransportError)
-            out.append(Arrival(key=key, size=size, data=None if isinstance(got, TransportError) else got, error=got if failed else None))
+            out.append(Arrival(key=key, size=size, data=None if isinstance(got, TransportError) else got, error=got if isinstance(got, TransportError) else None))
         return out
 
     def _base_update(self, base: RoundState | None, client: str, digest: bytes) -> Update | None:
