@@ -321,7 +321,7 @@ class HypergraphStore:
         """The store that `save` wrote. Raises ConfigError where the file cannot be read, SchemaError where it is not such a file, BoundsError on bad values."""
         subject = str(path)
         try:
-            with np.load(Path(path), allow_pickle=False) as file:
+            with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             meta = json.loads(arrays.pop("meta").tobytes())
             if meta["format"] != FORMAT:

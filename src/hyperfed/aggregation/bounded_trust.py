@@ -26,6 +26,7 @@ from hyperfed.merge.segments import Part, split
 __all__ = ["ITERATIONS", "Trust", "bounded_trust", "bounded_trust_dense", "trust_weights"]
 
 ITERATIONS = 8
+_TIE = 1e-9  # agreements this close to the median are at it: rounding must not decide about a whole weight
 _NOBODY = 1e-9  # a summed weight at or below this is rounding: no other client with weight could vote
 
 Floats = npt.NDArray[np.float64]
@@ -55,7 +56,7 @@ def trust_weights(agreement: Floats, comparable: Bools | None = None) -> Floats:
     if median > floor:
         weight[known] = np.clip((agreement[known] - floor) / (median - floor), 0.0, 1.0)
     else:
-        weight[known] = agreement[known] >= median
+        weight[known] = agreement[known] >= median - _TIE
     return weight
 
 
@@ -179,10 +180,11 @@ class _Ballot:
                     shares[own] = of_contested / left
                 mine_only = shares[own][member]
                 square[client] += np.cumsum(mine_only)[-1] if len(mine_only) else 0.0  # cumsum adds one after the other
+        rounding = 1e-12 * square
         mine = weight[self.pair_client]
         others = voters[self.pair_class] - mine
         inverse = np.divide(1.0, others, out=np.zeros(len(others)), where=(others > _NOBODY) & self.contested[self.pair_class])
         dot = np.bincount(self.pair_client, (with_total - mine * self.own) * inverse, clients)
         square += np.bincount(self.pair_client, (mine * self.own - 2.0 * with_total) * mine * inverse * inverse, clients)
-        known = square > 1e-24
+        known = square > rounding
         return np.clip(np.where(known, dot / np.sqrt(np.where(known, square, 1.0)), 0.0), -1.0, 1.0)

@@ -1,0 +1,100 @@
+"""Bounded trust: its curve, its limits, and what it does to liars, colluders, the silent and the lonely."""
+
+import numpy as np
+import pytest
+
+from hyperfed.aggregation.bounded_trust import bounded_trust, bounded_trust_dense, trust_weights
+from hyperfed.errors import AggregationError
+from hyperfed.merge import PatternElectorate
+
+pytestmark = pytest.mark.unit
+
+
+def _crowd(clients: int = 20, edges: int = 200, noise: float = 0.5, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.clip(rng.uniform(-1, 1, edges) + noise * rng.normal(size=(clients, edges)), -1, 1)
+
+
+def test_the_curve_is_full_at_the_median_and_falls_to_nothing() -> None:
+    agreement = np.array([0.9, 0.8, 0.7, 0.6, 0.5, -0.5])
+    median, mad = 0.65, 1.4826 * 0.15 + 0.02
+    floor = max(0.0, median - 3 * mad)
+    np.testing.assert_allclose(trust_weights(agreement), np.clip((agreement - floor) / (median - floor), 0, 1))
+    tight = trust_weights(np.array([0.8, 0.8, 0.8, 0.8, 0.77, 0.73]))
+    np.testing.assert_allclose(tight, [1, 1, 1, 1, 0.5, 0], atol=1e-12)
+
+
+def test_a_median_of_zero_or_less_still_leaves_half() -> None:
+    assert trust_weights(np.array([-0.5, -0.2, 0.0, 0.3, -0.1])).tolist() == [0, 0, 1, 1, 1]
+
+
+def test_fewer_than_three_all_count() -> None:
+    assert trust_weights(np.array([1.0, -1.0])).tolist() == [1, 1]
+    assert bounded_trust_dense(np.array([[1.0, 1.0], [-1.0, -1.0]])).weight.tolist() == [1, 1]
+    assert len(bounded_trust_dense(np.zeros((0, 3))).weight) == 0
+
+
+def test_liars_lose_their_weight_and_half_always_keeps_it() -> None:
+    votes = _crowd()
+    votes[:6] *= -1
+    trust = bounded_trust_dense(votes)
+    assert trust.weight[:6].tolist() == [0.0] * 6
+    assert (trust.agreement[:6] < -0.5).all()
+    assert (trust.weight == 1).sum() >= 10
+
+
+def test_a_loud_client_is_no_heavier_than_a_quiet_one() -> None:
+    votes = _crowd() * 0.1
+    loud = votes.copy()
+    loud[3] *= 10
+    np.testing.assert_allclose(bounded_trust_dense(loud).weight, bounded_trust_dense(votes).weight, atol=1e-12)
+
+
+def test_a_client_is_judged_on_what_it_could_measure_only() -> None:
+    votes, could = _crowd(), np.ones((20, 200), dtype=bool)
+    could[4, 20:] = False
+    votes[4, 20:] = 0.0
+    assert bounded_trust_dense(votes, could).agreement[4] > 0.6
+    assert bounded_trust_dense(votes).agreement[4] < 0.4  # the same votes by one that measured everything and is silent
+
+
+def test_edges_that_nobody_else_could_measure_say_nothing() -> None:
+    votes = np.concatenate([_crowd(), np.zeros((20, 300))], axis=1)
+    could = np.ones(votes.shape, dtype=bool)
+    could[1:, 200:] = False
+    plain = bounded_trust_dense(votes[:, :200])
+    votes[0, 200:] = 1.0
+    np.testing.assert_allclose(bounded_trust_dense(votes, could).agreement, plain.agreement, atol=1e-12)
+
+
+def test_a_client_without_company_keeps_its_weight_and_does_not_move_the_median() -> None:
+    votes = np.concatenate([_crowd(), np.zeros((20, 5))], axis=1)
+    votes = np.concatenate([votes, np.zeros((1, 205))])
+    votes[20, 200:] = 1.0
+    could = np.zeros(votes.shape, dtype=bool)
+    could[:20, :200], could[20, 200:] = True, True
+    trust = bounded_trust_dense(votes, could)
+    assert trust.weight[20] == 1.0
+    assert not trust.comparable[20]
+    np.testing.assert_array_equal(trust.weight[:20], bounded_trust_dense(votes[:20, :200]).weight)
+
+
+def test_a_silent_client_agrees_with_nobody() -> None:
+    votes = _crowd()
+    votes[0] = 0.0
+    trust = bounded_trust_dense(votes)
+    assert trust.agreement[0] == 0.0
+    assert trust.weight[0] == 0.0
+
+
+def test_bad_shapes_and_values_are_refused() -> None:
+    with pytest.raises(AggregationError):
+        bounded_trust_dense(np.array([[np.nan, 1.0]] * 3))
+    with pytest.raises(AggregationError):
+        bounded_trust_dense(np.ones((3, 2)), np.zeros((3, 2), dtype=bool))
+    with pytest.raises(AggregationError, match="2 clients' keys"):
+        bounded_trust([np.zeros(0, np.uint64)] * 2, [np.zeros(0)] * 2, PatternElectorate(np.ones((1, 3), dtype=bool)))
+
+
+def test_a_difference_in_the_last_digit_does_not_decide_about_a_weight() -> None:
+    assert trust_weights(np.array([-1.0, np.nextafter(-1.0, 0.0), np.nextafter(-1.0, 0.0)])).tolist() == [1, 1, 1]
