@@ -1,1 +1,7 @@
-"""Prefect blocks: where the object store is, and who speaks."""
+"""Prefect blocks: where the object store is, who speaks, and what the next plans will say."""
+
+from blocks.coordinator_keys import CoordinatorKeys
+from blocks.dropbox import DropBox
+from blocks.federation_policy import FederationPolicy
+
+__all__ = ["CoordinatorKeys", "DropBox", "FederationPolicy"]
