@@ -212,6 +212,7 @@ class SeaweedFS:
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
             "-s3.autoCreateBucket=false",
+            "-master.peers=none",  # one master: no election to wait for, which the volume server may miss by five seconds
             "-master.telemetry=false",
             "-volume.max=400",  # each bucket takes seven
             "-master.volumeSizeLimitMB=512",
