@@ -151,7 +151,7 @@ class StoreReconciler:
         confounders, scores = self._confounders(packs, measured, weight)
         acts = [(client, dict(act)) for client, pack in zip(clients, packs, strict=True) for act in pack.interventions]
         merged = CausalSemanticPack(dag_edges=edges, confounders=confounders, interventions=[act for _, act in acts])
-        about = {"confounder_scores": scores, "dag_support": tuple(dag["support"].tolist()), "intervention_clients": tuple(client for client, _ in acts)}
+        about = {"confounder_scores": scores, "dag_support": tuple(dag["support"].astype(np.int64).tolist()), "intervention_clients": tuple(client for client, _ in acts)}
         return merged, about
 
     def _confounders(self, packs: Sequence[CausalSemanticPack], measured: Sequence[Indices], weight: Floats) -> tuple[list[int], tuple[float, ...]]:
