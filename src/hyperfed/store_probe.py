@@ -20,7 +20,7 @@ __all__ = ["probe"]
 _REMEDY = "Without it two coordinators could both win: use a store with create-only writes (If-None-Match on PUT), such as AWS S3, MinIO or SeaweedFS"
 
 
-def probe(store: ObjectStore, *, racers: int = 8, races: int = 3, token: Callable[[], str] = lambda: secrets.token_hex(8)) -> None:
+def probe(store: ObjectStore, *, racers: int = 4, races: int = 2, token: Callable[[], str] = lambda: secrets.token_hex(8)) -> None:
     """Returns where the store is fit. Raises StoreUnsuitable naming what failed, AccessDenied or TransientError where it could not be asked."""
     folder = f"probe/{token()}"
     _second_write_is_refused(store, f"{folder}/once")

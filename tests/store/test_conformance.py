@@ -50,6 +50,7 @@ class TestMoto(StoreSuite):
 @pytest.mark.seaweedfs
 class TestSeaweedFS(StoreSuite):
     many = 150
+    races = 2  # the server lets the losers of a race wait, a second each time
 
     @pytest.fixture(autouse=True)
     def _place(self, seaweedfs: SeaweedFS, new_prefix: Callable[[], str]) -> None:

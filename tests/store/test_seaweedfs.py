@@ -1,6 +1,5 @@
 """The local S3 server: where it listens, how it starts, stops and comes back."""
 
-import os
 import stat
 import subprocess
 import sys
@@ -18,7 +17,7 @@ pytestmark = pytest.mark.seaweedfs
 
 def listening_addresses(pid: int) -> set[str]:
     """The IPv4 and IPv6 addresses (hexadecimal) on which the process listens."""
-    sockets = {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.exists() or entry.is_symlink()}
+    sockets = {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.exists() or entry.is_symlink()}
     found = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
