@@ -22,7 +22,7 @@ from hyperfed.global_model import GlobalModel
 from hyperfed.packets import PolicyPack
 from hyperfed.protocol.documents import end_of
 from hyperfed.protocol.ledger import Chained, spent
-from hyperfed.protocol.objects import EntryKind, Fate, Freeze, Plan, RoundState, Tombstone
+from hyperfed.protocol.objects import ClientState, EntryKind, Fate, Freeze, Plan, RoundState, Tombstone
 from hyperfed.registry import Registry
 from hyperfed.report.change import Change, change_between
 from hyperfed.rounds import Keys
@@ -83,7 +83,10 @@ class RefusedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustRow:
-    """One client. before, after: its reputation in (0, 1) (after: None unless the round is committed); weight, agreement: of the merge (None: not in it)."""
+    """One client. before, after: its reputation in (0, 1) (after: None unless the round is committed); weight, agreement: of the merge (None: not in it).
+
+    barred: with this reputation the next round leaves the client out (R-95).
+    """
 
     client: str
     organisation: str
@@ -94,6 +97,7 @@ class TrustRow:
     agreement: float | None
     rounds_seen: int
     rounds_missed: int
+    barred: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +218,11 @@ class RoundView:
     def silenced(self) -> tuple[str, ...]:
         """Counted clients to which bounded trust gave no weight."""
         return tuple(row.client for row in self.trust if row.weight is not None and row.weight <= 0) if self.weighed else ()
+
+    @property
+    def barred(self) -> tuple[str, ...]:
+        """Clients that the next round will leave out, as their reputation stands."""
+        return tuple(sorted(row.client for row in self.trust if row.barred))
 
     @property
     def delayed(self) -> tuple[CountedRow, ...]:
@@ -428,9 +437,15 @@ def _trust_rows(view: RoundView, registry: Registry, base: RoundState | None, st
                 agreement=merged.agreement if merged else None,
                 rounds_seen=known.rounds_seen if known else 0,
                 rounds_missed=known.rounds_missed if known else 0,
+                barred=state is not None and view.policy is not None and _barred(known, after.get(client, PRIOR), view.policy),
             )
         )
     return tuple(sorted(rows, key=lambda r: (2.0 if r.weight is None else r.weight, 0.0 if r.agreement is None else r.agreement, r.client)))
+
+
+def _barred(known: ClientState | None, trust: float, policy: PolicyPack) -> bool:
+    """R-95, as `protocol.reputation.is_excluded` decides it for one client of a state."""
+    return known is not None and known.rounds_seen >= policy.trust_nights and trust < policy.trust_min
 
 
 def _fate(view: RoundView, client: str, counted: CountedRow | None, refused: bool) -> Fate:
