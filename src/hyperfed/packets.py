@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hyperfed.errors import BoundsError
-from hyperfed.tables import MAX_LAG, DeltaTable, EdgeTable, HyperedgeTable
+from hyperfed.tables import MAX_LAG, DeltaTable, EdgeTable, HyperedgeTable, as_column
 from hyperfed.vocabulary import MAX_VARIABLES
 
 __all__ = ["CausalSemanticPack", "Claims", "EdgeDelta", "PathPack", "PolicyPack", "Update"]
@@ -25,16 +25,40 @@ __all__ = ["CausalSemanticPack", "Claims", "EdgeDelta", "PathPack", "PolicyPack"
 STRATEGIES = ("consensus", "union", "intersection", "weighted")
 
 
-def _index(kind: str, name: str, value: object, below: int = MAX_VARIABLES) -> None:
-    if type(value) is not int or not 0 <= value < below:
-        raise BoundsError(f"{name} is {value!r}; an integer in [0, {below}) is needed", subject=kind)
+def _shown(value: object) -> str:
+    return f"a {value.bit_length()}-bit integer" if type(value) is int and value.bit_length() > 64 else f"{value!r:.80}"
 
 
-def _number(kind: str, name: str, value: object, low: float = -math.inf, high: float = math.inf) -> None:
+def _integer(kind: str, name: str, value: object, low: int, below: int) -> int:
+    """The value as an int: an int or a numpy integer within [low, below); a bool is none."""
+    if isinstance(value, np.integer):
+        value = int(value)
+    if type(value) is not int or not low <= value < below:
+        raise BoundsError(f"{name} is {_shown(value)}; an integer in [{low}, {below}) is needed", subject=kind)
+    return value
+
+
+def _index(kind: str, name: str, value: object, below: int = MAX_VARIABLES) -> int:
+    return _integer(kind, name, value, 0, below)
+
+
+def _number(kind: str, name: str, value: object, low: float = -math.inf, high: float = math.inf) -> float:
+    """The value as the one float that travels: finite, within its bounds, 0.0 for -0.0. An int or a numpy number will do; a bool is none."""
+    if isinstance(value, np.integer | np.floating):
+        value = value.item()
+    if type(value) is int and value.bit_length() > 1000:
+        raise BoundsError(f"{name} is {_shown(value)}; a finite number is needed", subject=kind)
     if type(value) not in (int, float) or not math.isfinite(value):  # type: ignore[arg-type]
-        raise BoundsError(f"{name} is {value!r}; a finite number is needed", subject=kind)
+        raise BoundsError(f"{name} is {_shown(value)}; a finite number is needed", subject=kind)
     if not low <= value <= high:  # type: ignore[operator]
-        raise BoundsError(f"{name} is {value!r}; it must lie in [{low:g}, {high:g}]", subject=kind)
+        raise BoundsError(f"{name} is {_shown(value)}; it must lie in [{low:g}, {high:g}]", subject=kind)
+    return float(value) + 0.0  # type: ignore[arg-type]
+
+
+def _set(packet: object, **values: object) -> None:
+    """Keep the checked form of fields; the packets are frozen for everyone else."""
+    for name, value in values.items():
+        object.__setattr__(packet, name, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +73,15 @@ class PathPack:
     stability: float
 
     def __post_init__(self) -> None:
-        _index("PathPack", "source_idx", self.source_idx)
-        _index("PathPack", "target_idx", self.target_idx)
-        _index("PathPack", "lag", self.lag, MAX_LAG + 1)
-        _number("PathPack", "effect", self.effect)
-        _number("PathPack", "confidence", self.confidence, 0, 1)
-        _number("PathPack", "stability", self.stability, 0, 1)
+        _set(
+            self,
+            source_idx=_index("PathPack", "source_idx", self.source_idx),
+            target_idx=_index("PathPack", "target_idx", self.target_idx),
+            lag=_index("PathPack", "lag", self.lag, MAX_LAG + 1),
+            effect=_number("PathPack", "effect", self.effect),
+            confidence=_number("PathPack", "confidence", self.confidence, 0, 1),
+            stability=_number("PathPack", "stability", self.stability, 0, 1),
+        )
         if self.lag == 0 and self.source_idx == self.target_idx:
             raise BoundsError("source and target differ where lag is 0", subject="PathPack")
 
@@ -74,17 +101,19 @@ class EdgeDelta:
     lag: int = 0
 
     def __post_init__(self) -> None:
-        _index("EdgeDelta", "source_id", self.source_id)
-        _index("EdgeDelta", "target_id", self.target_id)
-        _index("EdgeDelta", "lag", self.lag, MAX_LAG + 1)
-        _number("EdgeDelta", "weight_delta", self.weight_delta)
         if not isinstance(self.ci_delta, tuple | list) or len(self.ci_delta) != 2:
-            raise BoundsError(f"ci_delta is {self.ci_delta!r}; a pair of numbers is needed", subject="EdgeDelta")
-        object.__setattr__(self, "ci_delta", tuple(self.ci_delta))
-        for end in self.ci_delta:
-            _number("EdgeDelta", "ci_delta", end)
-        if type(self.hits_delta) is not int or not -(2**31) <= self.hits_delta < 2**31:
-            raise BoundsError(f"hits_delta is {self.hits_delta!r}; a 32-bit integer is needed", subject="EdgeDelta")
+            raise BoundsError(f"ci_delta is {self.ci_delta!r:.80}; a pair of numbers is needed", subject="EdgeDelta")
+        _set(
+            self,
+            source_id=_index("EdgeDelta", "source_id", self.source_id),
+            target_id=_index("EdgeDelta", "target_id", self.target_id),
+            lag=_index("EdgeDelta", "lag", self.lag, MAX_LAG + 1),
+            weight_delta=_number("EdgeDelta", "weight_delta", self.weight_delta),
+            ci_delta=tuple(_number("EdgeDelta", "ci_delta", end) for end in self.ci_delta),
+            hits_delta=_integer("EdgeDelta", "hits_delta", self.hits_delta, -(2**31), 2**31),
+        )
+        if self.lag == 0 and self.source_id == self.target_id:
+            raise BoundsError("source and target differ where lag is 0", subject="EdgeDelta")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,24 +144,21 @@ class PolicyPack:
     privacy: str = "none"
 
     def __post_init__(self) -> None:
-        _number("PolicyPack", "g_min", self.g_min, 0)
+        kind = "PolicyPack"
+        _set(self, g_min=_number(kind, "g_min", self.g_min, 0))
         for name in ("stability_min", "vote_min", "trust_min", "staleness_decay"):
-            _number("PolicyPack", name, getattr(self, name), 0, 1)
-        for name in ("g_min", "stability_min", "vote_min", "trust_min", "staleness_decay"):
-            object.__setattr__(self, name, float(getattr(self, name)))
+            _set(self, **{name: _number(kind, name, getattr(self, name), 0, 1)})
         if self.staleness_decay < 1e-3:
-            raise BoundsError(f"staleness_decay is {self.staleness_decay!r}; at least 0.001 is needed", subject="PolicyPack")
-        _index("PolicyPack", "n_proposals", self.n_proposals, 1 << 32)
-        _index("PolicyPack", "max_lag", self.max_lag, MAX_LAG + 1)
-        _index("PolicyPack", "trust_nights", self.trust_nights, 367)
-        _index("PolicyPack", "max_staleness", self.max_staleness, 367)
-        _index("PolicyPack", "n_cap", self.n_cap, 1 << 53)
+            raise BoundsError(f"staleness_decay is {self.staleness_decay!r}; at least 0.001 is needed", subject=kind)
+        whole = {"n_proposals": 1 << 32, "max_lag": MAX_LAG + 1, "trust_nights": 367, "max_staleness": 367, "n_cap": 1 << 53}
+        for name, below in whole.items():
+            _set(self, **{name: _index(kind, name, getattr(self, name), below)})
         if type(self.sealed) is not bool:
-            raise BoundsError(f"sealed is {self.sealed!r}; true or false is needed", subject="PolicyPack")
+            raise BoundsError(f"sealed is {self.sealed!r:.80}; true or false is needed", subject=kind)
         if self.strategy not in STRATEGIES:
-            raise BoundsError(f"strategy is {self.strategy!r}; one of {', '.join(STRATEGIES)} is needed", subject="PolicyPack")
+            raise BoundsError(f"strategy is {self.strategy!r:.80}; one of {', '.join(STRATEGIES)} is needed", subject=kind)
         if self.privacy != "none":
-            raise BoundsError(f"privacy is {self.privacy!r}; this version knows only 'none'", subject="PolicyPack")
+            raise BoundsError(f"privacy is {self.privacy!r:.80}; this version knows only 'none'", subject=kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,42 +176,39 @@ class CausalSemanticPack:
         kind = "CausalSemanticPack"
         edges = []
         for edge in self.dag_edges:
-            if len(edge) != 3:
-                raise BoundsError(f"dag edge {edge!r}; (source, target, weight) is needed", subject=kind)
-            source, target, weight = edge
-            _index(kind, "dag edge source", source)
-            _index(kind, "dag edge target", target)
-            _number(kind, "dag edge weight", weight)
+            if not isinstance(edge, tuple | list) or len(edge) != 3:
+                raise BoundsError(f"dag edge {edge!r:.80}; (source, target, weight) is needed", subject=kind)
+            source, target = _index(kind, "dag edge source", edge[0]), _index(kind, "dag edge target", edge[1])
             if source == target:
-                raise BoundsError(f"dag edge {edge!r} points at its own source", subject=kind)
-            edges.append((source, target, float(weight)))
+                raise BoundsError(f"dag edge {edge!r:.80} points at its own source", subject=kind)
+            edges.append((source, target, _number(kind, "dag edge weight", edge[2])))
         if len({edge[:2] for edge in edges}) != len(edges):
             raise BoundsError("a dag edge is given twice", subject=kind)
-        for variable in self.confounders:
-            _index(kind, "confounder", variable)
-        if len(set(self.confounders)) != len(self.confounders):
+        confounders = [_index(kind, "confounder", variable) for variable in self.confounders]
+        if len(set(confounders)) != len(confounders):
             raise BoundsError("a confounder is given twice", subject=kind)
-        for intervention in self.interventions:
-            _check_intervention(intervention)
-        object.__setattr__(self, "dag_edges", sorted(edges))
-        object.__setattr__(self, "confounders", sorted(self.confounders))
-        object.__setattr__(self, "interventions", [dict(i) for i in self.interventions])
+        _set(self, dag_edges=sorted(edges), confounders=sorted(confounders), interventions=[_intervention(i) for i in self.interventions])
 
 
-def _check_intervention(value: object) -> None:
+def _intervention(value: object) -> dict[str, Any]:
     """An intervention is a flat map of texts to texts, numbers, booleans or None: nothing that nests."""
     kind = "CausalSemanticPack"
+    kept: dict[str, Any] = {}
     if not isinstance(value, dict) or len(value) > 64:
         raise BoundsError("an intervention is a map of at most 64 entries", subject=kind)
     for name, entry in value.items():
         if not isinstance(name, str) or len(name) > 200:
             raise BoundsError(f"intervention entry {name!r:.80}: names are texts of at most 200 characters", subject=kind)
-        if type(entry) in (int, float):
-            _number(kind, f"intervention {name}", entry)
-            if type(entry) is int and not -(2**63) <= entry < 2**63:
-                raise BoundsError(f"intervention {name} does not fit into 64 bits", subject=kind)
-        elif not (entry is None or type(entry) is bool or (type(entry) is str and len(entry) <= 2000)):
-            raise BoundsError(f"intervention {name} is a {type(entry).__name__}; texts, numbers, booleans and null are allowed", subject=kind)
+        if type(entry) is int or isinstance(entry, np.integer):
+            kept[name] = _integer(kind, f"intervention {name!r:.80}", entry, -(2**63), 2**63)
+        elif type(entry) is float or isinstance(entry, np.floating):
+            kept[name] = _number(kind, f"intervention {name!r:.80}", entry)
+        elif entry is None or type(entry) is bool or (type(entry) is str and len(entry) <= 2000):
+            kept[name] = entry
+        else:
+            what = f"a text of {len(entry)} characters" if isinstance(entry, str) else f"a {type(entry).__name__}"
+            raise BoundsError(f"intervention {name!r:.80} is {what}; texts of at most 2000 characters, numbers, booleans and null are allowed", subject=kind)
+    return kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,8 +222,7 @@ class Claims:
         for name in ("clip_norm", "loss"):
             value = getattr(self, name)
             if value is not None:
-                _number("Claims", name, value, 0)
-                object.__setattr__(self, name, float(value))
+                _set(self, **{name: _number("Claims", name, value, 0)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -220,12 +242,23 @@ class Update:
     claims: Claims = field(default_factory=Claims)
 
     def __post_init__(self) -> None:
-        measured = np.ascontiguousarray(np.asarray(self.measured), dtype=np.uint32)
-        if measured.ndim != 1 or (len(measured) > 1 and not (measured[1:] > measured[:-1]).all()):
-            raise BoundsError("measured must be strictly ascending indices", subject="Update")
+        measured = as_column(self.measured, np.uint32, "Update.measured")
+        if (len(measured) > 1 and not (measured[1:] > measured[:-1]).all()) or (len(measured) and measured[-1] >= MAX_VARIABLES):
+            raise BoundsError(f"measured must be strictly ascending indices below {MAX_VARIABLES}", subject="Update")
+        for name, kind in (
+            ("edges", EdgeTable),
+            ("deltas", DeltaTable),
+            ("base", bytes),
+            ("hyperedges", HyperedgeTable),
+            ("semantic", CausalSemanticPack),
+            ("claims", Claims),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, kind) and (value is not None or name == "claims"):
+                raise BoundsError(f"{name} is a {type(value).__name__}; a {kind.__name__} is needed", subject="Update")
         measured = measured.view()
         measured.flags.writeable = False
-        object.__setattr__(self, "measured", measured)
+        _set(self, measured=measured)
         if (self.edges is None) == (self.deltas is None):
             raise BoundsError("an update carries either its edges or deltas against its last counted update", subject="Update")
         if (self.deltas is None) != (self.base is None) or (self.base is not None and len(self.base) != 32):

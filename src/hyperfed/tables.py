@@ -18,9 +18,10 @@ import numpy.typing as npt
 from hyperfed.errors import BoundsError
 from hyperfed.vocabulary import MAX_VARIABLES
 
-__all__ = ["MAX_LAG", "DeltaTable", "EdgeTable", "HyperedgeTable", "pack_keys", "unpack_keys"]
+__all__ = ["MAX_LAG", "MAX_SAMPLES", "DeltaTable", "EdgeTable", "HyperedgeTable", "as_column", "pack_keys", "unpack_keys"]
 
 MAX_LAG = (1 << 16) - 1
+MAX_SAMPLES = 1 << 63  # a merged table's sum is held here; above it sums would wrap around
 
 Array = npt.NDArray[Any]
 
@@ -42,10 +43,13 @@ def unpack_keys(keys: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint32], n
     )
 
 
-def _as(values: Any, dtype: Any, field: str) -> Array:
-    """`values` as a one-dimensional array of `dtype`; a value that does not survive the cast raises BoundsError."""
-    array = np.asarray(values)
-    if array.size == 0:
+def as_column(values: Any, dtype: Any, field: str) -> Array:
+    """`values` as a one-dimensional array of `dtype`. Raises BoundsError for an integer that does not fit; a float may round, or become infinite."""
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, OverflowError) as exc:
+        raise BoundsError(f"is no column: {exc}"[:200], subject=field) from exc
+    if array.size == 0 and array.ndim == 1 and array.dtype.kind in "iufO":
         array = array.astype(dtype)
     if array.ndim != 1 or array.dtype.kind not in "iuf" or (np.dtype(dtype).kind != "f" and array.dtype.kind == "f"):
         raise BoundsError(f"a column of {array.dtype}{list(array.shape)}, expected one dimension of {np.dtype(dtype)}", subject=field)
@@ -54,7 +58,8 @@ def _as(values: Any, dtype: Any, field: str) -> Array:
         low, high = int(array.min()), int(array.max())
         if low < info.min or high > info.max:
             raise BoundsError(f"holds {low if low < info.min else high}, outside [{info.min}, {info.max}]", subject=field)
-    return np.ascontiguousarray(array, dtype=dtype)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused as not finite, with its row
+        return np.ascontiguousarray(array, dtype=dtype)
 
 
 def _refuse_where(bad: npt.NDArray[np.bool_], values: Array, subject: str, rule: str) -> None:
@@ -78,6 +83,10 @@ def _check_unit(table: Any, names: tuple[str, ...], kind: str) -> None:
         _refuse_where((column < 0) | (column > 1), column, f"{kind}.{name}", "must lie in [0, 1]")
 
 
+def _check_samples(table: Any, kind: str) -> None:
+    _refuse_where(table.n > MAX_SAMPLES, table.n, f"{kind}.n", f"at most {MAX_SAMPLES} samples")
+
+
 def _check_interval(table: Any, kind: str) -> None:
     if (table.ci_low is None) != (table.ci_high is None):
         raise BoundsError("ci_low and ci_high come together or not at all", subject=kind)
@@ -93,7 +102,7 @@ def _freeze(table: Any, kind: str, dtypes: dict[str, Any], floats: tuple[str, ..
         value = getattr(table, name)
         if value is None:
             continue
-        column = _as(value, dtypes.get(name, float_dtype), f"{kind}.{name}")
+        column = as_column(value, dtypes.get(name, float_dtype), f"{kind}.{name}")
         if column is value or column.base is not None:
             column = column.view()
         column.flags.writeable = False
@@ -169,6 +178,7 @@ class EdgeTable(_Columns):
         _check_edge_keys(self, "edges")
         _check_floats(self, _EDGE_FLOATS, "edges")
         _check_unit(self, ("confidence", "stability"), "edges")
+        _check_samples(self, "edges")
         _check_interval(self, "edges")
 
     @classmethod
@@ -209,7 +219,7 @@ class EdgeTable(_Columns):
                 column = np.broadcast_to(column, (rows,)) if column.ndim == 0 else column
                 columns[name] = column + 0.0 if column.dtype.kind == "f" else column
         for name, dtype in _EDGE_INTS.items():
-            columns[name] = _as(columns[name], dtype, f"edges.{name}")
+            columns[name] = as_column(columns[name], dtype, f"edges.{name}")
         keys = pack_keys(columns["source"], columns["target"], columns["lag"])
         order = np.argsort(keys, kind="stable")
         for name, column in columns.items():
@@ -304,6 +314,7 @@ class HyperedgeTable(_Columns):
         self._check_shape()
         _check_floats(self, _EDGE_FLOATS, "hyperedges")
         _check_unit(self, ("confidence", "stability"), "hyperedges")
+        _check_samples(self, "hyperedges")
         _check_interval(self, "hyperedges")
 
     def _check_shape(self) -> None:
@@ -324,15 +335,27 @@ class HyperedgeTable(_Columns):
         _refuse_where(unsorted_at, sources, "hyperedges.sources", "the sources of a row strictly ascend")
         own = (sources == np.repeat(self.target, arity)) & (np.repeat(self.lag, arity) == 0)
         _refuse_where(own, sources, "hyperedges.sources", "sources differ from the target where lag is 0")
-        rank = self.key_matrix()
-        before, after = rank[:-1], rank[1:]
-        differ = before != after
-        first = np.argmax(differ, axis=1)
-        at = np.arange(len(before))
-        wrong = ~differ.any(axis=1) | (before[at, first] > after[at, first])
+        wrong = self._not_above(offsets[:-1], arity)
         if wrong.any():
             problem = f"row {int(np.argmax(wrong)) + 1} is out of order or given twice"
             raise BoundsError(problem, subject="hyperedges", remedy="Rows ascend by (target, lag, number of sources, sources)")
+
+    def _not_above(self, starts: npt.NDArray[np.int64], arity: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """bool[rows - 1]: whether row i + 1 is not above row i. Takes memory for the sources there are, not for the widest row in every row."""
+        head = self.target.astype(np.uint64) << np.uint64(32) | self.lag.astype(np.uint64) << np.uint64(16) | arity.astype(np.uint64)
+        wrong = head[1:] < head[:-1]
+        tied = np.flatnonzero(head[1:] == head[:-1])
+        if len(tied):  # two rows with one target, lag and number of sources: their first different source decides
+            width = arity[tied]
+            ends = np.cumsum(width)
+            within = np.arange(ends[-1]) - np.repeat(ends - width, width)
+            before = self.sources[np.repeat(starts[tied], width) + within]
+            after = self.sources[np.repeat(starts[tied + 1], width) + within]
+            first = np.minimum.reduceat(np.where(before != after, np.arange(ends[-1]), ends[-1]), ends - width)
+            equal = first >= ends
+            at = np.where(equal, 0, first)
+            wrong[tied] = equal | (before[at] > after[at])
+        return wrong
 
     def key_matrix(self) -> npt.NDArray[np.int64]:
         """int64[rows, 3 + max sources]: target, lag, number of sources, sources, then -1: equal rows are equal hyperedges."""
@@ -361,7 +384,7 @@ class HyperedgeTable(_Columns):
         ci_high: Any = None,
     ) -> Self:
         """A table from rows in any order: `sources` holds one list of indices a row, in any order; scalars are broadcast. Raises BoundsError."""
-        lists = [np.sort(_as(row, np.uint32, "hyperedges.sources")) for row in sources]
+        lists = [np.sort(as_column(row, np.uint32, "hyperedges.sources")) for row in sources]
         given = {
             "target": target,
             "lag": lag,

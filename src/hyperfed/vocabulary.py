@@ -5,6 +5,7 @@
 """
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 
 from hyperfed.errors import BoundsError
@@ -23,7 +24,8 @@ class Variable:
 
     def __post_init__(self) -> None:
         for field, text in (("name", self.name), ("domain", self.domain)):
-            if not isinstance(text, str) or len(text) > 200 or any(ord(c) < 32 for c in text) or (field == "name" and not text):
+            # isprintable: nothing that steers a terminal, reverses the reading direction or cannot be written as UTF-8
+            if not isinstance(text, str) or len(text) > 200 or not text.isprintable() or (field == "name" and not text):
                 raise BoundsError(f"a variable's {field} is a text of at most 200 printable characters", subject=repr(text)[:80])
 
 
@@ -35,11 +37,12 @@ class Vocabulary:
     version: int = 1
 
     def __post_init__(self) -> None:
+        if type(self.version) is not int or not 0 <= self.version < 1 << 53:
+            raise BoundsError(f"version {self.version!r:.40}; an integer of at least 0 is needed", subject="vocabulary")
         if len(self.variables) > MAX_VARIABLES:
             raise BoundsError(f"{len(self.variables)} variables; at most {MAX_VARIABLES} fit", subject="vocabulary")
         if len({v.name for v in self.variables}) != len(self.variables):
-            names = [v.name for v in self.variables]
-            twice = sorted({n for n in names if names.count(n) > 1})
+            twice = sorted(name for name, count in Counter(v.name for v in self.variables).items() if count > 1)
             raise BoundsError(f"variable names must be unique; twice: {', '.join(twice[:5])}", subject="vocabulary")
 
     @classmethod

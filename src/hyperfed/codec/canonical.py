@@ -3,7 +3,8 @@
 1. Every value has exactly one encoding: shortest integers and lengths, float64 only, maps with text keys in strictly ascending
    order (so none twice), no ext types, no NaN, no infinity, no -0.0, valid UTF-8, nothing after the end (R-10 of docs/protocol.md).
 2. Reading is one linear pass that checks before it takes: depth, number of values, every length against what is left.
-   Nothing is allocated that the input did not pay for with a byte, and binary fields are views of the input, never copies.
+   Nothing is allocated that the input did not pay for with a byte, and binary fields are views of the input, never copies. A view is an
+   object of 184 bytes, so a binary field counts as three values: a million values never take more than 100 MB.
 3. Therefore pack(unpack(data)) == data for everything that `unpack` accepts, without encoding it again to find out.
 
 Why not msgpack's own reader: it takes duplicate keys, ext types, NaN, any length form, and lets 2 MB become 128 MB. It is the
@@ -21,10 +22,11 @@ import msgpack
 
 from hyperfed.errors import SchemaError
 
-__all__ = ["MAX_DEPTH", "MAX_VALUES", "pack", "unpack"]
+__all__ = ["MAX_DEPTH", "MAX_VALUES", "leading_int", "pack", "unpack"]
 
 MAX_DEPTH = 8
 MAX_VALUES = 1 << 20
+_VIEW_COSTS = 2  # values more than the one every value counts as
 _BUFFER_IS_LARGE = 512  # below this a copy is cheaper than a part of its own
 
 
@@ -44,11 +46,13 @@ def _emit(value: Any, packer: Any, parts: list[bytes | memoryview], depth: int) 
     kind = type(value)
     if depth > MAX_DEPTH and kind in (list, tuple, dict):
         raise SchemaError(f"nested deeper than {MAX_DEPTH}", rule="R-10")
-    if value is None or kind is bool or kind is str:
+    if value is None or kind is bool:
         packer.pack(value)
+    elif kind is str:
+        _emit_text(value, packer)
     elif kind is int:
         if not -(2**63) <= value < 2**64:
-            raise SchemaError(f"integer {value} does not fit into 64 bits", rule="R-10")
+            raise SchemaError("an integer does not fit into 64 bits", rule="R-10")
         packer.pack(value)
     elif kind is float:
         if not math.isfinite(value) or (value == 0 and math.copysign(1, value) < 0):
@@ -68,14 +72,21 @@ def _emit(value: Any, packer: Any, parts: list[bytes | memoryview], depth: int) 
         for item in value:
             _emit(item, packer, parts, depth + 1)
     elif kind is dict:
+        if any(type(key) is not str for key in value):
+            raise SchemaError("a map key is not a text", rule="R-10")
         packer.pack_map_header(len(value))
         for key in sorted(value):
-            if type(key) is not str:
-                raise SchemaError(f"map key {key!r} is not a text", rule="R-10")
-            packer.pack(key)
+            _emit_text(key, packer)
             _emit(value[key], packer, parts, depth + 1)
     else:
         raise SchemaError(f"a {kind.__name__} cannot travel", rule="R-10")
+
+
+def _emit_text(text: str, packer: Any) -> None:
+    try:
+        packer.pack(text)
+    except UnicodeEncodeError:
+        raise SchemaError(f"text {text!r:.80} cannot be written as UTF-8", rule="R-10") from None
 
 
 def _bin_header(length: int) -> bytes:
@@ -95,6 +106,24 @@ def unpack(data: bytes | memoryview, *, max_values: int = MAX_VALUES) -> Any:
     if reader.at != reader.end:
         raise SchemaError(f"{reader.end - reader.at} bytes after the end", rule="R-10")
     return value
+
+
+def leading_int(data: bytes | memoryview) -> int | None:
+    """The non-negative integer that begins an array, read without the rest of it; None where `data` begins otherwise.
+
+    Versions lead every array of ours, so that a newer one can be named whatever else it changed.
+    """
+    head = bytes(memoryview(data).cast("B")[:14])
+    if not head or not (0x91 <= head[0] <= 0x9F or head[0] in _ARRAYS):
+        return None
+    reader = _Reader(memoryview(head), 1)
+    reader.at = 1 + (_ARRAYS[head[0]][0] if head[0] in _ARRAYS else 0)
+    if reader.at >= reader.end or not (head[reader.at] < 0x80 or head[reader.at] in _UINTS):
+        return None
+    try:
+        return int(reader.value(1))
+    except SchemaError:
+        return None
 
 
 # first byte -> (bytes of the number or length that follows, the smallest value that may use this form)
@@ -150,6 +179,7 @@ class _Reader:
         if first in _BINS:
             length = self._number(_BINS[first], "length")
             start = self._take(length)
+            self.left -= _VIEW_COSTS
             return self.data[start : start + length]
         if first in _UINTS:
             return self._number(_UINTS[first], "integer")

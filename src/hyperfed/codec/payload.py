@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import zstandard
 
-from hyperfed.codec.canonical import pack, unpack
+from hyperfed.codec.canonical import leading_int, pack, unpack
 from hyperfed.codec.records import from_record, to_record
 from hyperfed.config import DEFAULT_LIMITS, Limits
 from hyperfed.errors import ConfigError, SchemaError
@@ -54,6 +54,8 @@ class PayloadCodec:
             kind = _kind(type(packet))
         payload = pack(to_record(packet))
         raw_size = len(payload)
+        if raw_size > self._limits.max_raw_bytes:
+            raise SchemaError(f"takes {raw_size} bytes; at most {self._limits.max_raw_bytes} are accepted", subject=kind, rule="R-13", remedy="Share less")
         if self._compression == "zstd":
             payload = zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_content_size=True).compress(payload)
         return pack([SCHEMA_VERSION, kind, self._compression or "", raw_size, payload])
@@ -66,8 +68,8 @@ class PayloadCodec:
         if name != wanted and not (item and name == "list[]"):
             raise SchemaError(f"a {name!r:.60} where a {wanted} belongs", rule="R-12")
         plain = unpack(self._inflate(compression, raw_size, payload), max_values=self._limits.max_values)
-        if name == "list[]" and plain != []:
-            raise SchemaError("entries in a batch without a kind", rule="R-12")
+        if item and (name == "list[]") != (plain == []):
+            raise SchemaError("a batch names the kind of its entries, and none where it is empty", rule="R-12")
         value: T = from_record(kind, plain, wanted)
         return value
 
@@ -76,15 +78,15 @@ class PayloadCodec:
         return str(self._open(data)[1])
 
     def _open(self, data: bytes | memoryview) -> tuple[int, str, str, int, memoryview]:
-        document = unpack(data, max_values=8)
-        if not isinstance(document, list) or not document or type(document[0]) is not int:
+        version = leading_int(data)  # before anything else: a newer version may have changed the rest
+        if version is None:
             raise SchemaError("not a Hyperfed document", rule="R-12", remedy="It must be written by PayloadCodec")
-        version = document[0]
         if version > SCHEMA_VERSION:
             raise SchemaError(f"schema version {version}; this library reads up to {SCHEMA_VERSION}", rule="R-12", remedy="Update hyperfed")
         if version < 1:
             raise SchemaError(f"schema version {version} never existed", rule="R-12")
-        if [type(part) for part in document] != [int, str, str, int, memoryview]:
+        document = unpack(data, max_values=8)
+        if not isinstance(document, list) or [type(part) for part in document] != [int, str, str, int, memoryview]:
             raise SchemaError("not [version, kind, compression, raw size, payload]", rule="R-12")
         return typing.cast("tuple[int, str, str, int, memoryview]", tuple(document))
 

@@ -10,16 +10,17 @@ dict[str, scalar], NDArray, and dataclasses of these.
 
 import dataclasses
 import functools
+import re
 import types
 import typing
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import Enum
 from typing import Any, TypeVar
 
 import numpy as np
 
-from hyperfed.errors import BoundsError, HyperfedError, SchemaError
+from hyperfed.errors import BoundsError, HyperfedError, PacketError, SchemaError
 from hyperfed.tables import DeltaTable, EdgeTable, HyperedgeTable
 
 __all__ = ["from_record", "to_record"]
@@ -28,6 +29,7 @@ T = TypeVar("T")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TABLES = (EdgeTable, DeltaTable, HyperedgeTable)
+_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _WIRE_DTYPES = ("|b1", "<f4", "<f8", "<i4", "<i8", "<u2", "<u4", "<u8", "|u1")
 
 
@@ -40,10 +42,12 @@ def to_record(value: Any) -> Any:
             raise SchemaError(f"instant {value.isoformat()} has no time zone", rule="R-11")
         return (value - _EPOCH) // timedelta(microseconds=1)
     if isinstance(value, Decimal):
-        return format(value.normalize(), "f") if value.is_finite() else str(value)
+        return _decimal_text(value)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, np.ndarray):
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise SchemaError("a column holds a number that is not finite", rule="R-10")
         return [value.dtype.newbyteorder("<").str if value.dtype.itemsize > 1 else value.dtype.str, _buffer(value)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_record(getattr(value, f.name)) for f in dataclasses.fields(value)}
@@ -52,6 +56,15 @@ def to_record(value: Any) -> Any:
     if type(value) is dict:
         return {key: to_record(item) for key, item in value.items()}
     raise SchemaError(f"a {type(value).__name__} cannot travel", rule="R-11")
+
+
+def _decimal_text(number: Decimal) -> str:
+    """Digits with a point where needed, no exponent, no zero too many. Raises SchemaError beyond 64 digits: an exponent costs its writer nothing."""
+    if not number.is_finite() or not -64 <= number.adjusted() <= 64 or len(number.as_tuple().digits) > 64:
+        raise SchemaError(f"decimal {str(number)[:80]} cannot travel", rule="R-11")
+    text = format(number, "f")
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text in ("-0", "") else text
 
 
 def _buffer(array: np.ndarray[Any, Any]) -> memoryview:
@@ -129,6 +142,8 @@ def _read_column(plain: Any, where: str) -> np.ndarray[Any, Any]:
     if len(buffer) % dtype.itemsize:
         raise SchemaError(f"{len(buffer)} bytes are no whole number of {dtype.str}", subject=where, rule="R-11")
     column = np.frombuffer(buffer, dtype=dtype)
+    if dtype.kind == "f" and not np.isfinite(column).all():
+        raise SchemaError("a column holds a number that is not finite", subject=where, rule="R-10")
     if dtype.kind == "b" and (np.frombuffer(buffer, dtype=np.uint8) > 1).any():
         raise SchemaError("a boolean column holds only 0 and 1", subject=where, rule="R-11")
     return column
@@ -144,11 +159,10 @@ def _read_instant(plain: Any, where: str) -> datetime:
 
 def _read_decimal(plain: Any, where: str) -> Decimal:
     text = _expect(str, plain, where)
-    try:
-        number = Decimal(text) if len(text) <= 64 else Decimal("NaN")
-    except InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite() or to_record(number) != text:
+    if len(text) > 66 or not _DECIMAL.fullmatch(text):  # before Decimal sees it: ten bytes of exponent would become gigabytes of zeros
+        raise SchemaError(f"{text!r:.80} is no canonical decimal number", subject=where, rule="R-11")
+    number = Decimal(text)
+    if _decimal_text(number) != text:
         raise SchemaError(f"{text!r:.80} is no canonical decimal number", subject=where, rule="R-11")
     return number
 
@@ -171,8 +185,8 @@ def _fields_of(kind: type, plain: Any, where: str) -> dict[str, Any]:
     given = _expect(dict, plain, where)
     names = _hints(kind).keys()
     if given.keys() != names:
-        missing, unknown = sorted(names - given.keys()), sorted(given.keys() - names)
-        parts = ([f"missing {', '.join(missing)}"] if missing else []) + ([f"unknown {', '.join(unknown)[:200]}"] if unknown else [])
+        missing, unknown = sorted(names - given.keys()), sorted(given.keys() - names)[:5]  # the sender's words are shown quoted: they reach terminals
+        parts = ([f"missing {', '.join(missing)}"] if missing else []) + ([f"unknown {', '.join(f'{u!r:.40}' for u in unknown)}"] if unknown else [])
         raise SchemaError(f"fields {' and '.join(parts)}", subject=where, rule="R-11")
     return dict(given)
 
@@ -209,9 +223,12 @@ def _read_table(kind: Any, plain: Any, where: str) -> Any:
 
 
 def _construct(kind: Any, values: dict[str, Any], where: str) -> Any:
+    """A boundary: whatever a record's own checks raise comes out as a PacketError that says where."""
     try:
         return kind(**values)
-    except HyperfedError:
+    except PacketError:
         raise
-    except (TypeError, ValueError, AttributeError, OverflowError) as exc:
-        raise BoundsError(str(exc), subject=where, rule="R-11") from exc
+    except HyperfedError as exc:
+        raise BoundsError(exc.problem, subject=exc.subject or where, rule=exc.rule or "R-11", remedy=exc.remedy) from exc
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as exc:
+        raise BoundsError(str(exc)[:200], subject=where, rule="R-11") from exc
