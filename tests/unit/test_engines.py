@@ -195,3 +195,13 @@ def test_an_unreadable_csv_is_a_matter_of_configuration(tmp_path: Path) -> None:
     (tmp_path / "good.csv").write_text("x\n1\n")
     with pytest.raises(EngineError, match="no column 'z'"):
         read_csv(tmp_path / "good.csv", columns=["z"])
+
+
+def test_a_resample_with_the_other_sign_does_not_count_for_stability() -> None:
+    engine = VarEngine(_series(), ("x", "y", "z"), max_lag=2)
+    raw, y = engine._regression(2, 2)
+    x, y = (raw - raw.mean(axis=0)) / np.where(raw.std(axis=0) > 0, raw.std(axis=0), 1.0), (y - y.mean(axis=0)) / y.std(axis=0)
+    x[:, 0] = 1.0
+    sign = np.ones((6, 3))
+    assert engine._bootstrap(x, y, sign)[3, 1] == 100
+    assert engine._bootstrap(x, y, -sign)[3, 1] == 0
