@@ -20,8 +20,8 @@ import nacl.bindings
 import nacl.exceptions
 import nacl.utils
 
-from hyperfed.codec import pack, unpack
-from hyperfed.errors import SchemaError, SignatureError
+from hyperfed.codec import leading_int, pack, unpack
+from hyperfed.errors import ConfigError, SchemaError, SignatureError
 from hyperfed.keys import KeyPair, PublicKeys
 from hyperfed.signing import NO_DIGEST, Header, Signed
 
@@ -29,6 +29,8 @@ __all__ = ["NOT_SEALED", "SEALED", "bind_body", "open_body", "seal_body"]
 
 NOT_SEALED = "none"
 SEALED = "xchacha20poly1305+sealedbox/1"
+_VERSION = 1
+_MAX_BOXES = 64
 _NONCE_BYTES = 24
 
 
@@ -47,10 +49,12 @@ def _commitment(key: bytes, nonce: bytes) -> bytes:
 
 def seal_body(header: Header, body: bytes | memoryview, recipients: Sequence[PublicKeys]) -> tuple[Header, bytes]:
     """(header with encryption and body fields set, sealed body), readable by any of `recipients`, with fresh randomness from the operating system."""
+    if not 1 <= len(recipients) <= _MAX_BOXES:
+        raise ConfigError(f"a body is sealed to 1 to {_MAX_BOXES} recipients, not {len(recipients)}", subject="registry", rule="R-40")
     key, nonce = nacl.utils.random(32), nacl.utils.random(_NONCE_BYTES)
     ciphertext = nacl.bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(bytes(body), _associated(header), nonce, key)
     boxes = sorted([r.key_id, nacl.bindings.crypto_box_seal(key, r.sealing)] for r in recipients)
-    sealed = pack([1, boxes, nonce, _commitment(key, nonce), ciphertext])
+    sealed = pack([_VERSION, boxes, nonce, _commitment(key, nonce), ciphertext])
     return bind_body(replace(header, encryption=SEALED), sealed), sealed
 
 
@@ -63,11 +67,14 @@ def open_body(signed: Signed, keys: KeyPair | None, *, subject: str = "body") ->
         raise SchemaError(f"encryption {scheme!r:.60} is unknown", subject=subject, rule="R-40", remedy=f"Use {SEALED!r}")
     if keys is None:
         raise SignatureError("the body is sealed and no key to open it was given", subject=subject, rule="R-40")
-    boxes, nonce, commitment, ciphertext = _parts(unpack(signed.body, max_values=256), subject)
+    version = leading_int(signed.body)
+    if version is not None and version != _VERSION:
+        raise SchemaError(f"sealed body version {version}; this library reads version {_VERSION}", subject=subject, rule="R-12", remedy="Update hyperfed")
+    boxes, nonce, commitment, ciphertext = _parts(unpack(signed.body, max_values=8 + 5 * _MAX_BOXES), subject)
     box = boxes.get(keys.key_id)
     if box is None:
         raise SignatureError(
-            f"sealed to {', '.join(sorted(boxes)) or 'nobody'}, not to key {keys.key_id}",
+            f"sealed to {', '.join(f'{b!r:.40}' for b in sorted(boxes)[:4]) or 'nobody'}, not to key {keys.key_id}",
             subject=subject,
             rule="R-40",
             remedy="Seal it to the keys in the newest registry",
@@ -82,12 +89,12 @@ def open_body(signed: Signed, keys: KeyPair | None, *, subject: str = "body") ->
 
 
 def _parts(value: Any, subject: str) -> tuple[dict[str, bytes], bytes, bytes, bytes]:
-    if not isinstance(value, list) or [type(p) for p in value] != [int, list, memoryview, memoryview, memoryview] or value[0] != 1:
+    if not isinstance(value, list) or [type(p) for p in value] != [int, list, memoryview, memoryview, memoryview]:
         raise SchemaError("not [1, boxes, nonce, commitment, ciphertext]", subject=subject, rule="R-40")
     boxes: dict[str, bytes] = {}
     for item in value[1]:
-        if not isinstance(item, list) or [type(p) for p in item] != [str, memoryview] or item[0] in boxes or len(item[1]) != 80:
-            raise SchemaError("a box is [key id, 80 bytes], one for each recipient", subject=subject, rule="R-40")
+        if not isinstance(item, list) or [type(p) for p in item] != [str, memoryview] or len(item[1]) != 80 or item[0] <= max(boxes, default=""):
+            raise SchemaError("a box is [key id, 80 bytes], one for each recipient, ascending", subject=subject, rule="R-40")
         boxes[item[0]] = bytes(item[1])
     if len(value[2]) != _NONCE_BYTES or len(value[3]) != 32:
         raise SchemaError("a nonce has 24 bytes and a commitment 32", subject=subject, rule="R-40")

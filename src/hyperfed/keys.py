@@ -29,6 +29,9 @@ from hyperfed.errors import ConfigError, RegistryError
 __all__ = ["KeyPair", "PublicKeys", "key_id_of"]
 
 _FORMAT = "hyperfed-key/1"
+_KDF = "argon2id-moderate"
+_MAX_FILE_BYTES = 1 << 16
+_X25519_PRIME = (1 << 255) - 19
 
 
 def key_id_of(signing: bytes, sealing: bytes) -> str:
@@ -53,6 +56,10 @@ class PublicKeys:
 
     def check_points(self) -> None:
         """Raises RegistryError where a key is no valid point of the main subgroup: small-order and mixed-order keys verify what nobody signed."""
+        if int.from_bytes(self.sealing, "little") >= _X25519_PRIME:  # a second spelling of another key would pass for a key of its own
+            raise RegistryError(
+                "the sealing key is not in its canonical form", subject=self.key_id, rule="R-21", remedy="Make a new pair with `hyperfed keygen`"
+            )
         if not nacl.bindings.crypto_core_ed25519_is_valid_point(self.signing):
             raise RegistryError(
                 "the signing key is not a valid Ed25519 point", subject=self.key_id, rule="R-21", remedy="Make a new pair with `hyperfed keygen`"
@@ -115,15 +122,17 @@ class KeyPair:
 
     def save(self, path: Path, passphrase: str | None = None) -> None:
         """Create `path` with mode 0600. Raises ConfigError where it exists: a key is never overwritten."""
+        if passphrase == "":
+            raise ConfigError("an empty passphrase protects nothing", subject=str(path), rule="R-20", remedy="Give one, or none at all")
         document: dict[str, Any] = {"format": _FORMAT, "public": self.public.to_json()}
         if passphrase is None:
             document["seed"] = base64.b64encode(self._seed).decode()
         else:
             salt = nacl.utils.random(nacl.pwhash.argon2id.SALTBYTES)
             box = nacl.secret.SecretBox(_stretch(passphrase, salt)).encrypt(self._seed)
-            document |= {"kdf": "argon2id-moderate", "salt": base64.b64encode(salt).decode(), "box": base64.b64encode(box).decode()}
-        path.parent.mkdir(parents=True, exist_ok=True)
+            document |= {"kdf": _KDF, "salt": base64.b64encode(salt).decode(), "box": base64.b64encode(box).decode()}
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError as exc:
             raise ConfigError(
@@ -134,41 +143,58 @@ class KeyPair:
             ) from exc
         except OSError as exc:
             raise ConfigError(f"cannot be written: {exc.strerror}", subject=str(path)) from exc
-        with os.fdopen(fd, "w") as file:
-            json.dump(document, file, indent=1)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with os.fdopen(fd, "w") as file:
+                os.fchmod(fd, 0o600)  # whatever the umask or a default ACL made of it
+                json.dump(document, file, indent=1)
+                file.write("\n")
+                file.flush()
+                os.fsync(fd)
+        except OSError as exc:
+            path.unlink(missing_ok=True)  # half a key is none, and would stand in the way of the next try
+            raise ConfigError(f"cannot be written: {exc.strerror}", subject=str(path)) from exc
 
     @classmethod
     def load(cls, path: Path, passphrase: str | None = None) -> "KeyPair":
         """The pair in `path`. Raises ConfigError: missing, readable by others, wrong passphrase, no key file."""
         subject = str(path)
-        try:
-            mode = path.stat().st_mode
-            text = path.read_text()
-        except FileNotFoundError as exc:
-            raise ConfigError("no such key file", subject=subject, remedy="Make one with `hyperfed keygen`") from exc
-        except (OSError, UnicodeDecodeError) as exc:
-            raise ConfigError("cannot be read", subject=subject) from exc
-        if stat.S_IMODE(mode) & 0o077:
-            raise ConfigError(
-                f"others can read this key (mode {stat.S_IMODE(mode):o})",
-                subject=subject,
-                rule="R-20",
-                remedy=f"chmod 600 {path}; if others had access, make a new key",
-            )
+        text = _read_private(path)
         try:
             document = json.loads(text)
             if document["format"] != _FORMAT:
                 raise ConfigError(f"key format {document['format']!r:.40}; this library reads {_FORMAT}", subject=subject, remedy="Update hyperfed")
-            seed = _unlock(document, passphrase, subject)
-        except (ValueError, KeyError, TypeError, binascii.Error) as exc:
-            raise ConfigError("not a Hyperfed key file", subject=subject) from exc
-        pair = cls(seed)
-        if document.get("public", {}).get("key_id") != pair.key_id:
+            pair = cls(_unlock(document, passphrase, subject))
+            public = document["public"]
+        except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as exc:
+            raise ConfigError("not a Hyperfed key file", subject=subject, remedy="Restore it from a backup") from exc
+        if public != pair.public.to_json():
             raise ConfigError("the public half does not belong to the secret half", subject=subject, remedy="The file was changed; restore it from a backup")
         return pair
+
+
+def _read_private(path: Path) -> str:
+    """The text of a file that is a plain file and its owner's alone: opened once, so that what was checked is what is read. Raises ConfigError."""
+    subject = str(path)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(fd, "rb") as file:
+            info = os.fstat(fd)
+            if not stat.S_ISREG(info.st_mode) or info.st_size > _MAX_FILE_BYTES:
+                raise ConfigError("not a Hyperfed key file", subject=subject, remedy="Restore it from a backup")
+            if stat.S_IMODE(info.st_mode) & 0o077:
+                raise ConfigError(
+                    f"others can read this key (mode {stat.S_IMODE(info.st_mode):o})",
+                    subject=subject,
+                    rule="R-20",
+                    remedy=f"chmod 600 {path}; if others had access, make a new key",
+                )
+            return file.read(_MAX_FILE_BYTES).decode()
+    except FileNotFoundError as exc:
+        raise ConfigError("no such key file", subject=subject, remedy="Make one with `hyperfed keygen`") from exc
+    except IsADirectoryError as exc:
+        raise ConfigError("not a Hyperfed key file", subject=subject, remedy="It is a directory") from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError("cannot be read", subject=subject) from exc
 
 
 def _stretch(passphrase: str, salt: bytes) -> bytes:
@@ -181,6 +207,8 @@ def _unlock(document: dict[str, Any], passphrase: str | None, subject: str) -> b
         return base64.b64decode(document["seed"], validate=True)
     if passphrase is None:
         raise ConfigError("this key has a passphrase", subject=subject, remedy="Set HYPERFED_PASSPHRASE or answer the prompt")
+    if document["kdf"] != _KDF:
+        raise ConfigError(f"key derivation {document['kdf']!r:.40}; this library knows {_KDF}", subject=subject, remedy="Update hyperfed")
     try:
         secret = nacl.secret.SecretBox(_stretch(passphrase, base64.b64decode(document["salt"], validate=True)))
         return secret.decrypt(base64.b64decode(document["box"], validate=True))

@@ -21,7 +21,7 @@ from hyperfed.encryption import bind_body
 from hyperfed.errors import ConfigError, ObjectNotFound, RegistryError, SignatureError
 from hyperfed.keys import KeyPair, PublicKeys
 from hyperfed.rounds import Keys, Windows, check_client_id
-from hyperfed.signing import Header, PacketType, assemble, open_envelope, sign_envelope, verify_envelope
+from hyperfed.signing import MAX_SIGNATURES, Header, PacketType, assemble, open_envelope, sign_envelope, verify_envelope
 from hyperfed.store import ObjectStore
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 _FOREVER = (1 << 53) - 1
+_RESERVED_IDS = frozenset({"all", "auditor", "clients", "coordinator", "registry", "root"})  # other parties' names in headers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +68,13 @@ class ClientRecord:
 
     def __post_init__(self) -> None:
         check_client_id(self.client_id)
+        if self.client_id in _RESERVED_IDS:
+            raise RegistryError("is the name of another party", subject=self.client_id, rule="R-22", remedy="Choose another client id")
+        for name, text in (("organisation", self.organisation), ("basket", self.basket)):
+            if len(text) > 200 or not text.isprintable():
+                raise RegistryError(f"{name} is not a text of at most 200 printable characters", subject=self.client_id, rule="R-22")
         if not self.keys:
-            raise RegistryError("has no key", subject=self.client_id)
+            raise RegistryError("has no key", subject=self.client_id, rule="R-32")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +87,8 @@ class Budget:
     minimum_support: int = 1
 
     def __post_init__(self) -> None:
+        if not (self.epsilon.is_finite() and self.delta.is_finite()):  # NaN cannot even be compared
+            raise RegistryError("epsilon and delta are finite numbers", subject="budget")
         if not (self.epsilon > 0 and 0 <= self.delta < 1 and self.unit in ("client", "record") and self.minimum_support >= 1):
             raise RegistryError("epsilon is positive, delta in [0, 1), unit 'client' or 'record', minimum support at least 1", subject="budget")
 
@@ -104,8 +112,9 @@ class Registry:
 
     def __post_init__(self) -> None:
         check_client_id(self.federation)
-        if not 1 <= self.threshold <= len(self.roots):
-            raise RegistryError(f"threshold {self.threshold} of {len(self.roots)} root keys", subject="registry", rule="R-23")
+        if not 1 <= self.threshold <= len(self.roots) <= MAX_SIGNATURES:
+            problem = f"threshold {self.threshold} of {len(self.roots)} root keys"
+            raise RegistryError(problem, subject="registry", rule="R-23", remedy=f"1 to {MAX_SIGNATURES} roots, of which at least one signs")
         if not self.coordinators:
             raise RegistryError("names no coordinator", subject="registry")
         ids = [c.client_id for c in self.clients]
@@ -114,8 +123,8 @@ class Registry:
         if len(self.previous) != (0 if self.version == 1 else 32):
             raise RegistryError(f"version {self.version} must {'not ' if self.version == 1 else ''}name the version before", subject="registry", rule="R-23")
         pairs = [*self.roots, *(r.keys for r in self.coordinators), *(r.keys for r in self.auditors), *(r.keys for c in self.clients for r in c.keys)]
-        for name, keys in (("signing", [p.signing for p in pairs]), ("sealing", [p.sealing for p in pairs])):
-            if len(set(keys)) != len(keys):
+        for name, keys in (("signing", {p.signing for p in pairs}), ("sealing", {p.sealing for p in pairs}), ("named", {p.key_id for p in pairs})):
+            if len(keys) != len(pairs):
                 raise RegistryError(f"a {name} key is registered twice", subject="registry", rule="R-21", remedy="Every party makes its own keys")
         for pair in pairs:
             pair.check_points()
@@ -205,10 +214,14 @@ def read_registry(
 ) -> tuple[Registry, bytes]:
     """(registry, digest) of one version's bytes, verified against the version before it, or against the fingerprint for the first.
 
-    Raises RegistryError, SignatureError, SchemaError. The body must be parsed to know which roots sign version 1: their fingerprint
-    vouches for it; every later version is verified with keys already trusted before it is believed.
+    Raises RegistryError, PacketError. The body must be parsed to know which roots sign version 1: their fingerprint
+    vouches for it; every later version is verified with keys already trusted before it is parsed.
     """
     envelope = open_envelope(data, subject=subject)
+    if before is not None:
+        last, old = before[0], {r.key_id: r.signing for r in before[0].roots}
+        by = f"{subject} (by version {last.version}'s roots)"
+        verify_envelope(envelope, expect=PacketType.REGISTRY, key_of=old.get, threshold=last.threshold, subject=by)
     registry = PayloadCodec(limits=limits).decode(envelope.body, Registry)
     own = {r.key_id: r.signing for r in registry.roots}
     signed = verify_envelope(envelope, expect=PacketType.REGISTRY, key_of=own.get, threshold=registry.threshold, subject=subject)
@@ -224,18 +237,14 @@ def read_registry(
                 remedy="This is another federation's drop-box, or somebody replaced the registry: ask the operator on another channel",
             )
     else:
-        _check_successor(registry, before=before, data=data, subject=subject)
+        _check_successor(registry, before=before, subject=subject)
     if signed.header_bytes != bind_body(registry_header(registry), signed.body).to_bytes():
         raise RegistryError("the signed header is not that of this version", subject=subject, rule="R-23")
     return registry, signed.digest
 
 
-def _check_successor(registry: Registry, *, before: tuple[Registry, bytes], data: bytes, subject: str) -> None:
+def _check_successor(registry: Registry, *, before: tuple[Registry, bytes], subject: str) -> None:
     last, digest = before
-    old = {r.key_id: r.signing for r in last.roots}
-    verify_envelope(
-        open_envelope(data), expect=PacketType.REGISTRY, key_of=old.get, threshold=last.threshold, subject=f"{subject} (by version {last.version}'s roots)"
-    )
     if registry.version != last.version + 1 or registry.previous != digest:
         raise RegistryError(f"version {registry.version} does not follow version {last.version}", subject=subject, rule="R-23")
     fixed = ("federation", "genesis", "window_s")
@@ -262,7 +271,7 @@ def load_registry(
     """(registry, digest) of the newest version in the drop-box, or of `at_version`, the whole chain verified from version 1.
 
     not_below: the highest version the caller has seen; fewer is a rollback. None only with missing_ok and an empty drop-box.
-    Raises RegistryError, SignatureError, SchemaError, TransportError.
+    Raises RegistryError, PacketError, TransportError.
     """
     known: tuple[Registry, bytes] | None = None
     version = 1
@@ -300,5 +309,8 @@ def merge_signatures(parts: Sequence[bytes]) -> bytes:
     first = opened[0]
     if any((e.type, bytes(e.header_bytes), bytes(e.body)) != (first.type, bytes(first.header_bytes), bytes(first.body)) for e in opened):
         raise SignatureError("the files are signatures of different registries", rule="R-23", remedy="All roots sign the same unsigned file")
-    signatures = {key_id: signature for e in opened for key_id, signature in e.signatures}
+    signatures: dict[str, bytes] = {}
+    for key_id, signature in (pair for e in opened for pair in e.signatures):
+        if signatures.setdefault(key_id, signature) != signature:  # Ed25519 signatures are deterministic: one of the two is none
+            raise SignatureError(f"two different signatures of key {key_id!r:.40}", rule="R-23", remedy="Ask that root for its file again")
     return assemble(first.type, bytes(first.header_bytes), sorted(signatures.items()), first.body)

@@ -22,11 +22,12 @@ from typing import Any
 import nacl.bindings
 import nacl.exceptions
 
-from hyperfed.codec import from_record, pack, to_record, unpack
+from hyperfed.codec import from_record, leading_int, pack, to_record, unpack
 from hyperfed.errors import HyperfedError, SchemaError, SignatureError
 from hyperfed.keys import KeyPair
 
 __all__ = [
+    "MAX_SIGNATURES",
     "NO_DIGEST",
     "Envelope",
     "Header",
@@ -42,7 +43,7 @@ __all__ = [
 
 NO_DIGEST = b""
 _VERSION = 1
-_MAX_SIGNATURES = 32
+MAX_SIGNATURES = 32
 _MAX_HEADER_BYTES = 4096
 
 
@@ -60,6 +61,7 @@ class PacketType(StrEnum):
     RECEIPT = "hyperfed/receipt"
     LEDGER = "hyperfed/ledger"
     MESSAGE = "hyperfed/message"
+    ENROLMENT = "hyperfed/enrolment"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +103,8 @@ class Header:
             if not 0 <= getattr(self, name) < 1 << 53:
                 raise SchemaError(f"{name} is {getattr(self, name)}, outside [0, 2**53)", subject="header")
         for name in ("federation", "sender", "key_id", "audience", "encryption"):
-            if len(getattr(self, name)) > 128:
-                raise SchemaError(f"{name} is longer than 128 characters", subject="header")
+            if len(getattr(self, name)) > 128 or not getattr(self, name).isprintable():
+                raise SchemaError(f"{name} is not a text of at most 128 printable characters", subject="header")
         if len(self.nonce) > 32:
             raise SchemaError(f"the nonce has {len(self.nonce)} bytes, at most 32 are allowed", subject="header")
 
@@ -157,16 +159,17 @@ def assemble(type_: str, header_bytes: bytes, signatures: Sequence[tuple[str, by
 
 def open_envelope(data: bytes | memoryview, *, subject: str = "envelope") -> Envelope:
     """Take an envelope apart. Raises SchemaError, also for a newer version. Nothing in it is true before `verify_envelope`."""
+    version = leading_int(data)
+    if version is not None and version != _VERSION:
+        raise SchemaError(f"envelope version {version}; this library reads version {_VERSION}", subject=subject, rule="R-12", remedy="Update hyperfed")
     try:
-        parts = unpack(data, max_values=8 + 3 * _MAX_SIGNATURES)
+        parts = unpack(data, max_values=16 + 5 * MAX_SIGNATURES)
     except SchemaError as exc:
         raise SchemaError(exc.problem, subject=subject, rule=exc.rule, remedy="It is not a Hyperfed envelope, or was cut off on its way") from None
-    if not isinstance(parts, list) or not parts or type(parts[0]) is not int:
-        raise SchemaError("not a Hyperfed envelope", subject=subject, rule="R-30")
-    if parts[0] != _VERSION:
-        raise SchemaError(f"envelope version {parts[0]}; this library reads version {_VERSION}", subject=subject, rule="R-12", remedy="Update hyperfed")
-    if [type(p) for p in parts] != [int, str, memoryview, list, memoryview] or len(parts[2]) > _MAX_HEADER_BYTES or not 1 <= len(parts[3]) <= _MAX_SIGNATURES:
+    if not isinstance(parts, list) or [type(p) for p in parts] != [int, str, memoryview, list, memoryview]:
         raise SchemaError("not [1, type, header, signatures, body]", subject=subject, rule="R-30")
+    if len(parts[2]) > _MAX_HEADER_BYTES or not 1 <= len(parts[3]) <= MAX_SIGNATURES:
+        raise SchemaError(f"a header has at most {_MAX_HEADER_BYTES} bytes, and 1 to {MAX_SIGNATURES} sign it", subject=subject, rule="R-30")
     signatures = tuple(_signature(item, subject) for item in parts[3])
     key_ids = [key_id for key_id, _ in signatures]
     if sorted(set(key_ids)) != key_ids:
@@ -207,7 +210,7 @@ def verify_envelope(
             ) from exc
         held.append(key_id)
     if len(held) < threshold:
-        named = ", ".join(key_id[:40] for key_id, _ in envelope.signatures)
+        named = ", ".join(f"{key_id!r:.40}" for key_id, _ in envelope.signatures)
         raise SignatureError(
             f"{len(held)} of the {threshold} signatures needed are by keys known here (signed by {named})",
             subject=subject,
@@ -224,7 +227,7 @@ def verify_envelope(
             "the body is not the one that was signed", subject=subject, rule="R-33", remedy="It was changed or cut off on its way; send it again"
         )
     if header.key_id and header.key_id not in held:
-        raise SignatureError(f"the header names key {header.key_id:.40}, which did not sign", subject=subject, rule="R-32")
+        raise SignatureError(f"the header names key {header.key_id!r:.40}, which did not sign", subject=subject, rule="R-32")
     return Signed(
         type=envelope.type, header=header, header_bytes=header_bytes, body=envelope.body, digest=hashlib.sha256(message).digest(), signers=tuple(held)
     )

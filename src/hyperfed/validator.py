@@ -3,18 +3,21 @@
 `PacketValidator().validate(packet)` answers for one packet, `verify()` raises for one signed update, `admit()` collects for a batch.
 
 The rules, in the order they are checked (docs/protocol.md has them in prose):
-    R-80 size, before reading      R-81 key known and valid in the round the update is for    R-31 signature   R-33 body digest
+    R-80 size, before reading      R-81 key known, valid in the round the update is for and in the one that would count it
+    R-30 type and form             R-31 signature         R-33 body digest
     R-82 sender, folder and key are the same client      R-83 federation and audience         R-84 round of the folder, not too old
     R-85 clock: not from the future, not expired (10 minutes of skew tolerated)                R-86 vocabulary R-87 policy
     R-88 sealed where the policy says so                 R-89 sequence above what was counted, nonce unseen (replay)
     R-11 schema and bounds         R-90 indices inside the vocabulary, lag limit               R-91 what the policy lets be shared
-    R-92 equivocation: one sequence with two digests, both refused                             R-93 superseded by a higher sequence
+    R-97 changes against the sender's last counted update, which must be there
+    R-92 equivocation: one sequence with two digests, whatever their rounds: both refused      R-93 superseded by a higher sequence
 
 What it does not do: read the store, decide what a round counts (`protocol.choose`). The round number decides before any clock does.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -39,6 +42,12 @@ __all__ = ["Admission", "Admitted", "Arrival", "PacketValidator", "RoundContext"
 _PACKETS: tuple[type, ...] = (PathPack, EdgeDelta, PolicyPack, CausalSemanticPack, Claims, Update, EdgeTable, DeltaTable, HyperedgeTable)
 
 
+_INBOX_KEY = re.compile(r"inbox/([0-9]{8,15})/([a-z0-9][a-z0-9-]{2,31})/([0-9])")
+_MAX_STRAYS = 64
+_MAX_REASON = 500
+_MAX_INTERVENTIONS = 256  # an update; they are published as they are
+_MAX_INTERVENTION_CHARACTERS = 1 << 16
+
 BaseOf = Callable[[str, bytes], Update | None]  # (client, digest) -> its last counted update, if that is the one
 
 
@@ -49,12 +58,12 @@ def policy_digest(policy: PolicyPack) -> bytes:
 
 def parse_inbox_key(key: str) -> tuple[int, str, int]:
     """(round, client, slot) of an inbox key. Raises SchemaError for a key that no honest client writes."""
-    parts = key.split("/")
-    if len(parts) == 4 and parts[0] == "inbox" and parts[1].isdecimal() and parts[3].isdecimal():
-        round_id, client, slot = int(parts[1]), parts[2], int(parts[3])
-        if Keys.inbox(round_id, client, slot) == key and slot < SLOTS:
+    found = _INBOX_KEY.fullmatch(key)
+    if found is not None:
+        round_id, client, slot = int(found[1]), found[2], int(found[3])
+        if Keys.inbox(round_id, client, slot) == key and slot < SLOTS and round_id > 0:
             return round_id, client, slot
-    raise SchemaError("not an inbox key", subject=key[:120], rule="R-82", remedy=f"inbox/{{round:08d}}/{{client}}/{{slot}} with slot 0 to {SLOTS - 1}")
+    raise SchemaError("not an inbox key", subject=ascii(key)[:120], rule="R-82", remedy=f"inbox/{{round:08d}}/{{client}}/{{slot}} with slot 0 to {SLOTS - 1}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,102 +125,136 @@ class PacketValidator:
         self._registry = context.registry if context else registry
         self._limits = context.limits if context else limits
         self._seen: set[tuple[str, bytes]] = set()
+        clients = self._registry.clients if self._registry else ()
+        self._known = {r.keys.key_id: (c.client_id, r) for c in clients for r in c.keys}
+        self._vocabulary = context.plan.vocabulary.digest if context else b""
 
     def validate(self, packet: Any) -> tuple[bool, str | None]:
-        """(True, None), or (False, what is wrong and what to do). packet: a packet object, a document's bytes, or an envelope's bytes.
+        """(True, None), or (False, what is wrong and what to do). packet: a packet object or a list of them, a document's bytes, or an envelope's bytes.
 
-        With a registry, an envelope's signature and nonce are checked too: the same signed packet is valid once.
+        With a registry an envelope's signature, key, federation, audience and nonce are checked: the same signed packet is valid once. With a round's
+        context all of `verify`'s rules are, but for the folder. A sealed body is looked into only with the context's keys.
         """
         try:
             if isinstance(packet, bytes | bytearray | memoryview):
                 self._validate_bytes(bytes(packet))
-            elif isinstance(packet, _PACKETS):
-                packet.__post_init__()  # type: ignore[attr-defined]  # checks again: a frozen object can still be built around its checks
+            elif isinstance(packet, list | tuple):
+                for item in packet:
+                    self._validate_object(item)
                 PayloadCodec(limits=self._limits).encode(packet)
             else:
-                raise SchemaError(
-                    f"a {type(packet).__name__} is no packet",
-                    rule="R-11",
-                    remedy=f"Packets are {', '.join(k.__name__ for k in _PACKETS[:4])}, Update, or their bytes",
-                )
+                self._validate_object(packet)
         except PacketError as error:
             return False, str(error)
         return True, None
 
+    def _validate_object(self, packet: Any) -> None:
+        if not isinstance(packet, _PACKETS):
+            raise SchemaError(
+                f"a {type(packet).__name__} is no packet",
+                rule="R-11",
+                remedy=f"Packets are {', '.join(k.__name__ for k in _PACKETS[:4])}, Update, or their bytes",
+            )
+        try:
+            packet.__post_init__()  # type: ignore[attr-defined]  # checks again: a frozen object can still be built around its checks
+            PayloadCodec(limits=self._limits).encode(packet)
+        except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as exc:
+            raise SchemaError(f"is not a whole one: {exc}"[:200], subject=type(packet).__name__, rule="R-11", remedy="Make it by its constructor") from exc
+        if self._context is not None and isinstance(packet, Update) and packet.deltas is None:
+            check_against_policy(packet, self._context.plan, subject="packet")
+
     def _validate_bytes(self, data: bytes) -> None:
+        self._check_size(len(data), "packet")
         try:
             envelope = open_envelope(data)
         except SchemaError:
-            codec = PayloadCodec(limits=self._limits)
-            name = codec.kind_of(data)
-            kinds = {kind.__name__: kind for kind in _PACKETS}
-            kind = kinds.get(name.removeprefix("list[").removesuffix("]"))
-            if kind is None:
-                raise SchemaError(f"a {name!r:.60} is no packet", rule="R-12") from None
-            codec.decode(data, list[kind] if name.startswith("list[") else kind)  # type: ignore[valid-type]
+            self._validate_document(data)
             return
         if self._registry is None:
             raise SignatureError(
                 "a signed packet cannot be judged without a registry",
-                subject=envelope.type,
+                subject=envelope.type[:60],
                 rule="R-32",
                 remedy="PacketValidator(registry=...) says whose key it is",
             )
-        signed = self._check_signature(data, self._round_of(data), "packet")
-        self._check_replay(signed, {}, "packet")
-        if signed.header.encryption == NOT_SEALED:
-            PayloadCodec(limits=self._limits).decode(signed.body, Update)
+        context = self._context
+        if context is not None:
+            signed = self._check_signature(data, (context.plan.round,), "packet")
+            self._check_header(signed, context, client=signed.header.sender, made_for=signed.header.round, key="packet")
+            self._check_replay(signed, context.highest, "packet")
+        else:
+            signed = self._check_signature(data, (), "packet")
+            _check_addressee(signed, self._registry.federation, "packet")
+            self._check_replay(signed, {}, "packet")
+        keys = context.keys if context else None
+        if signed.header.encryption == NOT_SEALED or keys is not None:
+            update = PayloadCodec(limits=self._limits).decode(open_body(signed, keys, subject="packet"), Update)
+            if context is not None and update.deltas is None:
+                check_against_policy(update, context.plan, subject="packet")
 
-    def _round_of(self, data: bytes) -> int | None:
-        return self._context.plan.round if self._context else None
+    def _validate_document(self, data: bytes) -> None:
+        codec = PayloadCodec(limits=self._limits)
+        name = codec.kind_of(data)
+        kinds = {kind.__name__: kind for kind in _PACKETS} | {"": PathPack}  # an empty batch names no kind, and any will read it
+        batch = name.startswith("list[")
+        kind = kinds.get(name.removeprefix("list[").removesuffix("]") if batch else name or "none")
+        if kind is None:
+            raise SchemaError(f"a {name!r:.60} is no packet", rule="R-12")
+        codec.decode(data, list[kind] if batch else kind)  # type: ignore[valid-type]
 
-    def _check_signature(self, data: bytes, round_id: int | None, subject: str) -> Signed:
-        """R-81, R-31, R-33, R-82: signed by a client's key that is valid in the round."""
+    def _check_size(self, size: int, subject: str) -> None:
+        if size > self._limits.max_update_bytes:
+            raise RefusedError(
+                f"{size} bytes; at most {self._limits.max_update_bytes} are read", subject=subject, rule="R-80", remedy="Share fewer edges, or compress"
+            )
+
+    def _check_signature(self, data: bytes, rounds: Sequence[int], subject: str) -> Signed:
+        """R-81, R-30 to R-33, R-82: signed by a client's key that is valid in the round the update is for, and in all `rounds`.
+
+        A key that was revoked from this round on must not speak for an earlier one either: whoever stole it would only have to date back.
+        """
         registry = self._registry
         if registry is None:
-            raise SignatureError("a signed packet cannot be judged without a registry", subject=subject, rule="R-32")
+            raise SignatureError(
+                "a signed packet cannot be judged without a registry", subject=subject, rule="R-32", remedy="PacketValidator(registry=...) says whose key it is"
+            )
         envelope = open_envelope(data, subject=subject)
-        if round_id is None:
-            known = {r.keys.key_id: (c.client_id, r.keys.signing) for c in registry.clients for r in c.keys}
-        else:
-            known = registry.signing_keys(round_id)
-        self._explain_unknown_keys(envelope.signatures, known, round_id, subject)
-        signed = verify_envelope(envelope, expect=PacketType.UPDATE, key_of=lambda key_id: known[key_id][1] if key_id in known else None, subject=subject)
-        owner = known.get(signed.header.key_id, ("", b""))[0]
-        if owner != signed.header.sender:
+        known = self._known
+        if not any(key_id in known for key_id, _ in envelope.signatures):
             raise RefusedError(
-                f"signed with {owner or 'nobody'}'s key as {signed.header.sender!r:.40}",
+                f"key {envelope.signatures[0][0]!r:.40} is not registered",
+                subject=subject,
+                rule="R-81",
+                remedy=f"Enrol it: the operator adds it with `hyperfed registry add` (registry version {registry.version} was used)",
+            )
+        signed = verify_envelope(
+            envelope, expect=PacketType.UPDATE, key_of=lambda key_id: known[key_id][1].keys.signing if key_id in known else None, subject=subject
+        )
+        header = signed.header
+        owner, record = known.get(header.key_id, ("", None))
+        if record is None or owner != header.sender:
+            raise RefusedError(
+                f"signed with {owner or 'nobody'}'s key as {header.sender!r:.40}",
                 subject=subject,
                 rule="R-82",
                 remedy="A client signs its own updates with its own key",
             )
+        for round_id in (header.round, *rounds):
+            if not record.valid_in(round_id):
+                raise RefusedError(
+                    f"key {header.key_id:.32} of {owner} is valid in rounds {record.valid_from} to {record.valid_until}, not in round {round_id}",
+                    subject=subject,
+                    rule="R-81",
+                    remedy="It was revoked, has expired or is not valid yet: ask the operator",
+                )
         return signed
-
-    def _explain_unknown_keys(self, signatures: Sequence[tuple[str, bytes]], known: Mapping[str, Any], round_id: int | None, subject: str) -> None:
-        """R-81, with the reason: a key that is not registered, not yet or no longer valid."""
-        if any(key_id in known for key_id, _ in signatures) or self._registry is None:
-            return
-        key_id = signatures[0][0]
-        for client in self._registry.clients:
-            for record in client.keys:
-                if record.keys.key_id == key_id:
-                    raise RefusedError(
-                        f"key {key_id:.32} of {client.client_id} is valid in rounds {record.valid_from} to {record.valid_until}, not in round {round_id}",
-                        subject=subject,
-                        rule="R-81",
-                        remedy="It was revoked, has expired or is not valid yet: ask the operator",
-                    )
-        raise RefusedError(
-            f"key {key_id!r:.40} is not registered",
-            subject=subject,
-            rule="R-81",
-            remedy=f"Enrol it: the operator adds it with `hyperfed registry add` (registry version {self._registry.version} was used)",
-        )
 
     def _check_replay(self, signed: Signed, highest: Mapping[str, int], subject: str) -> None:
         header = signed.header
         if len(header.nonce) != 16:
-            raise RefusedError(f"the nonce has {len(header.nonce)} bytes, not 16", subject=subject, rule="R-89")
+            raise RefusedError(
+                f"the nonce has {len(header.nonce)} bytes, not 16", subject=subject, rule="R-89", remedy="A client draws 16 random bytes for each update"
+            )
         if header.sequence <= highest.get(header.sender, -1):
             raise RefusedError(
                 f"sequence {header.sequence} is not above {highest[header.sender]}, the one counted last",
@@ -225,23 +268,40 @@ class PacketValidator:
 
     def verify(self, data: bytes, *, key: str) -> Admitted:
         """The admitted update in `data`, found at inbox key `key`. Raises PacketError with the first rule it breaks."""
-        context = self._context
-        if context is None:
-            raise RefusedError("admission needs a round's context", subject=key, remedy="PacketValidator(context=RoundContext(...))")
+        context = self._need_context(key)
+        return self._content(self._authentic(data, context, key=key), data, context, key=key)
+
+    def _need_context(self, subject: str) -> RoundContext:
+        if self._context is None:
+            raise RefusedError("admission needs a round's context", subject=subject, rule="R-84", remedy="PacketValidator(context=RoundContext(...))")
+        return self._context
+
+    def _authentic(self, data: bytes, context: RoundContext, *, key: str) -> Signed:
+        """R-80 to R-88: whose it is, and that it belongs here. Nothing of its body is looked at."""
         made_for, client, _slot = parse_inbox_key(key)
-        signed = self._check_signature(data, made_for, key)
+        self._check_size(len(data), key)
+        signed = self._check_signature(data, (context.plan.round,), key)
         self._check_header(signed, context, client=client, made_for=made_for, key=key)
+        return signed
+
+    def _content(self, signed: Signed, data: bytes, context: RoundContext, *, key: str) -> Admitted:
+        """R-89, R-11, R-97, R-90, R-91."""
         self._check_replay(signed, context.highest, key)
-        admitted = self._open(signed, data, key=key, made_for=made_for, keys=context.keys, base_of=context.base_of)
+        admitted = self._open(signed, data, key=key, made_for=signed.header.round, keys=context.keys, base_of=context.base_of)
         if admitted.update is not None:
             check_against_policy(admitted.update, context.plan, subject=key)
         return admitted
 
     def reopen(self, data: bytes, *, key: str, client: str, made_for: int, keys: KeyPair | None, base_of: BaseOf | None) -> Admitted:
         """An update that was admitted before, from its bytes: signature, sender, round and content, but no clock and no replay check."""
-        signed = self._check_signature(data, made_for, key)
+        signed = self._check_signature(data, (), key)
         if (signed.header.sender, signed.header.round) != (client, made_for):
-            raise RefusedError(f"is {signed.header.sender}'s for round {signed.header.round}, not {client}'s for round {made_for}", subject=key, rule="R-82")
+            raise RefusedError(
+                f"is {signed.header.sender}'s for round {signed.header.round}, not {client}'s for round {made_for}",
+                subject=key,
+                rule="R-82",
+                remedy="Restore the bucket from its versions; run `hyperfed audit`",
+            )
         return self._open(signed, data, key=key, made_for=made_for, keys=keys, base_of=base_of)
 
     def _open(self, signed: Signed, data: bytes, *, key: str, made_for: int, keys: KeyPair | None, base_of: BaseOf | None) -> Admitted:
@@ -269,13 +329,7 @@ class PacketValidator:
             raise RefusedError(
                 f"{header.sender} wrote into the folder of {client}", subject=key, rule="R-82", remedy="A client writes into its own folder only"
             )
-        if header.federation != plan.federation or header.audience != "coordinator":
-            raise RefusedError(
-                f"for {header.audience!r:.40} of federation {header.federation!r:.40}",
-                subject=key,
-                rule="R-83",
-                remedy=f"This is federation {plan.federation}; updates are for its coordinator",
-            )
+        _check_addressee(signed, plan.federation, key)
         if header.round != made_for:
             raise RefusedError(
                 f"made for round {header.round}, found in the folder of round {made_for}",
@@ -294,7 +348,7 @@ class PacketValidator:
             raise RefusedError(f"created at {header.created.isoformat()}, in the future", subject=key, rule="R-85", remedy="Set the client's clock")
         if header.expires <= context.now - skew or header.expires <= header.created:
             raise RefusedError(f"expired at {header.expires.isoformat()}", subject=key, rule="R-85", remedy="Submit again; check the client's clock")
-        vocabulary = plan.vocabulary.digest
+        vocabulary = self._vocabulary
         if header.vocabulary != vocabulary:
             raise RefusedError(
                 f"vocabulary {header.vocabulary.hex()[:16] or 'none'}, the round's is {vocabulary.hex()[:16]} (version {plan.vocabulary.version})",
@@ -321,74 +375,105 @@ class PacketValidator:
     def admit(self, arrivals: Iterable[Arrival]) -> Admission:
         """Judge a batch: one update a client and round, the highest sequence; everything else refused with its reason.
 
-        Reasons are collected, nothing raises for one packet; the order of arrivals does not matter.
+        Reasons are collected, nothing raises for one packet; the order of arrivals does not matter. What is no fault of a packet (a store
+        that does not answer) is raised: it must not look like a client's.
         """
         good: list[Admitted] = []
         refused: list[Refused] = []
+        said: dict[tuple[str, int], set[bytes]] = {}
+        strays: list[Refused] = []
         for arrival in sorted(arrivals, key=lambda a: a.key):
+            context, signed = self._need_context(arrival.key), None
             try:
-                good.append(self._verify_arrival(arrival))
+                data = self._arrived(arrival)
+                signed = self._authentic(data, context, key=arrival.key)
+                said.setdefault((signed.header.sender, signed.header.sequence), set()).add(signed.digest)
+                good.append(self._content(signed, data, context, key=arrival.key))
+            except PacketError as error:
+                refusal = _refusal(arrival.key, error, signed)
+                (refused if refusal.client else strays).append(refusal)
             except HyperfedError as error:
-                refused.append(_refusal(arrival.key, error))
-        return _one_each(good, refused)
+                if error is not arrival.error:
+                    raise
+                refused.append(_refusal(arrival.key, error, None))
+        equivocal = {claim for claim, digests in said.items() if len(digests) > 1}
+        return _one_each(good, refused + _some(strays), equivocal)
 
-    def _verify_arrival(self, arrival: Arrival) -> Admitted:
-        if arrival.size > self._limits.max_update_bytes:
-            raise RefusedError(
-                f"{arrival.size} bytes; at most {self._limits.max_update_bytes} are read",
-                subject=arrival.key,
-                rule="R-80",
-                remedy="Share fewer edges, or compress",
-            )
-        if arrival.error is not None or arrival.data is None:
-            raise arrival.error or RefusedError("was not read", subject=arrival.key, rule="R-80")
-        return self.verify(arrival.data, key=arrival.key)
+    def _arrived(self, arrival: Arrival) -> bytes:
+        """R-82 of its key, R-80, and the bytes."""
+        parse_inbox_key(arrival.key)
+        self._check_size(arrival.size, arrival.key)
+        if arrival.error is not None:
+            raise arrival.error
+        if arrival.data is None:
+            raise RefusedError("was not read", subject=arrival.key, rule="R-80", remedy="Read every object whose size is within the limit")
+        return arrival.data
 
 
-def _one_each(good: list[Admitted], refused: list[Refused]) -> Admission:
-    """R-92 and R-93 over the verified updates of a batch."""
+def _check_addressee(signed: Signed, federation: str, subject: str) -> None:
+    """R-83."""
+    header = signed.header
+    if header.federation != federation or header.audience != "coordinator":
+        raise RefusedError(
+            f"for {header.audience!r:.40} of federation {header.federation!r:.40}",
+            subject=subject,
+            rule="R-83",
+            remedy=f"This is federation {federation}; updates are for its coordinator",
+        )
+
+
+def _some(strays: list[Refused]) -> list[Refused]:
+    """At most 64 of the objects that lie where no honest client writes: whoever may write there must not be able to fill a freeze."""
+    kept = strays[:_MAX_STRAYS]
+    if len(strays) > len(kept):
+        kept[-1] = replace(kept[-1], reason=f"{kept[-1].reason}; and {len(strays) - len(kept)} more like it")
+    return kept
+
+
+def _one_each(good: list[Admitted], refused: list[Refused], equivocal: Set[tuple[str, int]]) -> Admission:
+    """R-92 and R-93 over the verified updates of a batch. equivocal: (client, sequence) that stand on two different updates, for whatever rounds."""
     by_client: dict[tuple[str, int], list[Admitted]] = {}
     for item in good:
-        by_client.setdefault((item.client, item.made_for), []).append(item)
+        if (item.client, item.sequence) in equivocal:
+            error = RefusedError(
+                f"{item.client} signed two different updates with sequence {item.sequence}: both are refused",
+                subject=item.key,
+                rule="R-92",
+                remedy="Submit a corrected one with a higher sequence; the operator is told",
+            )
+            refused.append(_refusal(item.key, error, item))
+        else:
+            by_client.setdefault((item.client, item.made_for), []).append(item)
     admitted: list[Admitted] = []
-    for (client, made_for), items in sorted(by_client.items()):
-        equivocal = {i.sequence for i in items for j in items if i.sequence == j.sequence and i.digest != j.digest}
-        honest = [i for i in items if i.sequence not in equivocal]
-        top = max((i.sequence for i in honest), default=-1)
-        chosen = next((i for i in honest if i.sequence == top), None)
+    for _, items in sorted(by_client.items()):
+        chosen = max(items, key=lambda i: i.sequence)
+        admitted.append(chosen)
         for item in items:
-            if item.sequence in equivocal:
-                error = RefusedError(
-                    f"{client} signed two different updates for round {made_for} with sequence {item.sequence}: both are refused",
-                    subject=item.key,
-                    rule="R-92",
-                    remedy="Submit a corrected one with a higher sequence; the operator is told",
-                )
-                refused.append(_refusal(item.key, error, item))
-            elif chosen is not None and item is not chosen:
+            if item is not chosen:
                 error = RefusedError(
                     f"superseded by sequence {chosen.sequence}", subject=item.key, rule="R-93", remedy="Nothing to do: the client corrected itself"
                 )
                 refused.append(_refusal(item.key, error, item))
-        if chosen is not None:
-            admitted.append(chosen)
     return Admission(admitted=tuple(admitted), refused=tuple(sorted(refused, key=lambda r: r.key)))
 
 
-def _refusal(key: str, error: HyperfedError, item: Admitted | None = None) -> Refused:
+def _refusal(key: str, error: HyperfedError, item: Admitted | Signed | None) -> Refused:
+    """A refusal as it is recorded; with what a verified header says, where it came that far. A key no client writes is kept only as it can be shown."""
+    sequence, digest = (-1, b"") if item is None else (item.header.sequence if isinstance(item, Signed) else item.sequence, item.digest)
     try:
         made_for, client, _ = parse_inbox_key(key)
     except SchemaError:
         made_for, client = 0, ""
+        key = key if len(key) <= 200 and key.isascii() and key.isprintable() else ascii(key)[:200]
     reason = error.problem if error.subject in ("", key) else f"{error.subject}: {error.problem}"
     return Refused(
         key=key,
         client=client,
         made_for=made_for,
-        sequence=item.sequence if item else -1,
-        digest=item.digest if item else b"",
+        sequence=sequence,
+        digest=digest,
         rule=error.rule or "R-11",
-        reason=reason,
+        reason=reason[:_MAX_REASON],
         remedy=error.remedy,
     )
 
@@ -401,7 +486,8 @@ def resolved(update: Update, base: Update | None, *, subject: str) -> Update:
         raise RefusedError(
             "carries changes against an update that is gone, or is not the last counted one", subject=subject, rule="R-97", remedy="Send the whole table"
         )
-    whole = HypergraphStore(edges=base.edges, measured=base.measured).apply(update.deltas).edges
+    with np.errstate(over="ignore"):  # what overflows is refused as not finite
+        whole = HypergraphStore(edges=base.edges, measured=base.measured).apply(update.deltas).edges
     return replace(update, edges=whole, deltas=None, base=None)
 
 
@@ -413,7 +499,8 @@ def check_against_policy(update: Update, plan: Plan, *, subject: str) -> None:
             f"variable {int(update.measured[-1])} in a vocabulary of {variables}", subject=subject, rule="R-90", remedy="Pull the round's plan and submit again"
         )
     if update.semantic is not None and any(c >= variables for c in update.semantic.confounders):
-        raise BoundsError(f"a confounder outside the vocabulary of {variables}", subject=subject, rule="R-90")
+        raise BoundsError(f"a confounder outside the vocabulary of {variables}", subject=subject, rule="R-90", remedy="Pull the round's plan and submit again")
+    _check_semantic(update.semantic, policy, subject=subject)
     for name in ("edges", "deltas", "hyperedges"):
         table = getattr(update, name)
         if table is None or not len(table):
@@ -437,3 +524,17 @@ def check_against_policy(update: Update, plan: Plan, *, subject: str) -> None:
                 rule="R-91",
                 remedy="FederationClientAgent leaves such rows out",
             )
+
+
+def _check_semantic(semantic: CausalSemanticPack | None, policy: PolicyPack, *, subject: str) -> None:
+    """R-91: what is published as it is stays small; votes are as many as edges may be."""
+    if semantic is None:
+        return
+    characters = sum(len(name) + (len(entry) if isinstance(entry, str) else 8) for act in semantic.interventions for name, entry in act.items())
+    for count, most, what in (
+        (len(semantic.dag_edges), policy.n_proposals, "dag edges"),
+        (len(semantic.interventions), _MAX_INTERVENTIONS, "interventions"),
+        (characters, _MAX_INTERVENTION_CHARACTERS, "characters of interventions"),
+    ):
+        if count > most:
+            raise RefusedError(f"{count} {what}; at most {most} are taken", subject=subject, rule="R-91", remedy="Share only the most important")

@@ -1,7 +1,10 @@
-"""Bytes <-> values: `PayloadCodec` for packets and protocol objects, `pack`/`unpack` for the canonical form beneath them."""
+"""Bytes <-> values: `PayloadCodec` for packets and protocol objects, `pack`/`unpack` for the canonical form beneath them.
 
-from hyperfed.codec.canonical import pack, unpack
+`leading_int` reads the version that begins every array of ours; `from_record`, `to_record` go between plain values and typed ones.
+"""
+
+from hyperfed.codec.canonical import leading_int, pack, unpack
 from hyperfed.codec.payload import SCHEMA_VERSION, PayloadCodec
 from hyperfed.codec.records import from_record, to_record
 
-__all__ = ["SCHEMA_VERSION", "PayloadCodec", "from_record", "pack", "to_record", "unpack"]
+__all__ = ["SCHEMA_VERSION", "PayloadCodec", "from_record", "leading_int", "pack", "to_record", "unpack"]
