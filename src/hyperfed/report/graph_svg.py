@@ -70,9 +70,9 @@ _LEGENDS = {
 
 def graph_svg(view: RoundView) -> str:
     """The merged graph of a committed round; of another an empty picture that says why."""
-    heard = len(view.counted) - len(view.silenced)
-    clients = count(heard, "client") if heard == len(view.counted) else f"{heard} of {count(len(view.counted), 'client')} heard"
-    title = f"Round {view.round}: {count(view.edge_count, 'edge')} from {clients}" if view.change is not None else f"Round {view.round} has no model"
+    total = len(view.counted)
+    heard = f"{total - len(view.silenced)} of {count(total, 'client')} heard" if view.silenced else f"{count(total, 'client')} heard"
+    title = f"Round {view.round}: {count(view.edge_count, 'edge')}, {heard}" if view.change is not None else f"Round {view.round} has no model"
     return edges_svg(view.edges, view.variables, title=title, total=view.edge_count)
 
 

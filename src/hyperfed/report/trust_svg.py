@@ -47,8 +47,9 @@ def _look(weight: float) -> str:
 
 
 def _dot(row: TrustRow, x: float, y: float, pitch: float) -> str:
-    tip = f"{visible(row.client)}: agreement {signed(row.agreement or 0.0)}, weight {fixed(row.weight or 0.0)}"
-    return f'<circle class="hfp-solid {_look(row.weight or 0.0)}" cx="{x:.1f}" cy="{y:.1f}" r="{max(pitch / 2 - 1, 0.6):.1f}"><title>{escape(tip)}</title></circle>'
+    tip = escape(f"{visible(row.client)}: agreement {signed(row.agreement or 0.0)}, weight {fixed(row.weight or 0.0)}")
+    radius = max(pitch / 2 - 1, 0.6)
+    return f'<circle class="hfp-solid {_look(row.weight or 0.0)}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"><title>{tip}</title></circle>'
 
 
 def _legend(rows: list[TrustRow]) -> str:

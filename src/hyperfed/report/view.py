@@ -85,7 +85,7 @@ class RefusedRow:
 class TrustRow:
     """One client. before, after: its reputation in (0, 1) (after: None unless the round is committed); weight, agreement: of the merge (None: not in it).
 
-    barred: with this reputation the next round leaves the client out (R-95).
+    weight_before: in the last committed round, if it was counted there. barred: with this reputation the next round leaves the client out (R-95).
     """
 
     client: str
@@ -95,6 +95,7 @@ class TrustRow:
     after: float | None
     weight: float | None
     agreement: float | None
+    weight_before: float | None
     rounds_seen: int
     rounds_missed: int
     barred: bool
@@ -420,6 +421,7 @@ def _trust_rows(view: RoundView, registry: Registry, base: RoundState | None, st
     before, after = _reputation(base), _reputation(state)
     latest = state or base
     newest = {c.client: c for c in latest.clients} if latest else {}
+    earlier = {c.client: c for c in base.clients if c.last_round == base.round} if base else {}
     counted = {c.client: c for c in view.counted}
     refused = {r.client for r in view.refused if r.made_for == view.round}
     rows = []
@@ -435,6 +437,7 @@ def _trust_rows(view: RoundView, registry: Registry, base: RoundState | None, st
                 after=after.get(client, PRIOR) if state is not None else None,
                 weight=merged.weight if merged else None,
                 agreement=merged.agreement if merged else None,
+                weight_before=earlier[client].weight if client in earlier else None,
                 rounds_seen=known.rounds_seen if known else 0,
                 rounds_missed=known.rounds_missed if known else 0,
                 barred=state is not None and view.policy is not None and _barred(known, after.get(client, PRIOR), view.policy),

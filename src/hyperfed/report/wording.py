@@ -16,7 +16,13 @@ from datetime import UTC, datetime
 __all__ = ["MINUS", "and_more", "count", "fixed", "markdown_text", "short_digest", "signed", "significant", "visible", "when"]
 
 MINUS = "\u2212"
-_PLAIN = re.compile(r"[^\W_]|[ ,;/()'%=.-]|(?<=[^\W_])_(?=[^\W_])")
+_PLAIN = re.compile(
+    r"""[^\W_] | [ ,;()'%=-]
+    | (?<=[^\W_])_(?=[^\W_])            # inside a word an underscore emphasises nothing
+    | :(?=[ ]|$) | (?<=\d):(?=\d)         # no scheme of an address
+    | \.(?![^\W\d_]) | (?<!/)/(?!/)       # no host and no authority""",
+    re.VERBOSE,
+)
 _NUMBERED = re.compile(r"\d+[.)]")
 
 
@@ -28,14 +34,13 @@ def visible(text: str, limit: int = 400) -> str:
 
 def markdown_text(text: str, limit: int = 400) -> str:
     """`text` as markdown that renders as the text itself: what could be syntax, HTML or a link becomes a character reference."""
-    shown = " ".join(visible(text, limit).split(" ")).strip()
+    shown = visible(text, limit).strip()
     opening = _NUMBERED.match(shown)
     out = []
     for i, c in enumerate(shown):
-        plain = _PLAIN.match(shown, i) is not None and not (i == 0 and not c.isalnum())
-        begins_list = opening is not None and i == opening.end() - 1
-        begins_link = c == "." and shown[max(0, i - 3) : i].lower() == "www"
-        out.append(c if plain and not begins_list and not begins_link else f"&#{ord(c)};")
+        begins = i == 0 and not c.isalnum()  # of a list or a heading
+        numbers = opening is not None and i == opening.end() - 1
+        out.append(c if _PLAIN.match(shown, i) and not begins and not numbers else f"&#{ord(c)};")
     return "".join(out)
 
 

@@ -1,0 +1,117 @@
+"""What a round came to, in words: one headline and a few sentences that every page begins with.
+
+1. The headline says the outcome; a round that did not end well says why and what happens next.
+2. Sentences name people and counts, worst news first; what was not done (no noise, no trust weights) is said as plainly as what was.
+3. Texts are plain: ids and reasons in them come from outside, and each renderer escapes them.
+
+What it does not do: tables, pictures.
+"""
+
+from hyperfed.report.change import NOTICEABLE, Change, Turn
+from hyperfed.report.view import BudgetView, Outcome, RoundView
+from hyperfed.report.wording import and_more, count, when
+
+__all__ = ["budget_words", "change_words", "headline", "sentences"]
+
+
+def headline(view: RoundView) -> str:
+    """One line: "Round 3 is committed: 48 of 48 clients counted, 6 edges"."""
+    name, cohort = f"Round {view.round}", len(view.cohort)
+    match view.outcome:
+        case Outcome.COMMITTED:
+            return f"{name} is committed: {len(view.counted)} of {count(cohort, 'client')} counted, {count(view.edge_count, 'edge')}"
+        case Outcome.VOID:
+            return f"{name} is void: {view.reason}"
+        case Outcome.RELEASED:
+            what = "will be void, which the ledger does not say yet" if view.reason else "has a result that is not committed yet"
+            return f"{name} {what}"
+        case Outcome.FROZEN:
+            return f"{name} is frozen and not finished: {len(view.counted)} of {count(cohort, 'client')} count"
+        case Outcome.OPEN:
+            return f"{name} is open: {len(view.arrived)} of {count(cohort, 'update')} are there"
+        case _:
+            return f"{name} was never opened"
+
+
+def sentences(view: RoundView) -> list[str]:
+    """What an operator should know, in order of urgency."""
+    out = _next_step(view) + _people(view) + _trust(view)
+    if view.change is not None:
+        out.append(change_words(view.change))
+    if view.outcome is not Outcome.NOT_OPENED:
+        out.append(budget_words(view.budget, done=view.outcome is not Outcome.OPEN))
+    return out
+
+
+def _next_step(view: RoundView) -> list[str]:
+    until = f" until {when(view.close_by)}" if view.close_by is not None else ""
+    match view.outcome:
+        case Outcome.NOT_OPENED:
+            return [f"There is no plan for it: nobody could submit. Its window is {when(view.opens)} to {when(view.deadline)}."]
+        case Outcome.OPEN:
+            return [f"Nothing is decided. Clients submit until {when(view.deadline)}; the round needs {view.quorum} and may be retried{until}."]
+        case Outcome.FROZEN | Outcome.RELEASED:
+            return ["Run the round again: it goes on where it stopped, and decides nothing anew."]
+        case Outcome.VOID:
+            refund = " Its budget was given back." if view.budget.refunded else ""
+            late = " Updates made for it may still count in a later round." if view.policy is not None and view.policy.max_staleness else ""
+            return [f"There is no result of this round [{view.rule}], and the one before stays in force.{refund}{late}"]
+        case _:
+            return []
+
+
+def _people(view: RoundView) -> list[str]:
+    out = []
+    waits = view.outcome is Outcome.OPEN
+    if view.refused:
+        out.append(f"{count(len(view.refused), 'object')} in the inbox refused, each with its reason below.")
+    if view.missing:
+        what = "Nothing yet from" if waits else "No update from"
+        out.append(f"{what} {count(len(view.missing), 'client')}: {and_more(view.missing)}.")
+    if view.excluded:
+        out.append(f"Left out for their reputation: {and_more(view.excluded)}.")
+    if view.delayed:
+        whose = [f"{row.client} (by {count(row.late, 'round')})" for row in view.delayed]
+        out.append(f"Counted late, at a lower weight: {and_more(whose)}.")
+    if view.late:
+        out.append(f"Arrived after it was decided who counts, and may count in the next round: {and_more(view.late)}.")
+    return out
+
+
+def _trust(view: RoundView) -> list[str]:
+    out = []
+    if view.silenced:
+        does = "does" if len(view.silenced) == 1 else "do"
+        heard = sum(1 for row in view.trust if row.client in set(view.silenced) and (row.weight_before or 0.0) > 0)
+        before = f" {heard} of them had weight in round {view.base_round}." if heard else ""
+        who = count(len(view.silenced), "counted client")
+        out.append(f"{who} {does} not agree with the others and had no weight in the merge: {and_more(view.silenced)}.{before}")
+    if view.barred and view.policy is not None:
+        out.append(f"Reputation below {view.policy.trust_min:g}, so that the next round will leave them out: {and_more(view.barred)}.")
+    if view.outcome is Outcome.COMMITTED and not view.weighed and view.policy is not None:
+        why = "with fewer than three clients nobody can be outvoted" if view.policy.strategy == "consensus" else f"the strategy is {view.policy.strategy}"
+        out.append(f"Clients were not weighed by their agreement: {why}.")
+    return out
+
+
+def change_words(change: Change) -> str:
+    """ "Since round 2: 1 edge new, 2 weaker." """
+    if not change.base_round:
+        return "The first committed round: there is nothing to compare it with."
+    said = [(number, turn) for turn in Turn if turn is not Turn.SAME and (number := change.counts.get(turn, 0))]
+    if not said:
+        return f"Nothing changed since round {change.base_round} (by {NOTICEABLE:g} of a vote or more)."
+    first, *rest = said
+    return f"Since round {change.base_round}: " + ", ".join([f"{count(first[0], 'edge')} {first[1].value}", *(f"{n:,} {turn.value}" for n, turn in rest)]) + "."
+
+
+def budget_words(budget: BudgetView, *, done: bool = True) -> str:
+    """What the round cost, and what is left."""
+    left = f"{budget.left_epsilon} of {budget.epsilon} epsilon and {budget.left_delta} of {budget.delta} delta are left"
+    if budget.noise:
+        return f"It cost {budget.cost_epsilon} epsilon and {budget.cost_delta} delta for each {budget.unit}; {left}."
+    if budget.refunded:
+        return f"What it had reserved was given back; {left}."
+    if not done:
+        return f"Nothing is spent yet; {left}."
+    return f"No noise was added: nothing was spent, and no differential privacy is claimed; {left}."
