@@ -1,0 +1,120 @@
+"""The small files of the ceremonies: enrolments, drafts and signatures of the registry, public keys.
+
+1. What is signed is binary; on paper, in mail and on a stick it travels as text between BEGIN and END lines ("armour").
+2. A file is created exclusively, or replaced at once or not at all; nothing half-written is left behind.
+
+What it does not do: verify what is in them (`hyperfed.enrolment`, `hyperfed.registry`).
+"""
+
+import base64
+import binascii
+import json
+import os
+import textwrap
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hyperfed.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hyperfed.keys import PublicKeys
+
+__all__ = ["Armour", "create", "public_keys_text", "read_armour", "read_public_keys", "replace_file", "unwrap", "wrap"]
+
+_MAX_FILE_BYTES = 64 << 20
+_PUBLIC_FORMAT = "hyperfed-public-key/1"
+
+
+class Armour(StrEnum):
+    """What an armoured file holds."""
+
+    ENROLMENT = "HYPERFED ENROLMENT"
+    DRAFT = "HYPERFED UNSIGNED REGISTRY"
+    REGISTRY = "HYPERFED REGISTRY"
+
+
+def wrap(kind: Armour, data: bytes) -> str:
+    """Text between BEGIN and END lines."""
+    lines = textwrap.wrap(base64.b64encode(data).decode(), 76)
+    return "\n".join([f"-----BEGIN {kind}-----", *lines, f"-----END {kind}-----", ""])
+
+
+def unwrap(text: str, *kinds: Armour, subject: str) -> tuple[Armour, bytes]:
+    """(kind, bytes) of an armoured text of one of `kinds`; what stands before and after it is left out. Raises ConfigError."""
+    lines = [line.strip() for line in text.splitlines()]
+    wanted = " or ".join(f"a {kind.lower()}" for kind in kinds)
+    for kind in Armour:
+        begin, end = f"-----BEGIN {kind}-----", f"-----END {kind}-----"
+        if begin in lines and end in lines[lines.index(begin) :]:
+            if kind not in kinds:
+                raise ConfigError(f"is a {kind.lower()}", subject=subject, remedy=f"Here belongs {wanted}")
+            first = lines.index(begin)
+            try:
+                return kind, base64.b64decode("".join(lines[first + 1 : lines.index(end, first)]), validate=True)
+            except (ValueError, binascii.Error) as exc:
+                raise ConfigError("is damaged between its BEGIN and END lines", subject=subject, remedy="Copy the whole file again") from exc
+    raise ConfigError(f"is not {wanted}", subject=subject, remedy="It has a BEGIN and an END line; copy the whole file")
+
+
+def read_armour(path: Path, *kinds: Armour) -> tuple[Armour, bytes]:
+    """(kind, bytes) of an armoured file. Raises ConfigError."""
+    return unwrap(_read(path), *kinds, subject=str(path))
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise ConfigError(f"is larger than {_MAX_FILE_BYTES} bytes", subject=str(path))
+        return path.read_text(encoding="utf-8")
+    except OSError as exc:
+        raise ConfigError(f"cannot be read: {exc.strerror}", subject=str(path), remedy="Check the path and its permissions") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError("is not text", subject=str(path), remedy="Here belongs a file that hyperfed wrote") from exc
+
+
+def create(path: Path, text: str) -> None:
+    """Write a new file. Raises ConfigError where there is one: what people compare and sign is not overwritten."""
+    _write(path, text.encode(), must_be_new=True)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file; one that exists is replaced at once or not at all. Raises ConfigError."""
+    _write(path, data, must_be_new=False)
+
+
+def _write(path: Path, data: bytes, *, must_be_new: bool) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if must_be_new:
+            os.link(part, path)
+        else:
+            part.replace(path)
+    except FileExistsError as exc:
+        raise ConfigError("there is a file already, and it is not overwritten", subject=str(path), remedy="Choose another path, or move it away") from exc
+    except OSError as exc:
+        raise ConfigError(f"cannot be written: {exc.strerror}", subject=str(path)) from exc
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def public_keys_text(keys: "PublicKeys") -> str:
+    """A public key file: what others may know."""
+    return json.dumps({"format": _PUBLIC_FORMAT, "public": keys.to_json()}, indent=1) + "\n"
+
+
+def read_public_keys(path: Path) -> "PublicKeys":
+    """The public keys in a `.pub` file (or in a key file, whose public half is not secret). Raises ConfigError, RegistryError."""
+    from hyperfed.keys import PublicKeys
+
+    try:
+        document = json.loads(_read(path))
+        public = document["public"]
+    except (ValueError, KeyError, TypeError) as exc:
+        raise ConfigError("is not a public key file", subject=str(path), remedy="`hyperfed keygen` writes one beside the key, ending in .pub") from exc
+    return PublicKeys.from_json(public, str(path))

@@ -1,0 +1,143 @@
+"""`hyperfed inspect`: list the drop-box, or show one object of it, verified and readable."""
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hyperfed.cli.invocation import Invocation, load_key, output_options, pass_invocation, store_options
+from hyperfed.cli.output import show_pairs, show_table
+from hyperfed.errors import ObjectNotFound
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from hyperfed.cli.inspection import View
+    from hyperfed.keys import KeyPair
+    from hyperfed.store import ObjectInfo
+
+__all__ = ["inspect"]
+
+_SHOWN_ROWS = 30
+_SHOWN_OBJECTS = 200
+
+
+@click.command()
+@click.argument("key", default="")
+@click.option("--open-with", type=click.Path(path_type=Path), help="Key file that opens sealed updates; by default [coordinator] key, if there is one.")
+@store_options
+@output_options
+@pass_invocation
+def inspect(invocation: Invocation, key: str, open_with: Path | None) -> int:
+    """Show the object at KEY: what it says, who signed it, whether that verifies, and what could not be verified and why.
+
+    Where KEY is the beginning of several keys, or not given, they are listed. The exit code is 1 where an object does not verify.
+
+    \b
+      hyperfed inspect
+      hyperfed inspect rounds/00000328/
+      hyperfed inspect rounds/00000328/result
+      hyperfed inspect inbox/00000328/hospital-1/0
+    """
+    key = key.strip("/") + "/" if key.endswith("/") else key
+    if not key or key.endswith("/"):
+        _list(invocation, key.removeprefix("/"))
+        return 0
+    try:
+        data = invocation.store.read(key, max_bytes=invocation.reader.limits.max_object_bytes)
+    except ObjectNotFound:
+        _list(invocation, key)
+        return 0
+    from hyperfed.cli.inspection import inspect_object
+
+    with invocation.out.step("Verifying"):
+        view = inspect_object(data, key=key, reader=invocation.reader, keys_for=lambda: _keys(invocation, open_with))
+    invocation.warn_unless_compared()
+    invocation.out.finish(view.document(), lambda to: _show(to, view))
+    return 0 if view.verified or view.kind == "probe" else 1
+
+
+def _keys(invocation: Invocation, given: Path | None) -> "KeyPair | None":
+    path = given or invocation.settings.file("coordinator.key")
+    return None if path is None else load_key(path)
+
+
+def _list(invocation: Invocation, prefix: str) -> None:
+    """What lies under a prefix. Raises ObjectNotFound where there is nothing."""
+    found = list(invocation.store.list(prefix))
+    if not found and prefix:
+        raise ObjectNotFound("there is no such object, and nothing below it", subject=prefix, remedy="`hyperfed inspect` without a key lists what is there")
+    document = {"prefix": prefix, "count": len(found), "bytes": sum(info.size for info in found), "objects": found}
+    invocation.out.finish(document, lambda to: _show_list(to, prefix, found))
+
+
+def _show_list(to: "Console", prefix: str, found: "list[ObjectInfo]") -> None:
+    if not found:
+        show_pairs(to, {"Drop-box": "empty; `hyperfed registry init` begins a federation"})
+        return
+    title = f"{len(found)} objects, {sum(info.size for info in found)} bytes" + (f" under {prefix}" if prefix else "")
+    if len(found) <= _SHOWN_OBJECTS and prefix:
+        show_table(to, title, ("key", "bytes"), ((info.key, info.size) for info in found), right=("bytes",))
+        return
+    depth = prefix.count("/") + 1
+    count: Counter[str] = Counter()
+    size: Counter[str] = Counter()
+    for info in found:
+        parts = info.key.split("/")
+        folder = "/".join(parts[:depth]) + ("/" if len(parts) > depth else "")
+        count[folder] += 1
+        size[folder] += info.size
+    show_table(to, title, ("under", "objects", "bytes"), ((name, count[name], size[name]) for name in sorted(count)), right=("objects", "bytes"))
+
+
+def _show(to: "Console", view: "View") -> None:
+    document = view.document()
+    show_pairs(
+        to,
+        {
+            "Object": view.key,
+            "Kind": view.kind,
+            "Size": f"{view.size} bytes, SHA-256 {view.sha256}",
+            "Verified": "yes" if view.verified else f"NO: {view.why}",
+        },
+    )
+    for name in ("header", "content"):
+        if document[name]:
+            to.print()
+            to.print(f"{name.capitalize()}{'' if view.verified else ' (unverified)'}", style="bold")
+            _show_value(to, document[name])
+    for note in view.notes:
+        show_pairs(to, {"Note": note})
+
+
+def _show_value(to: "Console", value: dict[str, Any]) -> None:
+    """A document: what is single first, then each list of rows as a table."""
+    single: dict[str, Any] = {}
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for name, item in value.items():
+        if isinstance(item, list) and item and all(isinstance(row, dict) for row in item):
+            tables[name] = item
+        elif item not in ("", None, [], {}):
+            single[name] = _flat(item)
+    show_pairs(to, single)
+    for name, rows in tables.items():
+        columns = list(rows[0])
+        more = f", the first {_SHOWN_ROWS} (--json shows all)" if len(rows) > _SHOWN_ROWS else ""
+        show_table(to, f"{name}: {len(rows)}{more}", columns, ([_short(row.get(c)) for c in columns] for row in rows[:_SHOWN_ROWS]))
+
+
+def _flat(item: Any) -> Any:
+    """A nested value in one line."""
+    if isinstance(item, dict):
+        return ", ".join(f"{name} {_flat(inner)}" for name, inner in item.items() if inner not in ("", None, [], {}))
+    if isinstance(item, list):
+        texts = [f"({_flat(inner)})" if isinstance(inner, dict) else str(_flat(inner)) for inner in item[:_SHOWN_ROWS]]
+        return ", ".join(texts) + (f" and {len(item) - _SHOWN_ROWS} more" if len(item) > _SHOWN_ROWS else "")
+    return item
+
+
+def _short(item: Any) -> Any:
+    """A cell: digests are cut, their beginning names them."""
+    flat = _flat(item)
+    return f"{flat[:16]}..." if isinstance(flat, str) and len(flat) == 64 and all(c in "0123456789abcdef" for c in flat) else flat

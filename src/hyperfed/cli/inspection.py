@@ -1,0 +1,238 @@
+"""Any object of the drop-box as something to read: what it says, whether that is verified, and what could not be verified and why.
+
+1. Verified comes first: registry chain, coordinator's objects, ledger chain, clients' updates, each with the keys that may have signed it.
+2. What does not verify is still shown as far as it can be read, marked as unverified with the reason. A sealed body is opened only with a key for it.
+3. The key says what an object must be; another thing there is an error, not a surprise.
+
+What it does not do: read the store's listing, print (`inspect`).
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hyperfed.cli.output import plain
+from hyperfed.cli.registry_view import summary_of
+from hyperfed.codec import PayloadCodec, from_record, unpack
+from hyperfed.dropbox import DropBoxReader
+from hyperfed.encryption import NOT_SEALED, open_body
+from hyperfed.errors import HyperfedError, RefusedError, SchemaError, SignatureError
+from hyperfed.global_model import GlobalModel
+from hyperfed.keys import KeyPair
+from hyperfed.packets import Update
+from hyperfed.protocol.objects import Freeze, Plan, Receipt, RoundState, Tombstone
+from hyperfed.registry import Registry
+from hyperfed.signing import Header, PacketType, Signed, open_envelope, verify_envelope
+from hyperfed.tables import EdgeTable
+from hyperfed.validator import parse_inbox_key
+from hyperfed.vocabulary import Vocabulary
+
+__all__ = ["View", "inspect_object"]
+
+_KINDS: dict[str, tuple[list[PacketType], dict[str, type[Any]]]] = {
+    "plan": ([PacketType.PLAN], {PacketType.PLAN: Plan}),
+    "freeze": ([PacketType.FREEZE], {PacketType.FREEZE: Freeze}),
+    "result": ([PacketType.RESULT, PacketType.TOMBSTONE], {PacketType.RESULT: GlobalModel, PacketType.TOMBSTONE: Tombstone}),
+    "state": ([PacketType.STATE], {PacketType.STATE: RoundState}),
+    "receipts": ([PacketType.RECEIPT], {PacketType.RECEIPT: Receipt}),
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class View:
+    """An object to look at. verified: what it says is signed by whoever may say it; why: the reason where it is not; content: None where unreadable."""
+
+    key: str
+    kind: str
+    size: int
+    sha256: str
+    verified: bool = False
+    why: str = ""
+    header: dict[str, Any] | None = None
+    content: dict[str, Any] | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        names = ("key", "kind", "size", "sha256", "verified", "why", "header", "content", "notes")
+        return {name: plain(getattr(self, name)) for name in names}
+
+
+def inspect_object(data: bytes, *, key: str, reader: DropBoxReader, keys_for: Callable[[], KeyPair | None]) -> View:
+    """The object that lay at `key`. keys_for: gives the pair that may open a sealed body, asked only where there is one."""
+    view = View(key=key, kind="object", size=len(data), sha256=hashlib.sha256(data).hexdigest())
+    try:
+        _fill(view, data, reader, keys_for)
+    except HyperfedError as error:
+        view.verified, view.why = False, str(error)
+    if view.header is None:
+        _unverified_header(view, data)
+    return view
+
+
+def _fill(view: View, data: bytes, reader: DropBoxReader, keys_for: Callable[[], KeyPair | None]) -> None:
+    key = view.key
+    if match := re.fullmatch(r"registry/(\d{6})", key):
+        view.kind = "registry"
+        _registry(view, data, reader, int(match[1]))
+    elif match := re.fullmatch(r"ledger/(\d{12})", key):
+        view.kind = "ledger entry"
+        _ledger(view, data, reader, int(match[1]))
+    elif match := re.fullmatch(r"rounds/(\d{8})/(plan|freeze|result|state|receipts)(/[^/]+)?", key):
+        view.kind = match[2].removesuffix("s") if match[2] == "receipts" else match[2]
+        _coordinators_object(view, data, reader, int(match[1]), match[2])
+    elif match := re.fullmatch(r"rounds/(\d{8})/accepted/([0-9a-f]{64})", key):
+        view.kind = "accepted update"
+        _update(view, data, reader, keys_for, round_id=None, client=None, digest=match[2])
+    elif key.startswith("inbox/"):
+        view.kind = "update"
+        made_for, client, _ = parse_inbox_key(key)
+        _update(view, data, reader, keys_for, round_id=made_for, client=client, digest=None)
+    elif key.startswith("probe/"):
+        view.kind = "probe"
+        view.why = "left by the start-up check of the store; it is not signed and means nothing"
+    else:
+        view.why = "no object of the protocol has such a key"
+
+
+def _registry(view: View, data: bytes, reader: DropBoxReader, version: int) -> None:
+    _ = reader.registry
+    registry = reader.registry_at(version)
+    envelope = open_envelope(data, subject=view.key)
+    if PayloadCodec().decode(envelope.body, Registry) != registry:
+        raise SignatureError("changed while it was read", subject=view.key)
+    own = {r.key_id: r.signing for r in registry.roots}
+    signed = verify_envelope(envelope, expect=PacketType.REGISTRY, key_of=own.get, threshold=registry.threshold, subject=view.key)
+    _verified(view, signed, summary_of(registry))
+
+
+def _ledger(view: View, data: bytes, reader: DropBoxReader, number: int) -> None:
+    entries = reader.ledger()
+    if number > len(entries):
+        raise SignatureError(f"the ledger ends at entry {len(entries)}; this one does not belong to it", subject=view.key, rule="R-71")
+    chained = entries[number - 1]
+    signed = verify_envelope(open_envelope(data, subject=view.key), expect=PacketType.LEDGER, key_of=reader.registry.coordinator_key, subject=view.key)
+    _verified(view, signed, plain(chained.entry))
+
+
+def _coordinators_object(view: View, data: bytes, reader: DropBoxReader, round_id: int, name: str) -> None:
+    types, kinds = _KINDS[name]
+    stored = reader.verify(data, key=view.key, types=types, kinds=kinds, round_id=round_id)
+    if isinstance(stored.value, Tombstone):
+        view.kind = "tombstone"
+    _verified(view, stored.signed, _content(stored.value))
+
+
+def _update(
+    view: View,
+    data: bytes,
+    reader: DropBoxReader,
+    keys_for: Callable[[], KeyPair | None],
+    *,
+    round_id: int | None,
+    client: str | None,
+    digest: str | None,
+) -> None:
+    registry = reader.registry
+    envelope = open_envelope(data, subject=view.key)
+    known = {r.keys.key_id: (c.client_id, r) for c in registry.clients for r in c.keys}
+    signers = [key_id for key_id, _ in envelope.signatures]
+    if not any(key_id in known for key_id in signers):
+        raise RefusedError(f"key {signers[0]:.40} is not registered", subject=view.key, rule="R-81", remedy=f"Registry version {registry.version} was used")
+    signed = verify_envelope(
+        envelope, expect=PacketType.UPDATE, key_of=lambda key_id: known[key_id][1].keys.signing if key_id in known else None, subject=view.key
+    )
+    header = signed.header
+    _verified(view, signed, None)
+    owner, record = known[header.key_id]
+    if owner != header.sender or (client is not None and client != header.sender):
+        raise RefusedError(f"signed with {owner}'s key as {header.sender:.40}", subject=view.key, rule="R-82")
+    if round_id is not None and header.round != round_id:
+        raise RefusedError(f"made for round {header.round}", subject=view.key, rule="R-84")
+    if not record.valid_in(header.round):
+        raise RefusedError(f"the key is not valid in round {header.round}", subject=view.key, rule="R-81")
+    if digest is not None and signed.digest.hex() != digest:
+        raise SignatureError("its digest is not the one in its key", subject=view.key, rule="R-66")
+    _open(view, signed, reader, keys_for)
+
+
+def _open(view: View, signed: Signed, reader: DropBoxReader, keys_for: Callable[[], KeyPair | None]) -> None:
+    """The body of a verified update, where it can be opened."""
+    keys = None if signed.header.encryption == NOT_SEALED else keys_for()
+    if signed.header.encryption != NOT_SEALED and keys is None:
+        view.notes.append("The body is sealed to the coordinator, and to auditors where there are any: it can be opened with their key only (--open-with FILE)")
+        return
+    try:
+        body = open_body(signed, keys, subject=view.key)
+        update = PayloadCodec().decode(body, Update)
+    except HyperfedError as error:
+        view.notes.append(f"The body cannot be read: {error}")
+        return
+    plan = reader.plan(signed.header.round)
+    vocabulary = plan.value.vocabulary if plan is not None and plan.value.vocabulary.digest == signed.header.vocabulary else None
+    if vocabulary is None:
+        view.notes.append("The round's plan is not there, or has another vocabulary: variables are shown by index")
+    view.content = _content(update, vocabulary)
+
+
+def _verified(view: View, signed: Signed, content: dict[str, Any] | None) -> None:
+    view.verified, view.header, view.content = True, _header(signed.header), content
+    view.header["digest"] = signed.digest.hex()
+    view.header["signers"] = list(signed.signers)
+
+
+def _header(header: Header) -> dict[str, Any]:
+    said: dict[str, Any] = plain(header)
+    return said
+
+
+def _unverified_header(view: View, data: bytes) -> None:
+    """What an envelope claims, where nothing vouches for it."""
+    try:
+        envelope = open_envelope(data, subject=view.key)
+        view.header = {"type": envelope.type, "signers": [key_id for key_id, _ in envelope.signatures]}
+        view.header |= _header(from_record(Header, unpack(envelope.header_bytes), "header"))
+        view.notes.append("The header is shown as it claims to be: nothing vouches for it")
+    except SchemaError as error:
+        view.notes.append(f"It is no Hyperfed envelope: {error.problem}")
+    except HyperfedError as error:
+        view.notes.append(f"Its header cannot be read: {error}")
+
+
+def _content(value: Any, vocabulary: Vocabulary | None = None) -> dict[str, Any]:
+    """An object's value with tables as rows and variables by name."""
+    if isinstance(value, GlobalModel):
+        return {
+            "clients": value.clients,
+            "time": value.time,
+            "freeze": value.freeze,
+            "statement": value.statement,
+            "policy": value.policy,
+            "vocabulary": list(value.vocabulary.names),
+            "hyperedges": len(value.hyperedges),
+            "edges": value.rows(),
+        }
+    if isinstance(value, Update):
+        names = [vocabulary.names[int(i)] if vocabulary and int(i) < len(vocabulary) else int(i) for i in value.measured]
+        content: dict[str, Any] = {"measured": names, "claims": value.claims, "semantic": value.semantic}
+        if value.base is not None:
+            content["base"] = value.base
+        if value.edges is not None:
+            content["edges"] = _rows(value.edges, vocabulary)
+        if value.deltas is not None:
+            content["deltas"] = len(value.deltas)
+        return content
+    said: dict[str, Any] = plain(value)
+    return said
+
+
+def _rows(edges: EdgeTable, vocabulary: Vocabulary | None) -> list[dict[str, Any]]:
+    if vocabulary is None:
+        return list(edges.rows())
+    names = vocabulary.names
+
+    def name(index: float) -> Any:
+        return names[int(index)] if int(index) < len(names) else int(index)
+
+    return [{**row, "source": name(row["source"]), "target": name(row["target"])} for row in edges.rows()]
