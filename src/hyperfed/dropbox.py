@@ -2,22 +2,25 @@
 
 1. The registry chain is verified from its root fingerprint; everything else with the keys in it (R-23, R-32).
 2. An object speaks for the round and federation of its key; anything else there is an error, not a surprise later (R-51).
-3. The ledger is read entry by entry, its verified prefix kept: entries never change (R-71).
+3. What was read and verified is kept: objects never change. So is the ledger's verified prefix (R-71).
+4. A plan says what its registry version says of window and digest: the coordinator's key may not change them (R-52).
 
 Used by coordinator, clients, audit and `hyperfed inspect`. It does not write, and takes no decision.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from hyperfed.codec import PayloadCodec
 from hyperfed.config import DEFAULT_LIMITS, Limits
-from hyperfed.errors import ObjectNotFound, RegistryError, RoundError, SignatureError
+from hyperfed.errors import LedgerError, ObjectNotFound, RegistryError, RoundError, SignatureError, TransportError
 from hyperfed.global_model import GlobalModel
-from hyperfed.protocol.ledger import Chained, check_next
+from hyperfed.protocol.ledger import Book, Chained
 from hyperfed.protocol.objects import Freeze, LedgerEntry, Plan, Receipt, RoundState, Tombstone
-from hyperfed.registry import Registry, load_registry
+from hyperfed.registry import Registry, read_registry
 from hyperfed.rounds import Keys
 from hyperfed.signing import PacketType, Signed, open_envelope, verify_envelope
 from hyperfed.store import ObjectStore
@@ -25,6 +28,10 @@ from hyperfed.store import ObjectStore
 __all__ = ["DropBoxReader", "Stored"]
 
 T = TypeVar("T")
+
+_KEPT = 32
+_ENTRIES_AT_ONCE = 64
+_MAX_ENTRY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +50,9 @@ class DropBoxReader:
     def __init__(self, store: ObjectStore, *, fingerprint: str | None, not_below: int = 0, limits: Limits = DEFAULT_LIMITS) -> None:
         self.store, self.limits = store, limits
         self._fingerprint, self._not_below = fingerprint, not_below
-        self._registry: tuple[Registry, bytes] | None = None
-        self._ledger: list[Chained] = []
+        self._registries: list[tuple[Registry, bytes]] = []
+        self._known: OrderedDict[str, Stored[Any]] = OrderedDict()
+        self._book: Book | None = None
 
     @property
     def registry(self) -> Registry:
@@ -56,46 +64,75 @@ class DropBoxReader:
         return self._newest()[1]
 
     def refresh_registry(self) -> Registry:
-        """Read the registry again: revocations work at the next freeze."""
-        self._registry = None
+        """Read what versions came since: revocations work at the next freeze."""
+        if not self._registries:
+            return self.registry
+        self._read_registries()
         return self.registry
 
     def _newest(self) -> tuple[Registry, bytes]:
-        if self._registry is None:
-            self._registry = load_registry(self.store, fingerprint=self._fingerprint, not_below=self._not_below, limits=self.limits)
-        if self._registry is None:
-            raise RegistryError("this drop-box has no registry", subject=Keys.registry(1))
-        return self._registry
+        if not self._registries:
+            self._read_registries()
+        return self._registries[-1]
+
+    def _read_registries(self) -> None:
+        known = list(self._registries)
+        while True:
+            key = Keys.registry(len(known) + 1)
+            try:
+                data = self.store.read(key, max_bytes=self.limits.max_object_bytes)
+            except ObjectNotFound:
+                break
+            fingerprint = None if known else self._fingerprint
+            known.append(read_registry(data, before=known[-1] if known else None, fingerprint=fingerprint, subject=key, limits=self.limits))
+        if not known:
+            raise RegistryError(
+                "this drop-box has no registry",
+                subject=Keys.registry(1),
+                remedy="The operator makes one with `hyperfed registry init`; check bucket and prefix",
+            )
+        if len(known) < self._not_below:
+            raise RegistryError(
+                f"the newest version is {len(known)}, this machine has seen {self._not_below}",
+                subject="registry",
+                rule="R-50",
+                remedy="The drop-box was rolled back; ask the operator",
+            )
+        self._registries = known
 
     def registry_at(self, version: int) -> Registry:
-        """An earlier version, verified from the root."""
-        if self._newest()[0].version == version:
-            return self.registry
-        known = load_registry(self.store, fingerprint=self._fingerprint, at_version=version, limits=self.limits)
-        if known is None:
-            raise RegistryError("is missing", subject=Keys.registry(version))
-        return known[0]
+        """A version, verified from the root."""
+        return self.registry_version(version)[0]
+
+    def registry_version(self, version: int) -> tuple[Registry, bytes]:
+        """(registry, digest) of a version, verified from the root. Raises RegistryError."""
+        if not 1 <= version <= self._newest()[0].version:
+            self._read_registries()
+        if not 1 <= version <= len(self._registries):
+            raise RegistryError("is missing", subject=f"registry version {version}", rule="R-23", remedy="Restore the bucket from its versions")
+        return self._registries[version - 1]
 
     def read(self, key: str, types: PacketType | Sequence[PacketType], kinds: dict[str, type[Any]], *, round_id: int) -> Stored[Any] | None:
-        """A coordinator's object, verified and parsed, or None where there is none. Raises SignatureError, SchemaError, TransportError, RoundError."""
+        """A coordinator's object, verified and parsed, or None where there is none; kept, since it never changes.
+
+        Raises SignatureError, SchemaError, TransportError, RoundError.
+        """
+        if key in self._known:
+            self._known.move_to_end(key)
+            return self._known[key]
         try:
             data = self.store.read(key, max_bytes=self.limits.max_object_bytes)
         except ObjectNotFound:
             return None
-        return self.verify(data, key=key, types=types, kinds=kinds, round_id=round_id)
+        self._known[key] = self.verify(data, key=key, types=types, kinds=kinds, round_id=round_id)
+        if len(self._known) > _KEPT:
+            self._known.popitem(last=False)
+        return self._known[key]
 
     def verify(self, data: bytes, *, key: str, types: PacketType | Sequence[PacketType], kinds: dict[str, type[Any]], round_id: int) -> Stored[Any]:
         """The object in `data`, which lay at `key`."""
+        signed = self._signed(data, key=key, types=types, round_id=round_id)
         registry = self.registry
-        try:
-            signed = verify_envelope(
-                open_envelope(data, subject=key), expect=types, key_of=lambda key_id: registry.coordinator_key(key_id, round_id), subject=key
-            )
-        except SignatureError:
-            registry = self.refresh_registry()  # the coordinator's key may be newer than our copy of the registry
-            signed = verify_envelope(
-                open_envelope(data, subject=key), expect=types, key_of=lambda key_id: registry.coordinator_key(key_id, round_id), subject=key
-            )
         value = PayloadCodec(limits=self.limits).decode(signed.body, kinds[signed.type])
         said = (signed.header.federation, signed.header.round, value.federation, value.round)
         if said != (registry.federation, round_id, registry.federation, round_id):
@@ -107,8 +144,32 @@ class DropBoxReader:
             )
         return Stored(key=key, value=value, digest=signed.digest, signed=signed)
 
+    def _signed(self, data: bytes, *, key: str, types: PacketType | Sequence[PacketType], round_id: int | None) -> Signed:
+        """The envelope in `data`, signed by a coordinator's key (valid in the round)."""
+        for last_try in (False, True):
+            registry = self.refresh_registry() if last_try else self.registry  # the key may be newer than our copy of the registry
+            try:
+                return verify_envelope(open_envelope(data, subject=key), expect=types, key_of=partial(registry.coordinator_key, round_id=round_id), subject=key)
+            except SignatureError:
+                if last_try:
+                    raise
+        raise SignatureError("is not signed by the coordinator", subject=key, rule="R-32")
+
     def plan(self, round_id: int) -> Stored[Plan] | None:
-        return self.read(Keys.plan(round_id), PacketType.PLAN, {PacketType.PLAN: Plan}, round_id=round_id)
+        """Raises RoundError where it contradicts the registry, which the coordinator's key may not change (R-52)."""
+        found: Stored[Plan] | None = self.read(Keys.plan(round_id), PacketType.PLAN, {PacketType.PLAN: Plan}, round_id=round_id)
+        if found is not None:
+            registry, digest = self.registry_version(found.value.registry_version)
+            windows = registry.windows
+            said = (found.value.registry_digest, found.value.opens, found.value.deadline)
+            if said != (digest, windows.opens(round_id), windows.deadline(round_id)):
+                raise RoundError(
+                    f"does not follow from registry version {registry.version}",
+                    subject=found.key,
+                    rule="R-52",
+                    remedy="The coordinator's key may not change windows or registry: tell the registry's roots",
+                )
+        return found
 
     def freeze(self, round_id: int) -> Stored[Freeze] | None:
         return self.read(Keys.freeze(round_id), PacketType.FREEZE, {PacketType.FREEZE: Freeze}, round_id=round_id)
@@ -127,21 +188,37 @@ class DropBoxReader:
         return found
 
     def ledger(self) -> list[Chained]:
-        """The whole ledger, chain and signatures verified; only what is new is read."""
-        while True:
-            number = len(self._ledger) + 1
-            key = Keys.ledger(number)
-            try:
-                data = self.store.read(key, max_bytes=self.limits.max_object_bytes)
-            except ObjectNotFound:
-                return list(self._ledger)
-            self._ledger.append(self._verify_entry(data, key))
+        """The whole ledger, chain, signatures and grammar verified; only what is new is read, several entries at once. Raises LedgerError."""
+        if self._book is None:
+            self._book = Book(self.registry.federation)
+        ahead = 1
+        while self._read_entries(self._book, ahead):
+            ahead = min(2 * ahead, _ENTRIES_AT_ONCE)
+        return list(self._book.entries)
 
-    def _verify_entry(self, data: bytes, key: str) -> Chained:
-        registry = self.registry
-        signed = verify_envelope(open_envelope(data, subject=key), expect=PacketType.LEDGER, key_of=registry.coordinator_key, subject=key)
+    def _read_entries(self, book: Book, count: int) -> bool:
+        """Whether the next `count` entries are all there. A hole is not an end: what was cut out of the middle shows here."""
+        first = len(book.entries) + 1
+        missing = ""
+        for key, data in self.store.read_many([Keys.ledger(first + i) for i in range(count)], max_bytes=_MAX_ENTRY_BYTES):
+            if isinstance(data, ObjectNotFound):
+                missing = missing or key
+            elif isinstance(data, TransportError):
+                raise data
+            elif missing:
+                if self.store.head(missing) is None:  # else it was appended while we read
+                    raise LedgerError(f"is missing, though {key} exists", subject=missing, rule="R-71", remedy="Restore the bucket from its versions")
+                return True
+            else:
+                self._add(book, data, key)
+        return not missing
+
+    def _add(self, book: Book, data: bytes, key: str) -> None:
+        signed = self._signed(data, key=key, types=PacketType.LEDGER, round_id=None)
         entry = PayloadCodec(limits=self.limits).decode(signed.body, LedgerEntry)
-        if registry.coordinator_key(signed.header.key_id, entry.round) is None:
+        said = (signed.header.federation, signed.header.round, signed.header.sequence, signed.header.previous)
+        if said != (entry.federation, entry.round, entry.sequence, entry.previous):
+            raise LedgerError("its header speaks of another entry", subject=key, rule="R-71", remedy="Run `hyperfed audit`")
+        if self.registry.coordinator_key(signed.header.key_id, entry.round) is None:
             raise SignatureError(f"key {signed.header.key_id:.32} was not the coordinator's in round {entry.round}", subject=key, rule="R-81")
-        check_next(entry, before=self._ledger[-1] if self._ledger else None, federation=registry.federation)
-        return Chained(entry=entry, digest=signed.digest)
+        book.add(entry, signed.digest)

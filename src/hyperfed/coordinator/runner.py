@@ -3,7 +3,9 @@
 1. It executes the commands of `protocol.machine` one by one; every decision is the machine's. It may be started anywhere, any number of times.
 2. The stages a flow runs (collect, validate, freeze, reserve, release, conclude) each drive the machine from the start: what is done already is
    read, not done again, and a stage's work needs nothing from memory but what validation hands to the freeze.
-3. The clock is read by the caller, once. Passing faults are the store's business (`PatientStore`); what is still unknown after that is
+3. Nothing is signed with a key that the registry does not name for the round: what nobody can verify would occupy its key for ever (R-81).
+4. What was judged under an older registry or base state than the freeze sees is judged again: a revocation works at the next freeze (R-25).
+5. The clock is read by the caller, once. Passing faults are the store's business (`PatientStore`); what is still unknown after that is
    read and compared, or ends the stage for another try.
 
 What it does not do: wait (Prefect's task retries do), schedule, show.
@@ -13,56 +15,44 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from hyperfed.config import DEFAULT_LIMITS, Limits
 from hyperfed.coordinator.federation import FederationCoordinator
+from hyperfed.coordinator.frozen import FrozenSets
+from hyperfed.coordinator.inbox import Arrivals, Judged, accept, is_inbox_key, read_arrivals, waiting, without_litter
 from hyperfed.dropbox import DropBoxReader, Stored
-from hyperfed.errors import HyperfedError, LedgerError, ObjectNotFound, QuorumMissed, RoundError, TransientError, TransportError
+from hyperfed.errors import LedgerError, QuorumMissed, RegistryError, RoundError, TransientError
 from hyperfed.global_model import GlobalModel
 from hyperfed.keys import KeyPair
-from hyperfed.packets import PolicyPack, Update
+from hyperfed.packets import PolicyPack
 from hyperfed.protocol import machine as mc
 from hyperfed.protocol import merkle
 from hyperfed.protocol.choose import Choice, choose
 from hyperfed.protocol.documents import COORDINATOR, Write, end_of, make_plan, make_receipts, sign_object
-from hyperfed.protocol.ledger import Chained, check_claim, line_of, reserve_id, spent
+from hyperfed.protocol.ledger import Chained, check_claim, exact_sum, line_of, reserve_id, spent
 from hyperfed.protocol.machine import Outcome, Why
 from hyperfed.protocol.objects import EntryKind, Freeze, LedgerEntry, Mechanism, Plan, RoundState, Tombstone
 from hyperfed.protocol.reputation import next_states
 from hyperfed.rounds import Keys
 from hyperfed.signing import PacketType
 from hyperfed.store import ObjectStore
-from hyperfed.validator import Admission, Admitted, Arrival, PacketValidator, RoundContext, policy_digest
+from hyperfed.validator import Admission, PacketValidator, RoundContext, policy_digest
 from hyperfed.vocabulary import Vocabulary
 
-__all__ = ["Arrivals", "RoundRunner", "Stage", "waiting"]
+__all__ = ["Arrivals", "Judged", "RoundRunner", "Stage", "waiting"]
 
 log = logging.getLogger(__name__)
 
-_MAX_DELTA_CHAIN = 32
 _TOMBSTONE_REASONS = {
     "R-60": "it was not finished before its close_by",
     "R-62": "too few updates before its close_by",
     "R-65": "the privacy budget does not cover it",
+    "R-69": "a round that was opened late was committed after this one was frozen",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrivals:
-    """What lies in a round's inbox. present, missing: clients of the cohort with and without an update for this round;
-    keys: all objects that may count, with sizes.
-
-    decided: the round is past this stage (a freeze or an end exists), so nothing is waited for.
-    """
-
-    round: int
-    quorum: int
-    present: tuple[str, ...]
-    missing: tuple[str, ...]
-    keys: tuple[tuple[str, int], ...]
-    closed: bool
-    decided: bool
+_STAGES = (mc.PutFreeze, mc.Append, mc.Release, mc.PutState)  # what later stages than collecting are there for
+_MAX_FAILED_WRITES = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,25 +66,15 @@ class Stage:
     result: bytes = b""
 
 
-def waiting(arrivals: Arrivals, *, waited_s: float, delay_s: float) -> str | None:
-    """What to wait for, or None to go on: everyone there, at once; quorum there, when `delay_s` is used up; below it, the same: then the freeze refuses.
-
-    Source: DESIGN section 4.
-    """
-    if arrivals.decided or arrivals.closed or not arrivals.missing or waited_s >= delay_s:
-        return None
-    absent = ", ".join(arrivals.missing[:10]) + (" ..." if len(arrivals.missing) > 10 else "")
-    return f"{len(arrivals.present)} of {len(arrivals.present) + len(arrivals.missing)} are there, quorum {arrivals.quorum}; waiting for {absent}"
-
-
 class RoundRunner:
     """A coordinator at one instant. fingerprint: the registry's roots, compared out of band; keys: the coordinator's; now: the flow's clock, read once."""
 
     def __init__(self, store: ObjectStore, *, keys: KeyPair, now: datetime, fingerprint: str | None, limits: Limits = DEFAULT_LIMITS) -> None:
         self.store, self.keys, self.now, self.limits = store, keys, now, limits
         self.reader = DropBoxReader(store, fingerprint=fingerprint, limits=limits)
+        self.frozen = FrozenSets(store=store, reader=self.reader, keys=keys, limits=limits)
         self._plans: dict[int, Stored[Plan]] = {}
-        self._states: dict[int, Stored[RoundState]] = {}
+        self._merged: dict[int, FederationCoordinator] = {}
 
     # -- opening -------------------------------------------------------------------------------------------------------------------
 
@@ -105,6 +85,14 @@ class RoundRunner:
         known = self.reader.plan(round_id)
         if known is not None:
             return known
+        later = [c.entry.round for c in self.reader.ledger() if c.entry.round > round_id]
+        if later:
+            raise RoundError(
+                f"cannot be opened any more: round {later[0]} stands in the ledger",
+                subject=f"round {round_id}",
+                rule="R-60",
+                remedy="Rounds finish in order; clients that missed it submit for the next one",
+            )
         commits = [c for c in self.reader.ledger() if c.entry.kind is EntryKind.COMMIT]
         _, write = make_plan(
             registry=self.reader.registry,
@@ -117,7 +105,8 @@ class RoundRunner:
             keys=self.keys,
             close_by=close_by,
         )
-        self._create(write)
+        if self._create(write, round_id) is Outcome.UNKNOWN and self.reader.plan(round_id) is None:
+            raise TransientError("its write was lost", subject=write.key, remedy="Open the round again")
         return self.plan(round_id)
 
     def plan(self, round_id: int) -> Stored[Plan]:
@@ -135,7 +124,7 @@ class RoundRunner:
 
     def collect(self, round_id: int) -> Arrivals:
         """List the inbox of the round and of those that may still be late for it."""
-        machine, command = self._drive(round_id, until=(mc.Gather,))
+        machine, command = self._drive(round_id, until=(mc.Gather, *_STAGES))
         plan = self.plan(round_id).value
         decided = not isinstance(command, mc.Gather)
         if isinstance(command, mc.Halt):
@@ -143,7 +132,8 @@ class RoundRunner:
         first = max(1, round_id - plan.policy.max_staleness)
         judged = self._judged(first, round_id)
         listed = [info for r in range(first, round_id + 1) for info in self.store.list(Keys.inbox(r)) if info.key not in judged]
-        here = {info.key.split("/")[2] for info in listed if info.key.startswith(Keys.inbox(round_id)) and info.key.count("/") == 3}
+        listed = [*without_litter(listed)]
+        here = {info.key.split("/")[2] for info in listed if info.key.startswith(Keys.inbox(round_id)) and is_inbox_key(info.key)}
         return Arrivals(
             round=round_id,
             quorum=plan.quorum,
@@ -169,39 +159,50 @@ class RoundRunner:
             keys |= {c.key for c in frozen.value.counted} | {r.key for r in frozen.value.refused}
         return keys
 
-    def validate(self, arrivals: Arrivals) -> Admission:
+    def validate(self, arrivals: Arrivals) -> Judged:
         """Step 2: read, verify, and copy what is admitted to `accepted/`. Content stays out of what is returned.
 
         Raises LedgerError where an admitted update has seen a ledger entry that is not there (R-73); nothing was decided then.
         """
         if arrivals.decided:
-            return Admission(admitted=(), refused=())
+            return Judged(admitted=(), refused=(), registry_version=0, base_state=b"")
         round_id = arrivals.round
         context = self._context(round_id)
-        admission = PacketValidator(context=context).admit(self._read_arrivals(arrivals))
+        admission = PacketValidator(context=context).admit(read_arrivals(self.store, arrivals, limits=self.limits))
         ledger = self.reader.ledger()
         for item in admission.admitted:
             check_claim(ledger, sequence=item.claim_sequence, digest=item.claim_digest, by=f"{item.client} ({item.key})")
         for item in admission.admitted:
             if item.data is not None:
-                self.store.put_if_absent(Keys.accepted(round_id, item.digest), item.data)
-        return Admission(admitted=tuple(replace(a, update=None, data=None) for a in admission.admitted), refused=admission.refused)
+                verify = partial(self._digest_of, context, item.client, item.made_for)
+                accept(self.store, Keys.accepted(round_id, item.digest), item.data, item.digest, digest_of=verify, limits=self.limits)
+        base = self.base_state(round_id)
+        return Judged(
+            admitted=tuple(replace(a, update=None, data=None) for a in admission.admitted),
+            refused=admission.refused,
+            registry_version=context.registry.version,
+            base_state=base.digest if base else b"",
+        )
+
+    def _digest_of(self, context: RoundContext, client: str, made_for: int, data: bytes) -> bytes:
+        validator = PacketValidator(context.registry, limits=self.limits)
+        return validator.reopen(data, key="copy", client=client, made_for=made_for, keys=self.keys, base_of=context.base_of).digest
 
     def freeze(self, round_id: int, admission: Admission) -> Stage:
         """Step 3: choose by base state and trust, and create the freeze. Raises QuorumMissed below quorum before `close_by`."""
-        _, command = self._drive(round_id, until=(mc.Append, mc.Release), gather=lambda r: self._candidate(r, admission))
+        _, command = self._drive(round_id, until=_STAGES[1:], gather=lambda r: self._candidate(r, self._still_valid(r, admission)))
         if isinstance(command, mc.Halt):
             self._refuse_halt(command)
         return self._stage(round_id, command)
 
     def reserve(self, round_id: int) -> Stage:
         """Step 4."""
-        _, command = self._drive(round_id, until=(mc.Release,))
+        _, command = self._drive(round_id, until=_STAGES[2:])
         return self._stage(round_id, command)
 
     def release(self, round_id: int) -> Stage:
         """Step 5: compute and create the result, or adopt it."""
-        _, command = self._drive(round_id, until=(mc.PutState,))
+        _, command = self._drive(round_id, until=_STAGES[3:])
         return self._stage(round_id, command)
 
     def conclude(self, round_id: int) -> Stage:
@@ -219,15 +220,25 @@ class RoundRunner:
 
     def _drive(self, round_id: int, *, until: tuple[type[Any], ...], gather: Callable[[int], Freeze | None] | None = None) -> tuple[mc.Machine, Any]:
         """Run the machine until it halts, or wants to do for `round_id` what a later stage is there for."""
-        economy = mc.Economy(affordable=self._affordable, reserve_id=lambda r, frozen: reserve_id(self.reader.registry.federation, r, frozen.digest))
+        economy = mc.Economy(
+            affordable=self._affordable,
+            reserve_id=lambda r, frozen: reserve_id(self.reader.registry.federation, r, frozen.digest),
+            base_of=lambda frozen: int(frozen.value.base_round),
+        )
         machine, command = mc.start(round_id)
+        failed = 0
         while not isinstance(command, mc.Halt):
-            mine = getattr(command, "round", machine.round) == round_id and machine.round == round_id
-            reserving = isinstance(command, mc.Append) and command.line.kind is not EntryKind.RESERVE
-            if mine and isinstance(command, until) and not reserving:
+            ending = isinstance(command, mc.Append) and command.line.kind is not EntryKind.RESERVE
+            mine = machine.round == round_id
+            if mine and isinstance(command, until) and not ending:
                 break
             log.debug("round=%d phase=%s command=%s", round_id, machine.phase.value, type(command).__name__)
             answer = gather(command.round) if gather is not None and isinstance(command, mc.Gather) else self._execute(machine, command)
+            failed += answer in (Outcome.UNKNOWN, Outcome.EXISTS)
+            if failed > _MAX_FAILED_WRITES:
+                raise TransientError(
+                    f"{failed} writes were refused or lost in one run", subject=f"round {round_id}", remedy="Check the object store; then run the round again"
+                )
             machine, command = mc.step(machine, answer, economy)
         return machine, command
 
@@ -255,30 +266,41 @@ class RoundRunner:
                     "is not frozen yet, and this stage cannot decide who counts", subject=f"round {r}", remedy="Run the round from its first stage"
                 )
             case mc.PutFreeze(freeze=freeze):
-                return self._create(sign_object(Keys.freeze(freeze.round), PacketType.FREEZE, freeze, keys=self.keys, time=freeze.time, audience=COORDINATOR))
+                write = sign_object(Keys.freeze(freeze.round), PacketType.FREEZE, freeze, keys=self.keys, time=freeze.time, audience=COORDINATOR)
+                return self._create(write, freeze.round)
             case mc.Append(at=number, line=line):
                 return self._append(number, line)
             case mc.Release(round=r, freeze=frozen):
-                coordinator = self._coordinator(r, frozen)
-                return self._create(*coordinator.broadcast(coordinator.aggregate()))
+                coordinator = self._merged_of(r, frozen, fresh=True)
+                (write,) = coordinator.broadcast(coordinator.aggregate())
+                return self._create(write, r)
             case mc.PutTombstone(round=r, rule=rule):
-                return self._create(self._tombstone(r, rule))
+                return self._create(self._tombstone(r, rule), r)
             case mc.PutState(round=r):
                 return self._put_state(r)
             case mc.PutReceipts(round=r):
                 return self._put_receipts(r)
         raise RoundError(f"command {command!r} is unknown")
 
-    def _create(self, *writes: Write) -> Outcome:
-        """Create-only writes, in order; the outcome of the last."""
-        outcome = Outcome.CREATED
-        for write in writes:
-            try:
-                outcome = Outcome.CREATED if self.store.put_if_absent(write.key, write.data) else Outcome.EXISTS
-            except TransientError as error:
-                log.debug("key=%s outcome=unknown error=%s", write.key, error)
-                outcome = Outcome.UNKNOWN
-        return outcome
+    def _create(self, write: Write, round_id: int) -> Outcome:
+        """One create-only write of an object of the coordinator's. Raises RegistryError where its key is not the coordinator's in the round (R-81)."""
+        self._check_key(round_id)
+        try:
+            return Outcome.CREATED if self.store.put_if_absent(write.key, write.data) else Outcome.EXISTS
+        except TransientError as error:
+            log.debug("key=%s outcome=unknown error=%s", write.key, error)
+            return Outcome.UNKNOWN
+
+    def _check_key(self, round_id: int) -> None:
+        if self.reader.registry.coordinator_key(self.keys.key_id, round_id) is None:
+            registry = self.reader.refresh_registry()
+            if registry.coordinator_key(self.keys.key_id, round_id) is None:
+                raise RegistryError(
+                    f"key {self.keys.key_id} is not the coordinator's in round {round_id}",
+                    subject=f"round {round_id}",
+                    rule="R-81",
+                    remedy=f"Registry version {registry.version} names the coordinator's keys; use one of them. Nothing was written",
+                )
 
     def _refuse_halt(self, halt: mc.Halt) -> None:
         """Raises RoundError for a halt that needs somebody: not opened, waiting for a predecessor, below quorum."""
@@ -308,17 +330,15 @@ class RoundRunner:
         if not commits:
             return None
         last = commits[-1]
-        if last.round not in self._states:
-            found = self.reader.state(last.round)
-            if found is None or found.digest != last.state:
-                raise RoundError(
-                    "is not the state that the ledger names" if found else "is missing",
-                    subject=Keys.state(last.round),
-                    rule="R-67",
-                    remedy="Restore the bucket from its versions; run `hyperfed audit`",
-                )
-            self._states[last.round] = found
-        return self._states[last.round]
+        found = self.reader.state(last.round)
+        if found is None or found.digest != last.state:
+            raise RoundError(
+                "is not the state that the ledger names" if found else "is missing",
+                subject=Keys.state(last.round),
+                rule="R-67",
+                remedy="Restore the bucket from its versions; run `hyperfed audit`",
+            )
+        return found
 
     def model(self, round_id: int) -> GlobalModel | None:
         """The committed model of a round; None for round 0 and for void ones."""
@@ -339,76 +359,32 @@ class RoundRunner:
             policies=policies | {round_id: policy_digest(plan.policy)},
             highest={c.client: c.highest_sequence for c in base.value.clients} if base else {},
             keys=self.keys,
-            base_of=lambda client, digest: self._base_update(base.value if base else None, client, digest),
+            base_of=lambda client, digest: self.frozen.base_update(base.value if base else None, client, digest),
             limits=self.limits,
         )
 
-    def _read_arrivals(self, arrivals: Arrivals) -> list[Arrival]:
-        sizes = dict(arrivals.keys)
-        small = [key for key, size in arrivals.keys if size <= self.limits.max_update_bytes]
-        found: dict[str, bytes | TransportError] = {}
-        for key, data in self.store.read_many(small, max_bytes=self.limits.max_update_bytes):
-            if isinstance(data, TransientError):
-                raise data  # the stage is tried again: a fault of the store must not look like a fault of the client
-            found[key] = data
-        out = []
-        for key, size in sizes.items():
-            got = found.get(key)
-            out.append(Arrival(key=key, size=size, data=None if isinstance(got, TransportError) else got, error=got if isinstance(got, TransportError) else None))
-        return out
+    def _still_valid(self, round_id: int, admission: Admission) -> Judged:
+        """The admission, if it was judged under today's registry and base state; else the round is collected and judged again."""
+        version, base = self.reader.refresh_registry().version, self.base_state(round_id)
+        if isinstance(admission, Judged) and (admission.registry_version, admission.base_state) == (version, base.digest if base else b""):
+            return admission
+        arrivals = self.collect(round_id)
+        if arrivals.decided:
+            raise TransientError("was decided by another coordinator meanwhile", subject=f"round {round_id}", remedy="Run the stage again")
+        return self.validate(arrivals)
 
-    def _base_update(self, base: RoundState | None, client: str, digest: bytes) -> Update | None:
-        """The client's last counted update, its own deltas resolved; None where it is gone or not the last counted one."""
-        state = base.of(client) if base else None
-        if state is None or state.last_digest != digest:
-            return None
-        return self._counted_update(state.last_round, client, digest, depth=0)
-
-    def _counted_update(self, round_id: int, client: str, digest: bytes, *, depth: int) -> Update | None:
-        try:
-            data = self.store.read(Keys.accepted(round_id, digest), max_bytes=self.limits.max_update_bytes)
-        except ObjectNotFound:
-            return None
-        frozen = self.reader.freeze(round_id)
-        counted = next((c for c in frozen.value.counted if c.client == client and c.digest == digest), None) if frozen else None
-        if frozen is None or counted is None:
-            return None
-        base = self._state_before(frozen.value)
-
-        def earlier(client: str, digest: bytes) -> Update | None:
-            state = base.of(client) if base else None
-            if depth >= _MAX_DELTA_CHAIN or state is None or state.last_digest != digest:
-                return None
-            return self._counted_update(state.last_round, client, digest, depth=depth + 1)
-
-        return self._reopen(frozen.value, counted.made_for, client, digest, data, earlier).update
-
-    def _state_before(self, freeze: Freeze) -> RoundState | None:
-        if not freeze.base_round:
-            return None
-        found = self.reader.state(freeze.base_round)
-        return found.value if found is not None and found.digest == freeze.base_state else None
-
-    def _reopen(self, freeze: Freeze, made_for: int, client: str, digest: bytes, data: bytes, base_of: Callable[[str, bytes], Update | None]) -> Admitted:
-        """A frozen update from its bytes in `accepted/`, its signature and digest verified again."""
-        key = Keys.accepted(freeze.round, digest)
-        validator = PacketValidator(self.reader.registry_at(freeze.registry_version), limits=self.limits)
-        admitted = validator.reopen(data, key=key, client=client, made_for=made_for, keys=self.keys, base_of=base_of)
-        if admitted.digest != digest:
-            raise RoundError("is not the update that was frozen", subject=key, rule="R-66", remedy="Restore the bucket from its versions; run `hyperfed audit`")
-        return admitted
-
-    def _candidate(self, round_id: int, admission: Admission) -> Freeze | None:
+    def _candidate(self, round_id: int, admission: Judged) -> Freeze | None:
         plan, base = self.plan(round_id), self.base_state(round_id)
         choice: Choice = choose(admission, base=base.value if base else None, plan=plan.value)
-        if len(choice.counted) < plan.value.quorum:
+        registry, registry_digest = self.reader.registry_version(admission.registry_version)
+        if len(choice.counted) < max(plan.value.quorum, registry.budget.minimum_support):
             return None
         freeze = Freeze(
             federation=plan.value.federation,
             round=round_id,
             plan=plan.digest,
-            registry_version=self.reader.registry.version,
-            registry_digest=self.reader.registry_digest,
+            registry_version=registry.version,
+            registry_digest=registry_digest,
             base_round=base.value.round if base else 0,
             base_state=base.digest if base else b"",
             counted=choice.counted,
@@ -431,7 +407,8 @@ class RoundRunner:
         budget = self.reader.registry.budget
         total = spent(self.reader.ledger()[: len(lines)])
         cost = self.mechanisms(self.plan(round_id).value)
-        return total.epsilon + sum(m.epsilon for m in cost) <= budget.epsilon and total.delta + sum(m.delta for m in cost) <= budget.delta
+        epsilon, delta = exact_sum([total.epsilon, *(m.epsilon for m in cost)]), exact_sum([total.delta, *(m.delta for m in cost)])
+        return epsilon <= budget.epsilon and delta <= budget.delta
 
     def _append(self, number: int, line: mc.Line) -> Outcome:
         ledger = self.reader.ledger()
@@ -440,11 +417,10 @@ class RoundRunner:
         if len(ledger) < number - 1:
             raise LedgerError(f"ends at entry {len(ledger)}, it had {number - 1}", subject="ledger", rule="R-71", remedy="Restore the bucket from its versions")
         entry = self._entry(number, line, ledger)
-        return self._create(
-            sign_object(
-                Keys.ledger(number), PacketType.LEDGER, entry, keys=self.keys, time=entry.time, audience="all", sequence=number, previous=entry.previous
-            )
+        write = sign_object(
+            Keys.ledger(number), PacketType.LEDGER, entry, keys=self.keys, time=entry.time, audience="all", sequence=number, previous=entry.previous
         )
+        return self._create(write, entry.round)
 
     def _entry(self, number: int, line: mc.Line, ledger: Sequence[Chained]) -> LedgerEntry:
         frozen = self.reader.freeze(line.round)
@@ -474,24 +450,6 @@ class RoundRunner:
             raise RoundError("is gone", subject=Keys.state(line.round), rule="R-67", remedy="Restore the bucket from its versions")
         return LedgerEntry(**common, id=b"", result=result.digest, state=state.digest, time=result.value.time)
 
-    def _coordinator(self, round_id: int, frozen: Stored[Freeze]) -> FederationCoordinator:
-        """A coordinator that holds exactly the frozen set, read from `accepted/`. Raises RoundError where an object is gone or changed (R-66)."""
-        freeze, plan = frozen.value, self.plan(round_id).value
-        coordinator = FederationCoordinator(plan=plan, keys=self.keys, freeze=frozen.digest, time=freeze.time)
-        base = self._state_before(freeze)
-        by_key = {Keys.accepted(round_id, c.digest): c for c in freeze.counted}
-        for key, data in self.store.read_many(by_key, max_bytes=self.limits.max_update_bytes):
-            counted = by_key[key]
-            if isinstance(data, TransientError):
-                raise data
-            if isinstance(data, HyperfedError):
-                raise RoundError(f"cannot be read: {data}", subject=key, rule="R-66", remedy="Restore the bucket from its versions") from data
-            admitted = self._reopen(
-                freeze, counted.made_for, counted.client, counted.digest, data, lambda client, digest: self._base_update(base, client, digest)
-            )
-            coordinator.handle_update(counted.client, admitted)
-        return coordinator
-
     def _tombstone(self, round_id: int, rule: str) -> Write:
         plan, frozen = self.plan(round_id).value, self.reader.freeze(round_id)
         tombstone = Tombstone(
@@ -499,15 +457,26 @@ class RoundRunner:
         )
         return sign_object(Keys.result(round_id), PacketType.TOMBSTONE, tombstone, keys=self.keys, time=tombstone.time)
 
+    def _merged_of(self, round_id: int, frozen: Stored[Freeze], *, fresh: bool = False) -> FederationCoordinator:
+        """The coordinator that holds the frozen set; fresh: read it anew. The state of a round may use what its release has just read."""
+        known = self._merged.get(round_id)
+        if fresh or known is None or known.freeze != frozen.digest:
+            self._merged = {round_id: self.frozen.coordinator(self.plan(round_id).value, frozen, keys=self.keys)}
+        return self._merged[round_id]
+
     def _put_state(self, round_id: int) -> None:
-        """R-67. The state another coordinator wrote must say the same; else RoundError."""
+        """R-67. A state that is there is adopted if it is of this freeze, result and base; what is in it `hyperfed audit` computes again."""
         frozen, result = self.reader.freeze(round_id), self.reader.result(round_id)
-        if frozen is None or result is None or not isinstance(result.value, GlobalModel):
-            raise RoundError("has a result without a freeze", subject=f"round {round_id}", rule="R-66")
-        coordinator = self._coordinator(round_id, frozen)
-        coordinator.aggregate()
-        reconciliation = coordinator.reconciliation
-        if reconciliation is None:
+        if frozen is None or result is None or not isinstance(result.value, GlobalModel) or result.value.freeze != frozen.digest:
+            raise RoundError(
+                "is not of this round's freeze", subject=Keys.result(round_id), rule="R-66", remedy="Restore the bucket from its versions; run `hyperfed audit`"
+            )
+        if self._state_is_there(round_id, frozen, result):
+            return
+        coordinator = self._merged_of(round_id, frozen)
+        if coordinator.reconciliation is None:
+            coordinator.aggregate()
+        if coordinator.reconciliation is None:
             raise RoundError("was not merged", subject=f"round {round_id}")
         state = RoundState(
             federation=frozen.value.federation,
@@ -516,42 +485,53 @@ class RoundRunner:
             result=result.digest,
             base_state=frozen.value.base_state,
             clients=next_states(
-                self._state_before(frozen.value),
+                self.frozen.state_before(frozen.value),
                 frozen.value,
                 plan=self.plan(round_id).value,
-                reconciliation=reconciliation,
+                reconciliation=coordinator.reconciliation,
                 stores=dict(zip(coordinator.clients, coordinator.stores(), strict=True)),
                 last_model=self.model(frozen.value.base_round),
             ),
         )
-        outcome = self._create(sign_object(Keys.state(round_id), PacketType.STATE, state, keys=self.keys, time=frozen.value.time, audience=COORDINATOR))
-        if outcome is Outcome.CREATED:
-            return
+        write = sign_object(Keys.state(round_id), PacketType.STATE, state, keys=self.keys, time=frozen.value.time, audience=COORDINATOR, compression="zstd")
+        if self._create(write, round_id) is not Outcome.CREATED and not self._state_is_there(round_id, frozen, result):
+            raise TransientError("its write was lost", subject=write.key, remedy="Run the round again")
+        self._merged.clear()
+
+    def _state_is_there(self, round_id: int, frozen: Stored[Freeze], result: Stored[Any]) -> bool:
         known = self.reader.state(round_id)
         if known is None:
-            raise TransientError("its write was lost", subject=Keys.state(round_id), remedy="Run the round again")
-        if known.value != state:
+            return False
+        if (known.value.freeze, known.value.result, known.value.base_state) != (frozen.digest, result.digest, frozen.value.base_state):
             raise RoundError(
-                "differs from what its freeze and base state give",
-                subject=Keys.state(round_id),
+                "is of another freeze, result or base state",
+                subject=known.key,
                 rule="R-67",
-                remedy="Run `hyperfed audit`: another coordinator runs other code, or the bucket was changed",
+                remedy="The bucket was changed: restore it from its versions; run `hyperfed audit`",
             )
+        return True
 
     def _put_receipts(self, round_id: int) -> None:
+        """R-68. A freeze that the ledger does not name was written after the round had been voided, and decides nothing."""
         end = end_of(self.reader.ledger(), round_id)
-        plan, frozen, result = self.reader.plan(round_id), self.reader.freeze(round_id), self.reader.result(round_id)
-        if end is None or plan is None:
+        if end is None:
             return
-        if result is None or result.digest != end.entry.result or (frozen.digest if frozen else b"") != end.entry.freeze:
-            raise RoundError(
-                "is not the one the ledger names",
-                subject=Keys.result(round_id),
-                rule="R-61",
-                remedy="Restore the bucket from its versions; run `hyperfed audit`",
-            )
-        tombstone = result.value if isinstance(result.value, Tombstone) else None
+        plan, result = self.plan(round_id), self.reader.result(round_id)
+        frozen = self.reader.freeze(round_id) if end.entry.freeze else None
+        state = self.reader.state(round_id) if end.entry.state else None
+        found = {
+            Keys.result(round_id): (result.digest if result else b"", end.entry.result),
+            Keys.freeze(round_id): (frozen.digest if frozen else b"", end.entry.freeze),
+            Keys.state(round_id): (state.digest if state else b"", end.entry.state),
+        }
+        for key, (digest, named) in found.items():
+            if digest != named:
+                raise RoundError(
+                    "is not the one the ledger names", subject=key, rule="R-61", remedy="Restore the bucket from its versions; run `hyperfed audit`"
+                )
+        tombstone = result.value if result is not None and isinstance(result.value, Tombstone) else None
         there = {info.key for info in self.store.list(Keys.receipt(round_id, ""))}
+        self._check_key(round_id)
         for write in make_receipts(plan.value, frozen.value if frozen else None, end, tombstone=tombstone, keys=self.keys):
             if write.key not in there:
                 self.store.put_if_absent(write.key, write.data)

@@ -8,11 +8,11 @@
 What it does not do: verify (`validator`), weigh (staleness is applied by the merge).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hyperfed.protocol.objects import Counted, Plan, Refused, RoundState
-from hyperfed.protocol.reputation import is_excluded, trust_of
+from hyperfed.protocol.objects import REMEMBERED, Counted, Plan, Refused, RoundState
+from hyperfed.protocol.reputation import excluded_of
 from hyperfed.validator import Admission, Admitted, parse_inbox_key
 
 __all__ = ["Choice", "choose"]
@@ -20,7 +20,7 @@ __all__ = ["Choice", "choose"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Whom a round counts: counted by client; refused with reasons, by key; excluded clients; the highest ledger claim among the counted."""
+    """Whom a round counts: counted by client; refused with reasons, by key; excluded clients; the highest ledger claim of all who were admitted."""
 
     counted: tuple[Counted, ...]
     refused: tuple[Refused, ...]
@@ -32,37 +32,39 @@ class Choice:
 def choose(admission: Admission, *, base: RoundState | None, plan: Plan) -> Choice:
     """See the module. admission.admitted: one for each client and round."""
     refused = list(admission.refused)
-    excluded = tuple(c for c in plan.cohort if base is not None and is_excluded(base, c, plan.policy))
+    distrusted = excluded_of(base, plan.policy) if base is not None else {}
     best: dict[str, Admitted] = {}
     for item in sorted(admission.admitted, key=lambda a: (a.client, -a.made_for)):
-        why = _why_not(item, base=base, plan=plan, excluded=excluded, better=best.get(item.client))
+        why = _why_not(item, base=base, plan=plan, distrusted=distrusted, better=best.get(item.client))
         if why is None:
             best[item.client] = item
         else:
             refused.append(_refuse(item, *why))
     chosen = [best[client] for client in sorted(best)]
-    claim = max(((a.claim_sequence, a.claim_digest) for a in chosen), default=(0, b""))
+    claim = max(((a.claim_sequence, a.claim_digest) for a in admission.admitted), default=(0, b""))
     return Choice(
         counted=tuple(Counted(client=a.client, made_for=a.made_for, slot=parse_inbox_key(a.key)[2], sequence=a.sequence, digest=a.digest) for a in chosen),
         refused=tuple(sorted(refused, key=lambda r: r.key)),
-        excluded=excluded,
+        excluded=tuple(c for c in plan.cohort if c in distrusted),
         claim_sequence=claim[0],
         claim_digest=claim[1],
     )
 
 
-def _why_not(item: Admitted, *, base: RoundState | None, plan: Plan, excluded: Sequence[str], better: Admitted | None) -> tuple[str, str, str] | None:
+def _why_not(item: Admitted, *, base: RoundState | None, plan: Plan, distrusted: Mapping[str, float], better: Admitted | None) -> tuple[str, str, str] | None:
     """(rule, reason, remedy), or None where the update counts."""
     if item.client not in plan.cohort:
         return "R-96", f"{item.client} is not in the round's cohort", "It takes part from the next plan on"
-    if item.client in excluded and base is not None:
+    if item.client in distrusted:
         return (
             "R-95",
-            f"trust {trust_of(base, item.client):.2f} is below {plan.policy.trust_min:g}",
+            f"trust {distrusted[item.client]:.2f} is below {plan.policy.trust_min:g}",
             "Trust comes back while the client's updates agree with the others' or are absent; ask the operator",
         )
     if better is not None:
         return "R-93", f"superseded by the update for round {better.made_for}", "Nothing to do: the client has a fresher one"
+    if base is not None and item.made_for <= base.round - REMEMBERED:
+        return "R-94", f"whom round {item.made_for} counted is no longer remembered", "Nothing to do: it is too old to be counted once for certain"
     state = base.of(item.client) if base is not None else None
     if state is not None and item.made_for in state.windows:
         return "R-94", f"{item.client} was already counted for round {item.made_for}", "Nothing to do: each client counts once a window"

@@ -18,7 +18,7 @@ from hyperfed.keys import KeyPair
 from hyperfed.packets import PolicyPack
 from hyperfed.protocol import merkle
 from hyperfed.protocol.ledger import Chained
-from hyperfed.protocol.objects import Counted, EntryKind, Fate, Freeze, Plan, Receipt, Refused, Tombstone
+from hyperfed.protocol.objects import REMEMBERED, Counted, EntryKind, Fate, Freeze, Plan, Receipt, Refused, Tombstone
 from hyperfed.registry import Registry
 from hyperfed.rounds import Keys
 from hyperfed.signing import Header, PacketType, sign_envelope
@@ -53,7 +53,7 @@ def sign_object(
     vocabulary: bytes = b"",
     compression: str | None = None,
 ) -> Write:
-    """The signed object of `value`, which has `federation` and `round`. It expires 30 days after `time`."""
+    """The signed object of `value`, which has `federation` and `round`. It expires 30 days after `time`, which no reader but a client of results minds."""
     body = PayloadCodec(compression=compression).encode(value)
     header = Header(
         federation=value.federation,
@@ -97,7 +97,21 @@ def make_plan(
         )
     if not cohort:
         raise ConfigError("no client is registered for this round", subject=f"plan of round {round_id}", remedy="Add one with `hyperfed registry add`")
-    quorum = len(cohort) // 2 + 1 if quorum is None else quorum
+    support = registry.budget.minimum_support
+    quorum = max(len(cohort) // 2 + 1, support) if quorum is None else quorum
+    if quorum < support:
+        raise ConfigError(
+            f"a quorum of {quorum} is below the minimum support of {support}",
+            subject=f"plan of round {round_id}",
+            remedy="The registry's roots decide how many clients must stand behind a result; raise the quorum",
+        )
+    if policy.max_staleness >= REMEMBERED:
+        raise ConfigError(
+            f"max_staleness is {policy.max_staleness}; whom a round has counted is remembered for {REMEMBERED} rounds",
+            subject=f"plan of round {round_id}",
+            rule="R-94",
+            remedy=f"At most {REMEMBERED - 1}",
+        )
     if not 1 <= quorum <= len(cohort):
         raise ConfigError(
             f"a quorum of {quorum} cannot be met by {len(cohort)} registered clients",
@@ -130,6 +144,7 @@ def make_receipts(plan: Plan, freeze: Freeze | None, end: Chained, *, tombstone:
     counted: Sequence[Counted] = freeze.counted if freeze else ()
     refused: Sequence[Refused] = freeze.refused if freeze else ()
     leaves = freeze.leaves if freeze else []
+    paths = merkle.proofs(leaves)
     by_client: dict[str, tuple[int, Any]] = {}
     for i, refusal in enumerate(refused):  # the one of the newest round says most
         known = by_client.get(refusal.client)
@@ -156,7 +171,7 @@ def make_receipts(plan: Plan, freeze: Freeze | None, end: Chained, *, tombstone:
             leaf=what.leaf if what else b"",
             index=index,
             size=len(leaves),
-            path=merkle.proof(leaves, index) if what else (),
+            path=paths[index] if what else (),
             merkle_head=end.entry.merkle_head,
             ledger_sequence=end.entry.sequence,
             ledger_digest=end.digest,

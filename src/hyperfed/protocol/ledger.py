@@ -2,22 +2,24 @@
 
 1. Entry n names the digest of entry n-1; the first names none. What breaks the chain is refused with the entry's key (R-71).
 2. The budget is what the reserves ask for minus what voids refund; it may not be exceeded at any prefix (R-72).
-3. A tail that was cut off shows in the updates' claims: the newest entry each sender has seen must be in the ledger (R-73).
+3. A round's lines are: at most one reserve, then at most one commit or void; nothing is reserved while an earlier round's reserve is open, or after a
+   later round's. A commit is of the reserved freeze; a void names exactly the reserve it refunds, or none (R-74).
+4. A tail that was cut off shows in the updates' claims: the newest entry each sender has seen must be in the ledger (R-73).
 
 What it does not do: read (`dropbox`), decide when to append (`protocol.machine`).
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
 
 from hyperfed.errors import LedgerError
 from hyperfed.protocol.machine import Line
 from hyperfed.protocol.objects import EntryKind, LedgerEntry
 from hyperfed.rounds import Keys
 
-__all__ = ["Chained", "Spent", "check_claim", "check_next", "line_of", "reserve_id", "spent"]
+__all__ = ["Book", "Chained", "Spent", "check_claim", "check_next", "exact_sum", "line_of", "reserve_id", "spent"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,47 @@ def check_next(entry: LedgerEntry, *, before: Chained | None, federation: str) -
         )
 
 
+class Book:
+    """The ledger as it is read: each entry is checked against all those before it (R-71, R-74)."""
+
+    def __init__(self, federation: str) -> None:
+        self.federation = federation
+        self.entries: list[Chained] = []
+        self._reserves: dict[int, LedgerEntry] = {}
+        self._ended: set[int] = set()
+        self._newest = 0
+
+    def add(self, entry: LedgerEntry, digest: bytes) -> None:
+        """Raises LedgerError; nothing is added then."""
+        check_next(entry, before=self.entries[-1] if self.entries else None, federation=self.federation)
+        why = self._why_not(entry)
+        if why:
+            raise LedgerError(why, subject=Keys.ledger(entry.sequence), rule="R-74", remedy="No honest coordinator appends it: run `hyperfed audit`")
+        if entry.kind is EntryKind.RESERVE:
+            self._reserves[entry.round] = entry
+        else:
+            self._ended.add(entry.round)
+        self._newest = max(self._newest, entry.round)
+        self.entries.append(Chained(entry=entry, digest=digest))
+
+    def _why_not(self, entry: LedgerEntry) -> str | None:
+        reserve, number = self._reserves.get(entry.round), entry.round
+        if number in self._ended:
+            return f"round {number} has ended before"
+        if entry.kind is EntryKind.RESERVE:
+            if reserve is not None:
+                return f"round {number} is reserved twice"
+            if self._newest > number or self._reserves.keys() - self._ended:
+                return f"round {number} is reserved out of order"
+            return None if entry.id == reserve_id(self.federation, number, entry.freeze) else "its id does not follow from its freeze"
+        if entry.kind is EntryKind.VOID:
+            return None if entry.id == (reserve.id if reserve else b"") else "refunds what was not reserved"
+        if reserve is None:
+            return f"commits round {number}, which was not reserved"
+        same = (entry.freeze, entry.merkle_head) == (reserve.freeze, reserve.merkle_head)
+        return None if same else "commits another freeze than was reserved"
+
+
 def line_of(chained: Chained) -> Line:
     """What the machine needs to know of an entry."""
     entry = chained.entry
@@ -63,11 +106,23 @@ def line_of(chained: Chained) -> Line:
     return Line(entry.kind, entry.round, refs[entry.kind])
 
 
+def exact_sum(values: Iterable[Decimal]) -> Decimal:
+    """The sum, every digit of it. Raises LedgerError where that takes more than 400 digits."""
+    exact = Context(prec=400, traps=[Inexact, InvalidOperation, Overflow])
+    total = Decimal(0)
+    try:
+        for value in values:
+            total = exact.add(total, value)
+    except DecimalException as exc:
+        raise LedgerError("amounts too far apart to add up exactly", subject="privacy budget", rule="R-72") from exc
+    return total
+
+
 def spent(entries: Sequence[Chained]) -> Spent:
     """Outstanding epsilon and delta: reserves minus the voids that refund them (R-72)."""
     refunded = {c.entry.id for c in entries if c.entry.kind is EntryKind.VOID}
     mechanisms = [m for c in entries if c.entry.kind is EntryKind.RESERVE and c.entry.id not in refunded for m in c.entry.mechanisms]
-    return Spent(epsilon=sum((m.epsilon for m in mechanisms), Decimal(0)), delta=sum((m.delta for m in mechanisms), Decimal(0)))
+    return Spent(epsilon=exact_sum(m.epsilon for m in mechanisms), delta=exact_sum(m.delta for m in mechanisms))
 
 
 def check_claim(entries: Sequence[Chained], *, sequence: int, digest: bytes, by: str) -> None:

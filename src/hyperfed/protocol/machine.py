@@ -8,7 +8,8 @@ writes and on what it has just read. Rules, by step:
     2. Gather. Below quorum: fail, having decided nothing; after `close_by`: tombstone (R-62).
     3. Create the freeze; the one that exists is adopted (R-63).
     4. Reserve, once, under an id that follows from the freeze; after any doubt the ledger is read again and everything checked anew (R-64).
-       What the budget cannot pay ends in a tombstone (R-65).
+       What the budget cannot pay ends in a tombstone (R-65); so does a freeze whose base state is no longer the newest one (R-69): a round that was
+       opened late has been committed since, and may have counted the same updates.
     5. Release: compute and create the result in one step, never from a cache; the one that exists is adopted (R-66).
     6. State, then commit; or, where the result is a tombstone, void, refunding the reserve if there is one (R-67).
     7. Receipts (R-68).
@@ -49,6 +50,7 @@ __all__ = [
     "ResultView",
     "Why",
     "finished",
+    "last_committed",
     "outstanding",
     "start",
     "step",
@@ -223,15 +225,22 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Economy:
-    """What the machine must know of the budget. affordable: whether the ledger so far leaves room for the round's reserve; reserve_id: of a freeze."""
+    """What the machine must know of budget and freeze. affordable: whether the ledger so far leaves room for the round's reserve; reserve_id: of a
+    freeze; base_of: the round whose state a freeze builds on, 0 for none."""
 
     affordable: Callable[[tuple[Line, ...], int], bool]
     reserve_id: Callable[[int, Any], Hashable]
+    base_of: Callable[[Any], int]
 
 
 def finished(ledger: tuple[Line, ...], round_id: int) -> bool:
     """Whether the ledger holds the round's commit or void."""
     return any(line.round == round_id and line.kind is not EntryKind.RESERVE for line in ledger)
+
+
+def last_committed(ledger: tuple[Line, ...], before: int) -> int:
+    """The newest committed round below `before`; 0 for none."""
+    return max((line.round for line in ledger if line.kind is EntryKind.COMMIT and line.round < before), default=0)
 
 
 def outstanding(ledger: tuple[Line, ...]) -> tuple[Line, ...]:
@@ -313,6 +322,8 @@ def _on_reserve(m: Machine, ledger: tuple[Line, ...], economy: Economy) -> tuple
     ref = economy.reserve_id(m.round, m.freeze)
     if any(line.kind is EntryKind.RESERVE and line.round == m.round for line in ledger):
         return replace(m, phase=Phase.RELEASING), Release(m.round, m.freeze)
+    if economy.base_of(m.freeze) != last_committed(ledger, m.round):
+        return replace(m, phase=Phase.BURYING), PutTombstone(m.round, "R-69")
     if not economy.affordable(ledger, m.round):
         return replace(m, phase=Phase.BURYING), PutTombstone(m.round, "R-65")
     return replace(m, phase=Phase.RESERVING), Append(len(ledger) + 1, Line(EntryKind.RESERVE, m.round, ref))

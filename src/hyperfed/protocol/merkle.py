@@ -7,7 +7,7 @@
 import hashlib
 from collections.abc import Sequence
 
-__all__ = ["head", "proof", "verify_proof"]
+__all__ = ["head", "proof", "proofs", "verify_proof"]
 
 
 def _leaf(data: bytes) -> bytes:
@@ -35,8 +35,18 @@ def head(leaves: Sequence[bytes]) -> bytes:
 
 def proof(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     """The audit path of one leaf, from the bottom. Source: RFC 6962 section 2.1.1."""
+    return _path(_levels(leaves), index)
+
+
+def proofs(leaves: Sequence[bytes]) -> list[tuple[bytes, ...]]:
+    """The audit path of every leaf; the tree is built once."""
+    levels = _levels(leaves)
+    return [_path(levels, index) for index in range(len(leaves))]
+
+
+def _path(levels: list[list[bytes]], index: int) -> tuple[bytes, ...]:
     path = []
-    for level in _levels(leaves)[:-1]:
+    for level in levels[:-1]:
         sibling = index ^ 1
         if sibling < len(level):
             path.append(level[sibling])

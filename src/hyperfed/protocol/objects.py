@@ -3,9 +3,10 @@
 Each is one signed, create-only object. Freeze is all that the computation depends on; result, state and receipts follow from freeze,
 base state and ledger, so that every coordinator writes the same bytes (but for noise, which is drawn once).
 
-What it does not do: order them (`coordinator.machine`), sign them (`coordinator.documents`).
+What it does not do: order them (`protocol.machine`), sign them (`protocol.documents`).
 """
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -16,7 +17,24 @@ from hyperfed.packets import PolicyPack
 from hyperfed.rounds import Keys
 from hyperfed.vocabulary import Vocabulary
 
-__all__ = ["ClientState", "Counted", "EntryKind", "Fate", "Freeze", "LedgerEntry", "Mechanism", "Plan", "Receipt", "Refused", "RoundState", "Tombstone"]
+__all__ = [
+    "REMEMBERED",
+    "ClientState",
+    "Counted",
+    "EntryKind",
+    "Fate",
+    "Freeze",
+    "LedgerEntry",
+    "Mechanism",
+    "Plan",
+    "Receipt",
+    "Refused",
+    "RoundState",
+    "Tombstone",
+]
+
+REMEMBERED = 32
+"""For how many rounds a state remembers whom they counted, whatever the policy of the night: a later policy may reach back further (R-94)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +110,7 @@ class Freeze:
     """What counts in a round and what was refused; everything the computation depends on.
 
     base_round, base_state: the last committed round before this one and the digest of its state (0 and empty: none).
-    claim_sequence, claim_digest: the newest ledger entry that a counted update has seen. time: when; signed objects after it take theirs from it.
+    claim_sequence, claim_digest: the newest ledger entry that an admitted update has seen. time: when; signed objects after it take theirs from it.
     """
 
     federation: str
@@ -167,8 +185,14 @@ class RoundState:
     base_state: bytes
     clients: tuple[ClientState, ...]
 
+    def __post_init__(self) -> None:
+        clients = [c.client for c in self.clients]
+        if sorted(set(clients)) != clients:
+            raise SchemaError("clients ascend, each once", subject=f"state of round {self.round}")
+
     def of(self, client: str) -> ClientState | None:
-        return next((c for c in self.clients if c.client == client), None)
+        at = bisect_left(self.clients, client, key=lambda c: c.client)
+        return self.clients[at] if at < len(self.clients) and self.clients[at].client == client else None
 
 
 class Fate(StrEnum):

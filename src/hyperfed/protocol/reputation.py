@@ -13,11 +13,11 @@ import numpy as np
 from hyperfed.global_model import GlobalModel
 from hyperfed.hypergraph import HypergraphStore
 from hyperfed.packets import PolicyPack
-from hyperfed.protocol.objects import ClientState, Counted, Freeze, Plan, RoundState
+from hyperfed.protocol.objects import REMEMBERED, ClientState, Counted, Freeze, Plan, RoundState
 from hyperfed.reconciler import Reconciliation
 from hyperfed.trust_scorer import TrustScorer, TrustState
 
-__all__ = ["accuracy_of", "is_excluded", "next_states", "trust_of"]
+__all__ = ["accuracy_of", "excluded_of", "next_states", "trust_of"]
 
 
 def _scorer(base: RoundState | None) -> TrustScorer:
@@ -38,10 +38,11 @@ def trust_of(state: RoundState, client: str) -> float:
     return _scorer(state).get_trust(client)
 
 
-def is_excluded(state: RoundState, client: str, policy: PolicyPack) -> bool:
-    """R-95: trust below `trust_min` after at least `trust_nights` observed nights. One odd night is not a pattern: bounded trust has weighed it already."""
-    known = state.of(client)
-    return known is not None and known.rounds_seen >= policy.trust_nights and trust_of(state, client) < policy.trust_min
+def excluded_of(state: RoundState, policy: PolicyPack) -> dict[str, float]:
+    """R-95: client -> trust, below `trust_min` after at least `trust_nights` observed nights. One odd night is not a pattern: bounded trust has weighed it."""
+    scorer = _scorer(state)
+    trust = {c.client: scorer.get_trust(c.client) for c in state.clients if c.rounds_seen >= policy.trust_nights}
+    return {client: value for client, value in trust.items() if value < policy.trust_min}
 
 
 def accuracy_of(store: HypergraphStore, model: GlobalModel | None) -> float:
@@ -106,7 +107,7 @@ def _state(
     return ClientState(
         client=client,
         highest_sequence=max(before.highest_sequence if before else 0, counted.sequence if counted else 0),
-        windows=tuple(w for w in windows if w > plan.round - 1 - max(plan.policy.max_staleness, 1)),
+        windows=tuple(w for w in windows if w > plan.round - REMEMBERED),
         last_round=plan.round if counted else (before.last_round if before else 0),
         last_digest=counted.digest if counted else (before.last_digest if before else b""),
         alpha=alpha,

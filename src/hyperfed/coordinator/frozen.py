@@ -1,0 +1,95 @@
+"""What a freeze names, read from `accepted/`, its signatures and digests verified again: all that a merge may work on (R-66).
+
+1. Each update is the one that was frozen: same client, round and digest; anything else ends the stage, naming the object.
+2. An update that carries changes is resolved against its sender's last counted update, which lies in the freeze of an earlier round; along at most
+   32 such steps. Where one is gone there is no base, and the answer is "send the whole table" (R-97).
+
+What it does not do: decide who counts, write.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hyperfed.config import Limits
+from hyperfed.coordinator.federation import FederationCoordinator
+from hyperfed.dropbox import DropBoxReader, Stored
+from hyperfed.errors import HyperfedError, ObjectNotFound, RoundError, TransientError
+from hyperfed.keys import KeyPair
+from hyperfed.packets import Update
+from hyperfed.protocol.objects import Freeze, Plan, RoundState
+from hyperfed.rounds import Keys
+from hyperfed.store import ObjectStore
+from hyperfed.validator import Admitted, PacketValidator
+
+__all__ = ["FrozenSets"]
+
+_MAX_DELTA_CHAIN = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrozenSets:
+    """Reads frozen sets. keys: open sealed bodies (a coordinator's or an auditor's; None where nothing is sealed)."""
+
+    store: ObjectStore
+    reader: DropBoxReader
+    keys: KeyPair | None
+    limits: Limits
+
+    def coordinator(self, plan: Plan, frozen: Stored[Freeze], *, keys: KeyPair | None = None) -> FederationCoordinator:
+        """A coordinator that holds exactly the frozen set. keys: to sign its broadcast with. Raises RoundError where an object is gone or changed (R-66)."""
+        freeze = frozen.value
+        coordinator = FederationCoordinator(plan=plan, keys=keys, freeze=frozen.digest, time=freeze.time)
+        base = self.state_before(freeze)
+        by_key = {Keys.accepted(freeze.round, c.digest): c for c in freeze.counted}
+        for key, data in self.store.read_many(by_key, max_bytes=self.limits.max_update_bytes):
+            counted = by_key[key]
+            if isinstance(data, TransientError):
+                raise data
+            if isinstance(data, HyperfedError):
+                raise RoundError(f"cannot be read: {data}", subject=key, rule="R-66", remedy="Restore the bucket from its versions") from data
+            admitted = self._reopen(
+                freeze, counted.made_for, counted.client, counted.digest, data, lambda client, digest: self.base_update(base, client, digest)
+            )
+            coordinator.handle_update(counted.client, admitted)
+        return coordinator
+
+    def base_update(self, base: RoundState | None, client: str, digest: bytes) -> Update | None:
+        """The client's last counted update, its own deltas resolved; None where it is gone or not the last counted one."""
+        state = base.of(client) if base else None
+        if state is None or state.last_digest != digest:
+            return None
+        return self._counted_update(state.last_round, client, digest, depth=0)
+
+    def _counted_update(self, round_id: int, client: str, digest: bytes, *, depth: int) -> Update | None:
+        try:
+            data = self.store.read(Keys.accepted(round_id, digest), max_bytes=self.limits.max_update_bytes)
+        except ObjectNotFound:
+            return None
+        frozen = self.reader.freeze(round_id)
+        counted = next((c for c in frozen.value.counted if c.client == client and c.digest == digest), None) if frozen else None
+        if frozen is None or counted is None:
+            return None
+        base = self.state_before(frozen.value)
+
+        def earlier(client: str, digest: bytes) -> Update | None:
+            state = base.of(client) if base else None
+            if depth >= _MAX_DELTA_CHAIN or state is None or state.last_digest != digest:
+                return None
+            return self._counted_update(state.last_round, client, digest, depth=depth + 1)
+
+        return self._reopen(frozen.value, counted.made_for, client, digest, data, earlier).update
+
+    def state_before(self, freeze: Freeze) -> RoundState | None:
+        if not freeze.base_round:
+            return None
+        found = self.reader.state(freeze.base_round)
+        return found.value if found is not None and found.digest == freeze.base_state else None
+
+    def _reopen(self, freeze: Freeze, made_for: int, client: str, digest: bytes, data: bytes, base_of: Callable[[str, bytes], Update | None]) -> Admitted:
+        """A frozen update from its bytes in `accepted/`, its signature and digest verified again."""
+        key = Keys.accepted(freeze.round, digest)
+        validator = PacketValidator(self.reader.registry_at(freeze.registry_version), limits=self.limits)
+        admitted = validator.reopen(data, key=key, client=client, made_for=made_for, keys=self.keys, base_of=base_of)
+        if admitted.digest != digest:
+            raise RoundError("is not the update that was frozen", subject=key, rule="R-66", remedy="Restore the bucket from its versions; run `hyperfed audit`")
+        return admitted

@@ -1,0 +1,114 @@
+"""The inbox of a round: what lies there, what of it is read, and the copies in `accepted/` that everything later works on.
+
+1. Nothing is waited for once the round is decided, closed, complete, or out of time (`waiting`; DESIGN section 4).
+2. What cannot be an update by its key is refused unread; one such object a folder is named, so that nobody can flood a freeze (R-82).
+3. A fault of the store is never taken for a fault of the client: it ends the stage for another try.
+4. A copy that is there already must be that very packet (R-66).
+
+What it does not do: judge (`validator`), choose (`protocol.choose`).
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from hyperfed.config import Limits
+from hyperfed.errors import HyperfedError, PacketError, RoundError, SchemaError, TransientError, TransportError
+from hyperfed.store import ObjectInfo, ObjectStore
+from hyperfed.validator import Admission, Arrival, parse_inbox_key
+
+__all__ = ["Arrivals", "Judged", "accept", "is_inbox_key", "read_arrivals", "waiting", "without_litter"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrivals:
+    """What lies in a round's inbox. present, missing: clients of the cohort with and without an update for this round;
+    keys: all objects that may count, with sizes.
+
+    decided: the round is past this stage (a freeze or an end exists), so nothing is waited for.
+    """
+
+    round: int
+    quorum: int
+    present: tuple[str, ...]
+    missing: tuple[str, ...]
+    keys: tuple[tuple[str, int], ...]
+    closed: bool
+    decided: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged(Admission):
+    """An admission and what it was judged under: the registry's version and the base state's digest (empty: none)."""
+
+    registry_version: int
+    base_state: bytes
+
+
+def waiting(arrivals: Arrivals, *, waited_s: float, delay_s: float) -> str | None:
+    """What to wait for, or None to go on: everyone there, at once; quorum there, when `delay_s` is used up; below it, the same: then the freeze refuses.
+
+    Source: DESIGN section 4.
+    """
+    if arrivals.decided or arrivals.closed or not arrivals.missing or waited_s >= delay_s:
+        return None
+    absent = ", ".join(arrivals.missing[:10]) + (" ..." if len(arrivals.missing) > 10 else "")
+    return f"{len(arrivals.present)} of {len(arrivals.present) + len(arrivals.missing)} are there, quorum {arrivals.quorum}; waiting for {absent}"
+
+
+def is_inbox_key(key: str) -> bool:
+    try:
+        parse_inbox_key(key)
+    except SchemaError:
+        return False
+    return True
+
+
+def without_litter(listed: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
+    """What may be an update, and of each folder the first object that cannot be one: enough to refuse it, not enough to flood a freeze."""
+    seen: set[str] = set()
+    for info in listed:
+        folder = "/".join(info.key.split("/")[:3])
+        if is_inbox_key(info.key):
+            yield info
+        elif folder not in seen:
+            seen.add(folder)
+            yield info
+
+
+def read_arrivals(store: ObjectStore, arrivals: Arrivals, *, limits: Limits) -> list[Arrival]:
+    """What was listed, with its bytes or why they could not be read. Raises TransientError."""
+    sizes = dict(arrivals.keys)
+    small = [key for key, size in arrivals.keys if size <= limits.max_update_bytes and is_inbox_key(key)]
+    found: dict[str, bytes | TransportError] = {}
+    for key, data in store.read_many(small, max_bytes=limits.max_update_bytes):
+        if isinstance(data, TransientError):
+            raise data  # the stage is tried again: a fault of the store must not look like a fault of the client
+        found[key] = data
+    out = []
+    for key, size in sizes.items():
+        got = found.get(key)
+        error: HyperfedError | None = got if isinstance(got, TransportError) else None
+        if key not in found and not is_inbox_key(key):
+            error = SchemaError("not an update's key", subject=key, rule="R-82", remedy="inbox/{round:08d}/{client}/{slot}, slots from 0")
+        out.append(Arrival(key=key, size=size, data=got if isinstance(got, bytes) else None, error=error))
+    return out
+
+
+def accept(store: ObjectStore, key: str, data: bytes, digest: bytes, *, digest_of: Callable[[bytes], bytes], limits: Limits) -> None:
+    """Copy a verified update. What is there already must be that very packet (its envelope may carry other signatures beside the sender's).
+
+    digest_of: verifies an envelope like the update's and gives its digest; it raises PacketError. Raises RoundError.
+    """
+    if store.put_if_absent(key, data):
+        return
+    there = store.read(key, max_bytes=limits.max_update_bytes)
+    if there == data:
+        return
+    try:
+        same = digest_of(there) == digest
+    except PacketError:
+        same = False
+    if not same:
+        raise RoundError(
+            "holds something else", subject=key, rule="R-66", remedy="Somebody else writes into the drop-box: restore the bucket from its versions"
+        )
