@@ -26,9 +26,9 @@ _FIRST = 14  # rows of a table that are seen at once
 
 
 def html_report(views: Sequence[RoundView]) -> str:
-    """The whole document. Raises ConfigError without a round, or with rounds of two federations."""
-    ordered = sorted(views, key=lambda v: v.round)
-    names = {v.federation for v in ordered}
+    """The whole document. Of two views of one round the later given counts. Raises ConfigError without a round, or with rounds of two federations."""
+    names = {v.federation for v in views}
+    ordered = [v for _, v in sorted({v.round: v for v in views}.items())]
     if len(names) != 1:
         raise ConfigError(f"a report is about the rounds of one federation, not of {len(names)}", subject="report")
     first, last = ordered[0], ordered[-1]
@@ -85,7 +85,7 @@ def _digest(digest: bytes) -> str:
 def _comparison(views: Sequence[RoundView]) -> str:
     rows = []
     for v in views:
-        moved = ""
+        moved = "" if v.change is None else "the first"
         if v.change is not None and v.change.base_round:
             said = [f"{n:,} {turn.value}" for turn, n in v.change.counts.items() if n and turn is not Turn.SAME]
             moved = ", ".join(said) or "unchanged"
@@ -94,7 +94,7 @@ def _comparison(views: Sequence[RoundView]) -> str:
         rows.append((f'<a href="#round-{v.round}">{v.round}</a>', outcome, *people, f"{v.edge_count:,}", moved, str(v.budget.left_epsilon)))
     columns = ("round", "outcome", "counted", "refused", "no weight", "edges", "since the round before", "epsilon left")
     table = _table("What became of each round", columns, rows, numbers=(2, 3, 4, 5, 7))
-    return f'<section class="card" aria-label="Comparison"><h2>All rounds</h2>{table}{_votes_by_round(views)}</section>'
+    return f'<section class="card" aria-label="Comparison"><h2>All rounds</h2><p></p>{table}{_votes_by_round(views)}</section>'
 
 
 def _votes_by_round(views: Sequence[RoundView]) -> str:
@@ -168,7 +168,8 @@ def _pictures(view: RoundView) -> str:
     if view.change is None:
         return ""
     change = f"<figure>{change_svg(view)}</figure>" if view.change.any else ""
-    return f'<div class="pictures"><figure>{graph_svg(view)}</figure>{change}</div>'
+    alone = "" if change else " alone"
+    return f'<div class="pictures{alone}"><figure>{graph_svg(view)}</figure>{change}</div>'
 
 
 def _edges(view: RoundView) -> str:
@@ -231,7 +232,7 @@ def _refused(view: RoundView) -> str:
 
 
 def _absent(view: RoundView) -> str:
-    rows = [(client, "missing", "no update that could count") for client in view.missing]
+    rows = [(client, "missing", "nothing yet" if view.outcome is Outcome.OPEN else "no update") for client in view.missing]
     rows += [(client, "left out", "reputation too low") for client in view.excluded]
     rows += [(client, "after the freeze", "may count in the next round") for client in view.late]
     if not rows:
@@ -260,7 +261,7 @@ def _budget(view: RoundView) -> str:
     rows = [("epsilon", str(b.cost_epsilon), str(b.spent_epsilon), str(b.left_epsilon), str(b.epsilon))]
     rows.append(("delta", str(b.cost_delta), str(b.spent_delta), str(b.left_delta), str(b.delta)))
     table = _table(f"Unit: one {b.unit}", ("", "this round", "spent in all", "left", "budget"), rows, numbers=range(1, 5))
-    return f"<h3>Privacy budget</h3><p>{_t(budget_words(b, done=view.outcome is not Outcome.OPEN))}</p>{bar}{table}"
+    return f"<h3>Privacy budget</h3><p>{_t(budget_words(view))}</p>{bar}{table}"
 
 
 def _ledger(view: RoundView) -> str:

@@ -21,10 +21,10 @@ p{margin:8px 0}a{color:var(--info)}code{font:13px ui-monospace,SFMono-Regular,Me
 .tiles dd small{font-size:13px;font-weight:400;color:var(--soft)}.tiles .alert dd{color:var(--down)}
 .said{margin:14px 0;padding-left:20px}.said li{margin:5px 0}
 .pictures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,470px),1fr));gap:14px;align-items:start;margin:18px 0}
-figure{margin:0}figure svg{display:block;width:100%;height:auto}figure.wide svg{max-width:820px}
+figure{margin:0}.alone figure{max-width:640px}figure svg{display:block;width:100%;height:auto}figure.wide svg{max-width:820px}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:14px}
 caption{text-align:left;color:var(--soft);padding:0 0 6px;font-size:13px}
-th,td{padding:6px 10px;text-align:left;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
+th,td{padding:6px 10px;text-align:left;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:break-word}td code{overflow-wrap:anywhere}
 thead th{background:var(--head);color:var(--soft);font-weight:600;font-size:13px;white-space:nowrap}tbody th{font-weight:500}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.tag{font-size:12px;font-weight:600;color:var(--bad);margin-left:6px;white-space:nowrap}
 .meter{display:inline-block;width:74px;height:8px;border-radius:4px;background:var(--track);margin-right:9px;vertical-align:1px;overflow:hidden;position:relative}
@@ -35,7 +35,8 @@ thead th{background:var(--head);color:var(--soft);font-weight:600;font-size:13px
 details{margin-top:8px}summary{cursor:pointer;color:var(--info);padding:6px 0}
 .statement{border-left:4px solid var(--warn);padding:2px 0 2px 14px;margin:12px 0}
 footer{color:var(--soft);font-size:13px;margin-top:24px}
-@media print{body{background:#fff;font-size:11px}main{max-width:none;padding:0}.card{border:0;padding:0;box-shadow:none;break-before:page}
+@media print{body{background:#fff;font-size:11px}table{font-size:11px}th,td{padding:4px 8px}.pictures:not(.alone){grid-template-columns:1fr 1fr}
+main{max-width:none;padding:0}.card{border:0;padding:0;box-shadow:none;break-before:page}
 .card:first-of-type{break-before:auto}figure,tr,.tiles{break-inside:avoid}h3{break-after:avoid}.scroll{overflow:visible}nav{display:none}
 details::details-content{content-visibility:visible;display:block;height:auto}summary{display:none}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """.strip()

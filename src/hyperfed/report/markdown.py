@@ -107,7 +107,7 @@ def _refused(view: RoundView, limit: int) -> str:
 
 
 def _absent(view: RoundView, limit: int) -> str:
-    rows = [(client, "missing", "no update that could count") for client in view.missing]
+    rows = [(client, "missing", "nothing yet" if view.outcome is Outcome.OPEN else "no update") for client in view.missing]
     rows += [(client, "left out", "reputation too low") for client in view.excluded]
     rows += [(client, "after the freeze", "may count in the next round") for client in view.late]
     if not rows:
@@ -154,7 +154,7 @@ def _budget(view: RoundView) -> str:
     b = view.budget
     rows = [("epsilon", str(b.cost_epsilon), str(b.spent_epsilon), str(b.left_epsilon), str(b.epsilon))]
     rows.append(("delta", str(b.cost_delta), str(b.spent_delta), str(b.left_delta), str(b.delta)))
-    words = _t(budget_words(b, done=view.outcome is not Outcome.OPEN))
+    words = _t(budget_words(view))
     return f"## Privacy budget\n\n{words}\n\n" + _table(("", "this round", "spent in all", "left", "budget"), rows)
 
 

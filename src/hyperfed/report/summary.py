@@ -8,7 +8,7 @@ What it does not do: tables, pictures.
 """
 
 from hyperfed.report.change import NOTICEABLE, Change, Turn
-from hyperfed.report.view import BudgetView, Outcome, RoundView
+from hyperfed.report.view import Outcome, RoundView
 from hyperfed.report.wording import and_more, count, when
 
 __all__ = ["budget_words", "change_words", "headline", "sentences"]
@@ -39,7 +39,7 @@ def sentences(view: RoundView) -> list[str]:
     if view.change is not None:
         out.append(change_words(view.change))
     if view.outcome is not Outcome.NOT_OPENED:
-        out.append(budget_words(view.budget, done=view.outcome is not Outcome.OPEN))
+        out.append(budget_words(view))
     return out
 
 
@@ -53,9 +53,9 @@ def _next_step(view: RoundView) -> list[str]:
         case Outcome.FROZEN | Outcome.RELEASED:
             return ["Run the round again: it goes on where it stopped, and decides nothing anew."]
         case Outcome.VOID:
-            refund = " Its budget was given back." if view.budget.refunded else ""
+            there = f" {count(len(view.arrived), 'client')} had submitted, {view.quorum} were needed." if view.rule == "R-62" else ""
             late = " Updates made for it may still count in a later round." if view.policy is not None and view.policy.max_staleness else ""
-            return [f"There is no result of this round [{view.rule}], and the one before stays in force.{refund}{late}"]
+            return [f"There is no result of it [{view.rule}], and the one before stays in force.{there}{late}"]
         case _:
             return []
 
@@ -105,13 +105,15 @@ def change_words(change: Change) -> str:
     return f"Since round {change.base_round}: " + ", ".join([f"{count(first[0], 'edge')} {first[1].value}", *(f"{n:,} {turn.value}" for n, turn in rest)]) + "."
 
 
-def budget_words(budget: BudgetView, *, done: bool = True) -> str:
+def budget_words(view: RoundView) -> str:
     """What the round cost, and what is left."""
+    budget = view.budget
     left = f"{budget.left_epsilon} of {budget.epsilon} epsilon and {budget.left_delta} of {budget.delta} delta are left"
     if budget.noise:
-        return f"It cost {budget.cost_epsilon} epsilon and {budget.cost_delta} delta for each {budget.unit}; {left}."
+        verb = "cost" if view.outcome is Outcome.COMMITTED else "has reserved"
+        return f"It {verb} {budget.cost_epsilon} epsilon and {budget.cost_delta} delta for each {budget.unit}; {left}."
     if budget.refunded:
         return f"What it had reserved was given back; {left}."
-    if not done:
-        return f"Nothing is spent yet; {left}."
+    if view.outcome is not Outcome.COMMITTED:
+        return f"Nothing is spent on it; {left}."
     return f"No noise was added: nothing was spent, and no differential privacy is claimed; {left}."

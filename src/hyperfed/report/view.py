@@ -173,8 +173,8 @@ class LedgerRow:
 class RoundView:
     """A round. opens, deadline, close_by: its window and until when it may be retried; frozen_at: when it was decided who counts.
 
-    arrived: clients of the cohort with something in the round's inbox; missing: those with nothing that counts or was refused; late: those whose
-    update came after the freeze. rule, reason: of a void round. base_round: the last committed round before it, 0: none. change: None unless committed.
+    arrived: clients of the cohort with something in the round's inbox; missing: those without an update for it; late: those whose update came after
+    the freeze. rule, reason: of a void round. base_round: the last committed round before it, 0: none. change: None unless committed.
     digests: of its objects, by name. statement: what the result protects and what not.
     """
 
@@ -324,8 +324,8 @@ def _with_people(view: RoundView, reader: DropBoxReader, plan: Plan, freeze: Fre
     decided = {c.client for c in counted} | {r.client for r in refused if r.made_for == plan.round}
     judged = {c.key for c in counted} | {r.key for r in refused}
     listed = _inbox(reader, plan)
-    after = {client for client, keys in listed.items() if not judged & keys} if freeze else set()
-    here = (decided | excluded) if freeze else set(listed)
+    after = {client for client, keys in listed.items() if not judged & keys} - decided if freeze else set()
+    here = (decided | excluded | after) if freeze else set(listed)
     decay = plan.policy.staleness_decay
     return replace(
         view,
