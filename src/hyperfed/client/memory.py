@@ -2,12 +2,17 @@
 
 1. The marks only rise: highest round pulled, ledger sequence with its digest, registry version, own sequence.
 2. The file is replaced atomically and fsynced before anything is sent or believed.
+3. Two processes may share it: each change is made under a lock, on what the file says then. A sequence is taken once, so that an overlapping run
+   can never sign two updates with one sequence, which would count as equivocation (R-92).
 
 What it does not do: trust what it reads (`session` verifies first, then raises the marks).
 """
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -28,6 +33,24 @@ class Marks:
     ledger_sequence: int = 0
     ledger_digest: str = ""
     registry_version: int = 0
+
+
+_NUMBERS = ("sequence", "broadcast_round", "ledger_sequence", "registry_version")
+
+
+def _higher(known: Marks, new: Marks) -> Marks:
+    """`new`, but nothing lower than in `known`; a digest goes with its number."""
+    broadcast = known if known.broadcast_round > new.broadcast_round else new
+    ledger = known if known.ledger_sequence > new.ledger_sequence else new
+    return replace(
+        new,
+        sequence=max(known.sequence, new.sequence),
+        registry_version=max(known.registry_version, new.registry_version),
+        broadcast_round=broadcast.broadcast_round,
+        broadcast=broadcast.broadcast,
+        ledger_sequence=ledger.ledger_sequence,
+        ledger_digest=ledger.ledger_digest,
+    )
 
 
 class ClientMemory:
@@ -53,16 +76,41 @@ class ClientMemory:
         return marks
 
     def raise_to(self, **marks: int | str) -> None:
-        """Set marks, on disk before this returns. Raises ConfigError for a number that would fall."""
-        new = replace(self.marks, **marks)  # type: ignore[arg-type]
-        for name in ("sequence", "broadcast_round", "ledger_sequence", "registry_version"):
-            if getattr(new, name) < getattr(self.marks, name):
-                raise ConfigError(
-                    f"{name} would fall from {getattr(self.marks, name)} to {getattr(new, name)}", subject=str(self._path or "memory"), rule="R-50"
-                )
-        if self._path is not None:
-            self._write(new, self._path)
-        self.marks = new
+        """Set marks, on disk before this returns. Raises ConfigError for a number that would fall. Higher marks that another process set stay."""
+        for name in _NUMBERS:
+            if name in marks and int(marks[name]) < getattr(self.marks, name):
+                raise ConfigError(f"{name} would fall from {getattr(self.marks, name)} to {marks[name]}", subject=str(self._path or "memory"), rule="R-50")
+        with self._locked() as newest:
+            self._set(_higher(newest, replace(self.marks, **marks)))  # type: ignore[arg-type]
+
+    def take_sequence(self) -> int:
+        """The next sequence: above all that were taken before, and nobody else's."""
+        with self._locked() as newest:
+            marks = _higher(newest, self.marks)
+            self._set(replace(marks, sequence=marks.sequence + 1))
+        return self.marks.sequence
+
+    def _set(self, marks: Marks) -> None:
+        if self._path is not None and (marks != self.marks or not self._path.exists()):
+            self._write(marks, self._path)
+        self.marks = marks
+
+    @contextmanager
+    def _locked(self) -> Iterator[Marks]:
+        """What the file says, alone with it."""
+        if self._path is None:
+            yield self.marks
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            lock = self._path.with_name(f".{self._path.name}.lock").open("w")
+        except OSError as exc:
+            raise ConfigError(
+                f"cannot be locked: {exc.strerror}", subject=str(self._path), remedy="Nothing was sent; give the client a place it can write to"
+            ) from exc
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield self._load() if self._path.exists() else self.marks
 
     @staticmethod
     def _write(marks: Marks, path: Path) -> None:

@@ -4,7 +4,8 @@
 2. A slot that is taken is read and compared: one's own retried write is a success, anything else means the next slot (R-1).
 3. A broadcast is believed only if the ledger commits to it, it is not older than what was pulled before, has not expired, and speaks for the
    round it lies in; a ledger or registry shorter than what was seen is a rollback (R-50, R-51).
-4. A receipt's Merkle proof is checked against the ledger before it is shown (R-70).
+4. A receipt is shown only if its leaf says what the receipt says, and lies under the head that the round's commit or void carries (R-70).
+5. Where the memory was lost, the sequence goes on above everything the receipts of ended rounds show (R-89).
 
 What it does not do: discovery (`client_agent`), clocks (`now` is an argument), configuration (`cli`).
 """
@@ -18,12 +19,12 @@ from hyperfed.codec import PayloadCodec
 from hyperfed.config import DEFAULT_LIMITS, Limits
 from hyperfed.dropbox import DropBoxReader, Stored
 from hyperfed.encryption import bind_body, seal_body
-from hyperfed.errors import RefusedError, RegistryError, RoundError
+from hyperfed.errors import AccessDenied, ObjectNotFound, ObjectTooLarge, RefusedError, RegistryError, RoundError
 from hyperfed.global_model import GlobalModel
 from hyperfed.keys import KeyPair
 from hyperfed.packets import Update
+from hyperfed.protocol.documents import receipt_holds
 from hyperfed.protocol.ledger import Chained
-from hyperfed.protocol.merkle import verify_proof
 from hyperfed.protocol.objects import EntryKind, Plan, Receipt
 from hyperfed.rounds import SLOTS, Keys, check_client_id
 from hyperfed.signing import Header, PacketType, digest_of, sign_envelope
@@ -31,6 +32,9 @@ from hyperfed.store import ObjectStore
 from hyperfed.validator import check_against_policy, policy_digest
 
 __all__ = ["ClientSession", "Submitted"]
+
+_ROUNDS_TO_RECOVER = 64
+_ROOM = 1024  # sequences that may have been used since the receipt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +89,10 @@ class ClientSession:
         if update.edges is not None:
             check_against_policy(update, plan.value, subject=subject)
         ledger = self.check_ledger()
-        sequence = self.memory.marks.sequence + 1
-        self.memory.raise_to(sequence=sequence)
+        self._check_plan(plan, ledger)
+        if self.memory.marks.sequence == 0:
+            self._recover_sequence(ledger)
+        sequence = self.memory.take_sequence()
         data, header = self._envelope(update, plan, ledger=ledger, sequence=sequence, now=now)
         if len(data) > self.limits.max_update_bytes:
             raise RefusedError(f"{len(data)} bytes; at most {self.limits.max_update_bytes} are read", subject=subject, rule="R-80", remedy="Share fewer edges")
@@ -105,7 +111,24 @@ class ClientSession:
                 rule="R-81",
                 remedy=f"Registry version {registry.version} names other keys or rounds; enrol this key with the operator",
             )
-        self.memory.raise_to(registry_version=registry.version)
+
+    def _check_plan(self, plan: Stored[Plan], ledger: list[Chained]) -> None:
+        """R-50: a plan names the newest commit there was; a ledger without it is an old one."""
+        if plan.value.newest_commit and not any(c.digest == plan.value.newest_commit for c in ledger):
+            raise RoundError(
+                f"names the commit of round {plan.value.newest_commit_round}, which the ledger does not hold",
+                subject=plan.key,
+                rule="R-50",
+                remedy="Somebody shows an old ledger: tell the operator. Nothing was sent",
+            )
+
+    def _recover_sequence(self, ledger: list[Chained]) -> None:
+        """A client without memory goes on above the newest sequence that a receipt shows, with room for updates that nobody has judged yet."""
+        for round_id in sorted({c.entry.round for c in ledger if c.entry.kind is not EntryKind.RESERVE}, reverse=True)[:_ROUNDS_TO_RECOVER]:
+            receipt = self.receipt(round_id)
+            if receipt is not None and receipt.sequence:
+                self.memory.raise_to(sequence=receipt.sequence + _ROOM)
+                return
 
     def _envelope(self, update: Update, plan: Stored[Plan], *, ledger: list[Chained], sequence: int, now: datetime) -> tuple[bytes, Header]:
         marks = self.memory.marks
@@ -136,7 +159,7 @@ class ClientSession:
     def _drop(self, data: bytes, round_id: int) -> str:
         for slot in range(SLOTS):
             key = Keys.inbox(round_id, self.client_id, slot)
-            if self.store.put_if_absent(key, data) or self.store.read(key, max_bytes=self.limits.max_update_bytes) == data:
+            if self.store.put_if_absent(key, data) or self._holds(key, data):
                 return key
         raise RefusedError(
             f"all {SLOTS} slots of round {round_id} are used",
@@ -144,6 +167,13 @@ class ClientSession:
             rule="R-93",
             remedy=f"An update can be corrected {SLOTS - 1} times a round; submit for the next one",
         )
+
+    def _holds(self, key: str, data: bytes) -> bool:
+        """Whether an object is one's own retried write. Not every client may read its inbox: one that may not takes the next slot, and counts once."""
+        try:
+            return self.store.read(key, max_bytes=self.limits.max_update_bytes) == data
+        except (AccessDenied, ObjectNotFound, ObjectTooLarge):
+            return False
 
     # -- pull ----------------------------------------------------------------------------------------------------------------------
 
@@ -157,8 +187,9 @@ class ClientSession:
                 rule="R-50",
                 remedy="The drop-box was rolled back or split: tell the operator, submit nothing",
             )
-        if ledger:
-            self.memory.raise_to(ledger_sequence=len(ledger), ledger_digest=ledger[-1].digest.hex())
+        self.memory.raise_to(
+            registry_version=self.reader.registry.version, ledger_sequence=len(ledger), ledger_digest=ledger[-1].digest.hex() if ledger else ""
+        )
         return ledger
 
     def pull(self, *, now: datetime) -> Stored[GlobalModel] | None:
@@ -188,7 +219,7 @@ class ClientSession:
                 remedy="No round was committed since, or somebody holds newer ones back: ask the operator",
             )
         self.memory.raise_to(broadcast_round=entry.round, broadcast=found.digest.hex())
-        return Stored(key=found.key, value=found.value, digest=found.digest, signed=found.signed)
+        return found
 
     # -- status --------------------------------------------------------------------------------------------------------------------
 
@@ -198,10 +229,15 @@ class ClientSession:
         if found is None:
             return None
         receipt, ledger = found.value, self.check_ledger()
-        named = ledger[receipt.ledger_sequence - 1] if 0 < receipt.ledger_sequence <= len(ledger) else None
-        if named is None or named.digest != receipt.ledger_digest or named.entry.merkle_head != receipt.merkle_head or named.entry.round != round_id:
+        named = ledger[receipt.ledger_sequence - 1].entry if 0 < receipt.ledger_sequence <= len(ledger) else None
+        if (
+            named is None
+            or named.kind is EntryKind.RESERVE
+            or ledger[receipt.ledger_sequence - 1].digest != receipt.ledger_digest
+            or (named.round, named.merkle_head, named.result) != (round_id, receipt.merkle_head, receipt.result)
+        ):
             raise RoundError("names a ledger entry that is not there", subject=found.key, rule="R-70", remedy="Two views of the round exist: tell the operator")
-        if receipt.leaf and not verify_proof(receipt.leaf, receipt.index, receipt.size, receipt.path, receipt.merkle_head):
+        if not receipt_holds(receipt, voided=named.kind is EntryKind.VOID):
             raise RoundError("does not prove what it says", subject=found.key, rule="R-70", remedy="Tell the operator")
         return receipt
 

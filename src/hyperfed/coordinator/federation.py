@@ -86,6 +86,8 @@ class FederationCoordinator:
         elif isinstance(update, Admitted):
             admitted = update
         if admitted is not None:
+            if admitted.client != client_id:
+                raise RefusedError(f"is an update of {admitted.client}", subject=client_id, rule="R-82", remedy="A client speaks for itself only")
             content, made_for, sequence = admitted.update, admitted.made_for, admitted.sequence
             if content is None:
                 raise RefusedError("its content was not read", subject=admitted.key)
@@ -97,6 +99,8 @@ class FederationCoordinator:
             if self.plan is not None:
                 raise RefusedError("unsigned", subject=client_id, rule="R-31", remedy="A planned round takes signed updates only")
             content, made_for, sequence = update, made_for or self.round, 0
+        if not 1 <= made_for <= self.round:
+            raise RefusedError(f"made for round {made_for}; this is round {self.round}", subject=client_id, rule="R-84")
         known = self._held.get(client_id)
         if known is None or (made_for, sequence) >= (known.made_for, known.sequence):
             self._held[client_id] = _Held(update=content, made_for=made_for, sequence=sequence)

@@ -1,9 +1,10 @@
 """`PrivacyGuard`: may this be spent, and what is left.
 
-1. Exact: numbers are taken as the decimal they are written as, so that three times 0.1 fits into 0.3. Basic composition: epsilons and deltas
-   add up (Dwork and Roth 2014, Theorem 3.16).
-2. NaN, infinite and negative values and delta >= 1 are refused before anything is compared.
-3. Idempotent by operation id: recording the same operation again changes nothing; the same id with other numbers is an error.
+1. Exact: numbers are taken as the decimal they are written as, so that three times 0.1 fits into 0.3, and added without rounding. Basic composition:
+   epsilons and deltas add up (Dwork and Roth 2014, Theorem 3.16).
+2. NaN, infinite and negative values, delta >= 1, and what lies beyond 100 decimal places are refused before anything is compared.
+3. Idempotent by operation id: recording the same operation again changes nothing; the same id with other numbers is an error. Without an id
+   every record counts.
 4. Persisted: with `path`, every record is on disk (fsynced) before `record` returns, under a lock that other processes honour. A guard of a
    federation reads its ledger instead (`PrivacyGuard.from_ledger`): a new machine knows what was spent.
 
@@ -20,7 +21,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from hyperfed.errors import PrivacyBudgetExhausted, PrivacyError
-from hyperfed.protocol.ledger import Chained, spent
+from hyperfed.protocol.ledger import Chained, exact_sum, spent
 
 __all__ = ["PrivacyGuard"]
 
@@ -35,6 +36,8 @@ def _exact(name: str, value: Number) -> Decimal:
         number = Decimal("NaN")
     if isinstance(value, bool) or not number.is_finite() or number < 0:
         raise PrivacyError(f"{name} is {value!r}; a finite number of at least 0 is needed", subject="privacy guard")
+    if number.adjusted() > 100 or int(number.as_tuple().exponent) < -100:
+        raise PrivacyError(f"{name} is {value!r:.60}; at most 100 digits before and after the point are added exactly", subject="privacy guard")
     if name.endswith("delta") and number >= 1:
         raise PrivacyError(f"{name} is {value!r}; a delta is below 1", subject="privacy guard")
     return number
@@ -48,6 +51,7 @@ class PrivacyGuard:
         self._path = Path(path) if path is not None else None
         self._operations: dict[str, tuple[Decimal, Decimal]] = {}
         self._lock = threading.Lock()
+        self._read_only = False
         with self._locked():
             pass
 
@@ -57,20 +61,32 @@ class PrivacyGuard:
         guard = cls(max_epsilon, max_delta)
         total = spent(entries)
         guard._operations["ledger"] = (total.epsilon, total.delta)
+        guard._read_only = True
         return guard
 
     @property
     def spent_epsilon(self) -> Decimal:
-        return sum((e for e, _ in self._operations.values()), Decimal(0))
+        """As of now, what other processes spent included."""
+        with self._locked():
+            return self._spent()[0]
 
     @property
     def spent_delta(self) -> Decimal:
-        return sum((d for _, d in self._operations.values()), Decimal(0))
+        with self._locked():
+            return self._spent()[1]
 
     @property
     def remaining(self) -> tuple[Decimal, Decimal]:
         """(epsilon, delta) left."""
-        return self.max_epsilon - self.spent_epsilon, self.max_delta - self.spent_delta
+        with self._locked():
+            return self._left()
+
+    def _spent(self) -> tuple[Decimal, Decimal]:
+        return exact_sum(e for e, _ in self._operations.values()), exact_sum(d for _, d in self._operations.values())
+
+    def _left(self) -> tuple[Decimal, Decimal]:
+        epsilon, delta = self._spent()
+        return exact_sum([self.max_epsilon, epsilon.copy_negate()]), exact_sum([self.max_delta, delta.copy_negate()])
 
     def can_proceed(self, *, epsilon: Number, delta: Number = 0) -> bool:
         """Whether an operation of this cost fits into what is left. Raises PrivacyError for values that are no cost."""
@@ -79,11 +95,16 @@ class PrivacyGuard:
             return self._fits(*cost)
 
     def _fits(self, epsilon: Decimal, delta: Decimal) -> bool:
-        return self.spent_epsilon + epsilon <= self.max_epsilon and self.spent_delta + delta <= self.max_delta
+        left = self._left()
+        return epsilon <= left[0] and delta <= left[1]
 
     def record(self, *, epsilon: Number, delta: Number = 0, operation: str | None = None) -> None:
         """Spend. operation: an id, by which a repeat is known. Raises PrivacyBudgetExhausted (nothing recorded) and PrivacyError."""
         cost = _exact("epsilon", epsilon), _exact("delta", delta)
+        if self._read_only:
+            raise PrivacyError("only shows what the ledger says", subject="privacy guard", remedy="A round spends by its reserve, not by recording")
+        if operation is not None and operation.startswith("#"):
+            raise PrivacyError("starts with '#', as operations without an id do", subject=f"operation {operation!r:.60}", remedy="Choose another id")
         with self._locked():
             name = f"#{len(self._operations) + 1}" if operation is None else operation
             known = self._operations.get(name)
@@ -96,14 +117,15 @@ class PrivacyGuard:
                     )
                 return
             if not self._fits(*cost):
-                left = self.max_epsilon - self.spent_epsilon, self.max_delta - self.spent_delta
+                left = self._left()
                 raise PrivacyBudgetExhausted(
                     f"epsilon {cost[0]} and delta {cost[1]} do not fit into what is left, {left[0]} and {left[1]}",
                     subject="privacy guard",
                     remedy="Nothing was recorded; a new budget is the registry's decision",
                 )
-            self._operations[name] = cost
-            self._save()
+            operations = self._operations | {name: cost}
+            self._save(operations)
+            self._operations = operations
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -112,8 +134,12 @@ class PrivacyGuard:
             if self._path is None:
                 yield
                 return
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.with_name(self._path.name + ".lock").open("w") as lock:
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                lock = self._path.with_name(self._path.name + ".lock").open("w")
+            except OSError as exc:
+                raise PrivacyError(f"cannot be locked: {exc.strerror}", subject=str(self._path), remedy="Nothing was recorded; do not spend") from exc
+            with lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 self._load(self._path)
                 yield
@@ -129,22 +155,26 @@ class PrivacyGuard:
                 "the record of what was spent cannot be read", subject=str(path), remedy="Restore it from a backup: starting anew would spend the budget twice"
             ) from exc
 
-    def _save(self) -> None:
+    def _save(self, operations: dict[str, tuple[Decimal, Decimal]]) -> None:
         if self._path is None:
             return
         document = {
             "max_epsilon": str(self.max_epsilon),
             "max_delta": str(self.max_delta),
-            "operations": {name: [str(e), str(d)] for name, (e, d) in self._operations.items()},
+            "operations": {name: [str(e), str(d)] for name, (e, d) in operations.items()},
         }
         part = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
-        with part.open("w") as file:
-            json.dump(document, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self._path)
-        directory = os.open(self._path.parent, os.O_RDONLY)
         try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+            with part.open("w") as file:
+                json.dump(document, file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(self._path)
+            directory = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+        except OSError as exc:
+            part.unlink(missing_ok=True)
+            raise PrivacyError(f"cannot be written: {exc.strerror}", subject=str(self._path), remedy="Nothing was recorded; do not spend") from exc

@@ -20,12 +20,12 @@ from hyperfed.protocol import merkle
 from hyperfed.protocol.ledger import Chained
 from hyperfed.protocol.objects import REMEMBERED, Counted, EntryKind, Fate, Freeze, Plan, Receipt, Refused, Tombstone
 from hyperfed.registry import Registry
-from hyperfed.rounds import Keys
+from hyperfed.rounds import Keys, check_client_id
 from hyperfed.signing import Header, PacketType, sign_envelope
 from hyperfed.validator import policy_digest
 from hyperfed.vocabulary import Vocabulary
 
-__all__ = ["COORDINATOR", "Write", "end_of", "make_plan", "make_receipts", "sign_object"]
+__all__ = ["COORDINATOR", "Write", "end_of", "make_plan", "make_receipts", "receipt_holds", "sign_object"]
 
 COORDINATOR = "coordinator"
 _LIFETIME = timedelta(days=30)
@@ -148,7 +148,7 @@ def make_receipts(plan: Plan, freeze: Freeze | None, end: Chained, *, tombstone:
     by_client: dict[str, tuple[int, Any]] = {}
     for i, refusal in enumerate(refused):  # the one of the newest round says most
         known = by_client.get(refusal.client)
-        if refusal.client and (known is None or refusal.made_for >= known[1].made_for):
+        if _is_client_id(refusal.client) and (known is None or refusal.made_for >= known[1].made_for):
             by_client[refusal.client] = (len(counted) + i, refusal)
     for i, item in enumerate(counted):
         by_client[item.client] = (i, item)
@@ -181,6 +181,24 @@ def make_receipts(plan: Plan, freeze: Freeze | None, end: Chained, *, tombstone:
     return writes
 
 
+def receipt_holds(receipt: Receipt, *, voided: bool) -> bool:
+    """Whether a receipt's leaf says what the receipt says and lies under its head (R-70). voided: its round's end is a void."""
+    if voided != (receipt.fate is Fate.VOID) and receipt.fate not in (Fate.REFUSED, Fate.EXCLUDED):
+        return False
+    counted = f"counted/{receipt.client}/{receipt.made_for}/{receipt.sequence}/{receipt.digest.hex()}".encode()
+    refused = f"refused/{receipt.client}/{receipt.made_for}/".encode()
+    fits = {
+        Fate.COUNTED: receipt.leaf == counted and receipt.made_for == receipt.round,
+        Fate.LATE: receipt.leaf == counted and receipt.made_for < receipt.round,
+        Fate.VOID: receipt.leaf in (b"", counted),
+        Fate.REFUSED: receipt.leaf.startswith(refused) and receipt.leaf.endswith(f"/{receipt.rule}".encode()),
+        Fate.EXCLUDED: not receipt.leaf or (receipt.leaf.startswith(refused) and receipt.leaf.endswith(b"/R-95")),
+        Fate.NOT_SEEN: not receipt.leaf,
+    }
+    proven = not receipt.leaf or merkle.verify_proof(receipt.leaf, receipt.index, receipt.size, receipt.path, receipt.merkle_head)
+    return fits[receipt.fate] and proven
+
+
 def _fate(client: str, what: Counted | Refused | None, plan: Plan, freeze: Freeze | None, tombstone: Tombstone | None) -> tuple[Fate, str, str, str]:
     """(fate, rule, reason, remedy) of one client."""
     if tombstone is not None and not isinstance(what, Refused):
@@ -206,6 +224,15 @@ def _fate(client: str, what: Counted | Refused | None, plan: Plan, freeze: Freez
             "Submit before the deadline",
         )
     return Fate.COUNTED, "", "counted", ""
+
+
+def _is_client_id(text: str) -> bool:
+    """An inbox folder may be called anything; only a client gets a receipt."""
+    try:
+        check_client_id(text)
+    except ConfigError:
+        return False
+    return True
 
 
 def end_of(entries: Sequence[Chained], round_id: int) -> Chained | None:
