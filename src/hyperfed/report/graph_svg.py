@@ -15,7 +15,8 @@ from html import escape
 
 from hyperfed.report.change import Change, EdgeChange, Turn
 from hyperfed.report.graph_layout import Box, Curve, Layout, Link, Place, lay_out, text_width
-from hyperfed.report.view import EdgeRow, RoundView
+from hyperfed.report.rows import EdgeRow
+from hyperfed.report.view import RoundView
 from hyperfed.report.wording import MINUS, count, signed, visible
 
 __all__ = ["MAX_EDGES", "MAX_VARIABLES", "change_svg", "edges_svg", "graph_svg"]

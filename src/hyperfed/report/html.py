@@ -14,9 +14,10 @@ from hyperfed.errors import ConfigError
 from hyperfed.report.change import Turn
 from hyperfed.report.graph_svg import change_svg, graph_svg
 from hyperfed.report.html_style import STYLE
+from hyperfed.report.rows import Outcome, TrustRow
 from hyperfed.report.summary import budget_words, headline, sentences
 from hyperfed.report.trust_svg import trust_svg
-from hyperfed.report.view import Outcome, RoundView, TrustRow
+from hyperfed.report.view import RoundView
 from hyperfed.report.wording import count, fixed, short_digest, signed, significant, visible, when
 
 __all__ = ["html_report"]

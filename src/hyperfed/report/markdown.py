@@ -13,9 +13,10 @@ from collections.abc import Iterable, Sequence
 from hyperfed.errors import ConfigError
 from hyperfed.report.change import Turn
 from hyperfed.report.graph_svg import change_svg, graph_svg
+from hyperfed.report.rows import Outcome
 from hyperfed.report.summary import budget_words, headline, sentences
 from hyperfed.report.trust_svg import trust_svg
-from hyperfed.report.view import Outcome, RoundView
+from hyperfed.report.view import RoundView
 from hyperfed.report.wording import count, fixed, markdown_text, short_digest, signed, significant, when
 
 __all__ = ["markdown_page"]

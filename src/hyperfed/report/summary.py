@@ -8,7 +8,8 @@ What it does not do: tables, pictures.
 """
 
 from hyperfed.report.change import NOTICEABLE, Change, Turn
-from hyperfed.report.view import Outcome, RoundView
+from hyperfed.report.rows import Outcome
+from hyperfed.report.view import RoundView
 from hyperfed.report.wording import and_more, count, when
 
 __all__ = ["budget_words", "change_words", "headline", "sentences"]

@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from hyperfed.report.change import Turn
+from hyperfed.report.rows import Outcome
 from hyperfed.report.summary import headline, sentences
-from hyperfed.report.view import Outcome, RoundView
+from hyperfed.report.view import RoundView
 from hyperfed.report.wording import count, fixed, short_digest, signed, significant, visible, when
 
 __all__ = ["render_edges", "render_round", "render_rounds", "render_trust"]

@@ -10,7 +10,8 @@ Source: DESIGN section 5, bounded trust. It shows, it does not judge.
 from html import escape
 
 from hyperfed.report.graph_svg import STYLE
-from hyperfed.report.view import RoundView, TrustRow
+from hyperfed.report.rows import TrustRow
+from hyperfed.report.view import RoundView
 from hyperfed.report.wording import MINUS, count, fixed, signed, visible
 
 __all__ = ["trust_svg"]

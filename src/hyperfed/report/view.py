@@ -12,7 +12,6 @@ operator's or auditor's right.
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 
 import numpy as np
 
@@ -25,148 +24,14 @@ from hyperfed.protocol.ledger import Chained, spent
 from hyperfed.protocol.objects import ClientState, EntryKind, Fate, Freeze, Plan, RoundState, Tombstone
 from hyperfed.registry import Registry
 from hyperfed.report.change import Change, change_between
+from hyperfed.report.rows import BudgetView, CountedRow, EdgeRow, HyperedgeRow, LedgerRow, Outcome, RefusedRow, TrustRow
 from hyperfed.rounds import Keys
 from hyperfed.trust_scorer import PRIOR, TrustState
 from hyperfed.validator import parse_inbox_key
 
-__all__ = [
-    "BudgetView",
-    "CountedRow",
-    "EdgeRow",
-    "HyperedgeRow",
-    "LedgerRow",
-    "Outcome",
-    "RefusedRow",
-    "RoundView",
-    "TrustRow",
-    "edge_rows",
-    "view_of",
-]
+__all__ = ["RoundView", "edge_rows", "view_of"]
 
 KEPT_EDGES = 500
-
-
-class Outcome(StrEnum):
-    """How far the round has come."""
-
-    COMMITTED = "committed"
-    VOID = "void"
-    OPEN = "open"
-    FROZEN = "frozen"
-    RELEASED = "released"
-    NOT_OPENED = "not opened"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CountedRow:
-    """A counted update. late: rounds it came late; staleness: the factor of its weight for that."""
-
-    client: str
-    made_for: int
-    late: int
-    staleness: float
-    sequence: int
-    digest: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefusedRow:
-    """An object of the inbox that does not count, and why."""
-
-    key: str
-    client: str
-    made_for: int
-    rule: str
-    reason: str
-    remedy: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrustRow:
-    """One client. before, after: its reputation in (0, 1) (after: None unless the round is committed); weight, agreement: of the merge (None: not in it).
-
-    weight_before: in the last committed round, if it was counted there. barred: with this reputation the next round leaves the client out (R-95).
-    """
-
-    client: str
-    organisation: str
-    fate: Fate
-    before: float
-    after: float | None
-    weight: float | None
-    agreement: float | None
-    weight_before: float | None
-    rounds_seen: int
-    rounds_missed: int
-    barred: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetView:
-    """The privacy budget after the round. cost_epsilon, cost_delta: what its reserve asks for and no void refunds; refunded: whether one did."""
-
-    epsilon: Decimal
-    delta: Decimal
-    unit: str
-    spent_epsilon: Decimal
-    spent_delta: Decimal
-    cost_epsilon: Decimal
-    cost_delta: Decimal
-    refunded: bool
-
-    @property
-    def left_epsilon(self) -> Decimal:
-        return self.epsilon - self.spent_epsilon
-
-    @property
-    def left_delta(self) -> Decimal:
-        return self.delta - self.spent_delta
-
-    @property
-    def noise(self) -> bool:
-        """Whether the round paid for any."""
-        return bool(self.cost_epsilon or self.cost_delta)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EdgeRow:
-    """A merged edge with its evidence (`hypergraph.Evidence`)."""
-
-    source: str
-    target: str
-    lag: int
-    effect: float
-    ci_low: float | None
-    ci_high: float | None
-    vote: float
-    support: int
-    reporting: int
-    measured_by: int
-    samples: int
-    i2: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HyperedgeRow:
-    """Several sources acting together."""
-
-    sources: tuple[str, ...]
-    target: str
-    lag: int
-    effect: float
-    vote: float
-    support: int
-    measured_by: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerRow:
-    """An entry of the round."""
-
-    sequence: int
-    kind: EntryKind
-    digest: bytes
-    time: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
