@@ -10,7 +10,14 @@ from tasks.faults import is_transient
 __all__ = ["broadcast"]
 
 
-@task(name="broadcast", task_run_name="broadcast round {round_id}", cache_policy=NO_CACHE, retries=3, retry_delay_seconds=exponential_backoff(2), retry_condition_fn=is_transient)
+@task(
+    name="broadcast",
+    task_run_name="broadcast round {round_id}",
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=exponential_backoff(2),
+    retry_condition_fn=is_transient,
+)
 def broadcast(runner: RoundRunner, round_id: int) -> Stage:
     """How the round ended."""
     stage = runner.conclude(round_id)

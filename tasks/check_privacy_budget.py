@@ -10,7 +10,14 @@ from tasks.faults import is_transient
 __all__ = ["check_privacy_budget"]
 
 
-@task(name="check privacy budget", task_run_name="reserve budget of round {round_id}", cache_policy=NO_CACHE, retries=3, retry_delay_seconds=exponential_backoff(2), retry_condition_fn=is_transient)
+@task(
+    name="check privacy budget",
+    task_run_name="reserve budget of round {round_id}",
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=exponential_backoff(2),
+    retry_condition_fn=is_transient,
+)
 def check_privacy_budget(runner: RoundRunner, round_id: int) -> Stage:
     """How far the round has come once its reserve lies in the ledger."""
     stage = runner.reserve(round_id)

@@ -15,5 +15,12 @@ def collect(runner: RoundRunner, round_id: int, poll_s: float, delay_s: float) -
     """Who is there. Raises QuorumPending while stragglers are awaited; the flow sets retries and delay to `delay_s` in steps of `poll_s`."""
     arrivals = runner.collect(round_id)
     waited_s = (runtime.task_run.run_count - 1) * poll_s
-    get_run_logger().info("stage=collect round=%d present=%d missing=%d objects=%d waited_s=%.0f", round_id, len(arrivals.present), len(arrivals.missing), len(arrivals.keys), waited_s)
+    get_run_logger().info(
+        "stage=collect round=%d present=%d missing=%d objects=%d waited_s=%.0f",
+        round_id,
+        len(arrivals.present),
+        len(arrivals.missing),
+        len(arrivals.keys),
+        waited_s,
+    )
     return await_stragglers(arrivals, waited_s=waited_s, delay_s=delay_s)

@@ -10,7 +10,14 @@ from tasks.faults import is_transient
 __all__ = ["reconcile"]
 
 
-@task(name="reconcile", task_run_name="reconcile round {round_id}", cache_policy=NO_CACHE, retries=3, retry_delay_seconds=exponential_backoff(2), retry_condition_fn=is_transient)
+@task(
+    name="reconcile",
+    task_run_name="reconcile round {round_id}",
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=exponential_backoff(2),
+    retry_condition_fn=is_transient,
+)
 def reconcile(runner: RoundRunner, round_id: int) -> Stage:
     """How far the round has come once its result is there; no value of it passes through here."""
     stage = runner.release(round_id)

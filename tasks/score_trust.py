@@ -11,7 +11,14 @@ from tasks.faults import is_transient
 __all__ = ["score_trust"]
 
 
-@task(name="score trust", task_run_name="score trust, freeze round {round_id}", cache_policy=NO_CACHE, retries=3, retry_delay_seconds=exponential_backoff(2), retry_condition_fn=is_transient)
+@task(
+    name="score trust",
+    task_run_name="score trust, freeze round {round_id}",
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=exponential_backoff(2),
+    retry_condition_fn=is_transient,
+)
 def score_trust(runner: RoundRunner, round_id: int, admission: Admission) -> Stage:
     """How many the freeze counts. Raises QuorumMissed below quorum before `close_by`: nothing was decided then."""
     stage = runner.freeze(round_id, admission)

@@ -11,7 +11,14 @@ from tasks.faults import is_transient
 __all__ = ["validate"]
 
 
-@task(name="validate", task_run_name="validate {arrivals.round}", cache_policy=NO_CACHE, retries=3, retry_delay_seconds=exponential_backoff(2), retry_condition_fn=is_transient)
+@task(
+    name="validate",
+    task_run_name="validate {arrivals.round}",
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=exponential_backoff(2),
+    retry_condition_fn=is_transient,
+)
 def validate(runner: RoundRunner, arrivals: Arrivals) -> Admission:
     """Who is admitted, and who is refused with which reason."""
     admission = runner.validate(arrivals)

@@ -1,0 +1,93 @@
+"""The demonstration's parties: root, coordinator, and 48 states, each with its own key; the registry that names them; blocks and a configuration."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from hyperfed.adapters.s3 import S3Credentials
+from hyperfed.demo import VARIABLES, states
+from hyperfed.keys import KeyPair
+from hyperfed.registry import ClientRecord, KeyRecord, Registry, publish_registry, root_fingerprint, sign_registry
+from hyperfed.store import ObjectStore
+from hyperfed.vocabulary import Vocabulary
+
+__all__ = ["BLOCK", "BUCKET", "Federation", "found", "save_blocks", "write_config"]
+
+BUCKET = BLOCK = "hyperfed-demo"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Federation:
+    """folder: of this run; keys: the states'; fingerprint: of the registry's root."""
+
+    folder: Path
+    registry: Registry
+    fingerprint: str
+    vocabulary: Vocabulary
+    keys: dict[str, KeyPair]
+
+
+def found(folder: Path, store: ObjectStore, nights: int) -> Federation:
+    """Keys for everyone, one registry, signed and published. Windows are the last `nights` days, so that the last one has just ended."""
+    root, coordinator = KeyPair.generate(), KeyPair.generate()
+    keys = {state: KeyPair.generate() for state in states()}
+    root.save(folder / "keys" / "root.key")
+    coordinator.save(folder / "keys" / "coordinator.key")
+    for state, pair in keys.items():
+        pair.save(folder / "keys" / f"{state}.key")
+    genesis = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=nights)
+    clients = (
+        ClientRecord(client_id=state, organisation=f"State of {state.replace('-', ' ').title()}", keys=(KeyRecord(keys=keys[state].public),))
+        for state in states()
+    )
+    registry = Registry(
+        federation="us-states",
+        version=1,
+        previous=b"",
+        issued=genesis,
+        genesis=genesis,
+        window_s=86_400,
+        roots=(root.public,),
+        threshold=1,
+        coordinators=(KeyRecord(keys=coordinator.public),),
+        clients=tuple(clients),
+    )
+    publish_registry(store, sign_registry(registry, [root]))
+    fingerprint = root_fingerprint(registry.roots, registry.threshold)
+    return Federation(folder=folder, registry=registry, fingerprint=fingerprint, vocabulary=Vocabulary.of(*VARIABLES, domain="economics"), keys=keys)
+
+
+def save_blocks(federation: Federation, endpoint: str) -> None:
+    """The three blocks that the flows load, in Prefect's database."""
+    from blocks import CoordinatorKeys, DropBox, FederationPolicy
+
+    keys = (federation.folder / "keys").resolve()
+    box = DropBox(url=f"s3://{BUCKET}", endpoint=endpoint, access_key_file=str(keys / "access-key.toml"), fingerprint=federation.fingerprint)
+    box.save(BLOCK, overwrite=True)
+    CoordinatorKeys(key_file=str(keys / "coordinator.key")).save(BLOCK, overwrite=True)
+    FederationPolicy(variables=list(VARIABLES), domains=["economics"] * len(VARIABLES), aggregation_delay_s=0.0).save(BLOCK, overwrite=True)
+
+
+def write_config(federation: Federation, endpoint: str, credentials: S3Credentials) -> None:
+    """A configuration for the `hyperfed` command, as the client texas and as the coordinator; the access key in a file of mode 0600."""
+    secret = federation.folder / "keys" / "access-key.toml"
+    secret.touch(mode=0o600)
+    secret.write_text(f'access_key = "{credentials.access_key}"\nsecret_key = "{credentials.secret_key}"\n')
+    text = f"""# The demonstration's drop-box, seen as the client "texas". The server runs only while `hyperfed demo --keep` does.
+[store]
+url = "s3://{BUCKET}"
+endpoint = "{endpoint}"
+access_key_file = "keys/access-key.toml"
+
+[federation]
+fingerprint = "{federation.fingerprint}"
+
+[client]
+id = "texas"
+key = "keys/texas.key"
+memory = "memory/texas.json"
+
+[coordinator]
+key = "keys/coordinator.key"
+"""
+    (federation.folder / "hyperfed.toml").write_text(text)

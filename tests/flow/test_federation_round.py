@@ -1,0 +1,222 @@
+"""The flows as Prefect runs them: a good night, reruns, stragglers, refusals, empty and void nights."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.sorting import ArtifactSort
+from prefect.states import State
+
+from flows.federation_round import federation_round
+from flows.open_round import open_round
+from hyperfed.coordinator.runner import Arrivals, RoundRunner
+from hyperfed.errors import AccessDenied, ConfigError, QuorumMissed, RegistryError, TransientError
+from hyperfed.protocol.objects import Fate
+from hyperfed.testing.federation import SmallFederation
+
+Found = Callable[..., tuple[SmallFederation, str]]
+
+
+def names(name: str) -> dict[str, Any]:
+    return {"drop_box": name, "coordinator_keys": name, "federation_policy": name}
+
+
+def opened(federation: SmallFederation, name: str, round_id: int = 1) -> None:
+    state = open_round(now=federation.opens(round_id) + timedelta(minutes=1), return_state=True, **names(name))
+    assert state.is_completed(), state.message
+
+
+def night(federation: SmallFederation, name: str, round_id: int = 1, **options: Any) -> State[Any]:
+    """The flow's final state; the clock says: the window has just ended."""
+    return federation_round(**({"now": federation.night(round_id)} | options), return_state=True, **names(name))
+
+
+def artifacts(federation: SmallFederation, round_id: int) -> list[Any]:
+    """The versions of a round's page, oldest first, of this test's federation only: they all are called small-fed."""
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[f"round-{round_id:08d}"])), sort=ArtifactSort.CREATED_DESC)
+    return list(reversed(found))[-1:]
+
+
+def test_a_good_night_commits_and_its_page_says_who_was_counted(found: Found) -> None:
+    federation, name = found()
+    opened(federation, name)
+    federation.submit_all()
+    state = night(federation, name)
+    assert state.is_completed()
+    assert state.name == "Completed"
+    summary = state.result()
+    assert (summary["outcome"], summary["counted"], summary["cohort"]) == ("committed", 3, 3)
+    assert "3 of 3" in (state.message or "")
+    assert federation.receipt("site-01").fate is Fate.COUNTED  # type: ignore[union-attr]
+    model = federation.session("site-01").pull(now=federation.night(1))
+    assert model is not None
+    assert len(model.value.edges) == 3
+    page = artifacts(federation, 1)
+    assert len(page) == 1
+    for text in ("site-01", "heat", "wear"):
+        assert text in unescape(page[0].data)
+    assert "data:image/svg+xml;base64," in page[0].data
+    with get_client(sync_client=True) as client:
+        runs = [r.name for r in client.read_flow_runs()]
+    assert "round 1, 2026-01-01, 3 of 3" in runs
+
+
+def test_a_rerun_of_a_committed_round_adds_nothing(found: Found) -> None:
+    federation, name = found()
+    opened(federation, name)
+    federation.submit_all()
+    night(federation, name)
+    before = federation.objects()
+    again = night(federation, name, now=federation.night(1) + timedelta(hours=3))
+    assert again.is_completed()
+    assert federation.objects() == before
+
+
+def test_below_quorum_the_run_fails_naming_the_missing_and_a_rerun_completes_the_round(found: Found) -> None:
+    federation, name = found()
+    opened(federation, name)
+    federation.submit("site-02")
+    state = night(federation, name)
+    assert state.is_failed()
+    with pytest.raises(QuorumMissed, match="site-01, site-03"):
+        state.result()
+    assert federation.decided() == {}
+    federation.submit("site-03")
+    assert night(federation, name).is_completed()
+    assert federation.reader().freeze(1).value.counted[0].client == "site-02"  # type: ignore[union-attr]
+
+
+def test_collect_awaits_stragglers_by_its_retries(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    federation, name = found(aggregation_delay_s=3.0, poll_s=0.1)
+    opened(federation, name)
+    federation.submit("site-01")
+    federation.submit("site-02")
+    honest, looks = RoundRunner.collect, []
+
+    def collect(self: RoundRunner, round_id: int) -> Arrivals:
+        looks.append(round_id)
+        if len(looks) == 3:
+            federation.submit("site-03")
+        return honest(self, round_id)
+
+    monkeypatch.setattr(RoundRunner, "collect", collect)
+    state = night(federation, name)
+    assert state.is_completed()
+    assert len(looks) == 3  # everyone there: on at once, the rest of the delay is not waited out
+    assert state.result()["counted"] == 3
+
+
+def test_with_quorum_there_the_round_goes_on_when_the_delay_is_used_up(found: Found) -> None:
+    federation, name = found(aggregation_delay_s=0.3, poll_s=0.1)
+    opened(federation, name)
+    federation.submit("site-01")
+    federation.submit("site-02")
+    state = night(federation, name)
+    assert state.is_completed()
+    summary = state.result()
+    assert (summary["counted"], summary["missing"]) == (2, ["site-03"])
+
+
+def test_the_night_goes_on_without_a_client_that_sends_rubbish(found: Found) -> None:
+    federation, name = found()
+    opened(federation, name)
+    federation.submit("site-01")
+    federation.submit("site-02")
+    federation.put(b"this is no update", "site-03")
+    state = night(federation, name)
+    assert state.is_completed()
+    assert state.result()["counted"] == 2
+    receipt = federation.receipt("site-03")
+    assert receipt is not None
+    assert receipt.fate is Fate.REFUSED
+    assert receipt.reason
+    assert receipt.remedy
+    page = unescape(artifacts(federation, 1)[-1].data)
+    assert "inbox/00000001/site-03/0" in page
+    assert receipt.reason in page
+
+
+def test_an_empty_night_fails_and_moves_nothing(found: Found) -> None:
+    federation, name = found()
+    opened(federation, name)
+    state = night(federation, name)
+    assert state.is_failed()
+    with pytest.raises(QuorumMissed, match="0 of the 2"):
+        state.result()
+    assert federation.decided() == {}
+
+
+def test_after_close_by_an_empty_round_is_void_and_the_budget_untouched(found: Found) -> None:
+    federation, name = found()
+    opened(federation, name)
+    state = night(federation, name, round_id=1, now=federation.night(2))
+    # Without a number the run means the newest ended round; round 1 is asked for by number.
+    state = federation_round(round_id=1, now=federation.night(2), return_state=True, **names(name))
+    assert state.is_completed()
+    assert state.name == "Void"
+    assert [c.entry.kind for c in federation.reader().ledger()][:1] == ["void"]
+    assert federation.receipt("site-01").fate is Fate.VOID  # type: ignore[union-attr]
+
+
+def test_a_round_is_taken_from_the_clock_and_opened_if_nobody_did(found: Found) -> None:
+    federation, name = found()
+    state = night(federation, name, round_id=4)
+    assert state.is_failed()
+    assert federation.reader().plan(4) is not None
+
+
+@pytest.mark.parametrize(
+    ("url", "error", "says"),
+    [
+        ("file:///nowhere/at/all", ConfigError, "nowhere/at/all: there is no such folder"),
+        ("ftp://example", ConfigError, "s3://bucket/prefix"),
+        ("s3://fed", TransientError, "127.0.0.1:9"),
+    ],
+)
+def test_a_drop_box_that_is_not_there_is_said_so(found: Found, url: str, error: type[Exception], says: str) -> None:
+    from blocks import DropBox
+
+    federation, name = found()
+    endpoint = "http://127.0.0.1:9" if url.startswith("s3") else None
+    DropBox(url=url, endpoint=endpoint, fingerprint=federation.fingerprint).save(name, overwrite=True)
+    state = night(federation, name)
+    assert state.is_failed()
+    with pytest.raises(error, match=says):
+        state.result()
+
+
+def test_another_federations_drop_box_is_refused(found: Found) -> None:
+    from blocks import DropBox
+
+    federation, name = found()
+    box = DropBox.load(name)
+    box.fingerprint = "0" * 64
+    box.save(name, overwrite=True)
+    state = night(federation, name)
+    with pytest.raises(RegistryError, match="fingerprint"):
+        state.result()
+    assert federation.decided() == {}
+
+
+@pytest.mark.seaweedfs
+def test_wrong_credentials_are_said_so(found: Found, tmp_path: Any) -> None:
+    from blocks import DropBox
+    from hyperfed.testing.seaweedfs import SeaweedFS
+
+    federation, name = found()
+    secret = tmp_path / "access-key.toml"
+    secret.touch(mode=0o600)
+    secret.write_text('access_key = "nobody"\nsecret_key = "wrong"\n')
+    with SeaweedFS(tmp_path / "weed") as server:
+        server.store("fed").close()
+        box = DropBox(url="s3://fed", endpoint=server.endpoint_url, access_key_file=str(secret), fingerprint=federation.fingerprint)
+        box.save(name, overwrite=True)
+        state = night(federation, name)
+        assert state.is_failed()
+        with pytest.raises(AccessDenied, match=r"access key|denied|credentials"):
+            state.result()
