@@ -21,7 +21,8 @@ from hyperfed.global_model import GlobalModel
 from hyperfed.packets import PolicyPack
 from hyperfed.protocol.documents import end_of
 from hyperfed.protocol.ledger import Chained, spent
-from hyperfed.protocol.objects import ClientState, EntryKind, Fate, Freeze, Plan, RoundState, Tombstone
+from hyperfed.protocol.objects import EntryKind, Fate, Freeze, Plan, RoundState, Tombstone
+from hyperfed.protocol.reputation import excluded_of
 from hyperfed.registry import Registry
 from hyperfed.report.change import Change, change_between
 from hyperfed.report.rows import BudgetView, CountedRow, EdgeRow, HyperedgeRow, LedgerRow, Outcome, RefusedRow, TrustRow
@@ -116,6 +117,8 @@ def view_of(reader: DropBoxReader, round_id: int) -> RoundView:
     if plan is None:
         return view
     end, result = end_of(ledger, round_id), reader.result(round_id)
+    if end is not None and end.entry.kind is EntryKind.VOID and not end.entry.freeze:
+        frozen = None  # one that a slow coordinator wrote after the round was void decides nothing
     state = reader.state(round_id) if end is not None and end.entry.kind is EntryKind.COMMIT else None
     _check(round_id, end, frozen, result, state)
     view = replace(
@@ -289,6 +292,7 @@ def _trust_rows(view: RoundView, registry: Registry, base: RoundState | None, st
     earlier = {c.client: c for c in base.clients if c.last_round == base.round} if base else {}
     counted = {c.client: c for c in view.counted}
     refused = {r.client for r in view.refused if r.made_for == view.round}
+    barred = excluded_of(state, view.policy) if state is not None and view.policy is not None else {}
     rows = []
     for client in sorted(set(view.cohort) | set(counted)):
         known = newest.get(client)
@@ -305,15 +309,10 @@ def _trust_rows(view: RoundView, registry: Registry, base: RoundState | None, st
                 weight_before=earlier[client].weight if client in earlier else None,
                 rounds_seen=known.rounds_seen if known else 0,
                 rounds_missed=known.rounds_missed if known else 0,
-                barred=state is not None and view.policy is not None and _barred(known, after.get(client, PRIOR), view.policy),
+                barred=client in barred,
             )
         )
     return tuple(sorted(rows, key=lambda r: (2.0 if r.weight is None else r.weight, 0.0 if r.agreement is None else r.agreement, r.client)))
-
-
-def _barred(known: ClientState | None, trust: float, policy: PolicyPack) -> bool:
-    """R-95, as `protocol.reputation.is_excluded` decides it for one client of a state."""
-    return known is not None and known.rounds_seen >= policy.trust_nights and trust < policy.trust_min
 
 
 def _fate(view: RoundView, client: str, counted: CountedRow | None, refused: bool) -> Fate:
