@@ -167,7 +167,8 @@ class RoundRunner:
         if arrivals.decided:
             return Judged(admitted=(), refused=(), registry_version=0, base_state=b"")
         round_id = arrivals.round
-        context = self._context(round_id)
+        base = self.base_state(round_id)
+        context = self._context(round_id, base)
         admission = PacketValidator(context=context).admit(read_arrivals(self.store, arrivals, limits=self.limits))
         ledger = self.reader.ledger()
         for item in admission.admitted:
@@ -176,7 +177,6 @@ class RoundRunner:
             if item.data is not None:
                 verify = partial(self._digest_of, context, item.client, item.made_for)
                 accept(self.store, Keys.accepted(round_id, item.digest), item.data, item.digest, digest_of=verify, limits=self.limits)
-        base = self.base_state(round_id)
         return Judged(
             admitted=tuple(replace(a, update=None, data=None) for a in admission.admitted),
             refused=admission.refused,
@@ -345,8 +345,8 @@ class RoundRunner:
         found = self.reader.result(round_id) if round_id else None
         return found.value if found is not None and isinstance(found.value, GlobalModel) else None
 
-    def _context(self, round_id: int) -> RoundContext:
-        plan, base = self.plan(round_id).value, self.base_state(round_id)
+    def _context(self, round_id: int, base: Stored[RoundState] | None) -> RoundContext:
+        plan = self.plan(round_id).value
         policies = {}
         for r in range(max(1, round_id - plan.policy.max_staleness), round_id):
             earlier = self.reader.plan(r)
