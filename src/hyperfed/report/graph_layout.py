@@ -129,9 +129,9 @@ def _order(n: int, links: Sequence[Link]) -> list[int]:
 
 def _places(name_widths: Sequence[float], order: Sequence[int], pills: bool) -> tuple[Place, ...]:
     n = len(order)
-    first = -90.0 if n % 2 or not pills else (180.0 if n == 2 else -90.0 + 180.0 / n)
+    first = -90.0 if n % 2 or not pills else (180.0 if n == 2 else -90.0 + 180.0 / max(n, 1))
     rx, ry = (170.0 + 22.0 * n, 95.0 + 14.0 * n) if pills else (190.0 + 4.0 * n, 190.0 + 4.0 * n)
-    if n == 1:
+    if n < 2:
         rx = ry = 0.0
     while True:
         places = {}
