@@ -196,6 +196,10 @@ class DropBoxReader:
             ahead = min(2 * ahead, _ENTRIES_AT_ONCE)
         return list(self._book.entries)
 
+    def verified_entries(self) -> list[Chained]:
+        """What of the ledger was verified so far, where reading all of it failed."""
+        return list(self._book.entries) if self._book else []
+
     def _read_entries(self, book: Book, count: int) -> bool:
         """Whether the next `count` entries are all there. A hole is not an end: what was cut out of the middle shows here."""
         first = len(book.entries) + 1

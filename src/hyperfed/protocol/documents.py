@@ -25,7 +25,7 @@ from hyperfed.signing import Header, PacketType, sign_envelope
 from hyperfed.validator import policy_digest
 from hyperfed.vocabulary import Vocabulary
 
-__all__ = ["COORDINATOR", "Write", "end_of", "make_plan", "make_receipts", "receipt_holds", "sign_object"]
+__all__ = ["COORDINATOR", "Write", "end_of", "make_plan", "make_receipts", "receipt_holds", "receipts_of", "sign_object"]
 
 COORDINATOR = "coordinator"
 _LIFETIME = timedelta(days=30)
@@ -140,7 +140,15 @@ def make_plan(
 
 
 def make_receipts(plan: Plan, freeze: Freeze | None, end: Chained, *, tombstone: Tombstone | None, keys: KeyPair) -> list[Write]:
-    """A receipt for every client of the cohort and everyone the freeze names, from freeze and ledger alone."""
+    """`receipts_of` a round, signed."""
+    return [
+        sign_object(Keys.receipt(plan.round, r.client), PacketType.RECEIPT, r, keys=keys, time=end.entry.time, audience=r.client)
+        for r in receipts_of(plan, freeze, end, tombstone=tombstone)
+    ]
+
+
+def receipts_of(plan: Plan, freeze: Freeze | None, end: Chained, *, tombstone: Tombstone | None) -> list[Receipt]:
+    """A receipt for every client of the cohort and everyone the freeze names, from freeze and ledger alone; ascending by client."""
     counted: Sequence[Counted] = freeze.counted if freeze else ()
     refused: Sequence[Refused] = freeze.refused if freeze else ()
     leaves = freeze.leaves if freeze else []
@@ -152,33 +160,33 @@ def make_receipts(plan: Plan, freeze: Freeze | None, end: Chained, *, tombstone:
             by_client[refusal.client] = (len(counted) + i, refusal)
     for i, item in enumerate(counted):
         by_client[item.client] = (i, item)
-    time = end.entry.time
-    writes = []
+    receipts = []
     for client in sorted(set(plan.cohort) | set(by_client)):
         index, what = by_client.get(client, (0, None))
         fate, rule, reason, remedy = _fate(client, what, plan, freeze, tombstone)
-        receipt = Receipt(
-            federation=plan.federation,
-            round=plan.round,
-            client=client,
-            fate=fate,
-            made_for=what.made_for if what else plan.round,
-            sequence=max(what.sequence, 0) if what else 0,
-            digest=what.digest if what else b"",
-            rule=rule,
-            reason=reason,
-            remedy=remedy,
-            leaf=what.leaf if what else b"",
-            index=index,
-            size=len(leaves),
-            path=paths[index] if what else (),
-            merkle_head=end.entry.merkle_head,
-            ledger_sequence=end.entry.sequence,
-            ledger_digest=end.digest,
-            result=end.entry.result,
+        receipts.append(
+            Receipt(
+                federation=plan.federation,
+                round=plan.round,
+                client=client,
+                fate=fate,
+                made_for=what.made_for if what else plan.round,
+                sequence=max(what.sequence, 0) if what else 0,
+                digest=what.digest if what else b"",
+                rule=rule,
+                reason=reason,
+                remedy=remedy,
+                leaf=what.leaf if what else b"",
+                index=index,
+                size=len(leaves),
+                path=paths[index] if what else (),
+                merkle_head=end.entry.merkle_head,
+                ledger_sequence=end.entry.sequence,
+                ledger_digest=end.digest,
+                result=end.entry.result,
+            )
         )
-        writes.append(sign_object(Keys.receipt(plan.round, client), PacketType.RECEIPT, receipt, keys=keys, time=time, audience=client))
-    return writes
+    return receipts
 
 
 def receipt_holds(receipt: Receipt, *, voided: bool) -> bool:
