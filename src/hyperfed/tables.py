@@ -23,6 +23,8 @@ __all__ = ["MAX_LAG", "MAX_SAMPLES", "DeltaTable", "EdgeTable", "HyperedgeTable"
 MAX_LAG = (1 << 16) - 1
 MAX_SAMPLES = 1 << 63  # a merged table's sum is held here; above it sums would wrap around
 
+_TIES_AT_ONCE = 1 << 10
+
 Array = npt.NDArray[Any]
 
 
@@ -342,11 +344,14 @@ class HyperedgeTable(_Columns):
 
     def _not_above(self, starts: npt.NDArray[np.int64], arity: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """bool[rows - 1]: whether row i + 1 is not above row i. Takes memory for the sources there are, not for the widest row in every row."""
-        head = self.target.astype(np.uint64) << np.uint64(32) | self.lag.astype(np.uint64) << np.uint64(16) | arity.astype(np.uint64)
+        head = self.target.astype(np.uint64)  # target << 32 | lag << 16 | number of sources, in place
+        for part in (self.lag, arity.astype(np.uint16)):
+            head <<= np.uint64(16)
+            head |= part
         wrong = head[1:] < head[:-1]
-        tied = np.flatnonzero(head[1:] == head[:-1])
-        if len(tied):  # two rows with one target, lag and number of sources: their first different source decides
-            width = arity[tied]
+        ties = np.flatnonzero(head[1:] == head[:-1])
+        for tied in (ties[i : i + _TIES_AT_ONCE] for i in range(0, len(ties), _TIES_AT_ONCE)):
+            width = arity[tied]  # two rows with one target, lag and number of sources: their first different source decides
             ends = np.cumsum(width)
             within = np.arange(ends[-1]) - np.repeat(ends - width, width)
             before = self.sources[np.repeat(starts[tied], width) + within]

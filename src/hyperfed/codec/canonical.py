@@ -180,6 +180,8 @@ class _Reader:
             length = self._number(_BINS[first], "length")
             start = self._take(length)
             self.left -= _VIEW_COSTS
+            if self.left < 0:
+                raise SchemaError("too many values", rule="R-10")
             return self.data[start : start + length]
         if first in _UINTS:
             return self._number(_UINTS[first], "integer")
