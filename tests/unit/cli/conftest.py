@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import nacl.pwhash
 import pytest
 from click.testing import CliRunner
 
@@ -76,6 +77,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "200")
+    # Argon2id as cheap as it gets: what it costs an attacker is not what these tests are about.
+    monkeypatch.setattr("nacl.pwhash.argon2id.OPSLIMIT_MODERATE", nacl.pwhash.argon2id.OPSLIMIT_MIN)
+    monkeypatch.setattr("nacl.pwhash.argon2id.MEMLIMIT_MODERATE", nacl.pwhash.argon2id.MEMLIMIT_MIN)
     for name in list(os.environ):
         if name.startswith("HYPERFED_"):
             monkeypatch.delenv(name)
@@ -126,7 +130,17 @@ class World:
         self.at(round_id)
         for client in CLIENTS:
             self.desk.ok(
-                "submit", "--data", self.data(client), "--client-id", client, "--key", f"{client}.key", "--memory", f"{client}.memory.json", "--bootstraps", "20"
+                "submit",
+                "--data",
+                self.data(client),
+                "--client-id",
+                client,
+                "--key",
+                f"{client}.key",
+                "--memory",
+                f"{client}.memory.json",
+                "--bootstraps",
+                "20",
             )
         self.federation.run(round_id)
         self.at(round_id + 1)

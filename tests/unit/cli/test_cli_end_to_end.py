@@ -22,7 +22,18 @@ def _ceremony(desk: Desk, clients: tuple[str, ...]) -> str:
     for name in ("r1.key", "r2.key", "coordinator.key", *(f"{c}.key" for c in clients)):
         desk.ok("keygen", name)
     drafted = desk.ok(
-        "registry", "init", "--federation", "us-states", "--root", "r1.key.pub", "--root", "r2.key.pub", "--threshold", "2", "--coordinator", "coordinator.key.pub"
+        "registry",
+        "init",
+        "--federation",
+        "us-states",
+        "--root",
+        "r1.key.pub",
+        "--root",
+        "r2.key.pub",
+        "--threshold",
+        "2",
+        "--coordinator",
+        "coordinator.key.pub",
     )
     expected = []
     for client in clients:
@@ -57,7 +68,8 @@ def test_from_an_empty_folder_to_a_global_model(desk: Desk) -> None:
         rows = [list(VARIABLES), *([repr(float(v)) for v in row] for row in series(client))]
         (folder / "series.csv").write_text("\n".join(",".join(row) for row in rows) + "\n")
         (folder / "hyperfed.toml").write_text(
-            f'[store]\nurl = "file:../box"\n[federation]\nfingerprint = "{fingerprint}"\n[client]\nid = "{client}"\nkey = "../{client}.key"\nmemory = "seen.json"\n'
+            f'[store]\nurl = "file:../box"\n[federation]\nfingerprint = "{fingerprint}"\n'
+            f'[client]\nid = "{client}"\nkey = "../{client}.key"\nmemory = "seen.json"\n'
         )
         sent = desk.ok("submit", "--config", folder / "hyperfed.toml", "--data", folder / "series.csv")
         assert sent["key"] == f"inbox/00000001/{client}/0"

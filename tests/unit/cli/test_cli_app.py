@@ -1,0 +1,188 @@
+"""The command as a whole: fast help, exit codes, errors for programs and for people."""
+
+import io
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+
+from hyperfed import errors
+from hyperfed.cli import app
+from hyperfed.cli.lazy import LazyGroup
+from hyperfed.cli.output import Output, clean, exit_code_of, plain, show_pairs, show_table
+from hyperfed.protocol.objects import Fate
+from tests.unit.cli.conftest import Desk, World
+
+HEAVY = ("numpy", "boto3", "botocore", "nacl", "rich", "msgpack", "zstandard", "prefect")
+
+
+@pytest.mark.parametrize(
+    "args", [["--help"], ["submit", "--help"], ["registry", "--help"], ["registry", "add", "--help"], ["round", "--help"], ["--version"], ["nonsense"]]
+)
+def test_help_imports_nothing_heavy(args: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from hyperfed.cli import app\n"
+        f"try:\n    app({args!r})\nexcept SystemExit as end:\n    code = end.code\n"
+        f"print('LOADED', [name for name in {HEAVY!r} if name in sys.modules], code, file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert f"LOADED [] {2 if args == ['nonsense'] else 0}" in ran.stderr
+    assert args == ["nonsense"] or ran.stdout
+
+
+def _commands(group: LazyGroup, path: str) -> list[tuple[str, LazyGroup, str]]:
+    found = []
+    for name in group.entries:
+        found.append((f"{path} {name}", group, name))
+        command = group.get_command(click.Context(group), name)
+        if isinstance(command, LazyGroup):
+            found += _commands(command, f"{path} {name}")
+    return found
+
+
+@pytest.mark.parametrize(("path", "group", "name"), [pytest.param(*found, id=found[0]) for found in _commands(app, "hyperfed")])
+def test_every_command_has_json_and_examples_in_its_help(path: str, group: LazyGroup, name: str) -> None:
+    command = group.get_command(click.Context(group), name)
+    assert command is not None
+    assert command.name == name
+    assert group.entries[name].help.endswith("."), "the line in the group's help is a sentence"
+    if isinstance(command, click.Group):
+        assert command.help
+        return
+    assert {"--json", "--debug"} <= {option for parameter in command.params for option in parameter.opts}
+    assert command.help is not None
+    assert f"\n  {path} " in command.help + " " or f"  {path}" in command.help, "an example"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.ConfigError("x"), 2),
+        (errors.EngineError("x"), 1),
+        (errors.SchemaError("x"), 1),
+        (errors.RegistryError("x"), 1),
+        (errors.PrivacyBudgetExhausted(), 1),
+        (errors.AggregationError("x"), 1),
+        (errors.LedgerError("x"), 1),
+        (errors.RoundError("x"), 1),
+        (errors.RoundError("x", rule="R-60"), 4),
+        (errors.QuorumMissed("x"), 4),
+        (errors.QuorumPending("x"), 4),
+        (errors.ObjectNotFound("x"), 4),
+        (errors.AccessDenied("x"), 3),
+        (errors.TransientError("x"), 3),
+        (errors.StoreUnsuitable("x"), 3),
+        (KeyError("x"), 70),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_exit_codes(error: BaseException, code: int) -> None:
+    assert exit_code_of(error) == code
+    if code != 130:
+        assert str(code) in (app.epilog or ""), "documented in --help"
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["submitt"], "Did you mean 'submit'?"),
+        (["registry", "ad"], "Did you mean 'add'?"),
+        (["submit", "--no-such-option"], "no such option"),
+        (["status", "--last", "0"], "--last"),
+        (["registry", "init"], "missing option"),
+        (["keygen", "a", "b"], "unexpected extra argument"),
+        (["--config"], "requires an argument"),
+    ],
+)
+def test_wrong_usage_is_an_error_like_any_other(desk: Desk, args: list[str], said: str) -> None:
+    ran = desk(*args, "--json") if args != ["--config"] else desk("--json", *args)
+    assert ran.code == 2
+    assert said.lower() in ran.error["problem"].lower()
+    assert "--help" in ran.error["remedy"]
+    told = desk(*args)
+    assert told.out == ""
+    assert told.err.count("\n") == 2
+
+
+def test_an_error_in_hyperfed_is_one_line_and_how_to_get_the_traceback(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("division\x1b[31m by zero")
+
+    monkeypatch.setattr("hyperfed.keys.KeyPair.generate", broken)
+    ran = desk("keygen")
+    assert ran.code == 70
+    assert "unexpected ZeroDivisionError" in ran.err
+    assert "--debug" in ran.err
+    assert "\x1b" not in ran.err
+    assert desk("keygen", "--json").error["problem"].startswith("unexpected ZeroDivisionError")
+    from click.testing import CliRunner
+
+    assert "Traceback (most recent call last)" in CliRunner().invoke(app, ["keygen", "--debug"]).stderr
+
+
+def test_a_reader_that_goes_away_is_no_error(world: World) -> None:
+    """`hyperfed inspect | head -1`, in a real pipe."""
+    for i in range(300):
+        world.federation.store.put_if_absent(f"probe/{i:04d}", b"x")
+    script = f"cd {world.desk.folder} && {sys.executable} -c 'from hyperfed.cli import main; main()' inspect --json | head -1; echo ${{PIPESTATUS[0]}}"
+    ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.split() == ["{", "0"]
+    assert ran.stderr == ""
+
+
+def test_what_comes_from_elsewhere_cannot_drive_a_terminal() -> None:
+    assert clean("a\x1b[2J\x07\n\u202eb") == "a\\x1b[2J\\x07\\n\\u202eb"
+    assert clean("Zürich [bold]") == "Zürich [bold]"
+    from rich.console import Console
+
+    to = Console(file=io.StringIO(), markup=False, width=100)
+    show_pairs(to, {"\x1b[31mname": "va\x1blue", "bytes": b"\x01\xff", "none": None})
+    show_table(to, "ti\x1btle", ["co\x1bl"], [["ce\x1bll"], [True], [0.123456], [Fate.COUNTED]])
+    text = to.file.getvalue()  # type: ignore[attr-defined]
+    assert "\x1b" not in text
+    assert "01ff" in text
+    assert "0.1235" in text
+    assert "counted" in text
+
+
+def test_plain_says_everything_json_can() -> None:
+    said = plain(
+        {
+            1: b"\x01",
+            "t": datetime(2026, 1, 1, tzinfo=UTC),
+            "d": Decimal("0.10"),
+            "e": Fate.LATE,
+            "a": np.array([1, 2]),
+            "p": Path("x"),
+            "n": {"s": {3}},
+            "f": np.float64(0.5),
+        }
+    )
+    assert json.loads(json.dumps(said)) == {
+        "1": "01",
+        "t": "2026-01-01T00:00:00+00:00",
+        "d": "0.10",
+        "e": "late",
+        "a": [1, 2],
+        "p": "x",
+        "n": {"s": [3]},
+        "f": 0.5,
+    }
+
+
+def test_json_output_is_one_document_and_notes_stay_away(capsys: pytest.CaptureFixture[str]) -> None:
+    out = Output(as_json=True)
+    out.note("for people")
+    with out.step("for people"):
+        pass
+    out.finish({"value": 1}, lambda to: to.print("for people"))
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {"ok": True, "value": 1}
+    assert captured.err == ""

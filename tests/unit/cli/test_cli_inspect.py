@@ -1,0 +1,112 @@
+"""`hyperfed inspect`: every kind of object, what is verified, and what is said where it is not."""
+
+from pathlib import Path
+
+import pytest
+
+from hyperfed.demo import VARIABLES
+from hyperfed.keys import KeyPair
+from tests.unit.cli.conftest import World
+
+
+@pytest.fixture
+def counted(world: World) -> World:
+    """After one night; the coordinator's key is configured nowhere."""
+    world.night(1)
+    return world
+
+
+def test_every_object_of_a_round_is_verified_and_readable(counted: World) -> None:
+    kinds: dict[str, int] = {}
+    for key in counted.objects():
+        said = counted.desk.ok("inspect", key)
+        assert (said["verified"], said["why"]) == (True, "")
+        assert said["key"] == key
+        assert said["header"]["federation"] == "small-fed"
+        told = counted.desk("inspect", key)
+        assert told.code == 0
+        assert "Verified" in told.out
+        kinds[said["kind"]] = kinds.get(said["kind"], 0) + 1
+    assert kinds == {
+        "registry": 1,
+        "plan": 1,
+        "update": 3,
+        "accepted update": 3,
+        "freeze": 1,
+        "result": 1,
+        "state": 1,
+        "receipt": 3,
+        "ledger entry": 2,
+    }
+    assert counted.desk.ok("inspect", "rounds/00000001/freeze")["content"]["counted"][0]["client"] == "iowa"
+    assert counted.desk.ok("inspect", "ledger/000000000002")["content"]["kind"] == "commit"
+    assert counted.desk.ok("inspect", "rounds/00000001/receipts/texas")["content"]["fate"] == "counted"
+
+
+def test_listings(counted: World) -> None:
+    everything = counted.desk.ok("inspect")
+    assert everything["count"] == len(counted.objects())
+    inbox = counted.desk.ok("inspect", "inbox/00000001/")
+    assert [o["key"] for o in inbox["objects"]] == [f"inbox/00000001/{c}/0" for c in ("iowa", "ohio", "texas")]
+    assert counted.desk.ok("inspect", "inbox/00000001/te")["count"] == 1
+    assert "inbox/" in counted.desk("inspect").out
+    assert counted.desk.fails(4, "inspect", "rounds/00000099/")["kind"] == "ObjectNotFound"
+    assert counted.desk.fails(4, "inspect", "nothing-here")["kind"] == "ObjectNotFound"
+    assert counted.desk.fails(2, "inspect", "../etc/passwd")["rule"] == "R-2"
+
+
+def test_a_sealed_update_shows_its_header_and_opens_with_the_coordinators_key(counted: World) -> None:
+    key = "inbox/00000001/texas/0"
+    closed = counted.desk.ok("inspect", key)
+    assert closed["content"] is None
+    assert "sealed" in closed["notes"][0]
+    assert (closed["header"]["sender"], closed["header"]["round"]) == ("texas", 1)
+    opened = counted.desk.ok("inspect", key, "--open-with", "coordinator.key")
+    assert opened["content"]["measured"] == list(VARIABLES)
+    assert opened["content"]["edges"]
+    assert {row["source"] for row in opened["content"]["edges"]} <= set(VARIABLES)
+    KeyPair.generate().save(Path("stranger.key"))
+    other = counted.desk.ok("inspect", key, "--open-with", "stranger.key")
+    assert other["content"] is None
+    assert "cannot be read" in other["notes"][0]
+
+
+def test_what_does_not_verify_is_shown_with_the_reason(counted: World) -> None:
+    federation = counted.federation
+    federation.open(2)
+    cases = {
+        federation.put(b"\x00 garbage", "texas", round_id=2, slot=0): ("not a Hyperfed envelope", None),
+        federation.put(federation.envelope("texas", round_id=2, keys=KeyPair.generate()), "texas", round_id=2, slot=1): ("R-81", "texas"),
+        federation.put(federation.envelope("ohio", round_id=2), "texas", round_id=2, slot=2): ("R-82", "ohio"),
+        federation.put(federation.envelope("texas", round_id=2)[:-1] + b"\x00", "texas", round_id=2, slot=3): ("R-33", "texas"),
+    }
+    for key, (reason, sender) in cases.items():
+        ran = counted.desk("inspect", key, "--json")
+        assert ran.code == 1
+        assert ran.json["verified"] is False
+        assert reason in ran.json["why"]
+        assert (ran.json["header"] or {}).get("sender") == sender
+        told = counted.desk("inspect", key)
+        assert "NO:" in told.out
+
+
+def test_an_object_in_another_rounds_place_is_named(counted: World) -> None:
+    counted.federation.open(2)
+    data = counted.federation.store.read("rounds/00000001/result", max_bytes=1 << 20)
+    counted.federation.store.put_if_absent("rounds/00000002/result", data)
+    ran = counted.desk("inspect", "rounds/00000002/result", "--json")
+    assert (ran.code, ran.json["verified"]) == (1, False)
+    assert ran.json["header"]["round"] == 1, "what it claims is still shown"
+
+
+def test_a_key_outside_the_protocol_means_nothing(counted: World) -> None:
+    counted.federation.store.put_if_absent("notes/readme", b"hello")
+    counted.federation.store.put_if_absent("probe/abc/once", b"first")
+    assert counted.desk("inspect", "notes/readme", "--json").code == 1
+    assert counted.desk.ok("inspect", "probe/abc/once")["verified"] is False
+
+
+def test_nobodys_fingerprint_is_said(counted: World) -> None:
+    config = counted.desk.folder / "hyperfed.toml"
+    config.write_text(config.read_text().replace("fingerprint", "#fingerprint"))
+    assert "no root fingerprint is configured" in counted.desk("inspect", "registry/000001").err

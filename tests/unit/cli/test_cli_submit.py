@@ -1,0 +1,137 @@
+"""What `hyperfed submit` sends, and what it shows before it sends anything."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from hyperfed.demo import VARIABLES
+from hyperfed.packets import Update
+from hyperfed.validator import Admission, PacketValidator
+from tests.unit.cli.conftest import World
+
+
+def _received(world: World, client: str = "texas") -> Update:
+    """The update the coordinator finds in the inbox, opened with its key."""
+    key = f"inbox/00000001/{client}/0"
+    data = world.federation.store.read(key, max_bytes=1 << 20)
+    admitted = PacketValidator(world.federation.registry).reopen(
+        data, key=key, client=client, made_for=1, keys=world.federation.coordinator, base_of=lambda client, digest: None
+    )
+    assert admitted.update is not None
+    return admitted.update
+
+
+def test_a_dry_run_shows_all_that_would_leave_and_writes_nothing(world: World) -> None:
+    world.federation.open(1, stability_min=0.3)
+    data = world.data()
+    objects, files = world.objects(), world.files()
+    said = world.desk.ok("submit", "--data", data, "--dry-run", "--seed", "3")
+    assert (world.objects(), world.files()) == (objects, files)
+    assert said["dry_run"] is True
+    assert said["measured"] == list(VARIABLES)
+    assert said["columns_left_out"] == ["year"]
+    assert said["edges_shared"] == len(said["edges"]) < 25
+    assert said["edges_shared"] + said["edges_held_back"] == 25
+    assert all(row["stability"] >= 0.3 for row in said["edges"])
+    assert said["sealed_to"] == [world.federation.coordinator.key_id]
+    told = world.desk("submit", "--data", data, "--dry-run", "--seed", "3")
+    assert told.code == 0
+    assert "nothing: this was a dry run" in told.out
+    assert (world.objects(), world.files()) == (objects, files)
+
+    world.desk.ok("submit", "--data", data, "--seed", "3")
+    sent = _received(world).edges
+    assert sent is not None
+    rows = [{**row, "source": VARIABLES[int(row["source"])], "target": VARIABLES[int(row["target"])]} for row in sent.rows()]
+    order = sorted(said["edges"], key=lambda row: (VARIABLES.index(row["source"]), VARIABLES.index(row["target"]), row["lag"]))
+    assert order == rows, "what was shown is what was sent"
+
+
+def test_a_dry_run_needs_no_passphrase(world: World) -> None:
+    world.federation.open(1)
+    Path("texas.key").unlink()
+    world.federation.keys["texas"].save(Path("texas.key"), "a passphrase")
+    assert world.desk.ok("submit", "--data", world.data(), "--dry-run", "--bootstraps", "5")["dry_run"] is True
+    assert world.desk.fails(2, "submit", "--data", world.data(), "--bootstraps", "5")["problem"] == "this key has a passphrase"
+
+
+def test_only_the_columns_that_were_named_are_measured(world: World) -> None:
+    world.federation.open(1)
+    said = world.desk.ok("submit", "--data", world.data(), "--columns", "output, employment", "--max-lag", "2")
+    assert said["measured"] == ["output", "employment"]
+    assert said["not_measured"] == ["public_capital", "private_capital", "unemployment"]
+    update = _received(world)
+    assert update.measured.tolist() == [2, 3]
+
+
+def test_finished_edges_are_sent_as_they_are(world: World) -> None:
+    world.federation.open(1)
+    path = Path("edges.csv")
+    path.write_text(
+        "effect,source,target,lag,confidence,stability,hits,n,ci_low,ci_high\n"
+        "0.5,output,employment,1,0.9,0.8,40,16,0.2,0.8\n"
+        "-0.25,output,unemployment,0,1,0.05,7,16,-0.5,0\n"
+    )
+    said = world.desk.ok("submit", "--edges", path, "--measured", "output,employment,unemployment,public_capital")
+    assert (said["edges_shared"], said["edges_held_back"]) == (1, 1), "the policy's stability_min holds the second back"
+    update = _received(world)
+    assert update.measured.tolist() == [0, 2, 3, 4], "measured without an edge is a vote against one"
+    assert update.edges is not None
+    assert [dict(row) for row in update.edges.rows()] == [
+        {"source": 2, "target": 3, "lag": 1, "effect": 0.5, "confidence": 0.9, "stability": 0.8, "hits": 40, "n": 16, "ci_low": 0.2, "ci_high": 0.8}
+    ]
+
+
+def test_ones_own_engine_gets_the_data(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.federation.open(1)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.delitem(sys.modules, "their_engine", raising=False)
+    Path("their_engine.py").write_text(
+        "import pathlib\n"
+        "from hyperfed.engines import Discovery\n"
+        "class Engine:\n"
+        "    def __init__(self, path=None): self.path = path\n"
+        "    def discover(self):\n"
+        "        n = len(pathlib.Path(self.path).read_text().splitlines()) - 1 if self.path else 0\n"
+        "        return Discovery(variables=('output', 'employment', 'weather'), source=['output', 'weather'], target=['employment', 'output'],\n"
+        "                         lag=[1, 1], effect=[0.5, 2.0], confidence=[0.9, 0.9], stability=[0.8, 0.8], n=n)\n"
+    )
+    said = world.desk.ok("submit", "--engine", "their_engine:Engine", "--data", world.data())
+    assert said["measured"] == ["output", "employment"]
+    assert said["edges_shared"] == 1
+    update = _received(world)
+    assert update.edges is not None
+    assert update.edges.n.tolist() == [16], "the rows of the file it was given"
+    assert world.desk.ok("submit", "--engine", "their_engine:Engine", "--dry-run")["edges"][0]["n"] == 0, "without --data it is made without arguments"
+
+
+def test_a_second_submit_corrects_the_first(world: World) -> None:
+    world.federation.open(1)
+    first = world.desk.ok("submit", "--data", world.data(), "--bootstraps", "5")
+    second = world.desk.ok("submit", "--data", world.data(), "--bootstraps", "5", "--columns", "output,employment")
+    assert (second["key"], second["sequence"]) == ("inbox/00000001/texas/1", first["sequence"] + 1)
+    judged: Admission = world.federation.judge(1)
+    assert [(a.client, a.sequence) for a in judged.admitted] == [("texas", second["sequence"])]
+    status = world.desk("status", "--json")
+    assert status.json["open_round"]["updates"] == 2
+
+
+def test_the_memory_lies_beside_the_key_unless_told_otherwise(world: World) -> None:
+    world.federation.open(1)
+    world.desk.ok("submit", "--data", world.data(), "--bootstraps", "5")
+    assert Path("texas.memory.json").exists()
+    world.desk.ok("submit", "--data", world.data(), "--bootstraps", "5", "--memory", "seen/other.json")
+    assert Path("seen/other.json").exists()
+
+
+def test_a_rolled_back_drop_box_is_noticed(world: World) -> None:
+    """The ledger this client has seen is longer than the one it is shown: it submits nothing."""
+    world.night(1)
+    world.desk.ok("pull")
+    world.federation.open(2)
+    (world.box / "ledger" / "000000000002").unlink()
+    objects = world.objects()
+    assert world.desk.fails(1, "submit", "--data", world.data(), "--bootstraps", "5")["rule"] == "R-50"
+    assert world.objects() == objects
