@@ -133,6 +133,9 @@ class KeyPair:
             document |= {"kdf": _KDF, "salt": base64.b64encode(salt).decode(), "box": base64.b64encode(box).decode()}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise ConfigError(f"cannot be written: {exc.strerror}", subject=str(path)) from exc
+        try:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError as exc:
             raise ConfigError(
