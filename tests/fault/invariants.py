@@ -3,6 +3,7 @@
 `check_dropbox` raises AssertionError naming what is broken. It is what the crash, race and weather tests share.
 """
 
+from dataclasses import replace
 from decimal import Decimal
 
 from hyperfed.codec import PayloadCodec
@@ -43,7 +44,7 @@ def _check_round(fed: SmallFederation, reader: DropBoxReader, ledger: list[Chain
         assert reserves, "a readable result without a reserve"
         assert result.value.freeze == frozen.digest, "the result is not of the freeze"
         again = _recomputed(fed, r)
-        assert PayloadCodec().encode(again) == PayloadCodec().encode(result.value), "the result is not what the frozen set gives"
+        assert _bytes(again) == _bytes(result.value), "the result is not what the frozen set gives"
     if reserves:
         assert reserves[0].id == reserve_id(fed.registry.federation, r, frozen.digest), "the reserve is not of the freeze"
     if frozen is not None:
@@ -65,6 +66,11 @@ def _check_round(fed: SmallFederation, reader: DropBoxReader, ledger: list[Chain
     assert end.state == reader.state(r).digest, "the ledger does not name the state"
     assert end.freeze == frozen.digest, "the commit is not of the freeze"
     return [(c.client, c.made_for) for c in frozen.value.counted]
+
+
+def _bytes(model: GlobalModel) -> bytes:
+    """The model without its statement, where the tests put what stands for noise."""
+    return PayloadCodec().encode(replace(model, statement=""))
 
 
 def _recomputed(fed: SmallFederation, r: int) -> GlobalModel:
