@@ -199,7 +199,7 @@ def test_markdown_carries_timings_links_and_the_graph(hostile: RoundView) -> Non
     encoded = re.findall(r"!\[[^\]]*\]\(data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)\)", page)
     assert len(encoded) == 3
     assert all(base64.b64decode(picture).startswith(b"<svg") for picture in encoded)
-    for address in ("javascript:alert(1)", "http://x/)[a](http://y", "http://x/ y", "http://x/\u202e"):
+    for address in ("javascript:alert", "data:text/html,x", "http://x/)[a](http://y", "http://x/ y", "http://x/\u202e"):
         with pytest.raises(ConfigError, match="not an http"):
             markdown_page(hostile, links=[("x", address)])
 
@@ -208,6 +208,7 @@ def test_words() -> None:
     assert visible("a\x1b\u202e\n\ud800\uffff b\u0301") == "a\\x1b\\u202e\\n\\ud800\\uffff b\u0301"
     assert visible("x" * 10, 4) == "xxx\u2026"
     assert markdown_text("Round 3: 12:30, a.b 0.15 a/b") == "Round 3: 12:30, a&#46;b 0.15 a/b"
+    assert (markdown_text("- x"), markdown_text("12. x"), markdown_text("= x")) == ("&#45; x", "12&#46; x", "&#61; x")
     assert (signed(-0.004), signed(0.5), signed(-1)) == ("0.00", "+0.50", "\u22121.00")
     assert (fixed(-0.001), fixed(-0.5)) == ("0.00", "\u22120.50")
     assert (count(1, "edge"), count(1200, "edge"), and_more(["a", "b", "c"], 2)) == ("1 edge", "1,200 edges", "a and 2 more")

@@ -43,7 +43,7 @@ def _lines(root: ElementTree.Element) -> dict[str, ElementTree.Element]:
 @pytest.mark.parametrize("n", range(1, 13))
 def test_boxes_never_cover_each_other_and_heads_touch_them(n: int) -> None:
     rng = np.random.default_rng(n)
-    widths = rng.uniform(30, 190, n).tolist()
+    widths = rng.uniform(120, 215, n).tolist()
     pairs = sorted({(int(a), int(b)) for a, b in rng.integers(0, n, (2 * n, 2))})
     links = [Link(source=a, target=b, width=3.0, label_width=80.0) for a, b in pairs]
     layout = lay_out(widths, links)
@@ -69,6 +69,14 @@ def test_the_ordinary_picture_has_no_label_on_another() -> None:
     assert all(label is not None for label in labels)
     things = [*(label for label in labels if label), *(p.box for p in layout.places)]
     assert all(a.overlap(b) == 0 for a, b in combinations(things, 2))
+
+
+def test_labels_make_way_where_edges_cross() -> None:
+    pairs = list(combinations(range(4), 2))
+    layout = lay_out([80.0] * 4, [Link(source=a, target=b, width=3.0, label_width=80.0) for a, b in pairs])
+    labels = [c.label for c in layout.curves if c.label]
+    assert len(labels) == 6
+    assert all(a.overlap(b) == 0 for a, b in combinations([*labels, *(p.box for p in layout.places)], 2))
 
 
 def test_the_same_edges_stand_in_the_same_places_whatever_their_votes() -> None:

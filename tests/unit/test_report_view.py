@@ -73,7 +73,8 @@ def test_a_committed_round_shows_model_trust_and_ledger_as_they_are() -> None:
 
 def test_everyone_of_the_cohort_is_in_exactly_one_place() -> None:
     fed = SmallFederation(clients=7)
-    fed.play(1)
+    fed.play(1, but=["site-07"])
+    fed.put(b"no update for an earlier round", "site-07", round_id=1)
     fed.open(2)
     fed.submit("site-01", round_id=2)
     fed.submit("site-02", round_id=2)
@@ -82,9 +83,10 @@ def test_everyone_of_the_cohort_is_in_exactly_one_place() -> None:
     fed.put(b"no update at all", "site-04", round_id=2)
     fed.run(2)
     fed.put(fed.envelope("site-05", round_id=2), "site-05", round_id=2)
+    fed.put(fed.envelope("site-01", round_id=2), "site-01", round_id=2, slot=1)  # a correction of what counts already
     view = view_of(fed.reader(), 2)
     assert [c.client for c in view.counted] == ["site-01", "site-02", "site-03", "site-06"]
-    assert [(r.client, r.key) for r in view.refused] == [("site-04", Keys.inbox(2, "site-04", 0))]
+    assert [r.key for r in view.refused] == [Keys.inbox(1, "site-07", 0), Keys.inbox(2, "site-04", 0)]
     assert view.refused[0].reason
     assert view.late == ("site-05",)
     assert view.missing == ("site-07",)
@@ -140,8 +142,8 @@ def test_change_names_new_gone_turned_stronger_and_weaker_edges() -> None:
 def test_change_compares_by_name_across_vocabularies() -> None:
     fed = SmallFederation(clients=3)
     fed.play(1)
-    fed.vocabulary = Vocabulary.of("noise", "faults", "wear", "load", "heat", version=2)
-    table = _edges((4, 3, 1, 0.6, 0.72), (3, 2, 1, 0.6, 0.72), (0, 1, 1, 0.6, 0.72))  # heat -> load, load -> wear, noise -> faults
+    fed.vocabulary = Vocabulary.of("noise", "gauge", "wear", "load", "heat", version=2)
+    table = _edges((4, 3, 1, 0.6, 0.72), (3, 2, 1, 0.6, 0.72), (0, 1, 1, 0.6, 0.72))  # heat -> load, load -> wear, noise -> gauge
     fed.open(2)
     for client in fed.clients:
         fed.submit(client, Update(measured=np.arange(5), edges=table), round_id=2)
@@ -149,7 +151,7 @@ def test_change_compares_by_name_across_vocabularies() -> None:
     change = view_of(fed.reader(), 2).change
     assert change is not None
     assert [(e.source, e.target) for e in change.of(Turn.SAME)] == [("heat", "load"), ("load", "wear")]
-    assert [(e.source, e.target) for e in change.of(Turn.NEW)] == [("noise", "faults")]
+    assert [(e.source, e.target) for e in change.of(Turn.NEW)] == [("noise", "gauge")]
     assert [(e.source, e.target) for e in change.of(Turn.GONE)] == [("wear", "faults")]
 
 
@@ -219,6 +221,23 @@ def test_a_missing_base_is_refused_not_taken_for_the_first_round() -> None:
     fed.store = kept
     with pytest.raises(RoundError, match="not the result that the ledger names"):
         view_of(fed.reader(), 2)
+    other = SmallFederation()
+    other.play(1, but=["site-02"])
+    kept.put_if_absent(Keys.result(1), other.objects()[Keys.result(1)])
+    with pytest.raises(RoundError, match="not the result that the ledger names"):
+        view_of(fed.reader(), 2)
+
+
+def test_who_loses_its_weight_tonight_is_said() -> None:
+    fed = SmallFederation(clients=5)
+    fed.play(1)
+    fed.open(2)
+    for client in fed.clients:
+        fed.submit(client, _flipped(fed.update()) if client == "site-05" else None, round_id=2)
+    fed.run(2)
+    view = view_of(fed.reader(), 2)
+    assert (view.trust[0].client, view.trust[0].weight, view.trust[0].weight_before) == ("site-05", 0.0, 1.0)
+    assert sentences(view)[0].endswith("no weight in the merge: site-05. 1 of them had weight in round 1.")
 
 
 def test_who_is_out_next_round_is_whom_the_protocol_excludes() -> None:
@@ -258,11 +277,32 @@ def test_the_budget_is_the_rounds_own_and_a_refund_shows(monkeypatch: pytest.Mon
     assert not any("no differential privacy is claimed" in s for s in sentences(view_of(fed.reader(), 1)))
 
 
+def test_what_a_void_round_had_reserved_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    cost = Mechanism(kind="basic", epsilon=Decimal("4"), delta=Decimal("0.00001"))
+    monkeypatch.setattr(RoundRunner, "mechanisms", lambda self, plan: (cost,))
+    fed = SmallFederation()
+    fed.open(1)
+    fed.submit_all()
+    runner = fed.runner()
+    runner.freeze(1, runner.validate(runner.collect(1)))
+    runner.reserve(1)
+    under_way = view_of(fed.reader(), 1)
+    assert (under_way.outcome, under_way.budget.cost_epsilon, under_way.budget.left_epsilon) == (Outcome.FROZEN, 4, 6)
+    assert sentences(under_way)[-1].startswith("It has reserved 4 epsilon")
+    fed.play(2)
+    view = view_of(fed.reader(), 1)
+    assert (view.outcome, view.rule) == (Outcome.VOID, "R-60")
+    assert (view.budget.refunded, view.budget.cost_epsilon, view.budget.left_epsilon) == (True, 0, 10)
+    assert sentences(view)[-1].startswith("What it had reserved was given back; 10 of 10 epsilon")
+
+
 def test_of_many_edges_the_strongest_are_kept() -> None:
     fed = SmallFederation()
-    fed.play()
+    fed.open()
+    for client in fed.clients:
+        fed.submit(client, Update(measured=np.arange(4), edges=_edges((0, 1, 1, 1.0, 0.5), (1, 2, 1, -1.0, 0.9), (2, 3, 1, 1.0, 0.7))))
+    fed.run()
     result = fed.reader().result(1)
     assert result is not None
-    whole = edge_rows(result.value)
-    assert edge_rows(result.value, keep=2) == whole[:2]
-    assert len(whole) == 3
+    assert [e.vote for e in edge_rows(result.value)] == pytest.approx([-0.9, 0.7, 0.5])
+    assert [e.vote for e in edge_rows(result.value, keep=2)] == pytest.approx([-0.9, 0.7])
