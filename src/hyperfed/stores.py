@@ -33,8 +33,6 @@ def open_store(
     *,
     endpoint: str | None = None,
     region: str | None = None,
-    access_key: str | None = None,
-    secret_key: str | None = None,
     access_key_file: Path | None = None,
     base: Path | None = None,
     attempts: int = 6,
@@ -43,7 +41,7 @@ def open_store(
 ) -> ObjectStore:
     """The store at `url`, patient with passing faults. No request is made here. Raises ConfigError.
 
-    endpoint, region: of an S3 store; its credentials: access_key with secret_key, or access_key_file, or neither: then the environment decides.
+    endpoint, region: of an S3 store; access_key_file: its credentials, None: the environment decides.
     base: the folder that a relative `file:` path starts from (the working directory).
     attempts: tries of each call; request_attempts: tries of one HTTP request within a call, by boto3.
     """
@@ -57,7 +55,7 @@ def open_store(
     if scheme == "file":
         return PatientStore(_open_folder(url, endpoint=endpoint, region=region, base=base), attempts=attempts)
     if scheme == "s3":
-        known = _credentials(access_key, secret_key, access_key_file)
+        known = read_credentials(access_key_file) if access_key_file else None
         return PatientStore(
             _open_s3(url, endpoint=endpoint, region=region, known=known, attempts=request_attempts, read_timeout_s=read_timeout_s), attempts=attempts
         )
@@ -105,18 +103,6 @@ def _open_s3(url: str, *, endpoint: str | None, region: str | None, known: "S3Cr
 def _region() -> str:
     """As boto3 would choose it, without reading a profile."""
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-
-
-def _credentials(access_key: str | None, secret_key: str | None, file: Path | None) -> "S3Credentials | None":
-    """What was given; None: boto3's own chain decides. Raises ConfigError for one half of a pair, and for both ways at once."""
-    if not access_key and not secret_key:
-        return read_credentials(file) if file else None
-    if file or not (access_key and secret_key):
-        problem = "credentials are given twice" if file else "an access key and its secret key come together"
-        raise ConfigError(problem, subject="credentials of the store", remedy="Give both keys, or a file that holds them, or neither")
-    from hyperfed.adapters.s3 import S3Credentials
-
-    return S3Credentials(access_key=access_key, secret_key=secret_key)
 
 
 def read_credentials(path: Path) -> "S3Credentials":

@@ -33,10 +33,9 @@ def test_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_REGION", raising=False)
     monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
-    inner = _inner("s3://bucket/a/prefix/", endpoint="http://127.0.0.1:9000", region="eu-central-1", access_key="k", secret_key=SECRET)
+    inner = _inner("s3://bucket/a/prefix/", endpoint="http://127.0.0.1:9000", region="eu-central-1")
     assert isinstance(inner, S3Store)
     assert (inner.bucket, inner.prefix, inner.endpoint_url, inner.region) == ("bucket", "a/prefix/", "http://127.0.0.1:9000", "eu-central-1")
-    assert SECRET not in repr(inner)
     plain = _inner("s3://bucket")
     assert isinstance(plain, S3Store)
     assert (plain.prefix, plain.endpoint_url, plain.region) == ("", None, "us-east-1")
@@ -75,9 +74,6 @@ def test_it_is_as_patient_as_it_was_asked_to_be(tmp_path: Path) -> None:
         (f"https://key:{SECRET}@host/bucket", {}, "not the address of an object store"),
         ("s3://bucket/../other", {}, "not a valid object key"),
         ("s3://bucket", {"endpoint": "127.0.0.1:9000"}, "not the address of an S3 endpoint"),
-        ("s3://bucket", {"access_key": "k"}, "come together"),
-        ("s3://bucket", {"secret_key": SECRET}, "come together"),
-        ("s3://bucket", {"access_key": "k", "secret_key": SECRET, "access_key_file": Path("x")}, "given twice"),
         ("file:", {}, "names no folder"),
         ("file:///nonexistent/box", {}, "no such folder"),
         ("file://server/share", {}, "names a host"),

@@ -54,8 +54,7 @@ def inspect(invocation: Invocation, key: str, open_with: Path | None) -> int:
     with invocation.out.step("Verifying"):
         view = inspect_object(data, key=key, reader=invocation.reader, keys_for=lambda: _keys(invocation, open_with))
     invocation.warn_unless_compared()
-    invocation.out.finish(view.document(), lambda to: _show(to, view))
-    return 0 if view.verified or view.kind == "probe" else 1
+    return invocation.out.finish(view.document(), lambda to: _show(to, view), code=0 if view.verified or view.kind == "probe" else 1)
 
 
 def _keys(invocation: Invocation, given: Path | None) -> "KeyPair | None":

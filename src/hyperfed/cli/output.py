@@ -1,6 +1,6 @@
 """What a command says: tables for people, one JSON document for programs, and how an error reads in both.
 
-1. `--json` prints exactly one JSON document on stdout, also for an error: {"ok": ..., ...}. Everything for people's eyes only goes to stderr then, or nowhere.
+1. `--json` prints exactly one JSON document on stdout, also for an error: {"ok", "exit_code", ...}; what is for people's eyes only stays away then.
 2. Text that came from elsewhere (reasons, names, organisations) is shown with its control characters spelt out: a drop-box cannot drive a terminal.
 3. An error is problem, object, rule and what to do; never a traceback unless --debug asks for it.
 4. Exit codes: see `CODES`; they are part of the interface.
@@ -146,12 +146,13 @@ class Output:
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
 
-    def finish(self, document: Mapping[str, Any], render: Callable[["Console"], None]) -> None:
-        """The command's answer: the document for programs, or what `render` draws for people."""
+    def finish(self, document: Mapping[str, Any], render: Callable[["Console"], None], *, code: int = 0) -> int:
+        """The command's answer: the document for programs, or what `render` draws for people. Returns `code`, the command's exit code."""
         if self.as_json:
-            sys.stdout.write(json.dumps({"ok": True, **plain(document)}, indent=2) + "\n")
+            sys.stdout.write(json.dumps({"ok": code == 0, "exit_code": code, **plain(document)}, indent=2) + "\n")
         else:
             render(console())
+        return code
 
     def note(self, text: str) -> None:
         """A remark for people, on stderr."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ def flow_options(command: Callable[..., Any]) -> Callable[..., Any]:
     decorators: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
         pass_invocation,
         output_options,
+        click.option("--now", "clock", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]), help="The clock, for rehearsals, such as 2027-01-01T00:05:00+0000."),
         click.option("--policy", "federation_policy", default="hyperfed", show_default=True, help="Name of the Federation Policy block."),
         click.option("--coordinator-keys", default="hyperfed", show_default=True, help="Name of the Coordinator Keys block."),
         click.option("--drop-box", default="hyperfed", show_default=True, help="Name of the Drop-Box block."),
@@ -43,7 +45,7 @@ def flow_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @round_group.command(name="open")
 @flow_options
-def open_round(invocation: Invocation, number: int | None, drop_box: str, coordinator_keys: str, federation_policy: str) -> None:
+def open_round(invocation: Invocation, number: int | None, drop_box: str, coordinator_keys: str, federation_policy: str, clock: datetime | None) -> None:
     """Create the signed plan of round N; by default of the window that runs now.
 
     \b
@@ -56,20 +58,25 @@ def open_round(invocation: Invocation, number: int | None, drop_box: str, coordi
         drop_box=drop_box,
         coordinator_keys=coordinator_keys,
         federation_policy=federation_policy,
+        now=clock,
     )
 
 
 @round_group.command(name="run")
 @click.option("--delay", "delay_s", type=click.FloatRange(min=0), help="Seconds to wait for stragglers; by default as the policy block says.")
 @flow_options
-def run_round(invocation: Invocation, number: int | None, drop_box: str, coordinator_keys: str, federation_policy: str, delay_s: float | None) -> None:
+def run_round(
+    invocation: Invocation, number: int | None, drop_box: str, coordinator_keys: str, federation_policy: str, clock: datetime | None, delay_s: float | None
+) -> int:
     """Run round N, or finish one that was interrupted; by default the round whose window has ended last. Running it again is harmless.
+
+    The exit code is 1 where the round ended without a result, and 4 where it waits for more clients or for an earlier round.
 
     \b
       hyperfed round run
       hyperfed round run 328 --delay 0
     """
-    _run_flow(
+    return _run_flow(
         invocation,
         ("flows.federation_round", "federation_round"),
         round_id=number,
@@ -77,11 +84,12 @@ def run_round(invocation: Invocation, number: int | None, drop_box: str, coordin
         coordinator_keys=coordinator_keys,
         federation_policy=federation_policy,
         aggregation_delay_s=delay_s,
+        now=clock,
     )
 
 
-def _run_flow(invocation: Invocation, where: tuple[str, str], **parameters: Any) -> None:
-    """Run a flow of the checkout in this process; with --json its log stays quiet."""
+def _run_flow(invocation: Invocation, where: tuple[str, str], **parameters: Any) -> int:
+    """Run a flow of the checkout in this process; with --json its log stays quiet. The exit code."""
     if invocation.as_json:
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
         os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
@@ -99,7 +107,8 @@ def _run_flow(invocation: Invocation, where: tuple[str, str], **parameters: Any)
             remedy="Save the blocks first (DropBox, CoordinatorKeys, FederationPolicy), or name others with --drop-box, --coordinator-keys, --policy",
         ) from exc
     document = plain(summary) if isinstance(summary, dict) else {"result": plain(summary)}
-    invocation.out.finish(document, lambda to: show_pairs(to, {name: value for name, value in document.items() if not isinstance(value, dict | list)}))
+    single = {name: value for name, value in document.items() if not isinstance(value, dict | list)}
+    return invocation.out.finish(document, lambda to: show_pairs(to, single), code=1 if document.get("outcome", "committed") != "committed" else 0)
 
 
 @round_group.command(name="status")
@@ -136,7 +145,7 @@ def _newest(invocation: Invocation) -> int:
 
 def _document(invocation: Invocation, round_id: int) -> dict[str, Any]:
     from hyperfed.protocol.documents import end_of
-    from hyperfed.protocol.objects import Tombstone
+    from hyperfed.protocol.objects import EntryKind, Tombstone
     from hyperfed.protocol.reputation import trust_of
     from hyperfed.rounds import Keys
 
@@ -149,7 +158,7 @@ def _document(invocation: Invocation, round_id: int) -> dict[str, Any]:
     prefix = Keys.inbox(round_id)
     here = {Path(info.key).parts[2] for info in invocation.store.list(prefix) if info.key.count("/") == 3}
     if end is not None:
-        outcome = end.entry.kind.value
+        outcome = "committed" if end.entry.kind is EntryKind.COMMIT else "void"
     elif result is not None:
         outcome = "released, not concluded"
     elif frozen is not None:

@@ -66,8 +66,7 @@ def status(invocation: Invocation, last: int) -> int:
         if receipts:
             show_table(to, "", ("round", "fate", "made for", "rule", "reason"), ((r.round, r.fate.value, r.made_for, r.rule, r.reason) for r in receipts))
 
-    invocation.out.finish(document, render)
-    return _CODES.get(newest.fate.value, 4) if newest else 4
+    return invocation.out.finish(document, render, code=_CODES.get(newest.fate.value, 4) if newest else 4)
 
 
 def said_of(receipt: "Receipt") -> str:

@@ -184,5 +184,5 @@ def test_json_output_is_one_document_and_notes_stay_away(capsys: pytest.CaptureF
         pass
     out.finish({"value": 1}, lambda to: to.print("for people"))
     captured = capsys.readouterr()
-    assert json.loads(captured.out) == {"ok": True, "value": 1}
+    assert json.loads(captured.out) == {"ok": True, "exit_code": 0, "value": 1}
     assert captured.err == ""

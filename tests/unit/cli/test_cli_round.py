@@ -43,7 +43,7 @@ def made_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_flows_are_found_from_below_the_checkout_and_called_by_name(desk: Desk, made_up: Path) -> None:
-    assert desk.ok("round", "open") == {"ok": True, "round": 7, "quorum": 2}
+    assert desk.ok("round", "open") == {"ok": True, "exit_code": 0, "round": 7, "quorum": 2}
     assert desk.ok("round", "run", "5", "--delay", "0", "--drop-box", "prod")["outcome"] == "committed"
     assert "committed" in desk("round", "run", "5").out
     calls = sys.modules["flows.federation_round"].CALLS
@@ -53,6 +53,7 @@ def test_flows_are_found_from_below_the_checkout_and_called_by_name(desk: Desk, 
         "coordinator_keys": "hyperfed",
         "federation_policy": "hyperfed",
         "aggregation_delay_s": 0.0,
+        "now": None,
     }
 
 
@@ -102,7 +103,7 @@ def test_status_follows_a_round(world: World) -> None:
     federation.submit("iowa")
     federation.run(1)
     said = desk.ok("round", "status", "1")
-    assert said["outcome"] == "commit"
+    assert said["outcome"] == "committed"
     assert [c["client"] for c in said["counted"]] == ["iowa", "texas"]
     assert [(r["client"], r["key"]) for r in said["refused"]] == [("ohio", "inbox/00000001/ohio/0")]
     assert {t["client"] for t in said["trust"]} == {"iowa", "ohio", "texas"}
