@@ -107,7 +107,9 @@ def test_a_late_update_is_shown_with_its_staleness() -> None:
     fed.open(2)
     fed.submit_all(round_id=2, but=["site-04"])
     fed.run(2)
+    fed.put(fed.envelope("site-04", round_id=2), "site-04", round_id=2)
     view = view_of(fed.reader(), 2)
+    assert (view.late, view.missing) == (("site-04",), ())  # counted by its old update; tonight's came too late
     (late,) = view.delayed
     assert (late.client, late.made_for, late.late) == ("site-04", 1, 1)
     assert late.staleness == pytest.approx(0.9)

@@ -192,7 +192,7 @@ def _with_people(view: RoundView, reader: DropBoxReader, plan: Plan, freeze: Fre
     decided = {c.client for c in counted} | {r.client for r in refused if r.made_for == plan.round}
     judged = {c.key for c in counted} | {r.key for r in refused}
     listed = _inbox(reader, plan)
-    after = {client for client, keys in listed.items() if not judged & keys} - decided if freeze else set()
+    after = {client for client, keys in listed.items() if not judged & keys} if freeze else set()
     here = (decided | excluded | after) if freeze else set(listed)
     decay = plan.policy.staleness_decay
     return replace(
