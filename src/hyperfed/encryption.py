@@ -32,6 +32,7 @@ SEALED = "xchacha20poly1305+sealedbox/1"
 _VERSION = 1
 _MAX_BOXES = 64
 _NONCE_BYTES = 24
+_SEAL_AGAIN = "Seal and submit it again with `hyperfed submit`"
 
 
 def bind_body(header: Header, body: bytes | memoryview) -> Header:
@@ -66,7 +67,9 @@ def open_body(signed: Signed, keys: KeyPair | None, *, subject: str = "body") ->
     if scheme != SEALED:
         raise SchemaError(f"encryption {scheme!r:.60} is unknown", subject=subject, rule="R-40", remedy=f"Use {SEALED!r}")
     if keys is None:
-        raise SignatureError("the body is sealed and no key to open it was given", subject=subject, rule="R-40")
+        raise SignatureError(
+            "the body is sealed and no key to open it was given", subject=subject, rule="R-40", remedy="Give the coordinator's or an auditor's key"
+        )
     version = leading_int(signed.body)
     if version is not None and version != _VERSION:
         raise SchemaError(f"sealed body version {version}; this library reads version {_VERSION}", subject=subject, rule="R-12", remedy="Update hyperfed")
@@ -82,10 +85,11 @@ def open_body(signed: Signed, keys: KeyPair | None, *, subject: str = "body") ->
     try:
         key = keys.open_sealed(box)
         if not hmac.compare_digest(_commitment(key, nonce), commitment):
-            raise SignatureError("the data key is not the one the body commits to", subject=subject, rule="R-42")
+            raise SignatureError("the data key is not the one the body commits to", subject=subject, rule="R-42", remedy=_SEAL_AGAIN)
         return nacl.bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(ciphertext, _associated(signed.header), nonce, key)
     except (nacl.exceptions.CryptoError, ValueError) as exc:
-        raise SignatureError("the sealed body does not open: it was made for another header or key, or changed", subject=subject, rule="R-41") from exc
+        problem = "the sealed body does not open: it was made for another header or key, or changed"
+        raise SignatureError(problem, subject=subject, rule="R-41", remedy=_SEAL_AGAIN) from exc
 
 
 def _parts(value: Any, subject: str) -> tuple[dict[str, bytes], bytes, bytes, bytes]:

@@ -192,7 +192,9 @@ def verify_envelope(
     """
     expected = [expect] if isinstance(expect, PacketType) else list(expect)
     if envelope.type not in expected:
-        raise SignatureError(f"a {envelope.type!r:.60} where a {' or '.join(expected)} belongs", subject=subject, rule="R-30")
+        raise SignatureError(
+            f"a {envelope.type!r:.60} where a {' or '.join(expected)} belongs", subject=subject, rule="R-30", remedy="Somebody put another object in its place"
+        )
     message = pre_authentication_encoding(envelope.type, envelope.header_bytes)
     held = []
     for key_id, signature in envelope.signatures:
@@ -227,7 +229,9 @@ def verify_envelope(
             "the body is not the one that was signed", subject=subject, rule="R-33", remedy="It was changed or cut off on its way; send it again"
         )
     if header.key_id and header.key_id not in held:
-        raise SignatureError(f"the header names key {header.key_id!r:.40}, which did not sign", subject=subject, rule="R-32")
+        raise SignatureError(
+            f"the header names key {header.key_id!r:.40}, which did not sign", subject=subject, rule="R-32", remedy="A header names the key it is signed with"
+        )
     return Signed(
         type=envelope.type, header=header, header_bytes=header_bytes, body=envelope.body, digest=hashlib.sha256(message).digest(), signers=tuple(held)
     )

@@ -145,7 +145,7 @@ class PacketValidator:
             else:
                 self._validate_object(packet)
         except PacketError as error:
-            return False, str(error)
+            return False, str(_with_remedy(error))
         return True, None
 
     def _validate_object(self, packet: Any) -> None:
@@ -474,8 +474,17 @@ def _refusal(key: str, error: HyperfedError, item: Admitted | Signed | None) -> 
         digest=digest,
         rule=error.rule or "R-11",
         reason=reason[:_MAX_REASON],
-        remedy=error.remedy,
+        remedy=_with_remedy(error).remedy,
     )
+
+
+def _with_remedy(error: HyperfedError) -> HyperfedError:
+    """The error, with the remedy of its kind where it has none of its own: nobody is refused without being told what to do."""
+    if error.remedy:
+        return error
+    bounds = isinstance(error, BoundsError)
+    remedy = "Correct the value and submit again" if bounds else "Write it with this library (`hyperfed submit`, PayloadCodec) and send it again"
+    return type(error)(error.problem, subject=error.subject, rule=error.rule or "R-11", remedy=remedy)
 
 
 def resolved(update: Update, base: Update | None, *, subject: str) -> Update:
