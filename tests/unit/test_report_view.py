@@ -10,6 +10,7 @@ from hyperfed.adapters.memory import MemoryStore
 from hyperfed.coordinator import RoundRunner
 from hyperfed.errors import ConfigError, QuorumMissed, RoundError
 from hyperfed.packets import PolicyPack, Update
+from hyperfed.protocol.documents import sign_object
 from hyperfed.protocol.objects import EntryKind, Fate, Mechanism, Plan
 from hyperfed.protocol.reputation import excluded_of, trust_of
 from hyperfed.report import edge_rows, view_of
@@ -17,6 +18,7 @@ from hyperfed.report.change import Turn
 from hyperfed.report.rows import Outcome
 from hyperfed.report.summary import headline, sentences
 from hyperfed.rounds import Keys
+from hyperfed.signing import PacketType
 from hyperfed.tables import EdgeTable
 from hyperfed.testing.federation import SmallFederation
 from hyperfed.vocabulary import Vocabulary
@@ -308,3 +310,18 @@ def test_of_many_edges_the_strongest_are_kept() -> None:
     assert result is not None
     assert [e.vote for e in edge_rows(result.value)] == pytest.approx([-0.9, 0.7, 0.5])
     assert [e.vote for e in edge_rows(result.value, keep=2)] == pytest.approx([-0.9, 0.7])
+
+
+def test_a_freeze_written_after_the_void_is_not_shown() -> None:
+    """A slow coordinator creates its freeze when another has voided the round already: the ledger names none, so nobody counts."""
+    fed = SmallFederation()
+    fed.open(1)
+    fed.submit_all()
+    slow = fed.runner(1)
+    candidate = slow._candidate(1, slow.validate(slow.collect(1)))
+    assert candidate is not None
+    fed.play(2)
+    write = sign_object(Keys.freeze(1), PacketType.FREEZE, candidate, keys=fed.coordinator, time=candidate.time, audience="coordinator")
+    assert fed.store.put_if_absent(write.key, write.data)
+    view = view_of(fed.reader(), 1)
+    assert (view.outcome, view.counted, dict(view.digests).keys()) == (Outcome.VOID, (), {"plan", "result"})
