@@ -117,15 +117,20 @@ class SmallFederation:
 
     def amend(self, **changes: Any) -> Registry:
         """Publish the next version of the registry with these fields changed, signed by all roots known here."""
+        changed = replace(self.registry, **{"version": self.registry.version + 1, "previous": self.registry_digest, **changes})
+        publish_registry(self.store, sign_registry(changed, self.roots))
+        self.registry = changed
+        return changed
+
+    @property
+    def registry_digest(self) -> bytes:
+        """The digest of the newest version in the drop-box."""
         known = load_registry(self.store, fingerprint=self.fingerprint)
-        digest = known[1] if known else b""
-        self.registry = replace(self.registry, **{"version": self.registry.version + 1, "previous": digest, **changes})
-        publish_registry(self.store, sign_registry(self.registry, self.roots))
-        return self.registry
+        return known[1] if known else b""
 
     def revoke(self, client: str, *, from_round: int) -> Registry:
         """Publish a version in which no key of `client` holds from `from_round` on."""
-        revoked = self.registry.revoke(client, from_round=from_round, previous=self.registry.previous, issued=self.registry.issued)
+        revoked = self.registry.revoke(client, from_round=from_round, previous=self.registry_digest, issued=self.registry.issued)
         return self.amend(clients=revoked.clients)
 
     def rotate(self, client: str, keys: KeyPair, *, from_round: int, overlap: int = 1) -> Registry:
