@@ -142,9 +142,9 @@ class _Audit:
         """Numbers 1 to `count` were verified; what lies beyond them was not reached."""
         self.checked[name] += count
         expected = {key_of(n + 1) for n in range(count)}
-        for key in listed:
-            if key.startswith(f"{folder}/") and key not in expected:
-                self._broken(key, "follows a hole, or is not a number", "R-71" if folder == "ledger" else "R-23")
+        beyond = [key for key in listed if key.startswith(f"{folder}/") and key not in expected and _belongs(key)]
+        if beyond:
+            self._broken(key_of(count + 1), f"is missing, though {beyond[0]} exists", "R-71" if folder == "ledger" else "R-23")
 
     def _ledger(self, listed: list[str]) -> None:
         failed = len(self.findings)
@@ -178,6 +178,7 @@ class _Audit:
         lines = [c for c in self.ledger if c.entry.round == r]
         end = next((c for c in lines if c.entry.kind is not EntryKind.RESERVE), None)
         before = lines[0].entry.sequence - 1 if lines else len(self.ledger)
+        plan: Stored[Plan] | None = None
         with self._finding(Keys.plan(r), "plans"):
             plan = self.reader.plan(r)
             self._require(plan is not None, Keys.plan(r), "is missing", "R-60")

@@ -51,11 +51,11 @@ def federation(*, over: tuple[str, ...] = ()) -> SmallFederation:
 def on(fed: SmallFederation, *, over: tuple[str, ...] = ()) -> SmallFederation:
     """The same federation on a copy of its drop-box."""
     twin = copy.copy(fed)
-    twin.store = fed.store.copy(over=over)
+    twin.store, twin.memories = fed.store.copy(over=over), copy.deepcopy(fed.memories)
     return twin
 
 
-def coordinator(fed: SmallFederation, round_id: int, *, nights: int = 0) -> Actor:
+def coordinator(fed: SmallFederation, round_id: int, *, nights: float = 0) -> Actor:
     """One that runs a round, on the clock of some nights later."""
     return Actor(fed.store, lambda store: fed.runner(round_id, now=fed.night(round_id) + timedelta(days=nights), store=store).run(round_id))
 
@@ -102,7 +102,8 @@ def schedules(fed: SmallFederation, other: Callable[[SmallFederation], Actor], r
 
 
 def rival(fed: SmallFederation) -> Actor:
-    return coordinator(fed, 1)
+    """Another one of the same round, on a clock of its own: what it writes differs."""
+    return coordinator(fed, 1, nights=0.25)
 
 
 def next_night(fed: SmallFederation) -> Actor:
@@ -330,7 +331,7 @@ MISTAKES: list[tuple[Seed, Callable[[SmallFederation], Actor], tuple[int, ...]]]
     (no_id, rival, (1,)),
     (result_over, rival, (1,)),
     (freeze_over, rival, (1,)),
-    (ledger_over, rival, (1,)),
+    (ledger_over, next_night, (1, 2)),
     (content_address, rival, (1,)),
     (refund_early, next_night, (1, 2)),
     (refund_nothing, next_night, (1, 2)),

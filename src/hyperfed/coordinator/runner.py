@@ -129,6 +129,7 @@ class RoundRunner:
         decided = not isinstance(command, mc.Gather)
         if isinstance(command, mc.Halt):
             self._refuse_halt(command)
+        self._complete_receipts(round_id)
         first = max(1, round_id - plan.policy.max_staleness)
         judged = self._judged(first, round_id)
         listed = [info for r in range(first, round_id + 1) for info in self.store.list(Keys.inbox(r)) if info.key not in judged]
@@ -143,6 +144,12 @@ class RoundRunner:
             closed=machine.closed or self.now >= plan.close_by,
             decided=decided,
         )
+
+    def _complete_receipts(self, round_id: int) -> None:
+        """Receipts that the round before still lacks: its coordinator may have died between the ledger and them."""
+        ended = [c.entry.round for c in self.reader.ledger() if c.entry.kind is not EntryKind.RESERVE and c.entry.round < round_id]
+        if ended and sum(1 for _ in self.store.list(Keys.receipt(ended[-1], ""))) < len(self.plan(ended[-1]).value.cohort):
+            self._put_receipts(ended[-1])
 
     def _judged(self, first: int, round_id: int) -> set[str]:
         """Inbox keys that a committed round since `first` has counted or refused: they are not judged again. A void round's are."""

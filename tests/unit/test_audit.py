@@ -1,0 +1,215 @@
+"""The audit finds what was changed, names it first, and says what it checked. Each forgery has its honest twin: the same drop-box before it."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from hyperfed.adapters.memory import MemoryStore
+from hyperfed.audit import AuditReport, audit
+from hyperfed.errors import TransientError
+from hyperfed.protocol import merkle
+from hyperfed.protocol.documents import COORDINATOR, sign_object
+from hyperfed.rounds import Keys
+from hyperfed.signing import PacketType
+from hyperfed.testing.faults import FaultPlan, FaultStore
+from hyperfed.testing.federation import SmallFederation, key_of
+
+
+@pytest.fixture(scope="module")
+def played() -> SmallFederation:
+    """Two committed rounds, the second with a late update, and a void one."""
+    fed = SmallFederation(auditors=1)
+    fed.play(1, but=["site-03"])
+    fed.open(2)
+    fed.submit("site-03", round_id=1)
+    fed.submit_all(round_id=2, but=["site-03"])
+    fed.run(2)
+    fed.open(3)
+    fed.runner(3, now=fed.night(3) + timedelta(days=2)).run(3)
+    return fed
+
+
+@pytest.fixture
+def fed(played: SmallFederation) -> SmallFederation:
+    twin = copy.copy(played)
+    twin.store = MemoryStore()
+    for key, data in played.objects().items():
+        twin.store.put_if_absent(key, data)
+    return twin
+
+
+def put(fed: SmallFederation, key: str, data: bytes | None) -> None:
+    """What whoever runs the bucket can do."""
+    fed.store._objects.pop(key, None)  # type: ignore[attr-defined]
+    if data is not None:
+        fed.store.put_if_absent(key, data)
+
+
+def report(fed: SmallFederation, *, opened: bool = True) -> AuditReport:
+    return audit(fed.store, fed.fingerprint, fed.auditors[0] if opened else None)
+
+
+def test_an_untouched_dropbox_passes_and_everything_was_checked(fed: SmallFederation) -> None:
+    found = report(fed)
+    assert found.ok, found.findings
+    assert found.first_broken is None
+    expected = {"registry versions": 1, "ledger entries": 5, "budget checks": 2, "plans": 3, "freezes": 2, "updates": 5, "results": 2, "tombstones": 1}
+    assert found.checked == expected | {"states": 2, "results recomputed": 2, "states recomputed": 2, "receipts": 9}
+    assert found.remarks == ()
+
+
+def test_without_a_key_nothing_is_computed_again_and_that_is_said(fed: SmallFederation) -> None:
+    found = report(fed, opened=False)
+    assert found.ok
+    assert "results recomputed" not in found.checked
+    assert found.checked["updates"] == 5, "signatures are checked all the same"
+    assert any("no key was given" in remark for remark in found.remarks)
+
+
+DECIDED = [
+    Keys.registry(1),
+    Keys.plan(2),
+    Keys.freeze(2),
+    Keys.result(2),
+    Keys.state(2),
+    Keys.receipt(2, "site-01"),
+    Keys.ledger(1),
+    Keys.ledger(4),
+    Keys.ledger(5),
+    Keys.result(3),
+]
+
+
+@pytest.mark.parametrize("key", DECIDED)
+def test_one_flipped_bit_anywhere_is_found_and_named(fed: SmallFederation, key: str) -> None:
+    data = bytearray(fed.objects()[key])
+    data[-1] ^= 1
+    put(fed, key, bytes(data))
+    found = report(fed)
+    assert not found.ok
+    assert found.first_broken == key
+
+
+@pytest.mark.parametrize("key", [Keys.registry(1), Keys.plan(2), Keys.freeze(1), Keys.result(2), Keys.state(2), Keys.ledger(3)])
+def test_a_missing_object_is_found_and_named(fed: SmallFederation, key: str) -> None:
+    put(fed, key, None)
+    assert report(fed).first_broken == key
+
+
+def test_an_update_that_was_replaced_or_removed_is_found(fed: SmallFederation) -> None:
+    frozen = fed.reader().freeze(2)
+    assert frozen is not None
+    first, second = (Keys.accepted(2, c.digest) for c in frozen.value.counted[:2])
+    put(fed, first, fed.objects()[second])
+    assert report(fed, opened=False).first_broken == first
+    put(fed, first, None)
+    assert report(fed, opened=False).first_broken == first
+
+
+def test_another_federations_roots_are_refused(fed: SmallFederation) -> None:
+    found = audit(fed.store, "0" * 64)
+    assert found.first_broken == Keys.registry(1)
+
+
+def test_a_missing_receipt_is_a_remark_and_a_foreign_object_a_finding(fed: SmallFederation) -> None:
+    put(fed, Keys.receipt(2, "site-01"), None)
+    found = report(fed)
+    assert found.ok
+    assert any("lacks 1 of 3 receipts" in remark for remark in found.remarks)
+    put(fed, "rounds/00000002/results", b"x")
+    assert report(fed).first_broken == "rounds/00000002/results"
+
+
+# what the coordinator's own key could forge
+
+
+def forge(fed: SmallFederation, key: str, type_: PacketType, value: object, *, audience: str = "clients") -> None:
+    put(fed, key, sign_object(key, type_, value, keys=fed.coordinator, time=fed.night(2), audience=audience).data)
+
+
+def test_a_result_that_the_coordinator_changed_after_the_commit_is_found(fed: SmallFederation) -> None:
+    result = fed.reader().result(2)
+    assert result is not None
+    forge(fed, Keys.result(2), PacketType.RESULT, replace(result.value, statement="trust me"))
+    assert report(fed).first_broken == Keys.result(2)
+
+
+def _resign_round_2(fed: SmallFederation, change: Callable[[], None]) -> None:
+    """The last night done again by a dishonest coordinator that holds the key: everything after `change` is honest."""
+    for key in [k for k in fed.objects() if k.startswith(("rounds/00000003", "inbox/00000003"))]:
+        put(fed, key, None)
+    for n in (3, 4, 5):
+        put(fed, Keys.ledger(n), None)
+    for key in [k for k in fed.objects() if k.startswith("rounds/00000002/") and not k.endswith("/plan") and "/accepted/" not in k]:
+        put(fed, key, None)
+    change()
+    fed.run(2)
+
+
+def test_a_freeze_that_counts_somebody_twice_for_a_window_is_found(fed: SmallFederation) -> None:
+    honest = fed.reader().freeze(2)
+    assert honest is not None
+    first = fed.reader().freeze(1)
+    assert first is not None
+    again = first.value.counted[0]
+
+    def change() -> None:
+        put(fed, Keys.accepted(2, again.digest), fed.objects()[Keys.accepted(1, again.digest)])
+        counted = (again, *(c for c in honest.value.counted if c.client != again.client))
+        forged = replace(honest.value, counted=counted)
+        forge(fed, Keys.freeze(2), PacketType.FREEZE, replace(forged, merkle_head=merkle.head(forged.leaves)), audience=COORDINATOR)
+
+    _resign_round_2(fed, change)
+    found = report(fed)
+    assert [f.rule for f in found.findings] == ["R-89", "R-94"]
+    assert found.first_broken == Keys.freeze(2)
+
+
+def test_a_state_that_flatters_somebody_is_found_by_computing_it_again(fed: SmallFederation) -> None:
+    state = fed.reader().state(2)
+    assert state is not None
+    flattered = replace(state.value, clients=(replace(state.value.clients[0], alpha=99.0), *state.value.clients[1:]))
+
+    def change() -> None:
+        runner = fed.runner(2)
+        runner.freeze(2, runner.validate(runner.collect(2)))
+        runner.reserve(2)
+        runner.release(2)
+        frozen, result = fed.reader().freeze(2), fed.reader().result(2)
+        assert frozen is not None
+        assert result is not None
+        forge(fed, Keys.state(2), PacketType.STATE, replace(flattered, freeze=frozen.digest, result=result.digest), audience=COORDINATOR)
+
+    _resign_round_2(fed, change)
+    assert report(fed, opened=False).ok, "without a key nobody can tell"
+    found = report(fed)
+    assert [f.key for f in found.findings] == [Keys.state(2)]
+
+
+def test_a_receipt_that_lies_is_found(fed: SmallFederation) -> None:
+    receipt = fed.receipt("site-02", 2)
+    assert receipt is not None
+    forge(fed, Keys.receipt(2, "site-02"), PacketType.RECEIPT, replace(receipt, reason="all is well"), audience="site-02")
+    assert report(fed).first_broken == Keys.receipt(2, "site-02")
+
+
+def test_an_entry_beyond_a_hole_in_the_ledger_is_found(fed: SmallFederation) -> None:
+    put(fed, Keys.ledger(9), fed.objects()[Keys.ledger(5)])
+    assert report(fed).first_broken == Keys.ledger(6), "what is missing is named"
+
+
+def test_objects_of_a_key_that_the_registry_does_not_name_are_found(fed: SmallFederation) -> None:
+    freeze = fed.reader().freeze(2)
+    assert freeze is not None
+    put(fed, Keys.freeze(2), sign_object(Keys.freeze(2), PacketType.FREEZE, freeze.value, keys=key_of("mallory"), time=fed.night(2)).data)
+    found = report(fed)
+    assert found.first_broken == Keys.freeze(2)
+    assert found.findings[0].rule == "R-32"
+
+
+def test_a_fault_of_the_store_is_no_finding(fed: SmallFederation) -> None:
+    with pytest.raises(TransientError):
+        audit(FaultStore(fed.store, FaultPlan(lost_request=0.2), sleep=lambda _: None), fed.fingerprint)
