@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from hyperfed.adapters.filesystem import FilesystemStore
+from hyperfed.cli.pull import _changes
 from hyperfed.coordinator import RoundRunner
 from hyperfed.demo import VARIABLES, series
 from hyperfed.hypergraph import HypergraphStore
@@ -123,3 +124,10 @@ def test_pull_writes_what_it_says_and_tells_what_changed(desk: Desk, world: Worl
     again = desk("pull", "--out", "model")
     assert again.code == 0
     assert "no edge came, went or turned since round 2" in again.out
+
+
+def test_what_came_went_and_turned() -> None:
+    up, down, other = ("a", "b", 1), ("b", "c", 1), ("c", "a", 2)
+    assert _changes({up: 0.5, down: -0.5}, {up: -0.1, down: -2.0, other: 1.0}) == {"added": [other], "removed": [], "turned": [up]}
+    assert _changes({up: 0.5, other: 1.0}, {up: 0.4}) == {"added": [], "removed": [other], "turned": []}
+    assert _changes(None, {up: 0.5}) == {"added": [], "removed": [], "turned": []}

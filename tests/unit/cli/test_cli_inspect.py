@@ -1,11 +1,14 @@
 """`hyperfed inspect`: every kind of object, what is verified, and what is said where it is not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hyperfed.cli.inspection import inspect_object
 from hyperfed.demo import VARIABLES
 from hyperfed.keys import KeyPair
+from hyperfed.registry import sign_registry
 from tests.unit.cli.conftest import World
 
 
@@ -110,3 +113,23 @@ def test_nobodys_fingerprint_is_said(counted: World) -> None:
     config = counted.desk.folder / "hyperfed.toml"
     config.write_text(config.read_text().replace("fingerprint", "#fingerprint"))
     assert "no root fingerprint is configured" in counted.desk("inspect", "registry/000001").err
+
+
+def test_an_accepted_update_under_another_ones_digest(counted: World) -> None:
+    store = counted.federation.store
+    data = store.read("inbox/00000001/texas/0", max_bytes=1 << 20)
+    key = f"rounds/00000001/accepted/{'ab' * 32}"
+    store.put_if_absent(key, data)
+    ran = counted.desk("inspect", key, "--json")
+    assert (ran.code, ran.json["verified"]) == (1, False)
+    assert "R-66" in ran.json["why"]
+
+
+def test_a_registry_that_is_not_the_published_one(counted: World) -> None:
+    """Signed by the same root, never published: what is shown is what was verified, byte for byte."""
+    federation = counted.federation
+    other = sign_registry(replace(federation.registry, window_s=60), federation.roots)
+    view = inspect_object(other, key="registry/000001", reader=federation.reader(), keys_for=lambda: None)
+    assert (view.verified, view.content) == (False, None)
+    honest = federation.store.read("registry/000001", max_bytes=1 << 20)
+    assert inspect_object(honest, key="registry/000001", reader=federation.reader(), keys_for=lambda: None).verified

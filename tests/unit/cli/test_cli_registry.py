@@ -221,3 +221,18 @@ def test_armour_is_strict_about_its_kind_and_its_content() -> None:
     for broken in (text.replace("BEGIN", "BEGUN"), text.rsplit("-----END", 1)[0], "", text.replace("\n", "\n!", 1)):
         with pytest.raises(ConfigError):
             unwrap(broken, Armour.DRAFT, subject="mail")
+
+
+def test_version_1_is_published_under_the_fingerprint_that_was_compared_into_a_store_that_was_checked(desk: Desk) -> None:
+    for name in ("r.key", "c.key"):
+        desk.ok("keygen", name)
+    for box in ("box", "unchecked"):
+        (desk.folder / box).mkdir()
+    drafted = desk.ok("registry", "init", "--federation", "new-fed", "--root", "r.key.pub", "--coordinator", "c.key.pub")
+    signed = desk.ok("registry", "sign", drafted["file"], "--root-key", "r.key", "--yes")["file"]
+    assert desk.fails(1, "registry", "publish", signed, "--store", "file:box", "--fingerprint", "ab" * 32)["rule"] == "R-24"
+    assert list((desk.folder / "box").iterdir()) == []
+    desk.ok("registry", "publish", signed, "--store", "file:box", "--fingerprint", drafted["root_fingerprint"])
+    assert (desk.folder / "box" / "probe").is_dir(), "create-only writes were tried out"
+    desk.ok("registry", "publish", signed, "--store", "file:unchecked", "--no-probe")
+    assert not (desk.folder / "unchecked" / "probe").exists()
