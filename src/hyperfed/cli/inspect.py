@@ -117,8 +117,8 @@ def _show_value(to: "Console", value: dict[str, Any]) -> None:
     for name, item in value.items():
         if isinstance(item, list) and item and all(isinstance(row, dict) for row in item):
             tables[name] = item
-        elif item not in ("", None, [], {}):
-            single[name] = _flat(item)
+        elif (flat := _flat(item)) not in ("", None):
+            single[name] = flat
     show_pairs(to, single)
     for name, rows in tables.items():
         columns = list(rows[0])

@@ -224,6 +224,8 @@ def _content(value: Any, vocabulary: Vocabulary | None = None) -> dict[str, Any]
             content["deltas"] = len(value.deltas)
         return content
     said: dict[str, Any] = plain(value)
+    if isinstance(value, Receipt):
+        said["leaf"] = value.leaf.decode(errors="replace")  # a text: what the Merkle tree holds of this update
     return said
 
 

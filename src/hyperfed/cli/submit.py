@@ -253,7 +253,10 @@ def _show_dry_run(invocation: Invocation, session: "ClientSession", update: "Upd
     ]
     rows.sort(key=lambda row: -row["confidence"] * row["stability"])
     sealed_to = [keys.key_id for keys in session.reader.registry.sealing_keys(plan.value.round)] if policy.sealed else []
-    in_clear = ["federation", "round", "client id", "key id", "time", "sequence", "length", "digests of plan, ledger and last broadcast"]
+    in_clear = [
+        *("federation", "round", "client id", "key id", "audience", "sequence", "nonce", "creation and expiry", "body length"),
+        "digests of policy, vocabulary, body, your previous update, the last broadcast and the ledger entry you saw",
+    ]
     document = {
         "dry_run": True,
         **story,

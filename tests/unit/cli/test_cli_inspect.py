@@ -43,7 +43,9 @@ def test_every_object_of_a_round_is_verified_and_readable(counted: World) -> Non
     }
     assert counted.desk.ok("inspect", "rounds/00000001/freeze")["content"]["counted"][0]["client"] == "iowa"
     assert counted.desk.ok("inspect", "ledger/000000000002")["content"]["kind"] == "commit"
-    assert counted.desk.ok("inspect", "rounds/00000001/receipts/texas")["content"]["fate"] == "counted"
+    receipt = counted.desk.ok("inspect", "rounds/00000001/receipts/texas")["content"]
+    assert receipt["fate"] == "counted"
+    assert receipt["leaf"].startswith("counted/texas/1/")
 
 
 def test_listings(counted: World) -> None:
