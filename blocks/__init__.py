@@ -3,5 +3,6 @@
 from blocks.coordinator_keys import CoordinatorKeys
 from blocks.dropbox import DropBox
 from blocks.federation_policy import FederationPolicy
+from blocks.stage_results import StageResults
 
-__all__ = ["CoordinatorKeys", "DropBox", "FederationPolicy"]
+__all__ = ["CoordinatorKeys", "DropBox", "FederationPolicy", "StageResults"]

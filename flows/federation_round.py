@@ -2,21 +2,27 @@
 
 1. It may be run for any round at any time, any number of times, beside another: the protocol in the object store makes that harmless.
 2. The clock is read once, here. Below quorum after the stragglers' time the run fails, naming who is missing; Retry works until `close_by`.
-3. It needs no Prefect server: without one, Prefect starts its own for the run.
+3. Finished stages are remembered in the drop-box (`tasks.stages`): a Retry goes on where the round failed. A round that has ended is only verified.
+4. A dry run says who would count now, and writes nothing: no plan, no copy, no freeze, no result.
+5. It needs no Prefect server: without one, Prefect starts its own for the run.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from time import perf_counter
 from typing import Any
 
-from prefect import flow, get_client, get_run_logger, runtime
+from prefect import flow, get_run_logger
 from prefect.states import Completed, State
 
-from blocks import CoordinatorKeys, DropBox, FederationPolicy
+from blocks import FederationPolicy, StageResults
+from flows.coordination import check_overrides, load_runner, overridden, rename_run, scheduled
 from hyperfed.coordinator.runner import RoundRunner
 from hyperfed.coordinator.stragglers import polls
+from hyperfed.protocol.documents import end_of
+from hyperfed.report.outcome import outcome_of
+from hyperfed.report.view import view_of
 from tasks.broadcast import broadcast
 from tasks.check_privacy_budget import check_privacy_budget
 from tasks.collect import collect
@@ -31,48 +37,90 @@ __all__ = ["federation_round"]
 @flow(name="federation-round", flow_run_name="federation round", persist_result=False)
 def federation_round(
     round_id: int | None = None,
+    dry_run: bool = False,
+    policy_overrides: dict[str, Any] | None = None,
+    aggregation_delay_s: float | None = None,
     drop_box: str = "hyperfed",
     coordinator_keys: str = "hyperfed",
     federation_policy: str = "hyperfed",
-    aggregation_delay_s: float | None = None,
     now: datetime | None = None,
 ) -> State[dict[str, Any]]:
-    """Run one federation round, or finish one that was interrupted.
+    """Run one federation round, or finish one that was interrupted. Running it again is harmless.
 
     Args:
-        round_id: The round; empty: the one whose window had ended when this run was scheduled.
+        round_id: The round's number; empty: the round whose window had ended when this run was scheduled.
+        dry_run: Only say who would be counted now. Nothing is written.
+        policy_overrides: Fields of the policy pack for a round that nobody has opened yet, such as {"vote_min": 0.25}; refused where the signed plan of the
+            round says otherwise.
+        aggregation_delay_s: How long stragglers are awaited, in seconds; empty: as the policy block says.
         drop_box: Name of the Hyperfed Drop-Box block.
         coordinator_keys: Name of the Hyperfed Coordinator Keys block.
         federation_policy: Name of the Hyperfed Federation Policy block.
-        aggregation_delay_s: How long stragglers are awaited, in seconds; empty: as the policy block says.
         now: The clock, for rehearsals; empty: the real one.
     """
-    clock = now or datetime.now(UTC)
-    box, policy = DropBox.load(drop_box), FederationPolicy.load(federation_policy)
-    runner = RoundRunner(box.open(), keys=CoordinatorKeys.load(coordinator_keys).load_keys(), now=clock, fingerprint=box.fingerprint or None)
-    number = round_id or runner.reader.registry.windows.ended_at(now or runtime.flow_run.scheduled_start_time or clock)
-    runner.open_round(number, policy=policy.pack(), vocabulary=policy.vocabulary(), quorum=policy.quorum)
-
+    policy = FederationPolicy.load(federation_policy)
+    runner = load_runner(drop_box, coordinator_keys, now, rehearse=dry_run)
+    windows = runner.reader.registry.windows
+    number = round_id or windows.ended_at(scheduled(now, runner))
+    if number < 1:
+        return Completed(name="Skipped", message="no window has ended yet: there is no round to run", data={"round": 0, "outcome": "none"})
+    rename_run(f"round {number}, {windows.opens(number):%Y-%m-%d}" + (", dry run" if dry_run else ""))
+    plan = runner.open_round(number, policy=overridden(policy, policy_overrides), vocabulary=policy.vocabulary(), quorum=policy.quorum).value
+    check_overrides(plan, policy_overrides)
     delay_s = policy.aggregation_delay_s if aggregation_delay_s is None else aggregation_delay_s
-    patient_collect = collect.with_options(retries=max(3, polls(delay_s=delay_s, poll_s=policy.poll_s)), retry_delay_seconds=policy.poll_s)
+    if dry_run:
+        return _rehearsed(runner, number)
+    if end_of(runner.reader.ledger(), number) is not None:
+        return _verified(runner, number)
+    return _run(runner, number, StageResults.beside(drop_box, coordinator_keys), delay_s=delay_s, poll_s=policy.poll_s)
+
+
+def _run(runner: RoundRunner, number: int, kept: StageResults, *, delay_s: float, poll_s: float) -> State[dict[str, Any]]:
+    """The stages, and what the round came to."""
+    retries = max(3, polls(delay_s=delay_s, poll_s=poll_s))
     timings: list[tuple[str, float]] = []
     with _timed("collect", timings):
-        arrivals = patient_collect(runner, number, policy.poll_s, delay_s)
+        arrivals = collect.with_options(result_storage=kept, retries=retries, retry_delay_seconds=poll_s)(runner, number, poll_s, delay_s)
     with _timed("validate", timings):
-        admission = validate(runner, arrivals)
+        admission = validate.with_options(result_storage=kept)(runner, arrivals)
     with _timed("score trust", timings):
-        score_trust(runner, number, admission)
+        score_trust.with_options(result_storage=kept)(runner, number, admission)
     with _timed("check privacy budget", timings):
-        check_privacy_budget(runner, number)
+        check_privacy_budget.with_options(result_storage=kept)(runner, number)
     with _timed("reconcile", timings):
         reconcile(runner, number)
     with _timed("broadcast", timings):
         broadcast(runner, number)
     summary: dict[str, Any] = report(runner, number, timings)
-
     get_run_logger().info("flow=federation-round round=%d outcome=%s counted=%d", number, summary["outcome"], summary["counted"])
-    _rename_run(f"round {number}, {runner.reader.registry.windows.opens(number):%Y-%m-%d}, {summary['counted']} of {summary['cohort']}")
+    _name_after(summary, runner)
     return Completed(name="Completed" if summary["outcome"] == "committed" else "Void", message=summary["headline"], data=summary)
+
+
+def _verified(runner: RoundRunner, number: int) -> State[dict[str, Any]]:
+    """A round that has ended: its digests are compared with the ledger's, missing receipts written, and nothing else."""
+    broadcast(runner, number)
+    summary = outcome_of(view_of(runner.reader, number))
+    _name_after(summary, runner)
+    get_run_logger().info("flow=federation-round round=%d outcome=%s already=ended", number, summary["outcome"])
+    return Completed(
+        name="Completed" if summary["outcome"] == "committed" else "Void",
+        message=f"already {summary['outcome']}, digests verified; nothing was run again. {summary['headline']}",
+        data=summary,
+    )
+
+
+def _rehearsed(runner: RoundRunner, number: int) -> State[dict[str, Any]]:
+    """Who would be counted now; stages up to the freeze, in memory. No value of the merge is computed: a second one must never be readable."""
+    runner.freeze(number, runner.validate(runner.collect(number)))
+    summary = outcome_of(view_of(runner.reader, number))
+    message = f"dry run, nothing was written: {summary['counted']} of {summary['cohort']} would be counted, {len(summary['refused'])} refused"
+    return Completed(name="Completed", message=message, data=summary)
+
+
+def _name_after(summary: dict[str, Any], runner: RoundRunner) -> None:
+    opens = runner.reader.registry.windows.opens(summary["round"])
+    rename_run(f"round {summary['round']}, {opens:%Y-%m-%d}, {summary['counted']} of {summary['cohort']}")
 
 
 @contextmanager
@@ -81,11 +129,3 @@ def _timed(stage: str, timings: list[tuple[str, float]]) -> Iterator[None]:
     began = perf_counter()
     yield
     timings.append((stage, perf_counter() - began))
-
-
-def _rename_run(name: str) -> None:
-    """A name that says how the round went, for the UI's list of runs."""
-    run = runtime.flow_run.id
-    if run:
-        with get_client(sync_client=True) as client:
-            client.update_flow_run(run, name=name)

@@ -1,12 +1,13 @@
 """`open_round`: at a window's start, create the round's plan, signed; whoever is second adopts it."""
 
-from datetime import UTC, datetime
+from datetime import datetime
+from typing import Any
 
-from prefect import flow, get_run_logger, runtime
+from prefect import flow, get_run_logger
 from prefect.states import Completed, State
 
-from blocks import CoordinatorKeys, DropBox, FederationPolicy
-from hyperfed.coordinator.runner import RoundRunner
+from blocks import FederationPolicy
+from flows.coordination import check_overrides, load_runner, overridden, rename_run, scheduled
 
 __all__ = ["open_round"]
 
@@ -14,26 +15,28 @@ __all__ = ["open_round"]
 @flow(name="open-round", flow_run_name="open round", persist_result=False)
 def open_round(
     round_id: int | None = None,
+    policy_overrides: dict[str, Any] | None = None,
     drop_box: str = "hyperfed",
     coordinator_keys: str = "hyperfed",
     federation_policy: str = "hyperfed",
     now: datetime | None = None,
 ) -> State[dict[str, object]]:
-    """Open a round.
+    """Open a round: create its signed plan. Clients can submit from then on.
 
     Args:
         round_id: The round to open; empty: that of the window in which this run was scheduled.
+        policy_overrides: Fields of the policy pack that differ in this round, such as {"vote_min": 0.25}; refused where the round is open and says otherwise.
         drop_box: Name of the Hyperfed Drop-Box block.
         coordinator_keys: Name of the Hyperfed Coordinator Keys block.
         federation_policy: Name of the Hyperfed Federation Policy block.
         now: The clock, for rehearsals; empty: the real one.
     """
-    scheduled: datetime | None = runtime.flow_run.scheduled_start_time
-    clock = now or datetime.now(UTC)
-    box, policy = DropBox.load(drop_box), FederationPolicy.load(federation_policy)
-    runner = RoundRunner(box.open(), keys=CoordinatorKeys.load(coordinator_keys).load_keys(), now=clock, fingerprint=box.fingerprint or None)
-    number = round_id or runner.reader.registry.windows.round_at(now or scheduled or clock)
-    plan = runner.open_round(number, policy=policy.pack(), vocabulary=policy.vocabulary(), quorum=policy.quorum).value
+    policy, runner = FederationPolicy.load(federation_policy), load_runner(drop_box, coordinator_keys, now)
+    windows = runner.reader.registry.windows
+    number = round_id or windows.round_at(scheduled(now, runner))
+    plan = runner.open_round(number, policy=overridden(policy, policy_overrides), vocabulary=policy.vocabulary(), quorum=policy.quorum).value
+    check_overrides(plan, policy_overrides)
     get_run_logger().info("flow=open-round round=%d cohort=%d quorum=%d deadline=%s", number, len(plan.cohort), plan.quorum, plan.deadline.isoformat())
+    rename_run(f"open round {number}, {windows.opens(number):%Y-%m-%d}, {len(plan.cohort)} clients")
     data: dict[str, object] = {"round": number, "cohort": len(plan.cohort), "quorum": plan.quorum, "deadline": plan.deadline.isoformat()}
     return Completed(message=f"round {number} is open for {len(plan.cohort)} clients until {plan.deadline:%Y-%m-%d %H:%M %Z}", data=data)

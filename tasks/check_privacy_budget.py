@@ -1,11 +1,11 @@
 """Check the privacy budget: reserve in the ledger what the round will spend, or end it (step 4)."""
 
 from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
 from hyperfed.coordinator.runner import RoundRunner, Stage
 from tasks.faults import is_transient
+from tasks.stages import StageSerializer, stage_key
 
 __all__ = ["check_privacy_budget"]
 
@@ -13,7 +13,9 @@ __all__ = ["check_privacy_budget"]
 @task(
     name="check privacy budget",
     task_run_name="reserve budget of round {round_id}",
-    cache_policy=NO_CACHE,
+    persist_result=True,
+    result_serializer=StageSerializer(),
+    cache_key_fn=stage_key,
     retries=3,
     retry_delay_seconds=exponential_backoff(2),
     retry_condition_fn=is_transient,

@@ -1,12 +1,12 @@
 """Validate: read and verify what was collected, and copy what is admitted to `accepted/` (step 2)."""
 
 from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
 from hyperfed.coordinator.runner import Arrivals, RoundRunner
 from hyperfed.validator import Admission
 from tasks.faults import is_transient
+from tasks.stages import StageSerializer, arrivals_key
 
 __all__ = ["validate"]
 
@@ -14,7 +14,9 @@ __all__ = ["validate"]
 @task(
     name="validate",
     task_run_name="validate {arrivals.round}",
-    cache_policy=NO_CACHE,
+    persist_result=True,
+    result_serializer=StageSerializer(),
+    cache_key_fn=arrivals_key,
     retries=3,
     retry_delay_seconds=exponential_backoff(2),
     retry_condition_fn=is_transient,
