@@ -167,8 +167,8 @@ class PacketValidator:
         self._check_size(len(data), "packet")
         try:
             envelope = open_envelope(data)
-        except SchemaError:
-            self._validate_document(data)
+        except SchemaError as error:
+            self._validate_document(data, no_envelope=error)
             return
         if self._registry is None:
             raise SignatureError(
@@ -192,9 +192,14 @@ class PacketValidator:
             if context is not None and update.deltas is None:
                 check_against_policy(update, context.plan, subject="packet")
 
-    def _validate_document(self, data: bytes) -> None:
+    def _validate_document(self, data: bytes, *, no_envelope: SchemaError) -> None:
         codec = PayloadCodec(limits=self._limits)
-        name = codec.kind_of(data)
+        try:
+            name = codec.kind_of(data)
+        except SchemaError:
+            if no_envelope.rule == "R-30":  # well formed, and neither of the two: an envelope is what it would have to be
+                raise no_envelope from None
+            raise
         kinds = {kind.__name__: kind for kind in _PACKETS} | {"": PathPack}  # an empty batch names no kind, and any will read it
         batch = name.startswith("list[")
         kind = kinds.get(name.removeprefix("list[").removesuffix("]") if batch else name or "none")
@@ -495,7 +500,7 @@ def resolved(update: Update, base: Update | None, *, subject: str) -> Update:
         raise RefusedError(
             "carries changes against an update that is gone, or is not the last counted one", subject=subject, rule="R-97", remedy="Send the whole table"
         )
-    with np.errstate(over="ignore"):  # what overflows is refused as not finite
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused as not finite
         whole = HypergraphStore(edges=base.edges, measured=base.measured).apply(update.deltas).edges
     return replace(update, edges=whole, deltas=None, base=None)
 
