@@ -12,6 +12,7 @@
     ├── PrivacyError
     │   └── PrivacyBudgetExhausted
     ├── AggregationError       a merge that has no sound answer
+    │   └── BreakdownError     too few clients for the faults that a rule shall bear
     ├── TransportError         the object store
     │   ├── ObjectNotFound
     │   ├── ObjectTooLarge
@@ -30,6 +31,7 @@ __all__ = [
     "AccessDenied",
     "AggregationError",
     "BoundsError",
+    "BreakdownError",
     "ConfigError",
     "EngineError",
     "HyperfedError",
@@ -118,6 +120,10 @@ class PrivacyBudgetExhausted(PrivacyError):
 
 class AggregationError(HyperfedError):
     """A merge that has no sound answer."""
+
+
+class BreakdownError(AggregationError):
+    """Too few clients for the faults that a rule shall bear, or a rule that bears none."""
 
 
 class TransportError(HyperfedError):
