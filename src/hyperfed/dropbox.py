@@ -197,8 +197,13 @@ class DropBoxReader:
         return list(self._book.entries)
 
     def verified_entries(self) -> list[Chained]:
-        """What of the ledger was verified so far, where reading all of it failed."""
+        """What of the ledger was read and verified so far: as of the last call of `ledger`, or up to where it failed."""
         return list(self._book.entries) if self._book else []
+
+    def check_entry(self, entry: LedgerEntry) -> None:
+        """R-71, R-74: whether `entry` may follow what was read so far. Raises LedgerError."""
+        if self._book is not None:
+            self._book.check(entry)
 
     def _read_entries(self, book: Book, count: int) -> bool:
         """Whether the next `count` entries are all there. A hole is not an end: what was cut out of the middle shows here."""

@@ -93,7 +93,7 @@ class RoundRunner:
                 rule="R-60",
                 remedy="Rounds finish in order; clients that missed it submit for the next one",
             )
-        commits = [c for c in self.reader.ledger() if c.entry.kind is EntryKind.COMMIT]
+        commits = [c for c in self.reader.verified_entries() if c.entry.kind is EntryKind.COMMIT]
         _, write = make_plan(
             registry=self.reader.registry,
             registry_digest=self.reader.registry_digest,
@@ -147,14 +147,14 @@ class RoundRunner:
 
     def _complete_receipts(self, round_id: int) -> None:
         """Receipts that the round before still lacks: its coordinator may have died between the ledger and them."""
-        ended = [c.entry.round for c in self.reader.ledger() if c.entry.kind is not EntryKind.RESERVE and c.entry.round < round_id]
+        ended = [c.entry.round for c in self.reader.verified_entries() if c.entry.kind is not EntryKind.RESERVE and c.entry.round < round_id]
         if ended and sum(1 for _ in self.store.list(Keys.receipt(ended[-1], ""))) < len(self.plan(ended[-1]).value.cohort):
             self._put_receipts(ended[-1])
 
     def _judged(self, first: int, round_id: int) -> set[str]:
         """Inbox keys that a committed round since `first` has counted or refused: they are not judged again. A void round's are."""
         keys: set[str] = set()
-        for entry in (c.entry for c in self.reader.ledger() if c.entry.kind is EntryKind.COMMIT and first <= c.entry.round < round_id):
+        for entry in (c.entry for c in self.reader.verified_entries() if c.entry.kind is EntryKind.COMMIT and first <= c.entry.round < round_id):
             frozen = self.reader.freeze(entry.round)
             if frozen is None or frozen.digest != entry.freeze:
                 raise RoundError(
@@ -174,6 +174,7 @@ class RoundRunner:
         if arrivals.decided:
             return Judged(admitted=(), refused=(), registry_version=0, base_state=b"")
         round_id = arrivals.round
+        self.reader.ledger()
         base = self.base_state(round_id)
         context = self._context(round_id, base)
         admission = PacketValidator(context=context).admit(read_arrivals(self.store, arrivals, limits=self.limits))
@@ -261,6 +262,7 @@ class RoundRunner:
                 plan = self.reader.plan(r)
                 if plan is None:
                     return None
+                self._check_not_cut(plan)
                 self._plans[r] = plan
                 return mc.PlanView(closed=self.now >= plan.value.close_by)
             case mc.ReadFreeze(round=r):
@@ -288,6 +290,16 @@ class RoundRunner:
             case mc.PutReceipts(round=r):
                 return self._put_receipts(r)
         raise RoundError(f"command {command!r} is unknown")
+
+    def _check_not_cut(self, plan: Stored[Plan]) -> None:
+        """R-73: the ledger holds the commit that was the newest when the round was opened. Raises LedgerError."""
+        if plan.value.newest_commit and not any(c.digest == plan.value.newest_commit for c in self.reader.verified_entries()):
+            raise LedgerError(
+                f"does not hold the commit of round {plan.value.newest_commit_round}, which {plan.key} names",
+                subject="ledger",
+                rule="R-73",
+                remedy="Its tail was cut off: restore the bucket from its versions. Nothing was written",
+            )
 
     def _create(self, write: Write, round_id: int) -> Outcome:
         """One create-only write of an object of the coordinator's. Raises RegistryError where its key is not the coordinator's in the round (R-81)."""
@@ -325,15 +337,16 @@ class RoundRunner:
     def _stage(self, round_id: int, command: Any) -> Stage:
         frozen = self.reader.freeze(round_id)
         counts = (len(frozen.value.counted), len(frozen.value.refused)) if frozen else (0, 0)
-        end = end_of(self.reader.ledger(), round_id)
+        end = end_of(self.reader.verified_entries(), round_id)
         why = command.why if isinstance(command, mc.Halt) else None
         return Stage(round=round_id, why=why, counted=counts[0], refused=counts[1], result=end.entry.result if end else b"")
 
     # -- step 2 and 3 --------------------------------------------------------------------------------------------------------------
 
     def base_state(self, round_id: int) -> Stored[RoundState] | None:
-        """The state of the last round committed before this one. Raises RoundError where it is missing or not the one the ledger names."""
-        commits = [c.entry for c in self.reader.ledger() if c.entry.kind is EntryKind.COMMIT and c.entry.round < round_id]
+        """The state of the last round committed before this one, as of when the ledger was read last. Raises RoundError where it is missing or not the one the ledger names."""
+        entries = self.reader.verified_entries() or self.reader.ledger()
+        commits = [c.entry for c in entries if c.entry.kind is EntryKind.COMMIT and c.entry.round < round_id]
         if not commits:
             return None
         last = commits[-1]
@@ -372,6 +385,7 @@ class RoundRunner:
 
     def _still_valid(self, round_id: int, admission: Admission) -> Judged:
         """The admission, if it was judged under today's registry and base state; else the round is collected and judged again."""
+        self.reader.ledger()
         version, base = self.reader.refresh_registry().version, self.base_state(round_id)
         if isinstance(admission, Judged) and (admission.registry_version, admission.base_state) == (version, base.digest if base else b""):
             return admission
@@ -412,7 +426,7 @@ class RoundRunner:
 
     def _affordable(self, lines: tuple[mc.Line, ...], round_id: int) -> bool:
         budget = self.reader.registry.budget
-        total = spent(self.reader.ledger()[: len(lines)])
+        total = spent(self.reader.verified_entries()[: len(lines)])
         cost = self.mechanisms(self.plan(round_id).value)
         epsilon, delta = exact_sum([total.epsilon, *(m.epsilon for m in cost)]), exact_sum([total.delta, *(m.delta for m in cost)])
         return epsilon <= budget.epsilon and delta <= budget.delta
@@ -424,6 +438,7 @@ class RoundRunner:
         if len(ledger) < number - 1:
             raise LedgerError(f"ends at entry {len(ledger)}, it had {number - 1}", subject="ledger", rule="R-71", remedy="Restore the bucket from its versions")
         entry = self._entry(number, line, ledger)
+        self.reader.check_entry(entry)
         write = sign_object(
             Keys.ledger(number), PacketType.LEDGER, entry, keys=self.keys, time=entry.time, audience="all", sequence=number, previous=entry.previous
         )
@@ -520,7 +535,7 @@ class RoundRunner:
 
     def _put_receipts(self, round_id: int) -> None:
         """R-68. A freeze that the ledger does not name was written after the round had been voided, and decides nothing."""
-        end = end_of(self.reader.ledger(), round_id)
+        end = end_of(self.reader.verified_entries(), round_id)
         if end is None:
             return
         plan, result = self.plan(round_id), self.reader.result(round_id)

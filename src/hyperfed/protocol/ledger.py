@@ -70,16 +70,20 @@ class Book:
 
     def add(self, entry: LedgerEntry, digest: bytes) -> None:
         """Raises LedgerError; nothing is added then."""
-        check_next(entry, before=self.entries[-1] if self.entries else None, federation=self.federation)
-        why = self._why_not(entry)
-        if why:
-            raise LedgerError(why, subject=Keys.ledger(entry.sequence), rule="R-74", remedy="No honest coordinator appends it: run `hyperfed audit`")
+        self.check(entry)
         if entry.kind is EntryKind.RESERVE:
             self._reserves[entry.round] = entry
         else:
             self._ended.add(entry.round)
         self._newest = max(self._newest, entry.round)
         self.entries.append(Chained(entry=entry, digest=digest))
+
+    def check(self, entry: LedgerEntry) -> None:
+        """Whether `entry` may come next. Raises LedgerError."""
+        check_next(entry, before=self.entries[-1] if self.entries else None, federation=self.federation)
+        why = self._why_not(entry)
+        if why:
+            raise LedgerError(why, subject=Keys.ledger(entry.sequence), rule="R-74", remedy="The ledger was cut or forged: run `hyperfed audit`")
 
     def _why_not(self, entry: LedgerEntry) -> str | None:
         reserve, number = self._reserves.get(entry.round), entry.round
