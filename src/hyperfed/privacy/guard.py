@@ -1,27 +1,31 @@
 """`PrivacyGuard`: may this be spent, and what is left.
 
-1. Exact: numbers are taken as the decimal they are written as, so that three times 0.1 fits into 0.3, and added without rounding. Basic composition:
-   epsilons and deltas add up (Dwork and Roth 2014, Theorem 3.16).
+1. Exact: numbers are taken as the decimal they are written as, so that three times 0.1 fits into 0.3, and added without rounding. What was recorded as
+   (epsilon, delta) adds up (Dwork and Roth 2014, Theorem 3.16); what was charged as noise composes as in `accountant`.
 2. NaN, infinite and negative values, delta >= 1, and what lies beyond 100 decimal places are refused before anything is compared.
 3. Idempotent by operation id: recording the same operation again changes nothing; the same id with other numbers is an error. Without an id
    every record counts.
 4. Persisted: with `path`, every record is on disk (fsynced) before `record` returns, under a lock that other processes honour. A guard of a
    federation reads its ledger instead (`PrivacyGuard.from_ledger`): a new machine knows what was spent.
 
-What it does not do: add noise, or compose more tightly than by adding.
+What it does not do: add noise, or compose (`accountant` does).
 """
 
 import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Any
 
-from hyperfed.errors import PrivacyBudgetExhausted, PrivacyError
-from hyperfed.protocol.ledger import Chained, exact_sum, spent
+from hyperfed.errors import HyperfedError, PrivacyBudgetExhausted, PrivacyError
+from hyperfed.privacy.accountant import PrivacyAccountant, charges_of
+from hyperfed.protocol.ledger import Chained, exact_sum
+from hyperfed.protocol.objects import Mechanism
 
 __all__ = ["PrivacyGuard"]
 
@@ -43,13 +47,30 @@ def _exact(name: str, value: Number) -> Decimal:
     return number
 
 
+def _basic(epsilon: Number, delta: Number) -> Mechanism:
+    return Mechanism(kind="basic", epsilon=_exact("epsilon", epsilon), delta=_exact("delta", delta))
+
+
+def _shown(mechanisms: tuple[Mechanism, ...]) -> str:
+    return ", ".join(f"epsilon {m.epsilon} and delta {m.delta}" + (f" (noise {m.sigma}/{m.sensitivity})" if m.sigma else "") for m in mechanisms) or "nothing"
+
+
+def _plain(mechanism: Mechanism) -> dict[str, str | int]:
+    return {name: str(value) if isinstance(value, Decimal) else value for name, value in asdict(mechanism).items() if value}
+
+
+def _read(plain: dict[str, Any]) -> Mechanism:
+    numbers = {name: _exact(name, plain.get(name, "0")) for name in ("epsilon", "delta", "selection_delta")}
+    return Mechanism(**(plain | numbers))
+
+
 class PrivacyGuard:
     """A budget of (max_epsilon, max_delta). path: a file that holds what was spent, shared by every process that names it."""
 
     def __init__(self, max_epsilon: Number = 10.0, max_delta: Number = 1e-4, *, path: Path | str | None = None) -> None:
         self.max_epsilon, self.max_delta = _exact("max_epsilon", max_epsilon), _exact("max_delta", max_delta)
         self._path = Path(path) if path is not None else None
-        self._operations: dict[str, tuple[Decimal, Decimal]] = {}
+        self._operations: dict[str, tuple[Mechanism, ...]] = {}
         self._lock = threading.Lock()
         self._read_only = False
         with self._locked():
@@ -59,8 +80,7 @@ class PrivacyGuard:
     def from_ledger(cls, entries: Sequence[Chained], *, max_epsilon: Number, max_delta: Number) -> "PrivacyGuard":
         """A guard that knows what a federation's verified ledger has spent; it cannot be recorded into, reserving is the round's step 4."""
         guard = cls(max_epsilon, max_delta)
-        total = spent(entries)
-        guard._operations["ledger"] = (total.epsilon, total.delta)
+        guard._operations = {f"ledger/{number}": (mechanism,) for number, (_, mechanism) in enumerate(charges_of(entries), 1)}
         guard._read_only = True
         return guard
 
@@ -81,8 +101,18 @@ class PrivacyGuard:
         with self._locked():
             return self._left()
 
+    @property
+    def accountant(self) -> PrivacyAccountant:
+        """What was spent, as mechanisms: totals, nights left."""
+        with self._locked():
+            return self._accountant()
+
+    def _accountant(self) -> PrivacyAccountant:
+        return PrivacyAccountant(epsilon=self.max_epsilon, delta=self.max_delta, mechanisms=tuple(m for ms in self._operations.values() for m in ms))
+
     def _spent(self) -> tuple[Decimal, Decimal]:
-        return exact_sum(e for e, _ in self._operations.values()), exact_sum(d for _, d in self._operations.values())
+        total = self._accountant().total
+        return total.epsilon, total.delta
 
     def _left(self) -> tuple[Decimal, Decimal]:
         epsilon, delta = self._spent()
@@ -90,17 +120,20 @@ class PrivacyGuard:
 
     def can_proceed(self, *, epsilon: Number, delta: Number = 0) -> bool:
         """Whether an operation of this cost fits into what is left. Raises PrivacyError for values that are no cost."""
-        cost = _exact("epsilon", epsilon), _exact("delta", delta)
-        with self._locked():
-            return self._fits(*cost)
+        return self.can_charge((_basic(epsilon, delta),))
 
-    def _fits(self, epsilon: Decimal, delta: Decimal) -> bool:
-        left = self._left()
-        return epsilon <= left[0] and delta <= left[1]
+    def can_charge(self, mechanisms: Iterable[Mechanism]) -> bool:
+        """The same for mechanisms."""
+        with self._locked():
+            return self._accountant().fits(mechanisms)
 
     def record(self, *, epsilon: Number, delta: Number = 0, operation: str | None = None) -> None:
         """Spend. operation: an id, by which a repeat is known. Raises PrivacyBudgetExhausted (nothing recorded) and PrivacyError."""
-        cost = _exact("epsilon", epsilon), _exact("delta", delta)
+        self.charge((_basic(epsilon, delta),), operation=operation)
+
+    def charge(self, mechanisms: Iterable[Mechanism], *, operation: str | None = None) -> None:
+        """`record` for mechanisms, all or none of them."""
+        cost = tuple(mechanisms)
         if self._read_only:
             raise PrivacyError("only shows what the ledger says", subject="privacy guard", remedy="A round spends by its reserve, not by recording")
         if operation is not None and operation.startswith("#"):
@@ -111,15 +144,14 @@ class PrivacyGuard:
             if known is not None:
                 if known != cost:
                     raise PrivacyError(
-                        f"was recorded with epsilon {known[0]} and delta {known[1]}, now {cost[0]} and {cost[1]}",
-                        subject=f"operation {name!r:.60}",
-                        remedy="An id names one operation",
+                        f"was recorded with {_shown(known)}, now {_shown(cost)}", subject=f"operation {name!r:.60}", remedy="An id names one operation"
                     )
                 return
-            if not self._fits(*cost):
+            why = self._accountant().why_not(cost)
+            if why is not None:
                 left = self._left()
                 raise PrivacyBudgetExhausted(
-                    f"epsilon {cost[0]} and delta {cost[1]} do not fit into what is left, {left[0]} and {left[1]}",
+                    f"{_shown(cost)} does not fit into what is left, {left[0]} and {left[1]}: {why}",
                     subject="privacy guard",
                     remedy="Nothing was recorded; a new budget is the registry's decision",
                 )
@@ -149,19 +181,19 @@ class PrivacyGuard:
             return
         try:
             document = json.loads(path.read_text())
-            self._operations = {name: (_exact("epsilon", e), _exact("delta", d)) for name, (e, d) in document["operations"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+            self._operations = {name: tuple(_read(m) for m in mechanisms) for name, mechanisms in document["operations"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, HyperfedError) as exc:
             raise PrivacyError(
                 "the record of what was spent cannot be read", subject=str(path), remedy="Restore it from a backup: starting anew would spend the budget twice"
             ) from exc
 
-    def _save(self, operations: dict[str, tuple[Decimal, Decimal]]) -> None:
+    def _save(self, operations: dict[str, tuple[Mechanism, ...]]) -> None:
         if self._path is None:
             return
         document = {
             "max_epsilon": str(self.max_epsilon),
             "max_delta": str(self.max_delta),
-            "operations": {name: [str(e), str(d)] for name, (e, d) in operations.items()},
+            "operations": {name: [_plain(m) for m in mechanisms] for name, mechanisms in operations.items()},
         }
         part = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
         try:

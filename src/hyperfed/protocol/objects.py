@@ -241,15 +241,40 @@ class EntryKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mechanism:
-    """One use of the budget. kind "basic": known only as (epsilon, delta), composed by summing."""
+    """One use of the budget: (epsilon, delta), and for "gaussian" the noise itself, by which nights compose more tightly.
+
+    kind: "basic", known only as (epsilon, delta); "gaussian", integer discrete Gaussian noise of standard deviation `sigma` on a vector that one
+    unit moves by at most `sensitivity` (L2), both in units of one grid. place: "central", added by the coordinator to the sum, or "local", by each
+    client to its own message. relation: what one unit may change ("zero-out": its contribution becomes zero); unit: "client" or "record".
+    selection_delta: what the choice of the released rows may cost beyond the noise (partition selection); part of `delta`.
+    """
 
     kind: str
     epsilon: Decimal
     delta: Decimal
+    sigma: int = 0
+    sensitivity: int = 0
+    place: str = ""
+    relation: str = ""
+    unit: str = ""
+    selection_delta: Decimal = Decimal(0)
 
     def __post_init__(self) -> None:
-        if self.kind != "basic" or not (self.epsilon.is_finite() and self.epsilon >= 0 and self.delta.is_finite() and 0 <= self.delta < 1):
-            raise SchemaError("a mechanism is 'basic' with epsilon >= 0 and delta in [0, 1)", subject="mechanism")
+        numbers = (self.epsilon, self.delta, self.selection_delta)
+        if self.kind not in ("basic", "gaussian") or not all(n.is_finite() and n >= 0 for n in numbers) or self.delta >= 1:
+            raise SchemaError("a mechanism is 'basic' or 'gaussian' with epsilon >= 0 and delta in [0, 1)", subject="mechanism")
+        noise = (self.sigma, self.sensitivity, self.place, self.relation, self.unit, self.selection_delta)
+        if self.kind == "basic" and any(noise):
+            raise SchemaError("a basic mechanism is known as (epsilon, delta) only", subject="mechanism")
+        if self.kind == "gaussian" and not (
+            0 < self.sigma < 1 << 32
+            and 0 < self.sensitivity < 1 << 32
+            and self.place in ("central", "local")
+            and self.relation == "zero-out"
+            and self.unit in ("client", "record")
+            and self.selection_delta <= self.delta
+        ):
+            raise SchemaError("a gaussian mechanism has sigma, sensitivity, place, relation and unit", subject="mechanism")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,234 @@
+"""`PrivacyAccountant`: what mechanisms add up to, and whether one more fits into the budget.
+
+1. The first charge of a ledger decides for good how it is composed. It is made before anything private was seen, so that the choice is a constant:
+   - "rdp": it was noise we know. A filter at one order fixed by the budget (`rdp.rdp_filter`), valid when tonight depends on yesterday's result.
+   - "basic": it was known only as (epsilon, delta). Everything, noise included, is then added as (epsilon, delta), exactly (Dwork and Roth 2014, Theorem 3.16).
+2. In an rdp ledger a pure epsilon costs what an epsilon-DP mechanism costs at the filter's order, min(epsilon, alpha epsilon^2 / 2) (Bun and Steinke 2016,
+   Proposition 1.4). What has a delta beyond noise is added up against half of the budget's delta, which is set aside only if the first charge
+   has such a delta; otherwise there is none, and the mechanism is refused.
+3. All sums are exact rationals: two coordinators never differ about the last share.
+4. A value is immutable; `charged` returns a new one.
+5. Loosening is refused: the budget of a ledger is the tightest its registry versions named since its first charge (`running_budget`).
+
+What it does not do: compose by itself what dp-accounting composes (`rdp`), read ledgers from a store, add noise.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from enum import StrEnum
+from fractions import Fraction
+
+from hyperfed.errors import PrivacyBudgetExhausted, PrivacyError
+from hyperfed.privacy.rdp import Filter, pld_epsilon, rdp_epsilon, rdp_filter
+from hyperfed.protocol.ledger import Chained, exact_sum
+from hyperfed.protocol.objects import EntryKind, Mechanism
+from hyperfed.registry import Budget
+
+__all__ = ["Composition", "PrivacyAccountant", "Total", "charges_of", "rho_of", "running_budget"]
+
+_MANY_NIGHTS = 10**6
+
+
+class Composition(StrEnum):
+    """How a ledger's mechanisms are composed."""
+
+    NOTHING = "nothing spent"
+    BASIC = "basic"
+    RDP = "rdp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Total:
+    """What was spent. epsilon at delta: by basic composition, or by RDP at the best order (true for noise fixed in advance; whatever the noise depended on, the
+    filter keeps the budget). pld: epsilon if noise were continuous, None where the ledger holds anything but noise. share: of the budget, in [0, 1]."""
+
+    composition: Composition
+    epsilon: Decimal
+    delta: Decimal
+    pld: Decimal | None
+    share: float
+
+
+def rho_of(mechanism: Mechanism) -> Fraction:
+    """sensitivity^2 / (2 sigma^2): RDP of order alpha is alpha times this."""
+    return Fraction(mechanism.sensitivity**2, 2 * mechanism.sigma**2) if mechanism.sigma else Fraction(0)
+
+
+def charges_of(entries: Sequence[Chained]) -> list[tuple[int, Mechanism]]:
+    """(round, mechanism) of every reserve that no void refunds, in the ledger's order (R-72)."""
+    refunded = {c.entry.id for c in entries if c.entry.kind is EntryKind.VOID}
+    return [(c.entry.round, m) for c in entries if c.entry.kind is EntryKind.RESERVE and c.entry.id not in refunded for m in c.entry.mechanisms]
+
+
+def running_budget(budgets: Sequence[Budget]) -> Budget:
+    """The budget that holds, of those that the registry named since the ledger's first charge, oldest first: epsilon and delta are the least of them.
+
+    Raises PrivacyError where a later one changes the unit or lowers the minimum support: what was promised yesterday is promised for good.
+    """
+    first = budgets[0]
+    for later in budgets[1:]:
+        changed = []
+        if later.unit != first.unit:
+            changed.append(f"the unit from {first.unit} to {later.unit}")
+        if later.minimum_support < first.minimum_support:
+            changed.append(f"the minimum support from {first.minimum_support} to {later.minimum_support}")
+        if changed:
+            raise PrivacyError(
+                f"the registry changes {' and '.join(changed)} while the budget is being spent",
+                subject="privacy budget",
+                rule="R-72",
+                remedy="Sign a registry that keeps them; another promise needs another federation",
+            )
+    return replace(budgets[-1], epsilon=min(b.epsilon for b in budgets), delta=min(b.delta for b in budgets))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrivacyAccountant:
+    """A budget and the mechanisms charged to it, in order."""
+
+    epsilon: Decimal
+    delta: Decimal
+    mechanisms: tuple[Mechanism, ...] = ()
+
+    @classmethod
+    def of_ledger(cls, entries: Sequence[Chained], budget: Budget) -> "PrivacyAccountant":
+        """The accountant of a verified ledger: a new machine knows what was spent."""
+        return cls(epsilon=budget.epsilon, delta=budget.delta, mechanisms=tuple(m for _, m in charges_of(entries)))
+
+    @property
+    def composition(self) -> Composition:
+        for m in self.mechanisms:
+            if m.epsilon or m.delta or m.sigma:
+                return Composition.RDP if m.kind == "gaussian" else Composition.BASIC
+        return Composition.NOTHING
+
+    @property
+    def filter(self) -> Filter:
+        """Order and threshold, from the budget and the first charge. Raises PrivacyError where the budget has no delta for it."""
+        return rdp_filter(self.epsilon, self._delta_for_noise)
+
+    @property
+    def _delta_for_noise(self) -> Decimal:
+        first = next((m for m in self.mechanisms if m.kind == "gaussian"), None)
+        return self.delta / 2 if first is not None and first.selection_delta else self.delta
+
+    @property
+    def rho(self) -> Fraction:
+        """Spent in an rdp ledger, with pure epsilons at the filter's order."""
+        order = Fraction(self.filter.order)
+        total = Fraction(0)
+        for m in self.mechanisms:
+            epsilon = Fraction(m.epsilon)
+            total += rho_of(m) if m.kind == "gaussian" else min(epsilon / order, epsilon**2 / 2)
+        return total
+
+    def _extra_delta(self) -> Decimal:
+        return exact_sum(m.selection_delta if m.kind == "gaussian" else m.delta for m in self.mechanisms)
+
+    def why_not(self, mechanisms: Iterable[Mechanism]) -> str | None:
+        """Why these do not fit into what is left, all together; None where they do."""
+        more = tuple(mechanisms)
+        after = replace(self, mechanisms=self.mechanisms + more)
+        if not any(m.epsilon or m.delta or m.sigma for m in more):
+            return None
+        if after.composition is Composition.BASIC:
+            epsilon, delta = exact_sum(m.epsilon for m in after.mechanisms), exact_sum(m.delta for m in after.mechanisms)
+            if epsilon <= self.epsilon and delta <= self.delta:
+                return None
+            return f"epsilon {epsilon} and delta {delta} would be spent, of {self.epsilon} and {self.delta} (basic composition)"
+        if not self.delta:
+            return "the budget has no delta, and noise needs one"
+        extra, aside = after._extra_delta(), self.delta - after._delta_for_noise
+        if extra > aside:
+            return f"a delta of {extra} beyond noise would be spent, {aside} is set aside for it"
+        if after.rho <= after.filter.rho:
+            return None
+        return (
+            f"{float(after.rho / after.filter.rho):.4f} of the budget of epsilon {self.epsilon} and delta {self.delta} would be spent "
+            f"(RDP filter of order {after.filter.order})"
+        )
+
+    def fits(self, mechanisms: Iterable[Mechanism]) -> bool:
+        return self.why_not(mechanisms) is None
+
+    def charged(self, mechanisms: Iterable[Mechanism]) -> "PrivacyAccountant":
+        """With these charged too. Raises PrivacyBudgetExhausted, having charged none."""
+        more = tuple(mechanisms)
+        why = self.why_not(more)
+        if why is not None:
+            raise PrivacyBudgetExhausted(
+                why, subject="privacy budget", rule="R-72", remedy="Nothing was spent; a smaller clip-to-noise ratio costs less a night"
+            )
+        return replace(self, mechanisms=self.mechanisms + more)
+
+    @property
+    def total(self) -> Total:
+        """What was spent so far."""
+        how = self.composition
+        if how is Composition.NOTHING:
+            return Total(composition=how, epsilon=Decimal(0), delta=Decimal(0), pld=Decimal(0), share=0.0)
+        if how is Composition.BASIC:
+            epsilon, delta = exact_sum(m.epsilon for m in self.mechanisms), exact_sum(m.delta for m in self.mechanisms)
+            shares = [float(epsilon / self.epsilon), float(delta / self.delta) if self.delta else 0.0]
+            return Total(composition=how, epsilon=epsilon, delta=delta, pld=None, share=max(shares))
+        rho, limit, for_noise = self.rho, self.filter.rho, self._delta_for_noise
+        extra = self._extra_delta()
+        pure = all(m.kind == "gaussian" and not m.selection_delta for m in self.mechanisms)
+        return Total(
+            composition=how,
+            epsilon=min(self.epsilon, self._rdp_epsilon(rho, for_noise)),
+            delta=for_noise + extra,
+            pld=pld_epsilon(rho, for_noise) if pure else None,
+            share=float(rho / limit),
+        )
+
+    def _rdp_epsilon(self, rho: Fraction, delta: Decimal) -> Decimal:
+        """At the best order for noise alone; with pure epsilons in the ledger at the filter's, whose price they were charged."""
+        if all(m.kind == "gaussian" for m in self.mechanisms):
+            return rdp_epsilon(rho, delta)
+        return Decimal(float(Fraction(self.filter.order) * rho)) + self.filter.overhead
+
+    def nights_left(self, mechanisms: Iterable[Mechanism]) -> int:
+        """How many more nights like this fit; at most a million."""
+        night = tuple(mechanisms)
+        after = replace(self, mechanisms=self.mechanisms + night)
+        if not night or after.composition is Composition.NOTHING:
+            return _MANY_NIGHTS
+        if not self.fits(night):
+            return 0
+        low, high = 1, 2  # bisection over repeated nights: exact, whatever is in the ledger
+        while high < _MANY_NIGHTS and self._fits_times(night, high):
+            low, high = high, high * 2
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._fits_times(night, middle) else (low, middle)
+        return min(low, _MANY_NIGHTS)
+
+    def _fits_times(self, night: tuple[Mechanism, ...], times: int) -> bool:
+        after = replace(self, mechanisms=self.mechanisms + night)
+        if after.composition is Composition.BASIC:
+            epsilon, delta = (
+                exact_sum([exact_sum(getattr(m, n) for m in self.mechanisms), times * exact_sum(getattr(m, n) for m in night)]) for n in ("epsilon", "delta")
+            )
+            return epsilon <= self.epsilon and delta <= self.delta
+        before = replace(after, mechanisms=self.mechanisms or night)
+        spent = before.rho if self.mechanisms else Fraction(0)
+        extra = self._extra_delta() if self.mechanisms else Decimal(0)
+        more = after._extra_delta() - extra
+        return spent + times * (after.rho - spent) <= after.filter.rho and extra + times * more <= self.delta - after._delta_for_noise
+
+    def nights_left_pld(self, mechanism: Mechanism) -> int | None:
+        """The same by the exact curve of continuous noise: a report. None where the ledger holds anything but noise."""
+        total = self.total
+        night = rho_of(mechanism)
+        if total.pld is None or not night or mechanism.selection_delta or not self.delta:
+            return None
+        spent = self.rho if self.mechanisms else Fraction(0)
+        low, high = -1, 1
+        while high < _MANY_NIGHTS and pld_epsilon(spent + high * night, self.delta) <= self.epsilon:
+            low, high = high, high * 2
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if pld_epsilon(spent + middle * night, self.delta) <= self.epsilon else (low, middle)
+        return max(0, low)
