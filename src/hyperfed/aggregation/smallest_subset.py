@@ -1,7 +1,7 @@
 """MDA and SMEA: the mean of the n - f clients that lie closest together, by exhaustive search.
 
 1. MDA (minimum diameter): the subset whose largest distance is smallest. SMEA (smallest maximum eigenvalue): the one whose covariance has the
-   smallest largest eigenvalue, which is that of its centred Gram matrix. Ties go to the first subset in lexicographic order.
+   smallest largest eigenvalue, which is that of its centred Gram matrix. Equal diameters go by the sum of distances.
 2. The number of subsets is binomial: refused above 20 clients. Both need n >= 2f + 1.
 3. A subset's trace / (rank) <= its largest eigenvalue: subsets whose bound is no better than the best eigenvalue so far are not decomposed.
 
@@ -56,14 +56,16 @@ class MinimumDiameter(_SmallestSubset):
     __slots__ = ()
 
     def search(self, squared: Floats, size: int) -> Ints:
-        best, least = np.arange(size), np.inf
+        best, least = np.arange(size), (np.inf, np.inf)
         for subsets in _subsets(len(squared), size):
-            diameter = np.zeros(len(subsets))
+            diameter, total = np.zeros(len(subsets)), np.zeros(len(subsets))
             for i in range(size):
-                np.maximum(diameter, squared[subsets[:, i, None], subsets].max(axis=1), out=diameter)
-            at = int(np.argmin(diameter))
-            if diameter[at] < least:
-                best, least = subsets[at], float(diameter[at])
+                reach = squared[subsets[:, i, None], subsets]
+                np.maximum(diameter, reach.max(axis=1), out=diameter)
+                total += reach.sum(axis=1)
+            at = int(np.lexsort((total, diameter))[0])
+            if (diameter[at], total[at]) < least:
+                best, least = subsets[at], (float(diameter[at]), float(total[at]))
         return best
 
 

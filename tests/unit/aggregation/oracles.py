@@ -84,7 +84,8 @@ def centered_clipping(x, f=0, radius=1.0, steps=10, start=None):
 
 def mda(x, f):
     def diameter(subset):
-        return max((float(((x[i] - x[j]) ** 2).sum()) for i, j in combinations(subset, 2)), default=0.0)
+        gaps = [float(((x[i] - x[j]) ** 2).sum()) for i, j in combinations(subset, 2)]
+        return max(gaps, default=0.0), sum(gaps)
 
     return mean(x[list(min(combinations(range(len(x)), len(x) - f), key=diameter))])
 
