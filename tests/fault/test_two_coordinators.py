@@ -174,7 +174,7 @@ def test_any_schedule_of_coordinators_faults_and_kills_ends_right() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_any_schedule_of_coordinators_faults_and_kills_ends_right_many_times() -> None:
-    _search(250)
+    _search(60)
 
 
 def _search(examples: int) -> None:

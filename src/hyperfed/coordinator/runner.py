@@ -344,7 +344,10 @@ class RoundRunner:
     # -- step 2 and 3 --------------------------------------------------------------------------------------------------------------
 
     def base_state(self, round_id: int) -> Stored[RoundState] | None:
-        """The state of the last round committed before this one, as of when the ledger was read last. Raises RoundError where it is missing or not the one the ledger names."""
+        """The state of the last round committed before this one, as of when the ledger was read last.
+
+        Raises RoundError where it is missing or not the one the ledger names.
+        """
         entries = self.reader.verified_entries() or self.reader.ledger()
         commits = [c.entry for c in entries if c.entry.kind is EntryKind.COMMIT and c.entry.round < round_id]
         if not commits:
