@@ -1,0 +1,226 @@
+"""Make the golden packets again: `python tests/vectors/make.py`. `test_vectors.py` fails where they would differ from the files.
+
+v1/good/*.bin   documents and envelopes that every later version must still read; what each says is in v1/index.json
+v1/bad/*.bin    what every implementation must refuse, with the rule that refuses it
+v1/kept/*.bin   sealed envelopes: they hold fresh randomness, so they are made once and kept
+
+Everything but `kept` is a pure function of this file. A format change adds v2/ and leaves v1/ as it is.
+"""
+
+import dataclasses
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zstandard
+
+from hyperfed.codec import PayloadCodec, pack, to_record, unpack
+from hyperfed.packets import CausalSemanticPack, Claims, EdgeDelta, PathPack, PolicyPack, Update
+from hyperfed.registry import sign_registry
+from hyperfed.rounds import Keys
+from hyperfed.signing import PacketType, assemble, open_envelope
+from hyperfed.tables import DeltaTable, EdgeTable, HyperedgeTable
+from hyperfed.testing.federation import SmallFederation, key_of
+from hyperfed.vocabulary import Vocabulary
+
+HERE = Path(__file__).parent / "v1"
+VICTIM = "site-01"
+
+
+def edges(dtype: Any) -> EdgeTable:
+    effect = np.array([0.5, -1.25, 3.0], dtype)
+    unit = np.array([0.0, 0.5, 1.0], dtype)
+    return EdgeTable(
+        source=np.array([0, 0, 2], np.uint32),
+        target=np.array([1, 1, 2], np.uint32),
+        lag=np.array([0, 7, 1], np.uint16),
+        effect=effect,
+        ci_low=(effect - 1).astype(dtype),
+        ci_high=(effect + 2).astype(dtype),
+        confidence=unit,
+        stability=unit[::-1],
+        hits=np.array([1, 20, 4_000_000_000], np.uint32),
+        n=np.array([0, 100, 2**40], np.uint64),
+    )
+
+
+def packets() -> dict[str, Any]:
+    """What the good documents say."""
+    hyper = HyperedgeTable.build(sources=[[0, 1], [0, 1, 3]], target=[2, 2], lag=[1, 1], effect=[0.5, -0.5], confidence=0.5, stability=0.25, hits=3, n=30)
+    zero = np.zeros(1)
+    deltas = DeltaTable(
+        source=np.zeros(1, np.uint32),
+        target=np.ones(1, np.uint32),
+        lag=np.zeros(1, np.uint16),
+        weight_delta=zero + 0.25,
+        ci_low_delta=zero,
+        ci_high_delta=zero,
+        hits_delta=np.array([-1], np.int32),
+    )
+    semantic = CausalSemanticPack([(0, 1, 0.5), (1, 2, -1.0)], [3], [{"do": "heat", "to": 1.5, "times": 3, "blind": True, "note": None}])
+    measured = np.arange(4, dtype=np.uint32)
+    return {
+        "path": PathPack(0, 1, 2, -1.5, 0.25, 1.0),
+        "paths": [PathPack(0, 1, 2, -1.5, 0.25, 1.0), PathPack(1, 1, 1, 5e-324, 0.0, 0.5)],
+        "no-paths": [],
+        "edge-delta": EdgeDelta(0, 1, 0.5, (-0.25, 0.25), -3, lag=4),
+        "policy": PolicyPack(g_min=0.01, n_proposals=10, strategy="weighted"),
+        "semantic": semantic,
+        "claims": Claims(clip_norm=1.0),
+        "update-f64": Update(measured=measured, edges=edges(np.float64)),
+        "update-f32": Update(measured=measured, edges=edges(np.float32)),
+        "update-full": Update(measured=measured, edges=edges(np.float64), hyperedges=hyper, semantic=semantic, claims=Claims(clip_norm=2.0, loss=0.125)),
+        "update-deltas": Update(measured=measured, deltas=deltas, base=bytes(range(32))),
+        "update-empty": Update(measured=np.zeros(0, np.uint32), edges=EdgeTable.empty()),
+        "vocabulary": Vocabulary.of("heat", "d\u00e9bit", "\u6e29\u5ea6", domain="plant", version=3),
+    }
+
+
+def federation() -> SmallFederation:
+    """The federation the envelopes belong to: unsealed, so that its packets can be made again."""
+    fed = SmallFederation(policy=PolicyPack(sealed=False))
+    fed.open(1)
+    return fed
+
+
+def update_envelope(fed: SmallFederation, **changes: Any) -> bytes:
+    return fed.envelope(VICTIM, **({"sequence": 1, "nonce": b"vectors/v1 nonce", "compression": None} | changes))
+
+
+def good(fed: SmallFederation) -> dict[str, tuple[bytes, str]]:
+    """name -> (bytes, kind)."""
+    made: dict[str, tuple[bytes, str]] = {}
+    for name, value in packets().items():
+        kind = f"list[{type(value[0]).__name__}]" if value and isinstance(value, list) else "list[]" if value == [] else type(value).__name__
+        made[name] = (PayloadCodec().encode(value), kind)
+    made["envelope-update"] = (update_envelope(fed), PacketType.UPDATE.value)
+    made["envelope-plan"] = (fed.store.read(Keys.plan(1), max_bytes=1 << 20), PacketType.PLAN.value)
+    made["envelope-registry"] = (sign_registry(fed.registry, fed.roots), PacketType.REGISTRY.value)
+    return made
+
+
+def bad(fed: SmallFederation) -> dict[str, tuple[bytes, str]]:
+    """name -> (bytes, rule): documents are read as what they claim to be, envelopes by a validator in round 1."""
+    path = to_record(packets()["path"])
+    update = to_record(packets()["update-f64"])
+    raw = pack(path)
+
+    def document(payload: bytes, *, kind: str = "PathPack", compression: str = "", raw_size: int | None = None, version: int = 1) -> bytes:
+        return pack([version, kind, compression, len(payload) if raw_size is None else raw_size, payload])
+
+    def with_edges(**columns: Any) -> bytes:
+        return document(pack(update | {"edges": update["edges"] | columns}), kind="Update")
+
+    def float_column(*values: float) -> list[Any]:
+        return ["<f8", np.array(values, "<f8").tobytes()]
+
+    envelope = open_envelope(update_envelope(fed))
+    header, signatures = bytes(envelope.header_bytes), envelope.signatures
+    parts = unpack(update_envelope(fed))
+    bomb = zstandard.ZstdCompressor(level=1).compress(bytes(1 << 20))
+    return {
+        "document-empty": (b"", "R-12"),
+        "document-version-2": (document(raw, version=2), "R-12"),
+        "document-version-0": (document(raw, version=0), "R-12"),
+        "document-other-kind": (document(raw, kind="EdgeDelta"), "R-11"),
+        "document-raw-size": (document(raw, raw_size=len(raw) + 1), "R-13"),
+        "document-trailing": (document(raw) + b"\0", "R-10"),
+        "document-truncated": (document(raw)[:-1], "R-10"),
+        "document-payload-trailing": (document(raw + b"\0"), "R-10"),
+        "document-zip-bomb": (document(bomb, kind="Update", compression="zstd", raw_size=1000), "R-13"),
+        "document-nested": (document(b"\x91" * 8 + b"\x90"), "R-10"),
+        "document-empty-batch-with-kind": (document(b"\x90", kind="list[PathPack]"), "R-12"),
+        "scalar-long-int": (document(raw.replace(b"\xa3lag\x02", b"\xa3lag\xcc\x02")), "R-10"),
+        "scalar-float32": (document(raw.replace(b"\xa6effect\xcb\xbf\xf8" + bytes(6), b"\xa6effect\xca\xbf\xc0\x00\x00")), "R-10"),
+        "scalar-minus-zero": (document(raw.replace(b"\xa6effect\xcb\xbf\xf8" + bytes(6), b"\xa6effect\xcb\x80" + bytes(7))), "R-10"),
+        "scalar-nan": (document(raw.replace(b"\xa6effect\xcb\xbf\xf8" + bytes(6), b"\xa6effect\xcb\x7f\xf8" + bytes(6))), "R-10"),
+        "scalar-ext": (document(raw.replace(b"\xa3lag\x02", b"\xa3lag\xd4\x00\x02")), "R-10"),
+        "map-key-twice": (document(b"\x87" + raw[1:] + raw[1:13]), "R-10"),
+        "map-keys-out-of-order": (document(b"\x82\xa1b\x00\xa1a\x00"), "R-10"),
+        "field-bool-for-int": (document(pack(path | {"lag": True})), "R-11"),
+        "field-int-for-float": (document(pack(path | {"effect": 1})), "R-11"),
+        "field-missing": (document(pack({k: v for k, v in path.items() if k != "lag"})), "R-11"),
+        "field-unknown": (document(pack(path | {"zzz": 1})), "R-11"),
+        "bounds-confidence": (document(pack(path | {"confidence": 1.5})), ""),
+        "bounds-index": (document(pack(path | {"source_idx": 1 << 24})), ""),
+        "column-nan": (with_edges(effect=float_column(0.5, float("nan"), 3.0)), "R-10"),
+        "column-infinite": (with_edges(effect=float_column(0.5, float("inf"), 3.0)), "R-10"),
+        "column-minus-zero": (with_edges(confidence=float_column(-0.0, 0.5, 1.0)), ""),
+        "column-big-endian": (with_edges(source=[">u4", np.array([0, 0, 2], ">u4").tobytes()]), "R-11"),
+        "column-short": (with_edges(hits=["<u4", bytes(8)]), ""),
+        "column-odd": (with_edges(hits=["<u4", bytes(11)]), "R-11"),
+        "rows-out-of-order": (with_edges(source=["<u4", np.array([2, 0, 0], "<u4").tobytes()]), ""),
+        "rows-twice": (with_edges(lag=["<u2", np.array([7, 7, 1], "<u2").tobytes()]), ""),
+        "interval-beside-effect": (with_edges(ci_low=float_column(9.0, 9.0, 9.0)), ""),
+        "end-not-measured": (document(pack(update | {"measured": ["<u4", np.array([0, 1], "<u4").tobytes()]}), kind="Update"), ""),
+        "envelope-version-2": (pack([2, *parts[1:]]), "R-12"),
+        "envelope-unsigned": (pack([*parts[:3], [], parts[4]]), "R-30"),
+        "envelope-signature-63": (pack([*parts[:3], [[signatures[0][0], signatures[0][1][:63]]], parts[4]]), "R-30"),
+        "envelope-signature-65": (pack([*parts[:3], [[signatures[0][0], signatures[0][1] + b"\0"]], parts[4]]), "R-30"),
+        "envelope-signature-twice": (pack([*parts[:3], [list(signatures[0])] * 2, parts[4]]), "R-30"),
+        "envelope-bad-signature": (assemble(envelope.type, header, [(signatures[0][0], bytes(64))], envelope.body), "R-31"),
+        "envelope-other-type": (assemble(PacketType.PLAN, header, signatures, envelope.body), "R-30"),
+        "envelope-type-rewritten": (assemble(PacketType.UPDATE, *_of(update_envelope(fed, type_=PacketType.MESSAGE))), "R-31"),
+        "envelope-other-body": (assemble(envelope.type, header, signatures, b"another body"), "R-33"),
+        "envelope-unknown-key": (update_envelope(fed, keys=key_of("stranger")), "R-81"),
+        "envelope-other-sender": (update_envelope(fed, sender="site-02"), "R-82"),
+        "envelope-other-federation": (update_envelope(fed, federation="other-fed"), "R-83"),
+        "envelope-other-audience": (update_envelope(fed, audience="clients"), "R-83"),
+        "envelope-too-old": (update_envelope(fed, round=0), "R-81"),
+        "envelope-from-the-future": (update_envelope(fed, created=fed.night(1) + timedelta(seconds=601)), "R-85"),
+        "envelope-expired": (update_envelope(fed, expires=fed.night(1) - timedelta(seconds=600)), "R-85"),
+        "envelope-other-vocabulary": (update_envelope(fed, vocabulary=bytes(32)), "R-86"),
+        "envelope-other-policy": (update_envelope(fed, policy=bytes(32)), "R-87"),
+        "envelope-short-nonce": (update_envelope(fed, nonce=b"short"), "R-89"),
+        "envelope-outside-vocabulary": (update_envelope(fed, update=Update(measured=np.arange(5), edges=EdgeTable.empty())), "R-90"),
+        "envelope-weak-edges": (update_envelope(fed, update=_weak(fed)), "R-91"),
+        "envelope-base-gone": (update_envelope(fed, update=packets()["update-deltas"]), "R-97"),
+    }
+
+
+def _of(data: bytes) -> tuple[bytes, Any, Any]:
+    envelope = open_envelope(data)
+    return bytes(envelope.header_bytes), envelope.signatures, envelope.body
+
+
+def _weak(fed: SmallFederation) -> Update:
+    update = fed.update(VICTIM)
+    return dataclasses.replace(update, edges=dataclasses.replace(update.edges, stability=np.full(3, 0.05)))  # type: ignore[type-var]
+
+
+def kept(fed: SmallFederation) -> dict[str, bytes]:
+    """Sealed envelopes, new in every call."""
+    return {"envelope-sealed": update_envelope(fed, sealed=True), "envelope-sealed-zstd": update_envelope(fed, sealed=True, sequence=2, compression="zstd")}
+
+
+def files() -> tuple[dict[str, bytes], dict[str, Any]]:
+    """(path below v1/ -> bytes, the index), without `kept`."""
+    fed = federation()
+    content: dict[str, bytes] = {}
+    index: dict[str, Any] = {"good": {}, "bad": {}}
+    for folder, made in (("good", good(fed)), ("bad", bad(fed))):
+        for name, (data, what) in sorted(made.items()):
+            content[f"{folder}/{name}.bin"] = data
+            index[folder][name] = {"kind" if folder == "good" else "rule": what, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    return content, index
+
+
+def write(content: Mapping[str, bytes], index: Mapping[str, Any]) -> None:
+    for folder in ("good", "bad", "kept"):
+        (HERE / folder).mkdir(parents=True, exist_ok=True)
+    for name, data in content.items():
+        (HERE / name).write_bytes(data)
+    (HERE / "index.json").write_text(json.dumps(index, indent=1, sort_keys=True) + "\n")
+    for name, data in kept(federation()).items():
+        if not (HERE / "kept" / f"{name}.bin").exists():
+            (HERE / "kept" / f"{name}.bin").write_bytes(data)
+
+
+if __name__ == "__main__":
+    write(*files())
+    sys.stdout.write(f"{HERE}: {len(files()[0])} files\n")

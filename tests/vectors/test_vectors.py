@@ -1,0 +1,107 @@
+"""Golden packets: the good ones are still read and written byte for byte, the bad ones still refused by their rule.
+
+A failure here means that the wire format changed. After the first release `v1/` stays as it is and the change needs a new schema version; before it,
+`make.py` makes the files again.
+"""
+
+import hashlib
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hyperfed.codec import PayloadCodec, unpack
+from hyperfed.errors import PacketError
+from hyperfed.packets import Update
+from hyperfed.protocol.objects import Plan
+from hyperfed.registry import read_registry
+from hyperfed.rounds import Keys
+from hyperfed.signing import PacketType, open_envelope, verify_envelope
+from hyperfed.validator import PacketValidator, RoundContext
+
+HERE = Path(__file__).parent
+V1 = HERE / "v1"
+MAKE: dict[str, Any] = runpy.run_path(str(HERE / "make.py"), run_name="make")
+INDEX = json.loads((V1 / "index.json").read_text())
+FED = MAKE["federation"]()
+SAYS = MAKE["packets"]()
+DOCUMENTS = [name for name in INDEX["good"] if not name.startswith("envelope")]
+
+
+def read(folder: str, name: str) -> bytes:
+    return (V1 / folder / f"{name}.bin").read_bytes()
+
+
+def validator() -> PacketValidator:
+    return PacketValidator(context=RoundContext(registry=FED.registry, plan=FED.plan(1), now=FED.night(1), keys=FED.coordinator))
+
+
+def test_the_files_are_those_that_would_be_made_now() -> None:
+    content, index = MAKE["files"]()
+    there = {f"{p.parent.name}/{p.name}": p.read_bytes() for p in V1.glob("*/*.bin") if p.parent.name != "kept"}
+    assert there.keys() == content.keys()
+    assert [name for name in content if content[name] != there[name]] == []
+    assert index == INDEX
+
+
+def test_the_index_tells_the_truth() -> None:
+    for folder in ("good", "bad"):
+        for name, entry in INDEX[folder].items():
+            data = read(folder, name)
+            assert (len(data), hashlib.sha256(data).hexdigest()) == (entry["bytes"], entry["sha256"])
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_good_document_says_what_it_said(name: str) -> None:
+    data, expected = read("good", name), SAYS[name]
+    kind = (list[type(expected[0])] if expected else list[Update]) if isinstance(expected, list) else type(expected)  # type: ignore[misc]
+    assert PayloadCodec().decode(data, kind) == expected
+    assert PayloadCodec().encode(expected) == data
+    assert PayloadCodec().kind_of(data) == INDEX["good"][name]["kind"]
+
+
+def test_the_good_envelopes_verify() -> None:
+    update = validator().verify(read("good", "envelope-update"), key=Keys.inbox(1, "site-01", 0))
+    assert update.update == FED.update("site-01")
+    registry, _ = read_registry(read("good", "envelope-registry"), before=None, fingerprint=FED.fingerprint)
+    assert registry == FED.registry
+    plan = verify_envelope(open_envelope(read("good", "envelope-plan")), expect=PacketType.PLAN, key_of=registry.coordinator_key)
+    assert PayloadCodec().decode(plan.body, Plan) == FED.plan(1)
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in (V1 / "kept").glob("*.bin")))
+def test_a_sealed_envelope_still_opens(name: str) -> None:
+    admitted = validator().verify(read("kept", name), key=Keys.inbox(1, "site-01", 0))
+    assert admitted.update == FED.update("site-01")
+
+
+def test_there_are_sealed_ones() -> None:
+    assert {p.stem for p in (V1 / "kept").glob("*.bin")} == MAKE["kept"](FED).keys()
+
+
+PATH = type(SAYS["path"])
+KINDS: dict[str, Any] = {"PathPack": PATH, "Update": Update, "EdgeDelta": type(SAYS["edge-delta"]), "list[PathPack]": list[PATH]}  # type: ignore[valid-type]
+
+
+def judge(name: str, data: bytes) -> None:
+    """A document is read as the kind it names, an envelope by a validator in round 1."""
+    if name.startswith("envelope"):
+        validator().verify(data, key=Keys.inbox(1, "site-01", 0))
+        return
+    try:
+        kind = KINDS.get(str(unpack(data)[1]), PATH)
+    except PacketError:
+        kind = PATH
+    PayloadCodec().decode(data, kind)
+
+
+@pytest.mark.parametrize("name", INDEX["bad"])
+def test_a_bad_packet_is_refused_by_its_rule(name: str) -> None:
+    data = read("bad", name)
+    with pytest.raises(PacketError) as caught:
+        judge(name, data)
+    assert caught.value.rule == INDEX["bad"][name]["rule"]
+    if not name.startswith("envelope"):
+        assert not PacketValidator().validate(data)[0]
