@@ -37,6 +37,7 @@ NEW_LINKS = "Ask the operator for new ones (`hyperfed links issue`), and put the
 _CONFLICT_TRIES = 6
 _MAX_ERROR_BYTES = 4096
 _PIECE = 1 << 20
+_REFUSALS = ("AccessDenied", "AuthorizationQueryParametersError", "ExpiredToken", "InvalidToken", "SignatureDoesNotMatch")  # also as 400
 _jitter = random.SystemRandom()
 
 
@@ -276,7 +277,7 @@ def _refusal(answer: Any, subject: str) -> TransportError:
     said = code or str(status)
     if code == "NoSuchBucket":
         return TransportError("the bucket is gone", subject=subject, remedy="Tell the operator")
-    if status in (401, 403) or code in ("ExpiredToken", "AccessDenied", "InvalidToken", "SignatureDoesNotMatch"):
+    if status in (401, 403) or code in _REFUSALS:
         if "expired" in text.lower() or "expired" in code.lower():
             return AccessDenied(
                 f"the link has expired ({said})", subject=subject, rule="R-53", remedy=f"{NEW_LINKS}; if they are new, check this machine's clock"

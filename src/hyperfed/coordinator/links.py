@@ -135,7 +135,7 @@ class LinkIssuer:
             origin=self._origin,
             issued=self.now,
             expires=self.now + timedelta(seconds=self.lifetime_s),
-            gets=_sorted((*reach.gets, *self._get(own))),
+            gets=_sorted((*reach.gets, *self._get(dict.fromkeys(own)))),
             puts=_sorted(self._put(written)),
         )
         return seal_links(links, recipients=recipients, keys=self.keys)
