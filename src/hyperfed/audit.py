@@ -32,6 +32,8 @@ from hyperfed.protocol.documents import receipts_of
 from hyperfed.protocol.ledger import Chained, check_claim, spent
 from hyperfed.protocol.objects import Counted, EntryKind, Freeze, LedgerEntry, Plan, RoundState, Tombstone
 from hyperfed.protocol.reputation import next_states
+from hyperfed.retention import FOLDER as PRUNED
+from hyperfed.retention import read_pruned
 from hyperfed.rounds import Keys, check_client_id
 from hyperfed.signing import PacketType, open_envelope, verify_envelope
 from hyperfed.store import ObjectStore
@@ -106,6 +108,7 @@ class _Audit:
             self._ledger(listed)
             for round_id in sorted({r for key in listed if (r := _round_of(key))}):
                 self._round(round_id, [key for key in listed if _round_of(key) == round_id])
+            self._pruned([key for key in listed if key.startswith(f"{PRUNED}/")])
         for key in listed:
             if not _belongs(key):
                 self._broken(key, "no such object belongs into a drop-box", "R-2")
@@ -135,6 +138,14 @@ class _Audit:
     def _require(self, holds: bool, key: str, problem: str, rule: str) -> None:
         if not holds:
             raise RoundError(problem, subject=key, rule=rule)
+
+    def _pruned(self, listed: list[str]) -> None:
+        """What housekeeping has erased, by its signed records."""
+        for key in listed:
+            with self._finding(key, "records of pruning"):
+                ((_, record),) = read_pruned(self.reader, [key])
+                size = sum(record.sizes)
+                self.remarks.append(f"{len(record.keys)} old objects ({size:,} bytes) were pruned on {record.time:%Y-%m-%d}, after round {record.round}: {key}")
 
     # -- registry and ledger -------------------------------------------------------------------------------------------------------
 
@@ -345,6 +356,10 @@ def _belongs(key: str) -> bool:
     match parts:
         case ["inbox" | "probe", *_]:
             return len(parts) > 1
+        case ["prefect", "stages", *_]:  # what the flows remember; the coordinator's own, and no part of the protocol
+            return len(parts) > 2
+        case ["pruned", number]:
+            return len(number) == 6 and number.isdecimal()
         case ["registry", number] if number.isdecimal():
             return key == Keys.registry(int(number))
         case ["ledger", number] if number.isdecimal():

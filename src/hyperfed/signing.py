@@ -62,6 +62,7 @@ class PacketType(StrEnum):
     LEDGER = "hyperfed/ledger"
     MESSAGE = "hyperfed/message"
     ENROLMENT = "hyperfed/enrolment"
+    PRUNED = "hyperfed/pruned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,11 @@ class MemoryStore(ObjectStore):
             data = self._objects.get(key)
         return None if data is None else ObjectInfo(key=key, size=len(data))
 
+    def forget(self, key: str) -> None:
+        """Erase `key`, if it is there: for `adapters.erasing` only."""
+        with self._lock:
+            self._objects.pop(key, None)
+
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         check_prefix(prefix)
         with self._lock:

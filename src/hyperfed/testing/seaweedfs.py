@@ -4,7 +4,7 @@
 2. Its credentials are made anew, or given, and lie in identities.json (mode 0600) in the data folder, where a restart finds them again.
 3. It is ready when a real request of the S3 API succeeds. Its output goes to weed.log in the data folder.
 4. It is stopped by its own process id: SIGTERM, then SIGKILL, then waited for. It does not outlive a process that exits in good order.
-5. Data survives a restart on the same folder.
+5. Data survives a restart on the same folder; the address a restart of the same object.
 
 What it does not do: protect the data from other users of this machine. The S3 port asks for credentials; the server's own inner ports do not.
 """
@@ -29,7 +29,7 @@ from typing import Self
 from hyperfed.adapters.s3 import S3Credentials, S3Limits, S3Store
 from hyperfed.errors import ConfigError, TransientError, TransportError
 
-__all__ = ["ADMIN_ACTIONS", "SeaweedFS"]
+__all__ = ["ADMIN_ACTIONS", "SeaweedFS", "free_ports"]
 
 ADMIN_ACTIONS = ("Admin", "Read", "Write", "List", "Tagging")
 _ADMIN = "admin"
@@ -120,7 +120,9 @@ class SeaweedFS:
                 f"the data folder cannot be used: {exc.strerror}", subject=str(self._dir), remedy="Choose a folder that this user may write"
             ) from exc
         deadline = time.monotonic() + self._start_timeout_s
-        for _ in range(3):  # a port that was free a moment ago may be taken
+        for attempt in range(3):  # a port that was free a moment ago may be taken
+            if not self._ports or attempt:  # a server that ended comes back at its address
+                self._ports = free_ports([*_SERVICES, *(f"{name}.grpc" for name in _SERVICES)])
             if self._launch(binary, deadline):
                 return self
         end = self._log_end()
@@ -167,7 +169,6 @@ class SeaweedFS:
 
     def _launch(self, binary: Path, deadline: float) -> bool:
         """Whether the server answers before the deadline; False where it ended by itself."""
-        self._ports = _free_ports([*_SERVICES, *(f"{name}.grpc" for name in _SERVICES)])
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own arguments
                 [str(binary), *self._arguments()], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=self.data_dir
@@ -259,7 +260,7 @@ def _find_binary() -> Path:
     )
 
 
-def _free_ports(names: Sequence[str]) -> dict[str, int]:
+def free_ports(names: Sequence[str]) -> dict[str, int]:
     """A free loopback port for each name: all held at once while they are chosen, so that they differ."""
     with contextlib.ExitStack() as stack:
         ports = {}
