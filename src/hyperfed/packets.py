@@ -11,19 +11,21 @@ What it does not do: bytes (`codec`), signatures (`signing`), admission (`valida
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hyperfed.errors import BoundsError
+from hyperfed.errors import BoundsError, PrivacyError
 from hyperfed.tables import MAX_LAG, DeltaTable, EdgeTable, HyperedgeTable, as_column
 from hyperfed.vocabulary import MAX_VARIABLES
 
 __all__ = ["CausalSemanticPack", "Claims", "EdgeDelta", "PathPack", "PolicyPack", "Update"]
 
 _ROWS_AT_ONCE = 1 << 16
-STRATEGIES = ("consensus", "union", "intersection", "weighted")
+STRATEGIES = ("consensus", "union", "intersection", "weighted", "mean")
+PRIVACY = ("none", "central", "local")
 
 
 def _shown(value: object) -> str:
@@ -54,6 +56,17 @@ def _number(kind: str, name: str, value: object, low: float = -math.inf, high: f
     if not low <= value <= high:  # type: ignore[operator]
         raise BoundsError(f"{name} is {_shown(value)}; it must lie in [{low:g}, {high:g}]", subject=kind)
     return float(value) + 0.0  # type: ignore[arg-type]
+
+
+def _decimal(kind: str, name: str, value: object, below: Decimal) -> Decimal:
+    """The value as the decimal it is written as, within (0, below], with at most 30 digits."""
+    try:
+        number = value if isinstance(value, Decimal) else Decimal(str(value))
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if isinstance(value, bool) or not number.is_finite() or not 0 < number <= below or len(number.as_tuple().digits) > 30 or number.adjusted() < -30:
+        raise BoundsError(f"{name} is {value!r:.80}; a number above 0 and at most {below} is needed", subject=kind)
+    return number
 
 
 def _set(packet: object, **values: object) -> None:
@@ -123,11 +136,16 @@ class PolicyPack:
 
     g_min: minimum gain, edges with |effect| >= g_min are shared; stability_min: and stability >= this (0.1: weak rows help the merge);
     n_proposals: at most so many edges an update, the strongest. max_lag: the longest lag, steps.
-    strategy: consensus | union | intersection | weighted; vote_min: an edge stays where |weighted mean vote| >= this (consensus), or where
+    strategy: consensus | union | intersection | weighted | mean; vote_min: an edge stays where |weighted mean vote| >= this (consensus, mean), or where
     the share of weight times confidence is (weighted). trust_min: clients below it in the base state are not
     counted, once they were observed for trust_nights nights.
     max_staleness: windows a late update may be late; staleness_decay: it weighs decay**staleness. n_cap: weights are also proportional to
-    min(n, n_cap) samples; 0: they are not. sealed: bodies must be sealed to the coordinator. privacy: "none" (mechanisms come with `privacy`).
+    min(n, n_cap) samples; 0: they are not. sealed: bodies must be sealed to the coordinator.
+
+    privacy: "none"; "central", the coordinator noises the sum of the clients' clipped effects; "local", each client noises its own. Of both: privacy_epsilon,
+    privacy_delta: what the noise of a night is chosen by; clip_norm: the L2 bound of one client's effects; record_bound: how far one record
+    may move them (budgets whose unit is the record); discovery: "public", every possible edge is noised, or "selected", edges that enough clients
+    name (privately counted) are, each client naming at most edges_per_client. Raises PrivacyError for a rule whose result has no known sensitivity.
     """
 
     g_min: float = 0.0
@@ -143,6 +161,12 @@ class PolicyPack:
     n_cap: int = 0
     sealed: bool = True
     privacy: str = "none"
+    privacy_epsilon: Decimal = Decimal(1)
+    privacy_delta: Decimal = Decimal("0.00001")
+    clip_norm: float = 1.0
+    record_bound: float = 0.0
+    discovery: str = "public"
+    edges_per_client: int = 20
 
     def __post_init__(self) -> None:
         kind = "PolicyPack"
@@ -158,8 +182,31 @@ class PolicyPack:
             raise BoundsError(f"sealed is {self.sealed!r:.80}; true or false is needed", subject=kind)
         if self.strategy not in STRATEGIES:
             raise BoundsError(f"strategy is {self.strategy!r:.80}; one of {', '.join(STRATEGIES)} is needed", subject=kind)
-        if self.privacy != "none":
-            raise BoundsError(f"privacy is {self.privacy!r:.80}; this version knows only 'none'", subject=kind)
+        self._check_privacy(kind)
+
+    def _check_privacy(self, kind: str) -> None:
+        if self.privacy not in PRIVACY or self.discovery not in ("public", "selected"):
+            raise BoundsError(
+                f"privacy is {self.privacy!r:.40}, discovery {self.discovery!r:.40}; {', '.join(PRIVACY)} and public or selected are known", subject=kind
+            )
+        _set(self, privacy_epsilon=_decimal(kind, "privacy_epsilon", self.privacy_epsilon, Decimal(1000)))
+        _set(self, privacy_delta=_decimal(kind, "privacy_delta", self.privacy_delta, Decimal("0.5")))
+        _set(self, clip_norm=_number(kind, "clip_norm", self.clip_norm, 1e-9, 1e9), record_bound=_number(kind, "record_bound", self.record_bound, 0, 1e9))
+        _set(self, edges_per_client=_integer(kind, "edges_per_client", self.edges_per_client, 1, 1 << 20))
+        if self.privacy == "none":
+            return
+        wrong = {
+            "strategy='mean'": self.strategy != "mean",  # median, Krum, votes by trust: one client may move them without bound
+            "trust_min=0": self.trust_min > 0,  # leaving clients out by their data
+            "n_cap=0": self.n_cap > 0,  # weights that depend on data
+        }
+        if any(wrong.values()):
+            raise PrivacyError(
+                f"privacy={self.privacy!r} needs a result with a known sensitivity, and strategy {self.strategy!r} with trust_min {self.trust_min:g} and "
+                f"n_cap {self.n_cap} has none",
+                subject=kind,
+                remedy=f"Say {', '.join(name for name, bad in wrong.items() if bad)}; robust rules and trust weights carry no privacy label",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,13 +261,15 @@ def _intervention(value: object) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """What a client states about its own update. clip_norm: the L2 bound it applied; loss: its model's loss on its own data. None: not stated."""
+    """What a client states about its own update. clip_norm: the L2 bound it applied; loss: its model's loss on its own data; record_bound: how far
+    one of its records may move its clipped effects (L2). None: not stated."""
 
     clip_norm: float | None = None
     loss: float | None = None
+    record_bound: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("clip_norm", "loss"):
+        for name in ("clip_norm", "loss", "record_bound"):
             value = getattr(self, name)
             if value is not None:
                 _set(self, **{name: _number("Claims", name, value, 0)})

@@ -8,26 +8,32 @@
    the voters' weight that reports it, times confidence, is at least vote_min. Their weights are the base weights; confidence and
    stability are the reporters' weighted means.
 3. Effects are pooled over all that report the edge (`merge.pooling`), whatever the strategy. Effect and vote may differ in sign where clients
-   contradict each other; the evidence holds both.
+   contradict each other; the evidence holds both. `mean` is consensus without trust: the plain weighted mean vote, which a third of liars overturns.
 4. Hyperedges merge by the same rule. `dag_edges` are votes with their weight (held within [-1, 1]); a confounder's score is the share of weight
    that names it, among those who measured or name it; interventions are kept per client.
-5. Sums run in the order of client ids: the same set of (id, store) pairs gives the same bytes in whatever order it comes.
+5. consensus takes any rule of `hyperfed.aggregation` in place of bounded trust (`aggregation.edge_weights`); with median, trimmed-mean and bulyan
+   the vote of an edge is that order statistic of its voters' votes, and base weights do not enter it. With f stated an edge needs f + 1
+   supporters, whatever their weight, and its effect is held to what f liars cannot move (`merge.order`). By bounded trust an effect far from
+   the other effects of its edge loses weight, as a client far from the others does.
+6. Sums run in the order of client ids: the same set of (id, store) pairs gives the same bytes in whatever order it comes.
 
 Source: DESIGN sections 2 and 5. No strategy carries a privacy label (DESIGN section 6).
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hyperfed.aggregation.bounded_trust import bounded_trust
+from hyperfed.aggregation.catalogue import build_rule
+from hyperfed.aggregation.edge_weights import COORDINATE_RULES, edge_weights
 from hyperfed.errors import AggregationError
 from hyperfed.hypergraph import Evidence, HypergraphStore, StoreEvidence
 from hyperfed.merge.electorate import Electorate, PairElectorate, PatternElectorate, class_weights
-from hyperfed.merge.pooling import Z95, pool_effects
+from hyperfed.merge.order import effect_trust, held, median_effects, median_votes, trimmed_effects, trimmed_votes
+from hyperfed.merge.pooling import Z95, Pooled, pool_effects
 from hyperfed.merge.segments import Part, split
 from hyperfed.packets import STRATEGIES, CausalSemanticPack
 from hyperfed.tables import EdgeTable, HyperedgeTable, pack_keys, unpack_keys
@@ -54,13 +60,16 @@ class Reconciliation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreReconciler:
-    """strategy: consensus | union | intersection | weighted; vote_min in [0, 1]; n_cap: weights are also proportional to min(n, n_cap), 0: they are not;
-    bounded: whether consensus weighs by bounded trust (False: the plain weighted mean, which a third of liars overturns). Raises AggregationError."""
+    """strategy: consensus | union | intersection | weighted | mean; vote_min in [0, 1]; n_cap: weights are also proportional to min(n, n_cap), 0: they are not;
+    bounded: whether consensus weighs by bounded trust (False: the plain weighted mean, which a third of liars overturns).
+    rule, f: of `hyperfed.aggregation`, what consensus weighs by, and how many clients may be arbitrary (rule 5 of the module). Raises AggregationError."""
 
     strategy: str = "consensus"
     vote_min: float = 0.3
     n_cap: int = 0
     bounded: bool = True
+    rule: str = "bounded-trust"
+    f: int = 0
 
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
@@ -69,6 +78,9 @@ class StoreReconciler:
             raise AggregationError(f"vote_min is {self.vote_min!r}; it must lie in [0, 1]", subject="reconciler")
         if self.n_cap < 0:
             raise AggregationError(f"n_cap is {self.n_cap!r}; 0 or more is needed", subject="reconciler")
+        build_rule(self.rule, f=self.f)
+        if (self.rule != "bounded-trust" or self.f) and (self.strategy != "consensus" or not self.bounded):
+            raise AggregationError(f"rule {self.rule!r} with f = {self.f} needs the strategy consensus", subject="reconciler")
 
     def reconcile(
         self, stores: Iterable[HypergraphStore], *, client_ids: Sequence[str] | None = None, base_weights: Sequence[float] | None = None
@@ -77,12 +89,19 @@ class StoreReconciler:
         return self.merge(stores, client_ids=client_ids, base_weights=base_weights).store
 
     def merge(
-        self, stores: Iterable[HypergraphStore], *, client_ids: Sequence[str] | None = None, base_weights: Sequence[float] | None = None
+        self,
+        stores: Iterable[HypergraphStore],
+        *,
+        client_ids: Sequence[str] | None = None,
+        base_weights: Sequence[float] | None = None,
+        losses: Sequence[float | None] | None = None,
     ) -> Reconciliation:
         """The merged store with the weights behind it.
 
         client_ids: one for each store, unique; "0000000", "0000001", ... unless given. base_weights: one > 0 for each store (staleness), 1 unless given.
-        Raises AggregationError without stores, for different vocabularies, and where ids or weights do not fit.
+        losses: for each store what its client claims, for the rule adaptive.
+        Raises BreakdownError for too few clients for the rule's f, AggregationError without stores, for different vocabularies, and where ids or
+        weights do not fit.
         """
         given = list(stores)
         ids, base = _checked(given, client_ids, base_weights)
@@ -98,7 +117,8 @@ class StoreReconciler:
         parts: Iterable[Part] = split(keys)
         if self.strategy == "consensus" and self.bounded:
             parts = list(parts)
-            result = bounded_trust(keys, [table.vote for table in tables], electorate, parts=parts)
+            claimed = [None] * len(members) if losses is None else [list(losses)[i] for i in order]
+            result = edge_weights(self.rule, self.f, keys, [table.vote for table in tables], electorate, parts, losses=claimed)
             trust, agreement = result.weight, result.agreement
         weight = trust * base
         edges, evidence = self._edges(tables, parts, electorate, weight)
@@ -151,7 +171,11 @@ class StoreReconciler:
         confounders, scores = self._confounders(packs, measured, weight)
         acts = [(client, dict(act)) for client, pack in zip(clients, packs, strict=True) for act in pack.interventions]
         merged = CausalSemanticPack(dag_edges=edges, confounders=confounders, interventions=[act for _, act in acts])
-        about = {"confounder_scores": scores, "dag_support": tuple(dag["support"].astype(np.int64).tolist()), "intervention_clients": tuple(client for client, _ in acts)}
+        about = {
+            "confounder_scores": scores,
+            "dag_support": tuple(dag["support"].astype(np.int64).tolist()),
+            "intervention_clients": tuple(client for client, _ in acts),
+        }
         return merged, about
 
     def _confounders(self, packs: Sequence[CausalSemanticPack], measured: Sequence[Indices], weight: Floats) -> tuple[list[int], tuple[float, ...]]:
@@ -251,7 +275,14 @@ def _merge_part(rule: StoreReconciler, tables: Sequence[Any], part: Part, electo
     heard = w > 0
     reported = np.bincount(segment, w, size)
     mean = np.divide(np.bincount(segment, w * vote, size), voters, out=np.zeros(size), where=voters > 0)
+    if rule.rule in COORDINATE_RULES:
+        mean = (
+            median_votes(segment, size, vote, measured_by) if rule.rule == "median" else trimmed_votes(segment[heard], size, vote[heard], measured_by, rule.f)
+        )
     keep = (reported > 0) & _stays(rule, part, segment, size, mean, w * confidence, voters, len(tables))
+    if rule.f:
+        keep &= np.bincount(segment, np.sign(vote) * np.sign(mean)[segment] > 0, size) > rule.f
+    everyone = (segment, effect, np.sign(vote) * np.sign(mean)[segment] > 0)
     # only rows of kept keys, by clients that count, go on
     rows = heard & keep[segment]
     number = np.cumsum(keep, dtype=np.int32) - np.int32(1)
@@ -260,11 +291,14 @@ def _merge_part(rule: StoreReconciler, tables: Sequence[Any], part: Part, electo
         segment = segment[rows]
     segment, size, mean, voters, measured_by = number[segment], int(keep.sum()), mean[keep], voters[keep], measured_by[keep]
     width = _widths(tables, part, rows)
-    pooled = pool_effects(segment, size, effect=effect, vote=vote, weight=w, width=width)
+    robust = rule.strategy == "consensus" and rule.bounded and rule.rule == "bounded-trust"
+    pooled = pool_effects(segment, size, effect=effect, vote=vote, weight=w * effect_trust(segment, size, effect) if robust else w, width=width)
     sign = np.sign(mean)
+    if rule.f or rule.rule in COORDINATE_RULES:
+        pooled = _held(rule, pooled, segment, effect, sign, everyone, keep, number)
     supports = np.sign(vote) == sign[segment]
     total = np.bincount(segment, w, size)
-    if rule.strategy == "consensus":
+    if rule.strategy in ("consensus", "mean"):
         backing = np.bincount(segment, w * supports, size)
         strength = np.divide(np.bincount(segment, w * supports * stability, size), backing, out=np.zeros(size), where=backing > 0)
         sure = np.divide(np.abs(mean), strength, out=np.zeros(size), where=strength > 0)
@@ -288,6 +322,31 @@ def _merge_part(rule: StoreReconciler, tables: Sequence[Any], part: Part, electo
         "samples": np.minimum(np.bincount(segment, samples, size), 2.0**63),
         "hits": np.minimum(np.bincount(segment, hits, size), 2.0**32 - 1),
     }
+
+
+def _held(
+    rule: StoreReconciler,
+    pooled: Pooled,
+    segment: npt.NDArray[np.int32],
+    effect: Floats,
+    sign: Floats,
+    everyone: tuple[npt.NDArray[np.int32], Floats, Bools],
+    keep: Bools,
+    number: npt.NDArray[np.int32],
+) -> Pooled:
+    """`pooled` by the rule's order statistic, held to what f liars cannot move; a standard error grows by how far its effect was moved.
+
+    segment, effect: rows of the clients that count; everyone: segment, effect and support of all rows, whatever their weight, before keys were left out."""
+    moved = pooled.effect
+    if rule.rule == "median":
+        moved = median_effects(segment, len(sign), effect)
+    elif rule.rule in COORDINATE_RULES:
+        moved = trimmed_effects(segment, len(sign), effect, rule.f)
+    if rule.f:
+        at, value, supports = (column[keep[everyone[0]]] for column in everyone)
+        moved = held(moved, number[at], value, supports.astype(bool), sign, rule.f)
+    error = np.where(pooled.pooled, np.hypot(pooled.std_error, moved - pooled.effect), 0.0)
+    return replace(pooled, effect=moved, std_error=error)
 
 
 def _stays(rule: StoreReconciler, part: Part, segment: npt.NDArray[np.int32], size: int, mean: Floats, sure: Floats, voters: Floats, stores: int) -> Bools:

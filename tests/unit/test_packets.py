@@ -37,7 +37,7 @@ BAD: list[tuple[type, str, Any]] = [
     *((PolicyPack, "max_staleness", v) for v in (367, 1.5, True)),
     *((PolicyPack, "sealed", v) for v in (1, None, "yes")),
     *((PolicyPack, "strategy", v) for v in ("median", "", None, "x" * 10_000)),
-    *((PolicyPack, "privacy", v) for v in ("central", "", None)),
+    *((PolicyPack, "privacy", v) for v in ("secret", "", None)),
     *((CausalSemanticPack, "dag_edges", [v]) for v in ((0, 1), (0, 1, NAN), (1, 1, 0.5), (-1, 0, 0.5), 5, "abc", None, (0, 1, "x"))),
     (CausalSemanticPack, "dag_edges", [(0, 1, 0.5), (0, 1, 0.25)]),
     *((CausalSemanticPack, "confounders", v) for v in ([1, 1], [-1], [MAX_VARIABLES], [True], [1.0])),
