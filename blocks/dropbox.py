@@ -28,6 +28,9 @@ class DropBox(Block):
     access_key_file: str | None = Field(
         default=None, description="Path on the worker of a file with access_key and secret_key (mode 0600); empty: its environment"
     )
+    clients_by_link: list[str] = Field(
+        default_factory=list, description="Clients without a cloud account: opening a round gives each of them new presigned links (S3 only)"
+    )
     fingerprint: str = Field(default="", description="The registry's root fingerprint, compared out of band; 64 hexadecimal digits")
 
     def open(self) -> ObjectStore:

@@ -6,8 +6,9 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.states import Completed, State
 
-from blocks import FederationPolicy
+from blocks import DropBox, FederationPolicy
 from flows.coordination import check_overrides, load_runner, overridden, rename_run, scheduled
+from hyperfed.coordinator.links import issue_links
 
 __all__ = ["open_round"]
 
@@ -36,6 +37,10 @@ def open_round(
     number = round_id or windows.round_at(scheduled(now, runner))
     plan = runner.open_round(number, policy=overridden(policy, policy_overrides), vocabulary=policy.vocabulary(), quorum=policy.quorum).value
     check_overrides(plan, policy_overrides)
+    box = DropBox.load(drop_box)
+    links = issue_links(runner.store, box.clients_by_link, round_id=number, now=runner.now, keys=runner.keys, fingerprint=None, reader=runner.reader)
+    for client, reason in links.refused:
+        get_run_logger().warning("flow=open-round round=%d client=%s links=none reason=%s", number, client, reason)
     get_run_logger().info("flow=open-round round=%d cohort=%d quorum=%d deadline=%s", number, len(plan.cohort), plan.quorum, plan.deadline.isoformat())
     rename_run(f"open round {number}, {windows.opens(number):%Y-%m-%d}, {len(plan.cohort)} clients")
     data: dict[str, object] = {"round": number, "cohort": len(plan.cohort), "quorum": plan.quorum, "deadline": plan.deadline.isoformat()}

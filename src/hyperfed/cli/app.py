@@ -27,7 +27,13 @@ _COMMANDS = {
     "pull": Entry("hyperfed.cli.pull:pull", "Fetch and verify the newest global model."),
     "inspect": Entry("hyperfed.cli.inspect:inspect", "Show any object of the drop-box, verified and readable."),
     "registry": Entry("hyperfed.cli.registry:registry", "The list of clients and keys: draft, sign, merge, publish."),
+    "links": Entry("hyperfed.cli.links:links", "Presigned URLs for clients without a cloud account (operator)."),
     "round": Entry("hyperfed.cli.round:round_group", "Open, run and look at rounds (operator)."),
+    "schedule": Entry("hyperfed.cli.schedule:schedule", "Say or set when each flow runs (operator)."),
+    "service": Entry("hyperfed.cli.service:service", "Put a federation into service on a Prefect server (operator)."),
+    "iam": Entry("hyperfed.cli.iam:iam", "Least-privilege policies for coordinator, clients and auditors (operator)."),
+    "client": Entry("hyperfed.cli.client:client", "Set a client up, and say how it runs every night."),
+    "dev": Entry("hyperfed.cli.dev:dev", "All of it on this machine in the background, with Prefect's UI."),
     "audit": Entry("hyperfed.cli.audit:audit", "Check every signature, chain and digest of the drop-box."),
     "demo": Entry("hyperfed.cli.demo:demo", "A whole federation on this machine, with real data."),
 }
@@ -117,6 +123,7 @@ def app(ctx: click.Context) -> None:
       [store]
       url = "s3://bucket/prefix"           # or "file:///mnt/share"; for S3 also: endpoint, region,
       access_key_file = "store.toml"       # access_key = "..." and secret_key = "..."; else the environment decides
+                                           # or instead of all these: links = "hospital-1.hfl", from the operator
       [federation]
       fingerprint = "..."                  # of the registry's roots, compared with the operator on another channel
       [client]

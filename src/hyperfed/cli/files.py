@@ -73,9 +73,9 @@ def _read(path: Path) -> str:
         raise ConfigError("is not text", subject=str(path), remedy="Here belongs a file that hyperfed wrote") from exc
 
 
-def create(path: Path, text: str) -> None:
+def create(path: Path, content: str | bytes) -> None:
     """Write a new file. Raises ConfigError where there is one: what people compare and sign is not overwritten."""
-    _write(path, text.encode(), must_be_new=True)
+    _write(path, content.encode() if isinstance(content, str) else content, must_be_new=True)
 
 
 def replace_file(path: Path, data: bytes) -> None:

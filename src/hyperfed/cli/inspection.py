@@ -82,6 +82,9 @@ def _fill(view: View, data: bytes, reader: DropBoxReader, keys_for: Callable[[],
     elif match := re.fullmatch(r"rounds/(\d{8})/(plan|freeze|result|state|receipts)(/[^/]+)?", key):
         view.kind = match[2].removesuffix("s") if match[2] == "receipts" else match[2]
         _coordinators_object(view, data, reader, int(match[1]), match[2])
+    elif match := re.fullmatch(r"rounds/(\d{8})/links/([^/]+)", key):
+        view.kind = "links"
+        _links(view, data, reader, int(match[1]), match[2])
     elif match := re.fullmatch(r"rounds/(\d{8})/accepted/([0-9a-f]{64})", key):
         view.kind = "accepted update"
         _update(view, data, reader, keys_for, round_id=None, client=None, digest=match[2])
@@ -122,6 +125,17 @@ def _coordinators_object(view: View, data: bytes, reader: DropBoxReader, round_i
     if isinstance(stored.value, Tombstone):
         view.kind = "tombstone"
     _verified(view, stored.signed, _content(stored.value))
+
+
+def _links(view: View, data: bytes, reader: DropBoxReader, round_id: int, client: str) -> None:
+    def key_of(key_id: str) -> bytes | None:
+        return reader.registry.coordinator_key(key_id, round_id)
+
+    signed = verify_envelope(open_envelope(data, subject=view.key), expect=PacketType.LINKS, key_of=key_of, subject=view.key)
+    if (signed.header.federation, signed.header.round, signed.header.audience) != (reader.registry.federation, round_id, client):
+        raise RefusedError(f"made for {signed.header.audience!r:.40} in round {signed.header.round}", subject=view.key, rule="R-51")
+    _verified(view, signed, None)
+    view.notes.append("The links are sealed to their client: only its key opens them")
 
 
 def _update(

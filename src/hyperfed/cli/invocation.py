@@ -68,6 +68,9 @@ class Invocation:
         from hyperfed.stores import open_store
 
         settings = self.settings
+        links = self._links_path()
+        if links is not None:
+            return self._linked_store(links)
         url, from_option = settings.need("store.url"), "store.url" in self.options
         return open_store(
             url,
@@ -78,6 +81,34 @@ class Invocation:
             attempts=3,
             request_attempts=2,
         )
+
+    def _links_path(self) -> Path | None:
+        """The file of links where the drop-box is reached by them. Raises ConfigError where an address is configured too."""
+        settings, given = self.settings, {"store.url", "store.links"} & set(self.options)
+        named = given or {name for name in ("store.url", "store.links") if settings.values.get(name) is not None}
+        if len(named) == 2:
+            raise ConfigError(
+                "the drop-box is reached by its url or by links, not by both",
+                subject=str(settings.path or "options"),
+                remedy="Leave out [store] url, or [store] links",
+            )
+        return settings.file("store.links") if named == {"store.links"} else None
+
+    def _linked_store(self, links: Path) -> "ObjectStore":
+        """What the operator's file of links reaches, and the newer links that it leads to."""
+        from hyperfed.adapters.http import PresignedStore
+        from hyperfed.client.links import LinkChain
+        from hyperfed.patience import PatientStore
+
+        settings = self.settings
+        client_id, fingerprint = settings.need("client.id"), settings.need_fingerprint()
+        chain = LinkChain(links, client_id=client_id, keys=self.client_keys, fingerprint=fingerprint, now=lambda: self.now)
+        return PatientStore(PresignedStore(chain), attempts=3)
+
+    @cached_property
+    def client_keys(self) -> "KeyPair":
+        """The client's own pair; a passphrase is asked for once."""
+        return load_key(self.settings.need("client.key"))
 
     @cached_property
     def reader(self) -> "DropBoxReader":
@@ -98,7 +129,7 @@ class Invocation:
 
         settings = self.settings
         # Reading needs no secret: a throw-away pair stands in for the client's.
-        keys = load_key(settings.need("client.key")) if signing else KeyPair.generate()
+        keys = self.client_keys if signing else KeyPair.generate()
         return ClientSession(
             self.store,
             client_id=settings.need("client.id"),
@@ -184,6 +215,7 @@ def store_options(command: F) -> F:
         command,
         config_option,
         _option("--store", setting="store.url", metavar="URL", help="s3://bucket/prefix or file:///folder."),
+        _option("--links", setting="store.links", type=click.Path(path_type=Path), help="File of links instead of a URL: for clients without a cloud account."),
         _option("--endpoint", setting="store.endpoint", metavar="URL", help="S3 endpoint; AWS where there is none."),
         _option("--region", setting="store.region", help="S3 region."),
         _option(

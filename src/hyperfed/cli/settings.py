@@ -1,6 +1,6 @@
 """`hyperfed.toml`: where the drop-box is, who this is, and which keys it holds.
 
-    [store]        url = "s3://bucket/prefix"   endpoint   region   access_key_file
+    [store]        url = "s3://bucket/prefix"   endpoint   region   access_key_file, or: links = "first-links.hfl"
     [federation]   fingerprint = "64 hexadecimal digits, compared out of band"
     [client]       id   key   memory
     [coordinator]  key
@@ -28,7 +28,7 @@ __all__ = ["ENVIRONMENT_VARIABLE", "Settings", "check_fingerprint", "find_config
 ENVIRONMENT_VARIABLE = "HYPERFED_CONFIG"
 _NAME = "hyperfed.toml"
 _KINDS: dict[str, dict[str, str]] = {
-    "store": {"url": "text", "endpoint": "text", "region": "text", "access_key_file": "path"},
+    "store": {"url": "text", "endpoint": "text", "region": "text", "access_key_file": "path", "links": "path"},
     "federation": {"fingerprint": "text"},
     "client": {"id": "text", "key": "path", "memory": "path"},
     "coordinator": {"key": "path"},
