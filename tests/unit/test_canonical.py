@@ -202,6 +202,12 @@ def test_hostile_input_takes_bounded_memory(name: str) -> None:
     assert peak < (1 << 20 if "promises" in name else (100 << 20) // SHARE), f"{peak / 2**20:.1f} MB"
 
 
+@pytest.mark.parametrize("name", [n for n in HOSTILE if "promises" in n])
+def test_a_promise_is_refused_before_anything_is_read_for_it(name: str) -> None:
+    with pytest.raises(SchemaError, match=r"(at least \d+|4294967295) bytes promised"):
+        unpack(HOSTILE[name])
+
+
 def test_the_number_of_values_is_bounded() -> None:
     with pytest.raises(SchemaError, match="too many"):
         unpack(pack([0] * 10), max_values=10)

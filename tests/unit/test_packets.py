@@ -118,7 +118,7 @@ EDGES: dict[str, Any] = {
         {"effect": [0.5]},
         {"effect": [NAN, 0]},
         {"hits": [-1, 0]},
-        {"n": [0, MAX_SAMPLES + 1]},
+        {"n": np.array([0, MAX_SAMPLES + 1], np.uint64)},
         {"source": [1, 0]},
         {"source": [0, 0], "target": [1, 1]},
         {"source": [1, 1], "target": [1, 2], "lag": [0, 0]},
@@ -128,7 +128,7 @@ EDGES: dict[str, Any] = {
     ],
 )
 def test_a_bad_column_is_refused(columns: dict[str, Any]) -> None:
-    EdgeTable(**EDGES)
+    EdgeTable(**(EDGES | {"n": np.array([0, MAX_SAMPLES], np.uint64)}))
     with pytest.raises(BoundsError) as caught:
         EdgeTable(**(EDGES | columns))
     assert "edges" in caught.value.subject

@@ -272,6 +272,9 @@ def test_an_object_too_large_is_refused_by_what_the_store_says(fed: SmallFederat
     too_large = ObjectTooLarge("holds too much", subject=KEY)
     admission = PacketValidator(context=context(fed)).admit([Arrival(key=KEY, size=10, error=too_large), Arrival(key=Keys.inbox(5, WHO, 1), size=10)])
     assert [r.reason for r in admission.refused] == ["holds too much", "was not read"]
+    listed = Arrival(key=KEY, size=LIMITS.max_update_bytes + 1)
+    (refused,) = PacketValidator(context=context(fed)).admit([listed]).refused
+    assert refused.reason.startswith("50001 bytes"), "judged by its listing, before anything is read"
 
 
 def test_a_fault_of_the_store_is_no_fault_of_the_client(fed: SmallFederation) -> None:
@@ -300,6 +303,13 @@ def test_a_reason_stays_short_and_printable(fed: SmallFederation) -> None:
     (refused,) = PacketValidator(context=context(fed)).admit([arrival]).refused
     assert len(refused.reason) <= 500
     assert refused.reason.isprintable()
+
+    def base_of(client: str, digest: bytes) -> Update | None:
+        raise BoundsError("long " * 1000, subject="x")
+
+    (arrival,) = arrive(fed, (0, {"update": deltas()}))
+    (refused,) = PacketValidator(context=context(fed, base_of=base_of)).admit([arrival]).refused
+    assert len(refused.reason) == 500
 
 
 # -- one packet ---------------------------------------------------------------------------------------------------------------------
