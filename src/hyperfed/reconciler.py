@@ -343,8 +343,9 @@ def _held(
     elif rule.rule in COORDINATE_RULES:
         moved = trimmed_effects(segment, len(sign), effect, rule.f)
     if rule.f:
-        at, value, supports = (column[keep[everyone[0]]] for column in everyone)
-        moved = held(moved, number[at], value, supports.astype(bool), sign, rule.f)
+        at, value, supports = everyone
+        kept = keep[at]
+        moved = held(moved, number[at[kept]], value[kept], supports[kept], sign, rule.f)
     error = np.where(pooled.pooled, np.hypot(pooled.std_error, moved - pooled.effect), 0.0)
     return replace(pooled, effect=moved, std_error=error)
 

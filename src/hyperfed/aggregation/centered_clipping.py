@@ -48,13 +48,17 @@ class CenteredClipping(Rule):
         if start is not None and (start.shape != (rows.width,) or not np.isfinite(start).all()):
             raise AggregationError(f"start has shape {start.shape}; {rows.width} finite numbers are needed", subject=self.name)
         share = np.full(len(rows), 1 / len(rows)) if weights is None else weights
-        inner = rows.gram(start)
-        a = np.zeros(len(rows))  # v = start + sum_i a_i (x_i - start)
+        a = self.coefficients(rows.gram(start), share)
+        moved = rows.combine(a)
+        return moved if start is None else moved + start * (1 - a.sum())
+
+    def coefficients(self, inner: Floats, share: Floats) -> Floats:
+        """float64[n]: a in start + sum_i a_i (x_i - start). inner: float64[n, n], inner products of the x_i - start; share: float64[n], sum 1."""
+        a = np.zeros(len(share))
         for _ in range(self.steps):
             reach = inner @ a
             distance = np.sqrt(np.maximum(inner.diagonal() - 2 * reach + float(a @ reach), 0.0))
             radius = float(np.median(distance)) if self.radius is None else self.radius
             pull = share * np.minimum(1.0, radius / np.maximum(distance, 1e-300))
             a = a * (1 - pull.sum()) + pull
-        moved = rows.combine(a)
-        return moved if start is None else moved + start * (1 - a.sum())
+        return a

@@ -105,6 +105,15 @@ class Rows:
         step = max(1, min(2 * _CHUNK, self.width // _SHARE))
         scaled = np.empty(step, self.matrix.dtype)
         with np.errstate(over="ignore", invalid="ignore"):
+            if used and all(w == used[0][1] for _, w in used):  # equal weights: add, and scale once
+                for first in range(0, self.width, step):
+                    sums = out[first : first + step]
+                    for i, _ in used:
+                        np.add(sums, self.matrix[i, first : first + step], out=sums)
+                    np.multiply(sums, used[0][1], out=sums)
+                if np.isfinite(out.sum()):
+                    return out
+                out[:] = 0
             for first in range(0, self.width, step):
                 sums = out[first : first + step]
                 room = scaled[: len(sums)]

@@ -36,13 +36,19 @@ class _SmallestSubset(Rule):
         return 2 * self.f + 1
 
     def _apply(self, rows: Rows, weights: Floats | None, losses: Floats | None) -> Any:
-        n = len(rows)
-        if n > MOST_CLIENTS:
-            raise AggregationError(f"{n} clients; it tries every subset and takes at most {MOST_CLIENTS}", subject=self.name, remedy="Use multi-krum")
-        best = self.search(rows.distances(), n - self.f)
-        share = np.zeros(n)
+        best = self.subset(rows.distances())
+        share = np.zeros(len(rows))
         share[best] = 1.0 / len(best)
         return rows.combine(share)
+
+    def check(self, clients: int) -> None:
+        Rule.check(self, clients)
+        if clients > MOST_CLIENTS:
+            raise AggregationError(f"{clients} clients; it tries every subset and takes at most {MOST_CLIENTS}", subject=self.name, remedy="Use multi-krum")
+
+    def subset(self, squared: Floats) -> Ints:
+        """int64[n - f]: the clients that lie closest together. squared: float64[n, n] squared distances."""
+        return self.search(squared, len(squared) - self.f)
 
     @abstractmethod
     def search(self, squared: Floats, size: int) -> Ints:

@@ -1,0 +1,117 @@
+"""The rules on sparse edge tables: how much each client counts, from its votes on edges that others may not report.
+
+1. A client's vector is its votes; not reporting an edge it could measure is a vote of 0 (DESIGN section 5). Two clients are compared on the edges that
+   both could measure, their squared distance scaled up to all edges; where there is none they are as far apart as any two.
+2. Rules that combine clients (Krum, Multi-Krum, geometric median, MDA, SMEA, centered clipping) give their coefficients as weights; Bulyan those of
+   the clients it chooses, and votes are then trimmed edge by edge. Median and trimmed mean work edge by edge and weigh nobody.
+3. Below the rule's breakdown point: BreakdownError.
+
+What it does not do: merge (`reconciler`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hyperfed.aggregation.adaptive import Adaptive
+from hyperfed.aggregation.bounded_trust import bounded_trust
+from hyperfed.aggregation.bulyan import Bulyan
+from hyperfed.aggregation.catalogue import build_rule
+from hyperfed.aggregation.centered_clipping import CenteredClipping
+from hyperfed.aggregation.geometric_median import GeometricMedian, barycentric_median
+from hyperfed.aggregation.krum import Krum, MultiKrum, krum_order
+from hyperfed.aggregation.rule import checked_weights
+from hyperfed.aggregation.smallest_subset import MinimumDiameter, SmallestEigenvalue
+from hyperfed.errors import AggregationError
+from hyperfed.merge.electorate import Electorate
+from hyperfed.merge.segments import Part
+
+__all__ = ["COORDINATE_RULES", "EdgeWeights", "edge_weights", "vote_inner_products"]
+
+COORDINATE_RULES = ("median", "trimmed-mean", "bulyan")
+_CELLS = 1 << 20  # clients x keys held at once
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EdgeWeights:
+    """weight: float64[clients] in [0, 1]; agreement: float64[clients] in [-1, 1], 0 where the rule computes none."""
+
+    weight: Floats
+    agreement: Floats
+
+
+def edge_weights(
+    name: str,
+    f: int,
+    keys: Sequence[npt.NDArray[np.uint64]],
+    votes: Sequence[Floats],
+    electorate: Electorate,
+    parts: Sequence[Part],
+    *,
+    losses: Sequence[float | None],
+) -> EdgeWeights:
+    """The clients' weights under the rule `name`. keys, votes: for each client; parts: `split(keys)`; losses: for each client, None where it claims none.
+
+    Raises AggregationError, BreakdownError.
+    """
+    rule = build_rule(name, f=f)
+    clients = electorate.clients
+    rule.check(clients)
+    if name == "bounded-trust":
+        result = bounded_trust(keys, votes, electorate, parts=parts)
+        return EdgeWeights(weight=result.weight, agreement=result.agreement)
+    weight = np.ones(clients)
+    if isinstance(rule, Adaptive):
+        if any(loss is None for loss in losses):
+            raise AggregationError(
+                f"{sum(loss is None for loss in losses)} of {clients} clients claim no loss", subject=name, remedy="Clients claim it with Claims(loss=...)"
+            )
+        weight = rule.shares(checked_weights(np.array(losses, dtype=np.float64), clients, name, what="losses", some=False))
+    elif name not in ("mean", "median", "trimmed-mean"):
+        inner, squared = vote_inner_products(votes, electorate, parts)
+        if isinstance(rule, Krum | MultiKrum):
+            keep = 1 if isinstance(rule, Krum) else clients - f
+            weight = np.zeros(clients)
+            weight[krum_order(squared, clients - f - 2)[:keep]] = 1.0
+        elif isinstance(rule, Bulyan):
+            weight = np.zeros(clients)
+            weight[rule.chosen(squared)] = 1.0
+        elif isinstance(rule, MinimumDiameter | SmallestEigenvalue):
+            weight = np.zeros(clients)
+            weight[rule.subset(squared)] = 1.0
+        elif isinstance(rule, GeometricMedian):
+            weight = barycentric_median(squared, np.full(clients, 1 / clients))
+        elif isinstance(rule, CenteredClipping):
+            weight = rule.coefficients(inner, np.full(clients, 1 / clients))
+    largest = float(weight.max())
+    return EdgeWeights(weight=weight / largest if largest > 0 else np.ones(clients), agreement=np.zeros(clients))
+
+
+def vote_inner_products(votes: Sequence[Floats], electorate: Electorate, parts: Sequence[Part]) -> tuple[Floats, Floats]:
+    """(inner products, squared distances), float64[clients, clients] each: over the edges that both could measure, scaled up to all edges."""
+    n = electorate.clients
+    inner, own, joint, total = np.zeros((n, n)), np.zeros((n, n)), np.zeros((n, n)), 0
+    step = max(1, _CELLS // n)
+    for part in parts:
+        cast, client = part.gather(votes).astype(np.float64, copy=False), part.client
+        codes = electorate.classes(part.keys)
+        for first in range(0, len(part.keys), step):
+            last = min(first + step, len(part.keys))
+            rows = (part.segment >= first) & (part.segment < last)
+            block = np.zeros((n, last - first))
+            block[client[rows], part.segment[rows] - first] = cast[rows]
+            could = electorate.members(codes[first:last]).astype(np.float64)
+            inner += block @ block.T
+            own += (block * block) @ could.T
+            joint += could @ could.T
+            total += last - first
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = np.where(joint > 0, total / joint, 0.0)
+    squared = np.maximum(own + own.T - 2 * inner, 0.0) * scale
+    squared = np.where(joint > 0, squared, squared.max(initial=0.0))
+    np.fill_diagonal(squared, 0.0)
+    return inner * scale, (squared + squared.T) / 2

@@ -1,0 +1,133 @@
+"""Order statistics of the rows of each key: what robust rules need on sparse edges.
+
+1. Rows are sorted by (key, value); a rank counts from 0 within its key. Not reporting is a vote of 0: a key's silent voters stand between its
+   negative and its positive votes without having rows.
+2. `trimmed_votes` and `median_votes` are the coordinate-wise rules over all voters of a key, silent ones too.
+3. `held` keeps a pooled effect between the (f + 1)-th smallest and the (f + 1)-th largest reported one: with at most f liars and at least 2f + 1
+   reporters that is within what honest clients report. Between f + 1 and 2f supporters the sign is known and the size is not: the
+   effect is then the smallest magnitude that a supporter reports, no more than an honest one's.
+4. `effect_trust` is bounded trust applied to effects: within a key, weight 1 at or below the median deviation from the median effect, falling
+   linearly to 0 three scaled median absolute deviations (1.4826 MAD, plus a sixth of the median deviation) above it. Fewer than five
+   reporters cannot be judged: all 1.
+
+Source: DESIGN section 5. It knows no strategy.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["effect_trust", "held", "median_effects", "median_votes", "trimmed_effects", "trimmed_votes"]
+
+Floats = npt.NDArray[np.float64]
+Segments = npt.NDArray[np.int32]
+Ints = npt.NDArray[np.int64]
+
+_JUDGED = 5  # reporters
+
+
+class _Ordered:
+    """Rows sorted by (key, value). order: the rows in that order; start, count: int64[keys]; rank: int64[rows], in the sorted order."""
+
+    def __init__(self, segment: Segments, size: int, value: Floats) -> None:
+        self.order = np.lexsort((value, segment))
+        self.segment, self.value = segment[self.order], value[self.order]
+        self.count: Ints = np.bincount(segment, minlength=size).astype(np.int64)
+        self.start: Ints = np.cumsum(self.count) - self.count
+        self.rank: Ints = np.arange(len(segment)) - self.start[self.segment]
+
+    def at(self, rank: Ints) -> Floats:
+        """float64[keys]: the value of that rank in each key."""
+        return np.asarray(self.value[self.start + rank])
+
+
+def trimmed_votes(segment: Segments, size: int, vote: Floats, voters: Ints, f: int) -> Floats:
+    """float64[keys]: the mean of each key's votes without the f smallest and f largest; 0 where fewer than 2f + 1 could vote.
+
+    segment: int32[rows]; vote: float64[rows]; voters: int64[keys], how many could have voted, at least those who did.
+    """
+    place, rows = _places(segment, size, vote, voters)
+    kept = (place >= f) & (place < voters[rows.segment] - f)
+    total = np.bincount(rows.segment, np.where(kept, rows.value, 0.0), size)
+    left = voters - 2 * f
+    return np.where(left > 0, total / np.maximum(left, 1), 0.0)
+
+
+def median_votes(segment: Segments, size: int, vote: Floats, voters: Ints) -> Floats:
+    """float64[keys]: the median of each key's votes. Arguments as in `trimmed_votes`."""
+    place, rows = _places(segment, size, vote, voters)
+    middle = (place == ((voters - 1) // 2)[rows.segment]).astype(np.float64) + (place == (voters // 2)[rows.segment])
+    return np.asarray(0.5 * np.bincount(rows.segment, middle * rows.value, size))
+
+
+def _places(segment: Segments, size: int, vote: Floats, voters: Ints) -> tuple[Ints, _Ordered]:
+    """(each sorted row's place among all voters of its key, the rows)."""
+    rows = _Ordered(segment, size, vote)
+    silent = np.maximum(voters - rows.count, 0)
+    return rows.rank + np.where(rows.value > 0, silent[rows.segment], 0), rows
+
+
+def median_effects(segment: Segments, size: int, effect: Floats) -> Floats:
+    """float64[keys]: the median of each key's reported effects; every key has a row."""
+    rows = _Ordered(segment, size, effect)
+    return (rows.at((rows.count - 1) // 2) + rows.at(rows.count // 2)) / 2
+
+
+def trimmed_effects(segment: Segments, size: int, effect: Floats, f: int) -> Floats:
+    """float64[keys]: the mean of each key's reported effects without the f smallest and f largest; the median where fewer than 2f + 1 report."""
+    rows = _Ordered(segment, size, effect)
+    count = rows.count[rows.segment]
+    kept = (rows.rank >= f) & (rows.rank < count - f)
+    mean = np.bincount(rows.segment, np.where(kept, rows.value, 0.0), size) / np.maximum(rows.count - 2 * f, 1)
+    return np.where(rows.count > 2 * f, mean, (rows.at((rows.count - 1) // 2) + rows.at(rows.count // 2)) / 2)
+
+
+def held(pooled: Floats, segment: Segments, effect: Floats, supports: npt.NDArray[np.bool_], sign: Floats, f: int) -> Floats:
+    """float64[keys]: `pooled` held to what f liars cannot move (rule 3).
+
+    pooled: float64[keys]; segment, effect, supports: [rows], supports: whether the row has its key's sign; sign: float64[keys]. Every key has f + 1 supporters.
+    """
+    size = len(pooled)
+    rows = _Ordered(segment, size, effect)
+    known = rows.count > 2 * f
+    low, high = rows.at(np.where(known, f, 0)), rows.at(np.where(known, rows.count - 1 - f, 0))
+    least = np.full(size, np.inf)
+    np.minimum.at(least, segment[supports], np.abs(effect[supports]))
+    enough = np.bincount(segment, supports, size) > 2 * f
+    return np.where(known & enough, np.clip(pooled, low, high), sign * np.where(np.isfinite(least), least, 0.0))
+
+
+def effect_trust(segment: Segments, size: int, effect: Floats) -> Floats:
+    """float64[rows] in [0, 1]: how much each reported effect counts among those of its key (rule 4)."""
+    count = np.bincount(segment, minlength=size).astype(np.int64)
+    judged = count >= _JUDGED
+    trust = np.ones(len(segment))
+    if not judged.any():
+        return trust
+    rows = np.flatnonzero(judged[segment])
+    number = (np.cumsum(judged) - 1).astype(np.int32)
+    part, many = number[segment[rows]], count[judged]
+    value = np.clip(effect[rows], -1e38, 1e38)
+    gap = np.abs(value - _quick_median(part, many, value)[part])
+    middle = _quick_median(part, many, gap)
+    spread = 1.4826 * _quick_median(part, many, np.abs(gap - middle[part])) + middle / 6.0
+    beyond = gap - middle[part] * (1 + 1e-6)  # medians are taken in float32
+    fall = 3.0 * spread[part]
+    trust[rows] = np.where(beyond <= 0, 1.0, np.clip(1.0 - np.divide(beyond, fall, out=np.full(len(rows), 2.0), where=fall > 0), 0.0, 1.0))
+    return trust
+
+
+def _quick_median(segment: Segments, count: Ints, value: Floats) -> Floats:
+    """float64[keys]: medians rounded to float32, by one sort of integers (key, float32 as an ordered integer). Every key has a row."""
+    bits: Any = value.astype(np.float32).view(np.uint32)
+    bits = np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(1 << 31))
+    ranked = np.sort((segment.astype(np.uint64) << np.uint64(32)) | bits)
+    start = np.cumsum(count) - count
+
+    def at(rank: Ints) -> Floats:
+        low: Any = ranked[start + rank].astype(np.uint32)
+        values = np.where(low >> np.uint32(31), low & np.uint32((1 << 31) - 1), ~low).astype(np.uint32).view(np.float32)
+        return np.asarray(values, dtype=np.float64)
+
+    return np.asarray((at((count - 1) // 2) + at(count // 2)) / 2)
