@@ -1,0 +1,26 @@
+"""Gaussian noise in place of a result, as large as the honest spread times `scale` (Blanchard et al. 2017)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from hyperfed.testing.attackers.attack import Attack
+
+__all__ = ["Gaussian"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gaussian(Attack):
+    """scale: in honest standard deviations over everything."""
+
+    name: ClassVar[str] = "gaussian"
+
+    scale: float = 3.0
+
+    def vectors(self, honest: Floats, own: Floats, rng: np.random.Generator) -> Floats:
+        spread = self.scale * float(honest.std()) if honest.size else self.scale
+        return rng.normal(scale=max(spread, 1e-12), size=own.shape)

@@ -1,0 +1,26 @@
+"""Mimic: every liar sends what one honest client sends, the one farthest from the honest mean, and so makes its oddity the rule
+(Karimireddy, He & Jaggi 2022, arXiv:2006.09365, section 3.2).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from hyperfed.testing.attackers.attack import Attack
+
+__all__ = ["Mimic"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mimic(Attack):
+    """No parameters."""
+
+    name: ClassVar[str] = "mimic"
+
+    def vectors(self, honest: Floats, own: Floats, rng: np.random.Generator) -> Floats:
+        far = int(np.argmax(((honest - honest.mean(axis=0)) ** 2).sum(axis=1)))
+        return np.tile(honest[far], (len(own), 1))

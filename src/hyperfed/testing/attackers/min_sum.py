@@ -1,0 +1,29 @@
+"""Min-sum: as far against the honest mean as the sum of squared distances to honest clients is no larger than that of the worst honest one.
+
+Source: Shejwalkar & Houmansadr 2021, NDSS, section IV; direction: the unit vector against the mean; the size by bisection.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from hyperfed.testing.attackers.attack import Attack
+from hyperfed.testing.attackers.bisection import farthest
+
+__all__ = ["MinSum"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinSum(Attack):
+    """No parameters."""
+
+    name: ClassVar[str] = "min-sum"
+
+    def vectors(self, honest: Floats, own: Floats, rng: np.random.Generator) -> Floats:
+        centre = honest.mean(axis=0)
+        bound = float(((honest[:, None] - honest[None]) ** 2).sum(axis=2).sum(axis=1).max())
+        return np.tile(farthest(centre, lambda lie: float(((honest - lie) ** 2).sum()) <= bound), (len(own), 1))
