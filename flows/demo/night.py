@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flows.demo.telling import Steps
+from flows.demo.progress import Steps
 from flows.demo.us_states import BLOCK, Federation
 from hyperfed.client import ClientMemory, ClientSession
 from hyperfed.client_agent import FederationClientAgent

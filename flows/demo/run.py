@@ -17,7 +17,8 @@ import numpy as np
 from rich.console import Console
 
 from flows.demo.night import Night, play_night
-from flows.demo.telling import progress, tell, write_results
+from flows.demo.progress import progress
+from flows.demo.telling import tell, write_results
 from flows.demo.us_states import BUCKET, found, save_blocks, write_config
 from hyperfed.demo.figures import null_vote
 from hyperfed.errors import ConfigError

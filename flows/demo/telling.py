@@ -1,20 +1,18 @@
-"""What the demonstration shows: its progress, its tables, and the files it leaves."""
+"""What the demonstration shows: its tables, and the files it leaves."""
 
 import csv
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from flows.demo.night import Night
 from flows.demo.us_states import Federation
-from hyperfed.demo import states
 from hyperfed.dropbox import DropBoxReader
 from hyperfed.global_model import GlobalModel
 from hyperfed.packets import PolicyPack
@@ -24,38 +22,7 @@ from hyperfed.report.text import render_round, render_rounds
 from hyperfed.report.view import view_of
 from hyperfed.store import ObjectStore
 
-if TYPE_CHECKING:
-    from flows.demo.night import Night
-
-__all__ = ["Steps", "progress", "tell", "write_results"]
-
-
-class Steps:
-    """The progress bar: big steps stay on the screen, the clients' small ones pass by."""
-
-    def __init__(self, bar: Progress, total: int) -> None:
-        self._bar, self._task = bar, bar.add_task("starting the object store", total=total)
-
-    def say(self, text: str) -> None:
-        self._bar.update(self._task, description=text)
-
-    def advance(self, text: str) -> None:
-        self._bar.console.print(f"  [green]✓[/green] {text}", highlight=False)
-        self._bar.update(self._task, advance=1)
-
-    def tick(self, text: str) -> None:
-        self._bar.update(self._task, advance=1, description=text)
-
-    def close(self) -> None:
-        self._bar.stop()
-
-
-@contextmanager
-def progress(console: Console, nights: int) -> Iterator[Steps]:
-    """The bar, for three steps of preparation and for each night its clients and the round."""
-    bar = Progress(SpinnerColumn(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"), console=console, transient=True)
-    with bar:
-        yield Steps(bar, 3 + nights * (len(states()) + 1))
+__all__ = ["tell", "write_results"]
 
 
 def write_results(federation: Federation, store: ObjectStore, out: Path, nights: int) -> dict[str, Path]:
@@ -81,7 +48,7 @@ def tell(
     console: Console,
     federation: Federation,
     store: ObjectStore,
-    told: Sequence["Night"],
+    told: Sequence[Night],
     *,
     null: float,
     written: dict[str, Path],
@@ -114,13 +81,13 @@ def tell(
     )
 
 
-def _kept(night: "Night") -> dict[str, Any] | None:
+def _kept(night: Night) -> dict[str, Any] | None:
     if night.kept_bounded is None or night.kept_plain is None:
         return None
     return {"bounded trust": asdict(night.kept_bounded), "plain mean": asdict(night.kept_plain)}
 
 
-def _figures(told: Sequence["Night"], null: float) -> Table:
+def _figures(told: Sequence[Night], null: float) -> Table:
     """What the lie did, against the plain mean."""
     table = Table(
         title=f"Edges above chance (|vote| over {null:.2f}, the largest of time-shuffled data) and at the cut of {PolicyPack().vote_min:g}",

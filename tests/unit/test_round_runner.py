@@ -14,8 +14,9 @@ import pytest
 
 from hyperfed.adapters.memory import MemoryStore
 from hyperfed.coordinator import RoundRunner
-from hyperfed.coordinator.inbox import Arrivals, waiting
+from hyperfed.coordinator.inbox import Arrivals
 from hyperfed.coordinator.runner import Why
+from hyperfed.coordinator.stragglers import waiting
 from hyperfed.errors import ConfigError, LedgerError, QuorumMissed, RegistryError, RoundError, TransientError, TransportError
 from hyperfed.packets import Update
 from hyperfed.protocol import machine as mc

@@ -1,11 +1,10 @@
 """The inbox of a round: what lies there, what of it is read, and the copies in `accepted/` that everything later works on.
 
-1. Nothing is waited for once the round is decided, closed, complete, or out of time (`waiting`; DESIGN section 4).
-2. What cannot be an update by its key is refused unread; one such object a folder is named, so that nobody can flood a freeze (R-82).
-3. A fault of the store is never taken for a fault of the client: it ends the stage for another try.
-4. A copy that is there already must be that very packet (R-66).
+1. What cannot be an update by its key is refused unread; one such object a folder is named, so that nobody can flood a freeze (R-82).
+2. A fault of the store is never taken for a fault of the client: it ends the stage for another try.
+3. A copy that is there already must be that very packet (R-66).
 
-What it does not do: judge (`validator`), choose (`protocol.choose`).
+What it does not do: wait (`stragglers`), judge (`validator`), choose (`protocol.choose`).
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +15,7 @@ from hyperfed.errors import HyperfedError, PacketError, RoundError, SchemaError,
 from hyperfed.store import ObjectInfo, ObjectStore
 from hyperfed.validator import Admission, Arrival, parse_inbox_key
 
-__all__ = ["Arrivals", "Judged", "accept", "is_inbox_key", "read_arrivals", "waiting", "without_litter"]
+__all__ = ["Arrivals", "Judged", "accept", "is_inbox_key", "read_arrivals", "without_litter"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,17 +41,6 @@ class Judged(Admission):
 
     registry_version: int
     base_state: bytes
-
-
-def waiting(arrivals: Arrivals, *, waited_s: float, delay_s: float) -> str | None:
-    """What to wait for, or None to go on: everyone there, at once; quorum there, when `delay_s` is used up; below it, the same: then the freeze refuses.
-
-    Source: DESIGN section 4.
-    """
-    if arrivals.decided or arrivals.closed or not arrivals.missing or waited_s >= delay_s:
-        return None
-    absent = ", ".join(arrivals.missing[:10]) + (" ..." if len(arrivals.missing) > 10 else "")
-    return f"{len(arrivals.present)} of {len(arrivals.present) + len(arrivals.missing)} are there, quorum {arrivals.quorum}; waiting for {absent}"
 
 
 def is_inbox_key(key: str) -> bool:

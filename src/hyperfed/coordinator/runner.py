@@ -19,19 +19,21 @@ from functools import partial
 from typing import Any
 
 from hyperfed.config import DEFAULT_LIMITS, Limits
+from hyperfed.coordinator.budget import accountant_of, budget_in_force
 from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.coordinator.frozen import FrozenSets
-from hyperfed.coordinator.inbox import Arrivals, Judged, accept, is_inbox_key, read_arrivals, waiting, without_litter
+from hyperfed.coordinator.inbox import Arrivals, Judged, accept, is_inbox_key, read_arrivals, without_litter
 from hyperfed.dropbox import DropBoxReader, Stored
 from hyperfed.errors import LedgerError, QuorumMissed, RegistryError, RoundError, TransientError
 from hyperfed.global_model import GlobalModel
 from hyperfed.keys import KeyPair
 from hyperfed.packets import PolicyPack
+from hyperfed.privacy.policy import check_private_plan, night_of
 from hyperfed.protocol import machine as mc
 from hyperfed.protocol import merkle
 from hyperfed.protocol.choose import Choice, choose
 from hyperfed.protocol.documents import COORDINATOR, Write, end_of, make_plan, make_receipts, sign_object
-from hyperfed.protocol.ledger import Chained, check_claim, exact_sum, line_of, reserve_id, spent
+from hyperfed.protocol.ledger import Chained, check_claim, line_of, reserve_id
 from hyperfed.protocol.machine import Outcome, Why
 from hyperfed.protocol.objects import EntryKind, Freeze, LedgerEntry, Mechanism, Plan, RoundState, Tombstone
 from hyperfed.protocol.reputation import next_states
@@ -41,7 +43,7 @@ from hyperfed.store import ObjectStore
 from hyperfed.validator import Admission, PacketValidator, RoundContext, policy_digest
 from hyperfed.vocabulary import Vocabulary
 
-__all__ = ["Arrivals", "Judged", "RoundRunner", "Stage", "waiting"]
+__all__ = ["Arrivals", "Judged", "RoundRunner", "Stage"]
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +95,9 @@ class RoundRunner:
                 rule="R-60",
                 remedy="Rounds finish in order; clients that missed it submit for the next one",
             )
+        if policy.privacy != "none":
+            ledger = self.reader.verified_entries()
+            check_private_plan(policy, vocabulary, accountant_of(self.reader, ledger), budget_in_force(self.reader, ledger))
         commits = [c for c in self.reader.verified_entries() if c.entry.kind is EntryKind.COMMIT]
         _, write = make_plan(
             registry=self.reader.registry,
@@ -424,15 +429,16 @@ class RoundRunner:
     # -- step 4 to 7 ---------------------------------------------------------------------------------------------------------------
 
     def mechanisms(self, plan: Plan) -> tuple[Mechanism, ...]:
-        """What the round will spend; nothing where the policy asks for no noise."""
-        return ()
+        """What the round will spend, by its plan and by the registry that it was frozen under; nothing where the policy asks for no noise."""
+        frozen = self.reader.freeze(plan.round)
+        budget = self.reader.registry_at(frozen.value.registry_version).budget if frozen else self.reader.registry.budget
+        night = night_of(plan.policy, plan.vocabulary, budget)
+        return () if night is None else night.mechanisms
 
     def _affordable(self, lines: tuple[mc.Line, ...], round_id: int) -> bool:
-        budget = self.reader.registry.budget
-        total = spent(self.reader.verified_entries()[: len(lines)])
+        """R-72. Raises PrivacyError where the budget was loosened while it is being spent; nothing is reserved then."""
         cost = self.mechanisms(self.plan(round_id).value)
-        epsilon, delta = exact_sum([total.epsilon, *(m.epsilon for m in cost)]), exact_sum([total.delta, *(m.delta for m in cost)])
-        return epsilon <= budget.epsilon and delta <= budget.delta
+        return not cost or accountant_of(self.reader, self.reader.verified_entries()[: len(lines)]).fits(cost)
 
     def _append(self, number: int, line: mc.Line) -> Outcome:
         ledger = self.reader.ledger()
@@ -500,7 +506,7 @@ class RoundRunner:
             return
         coordinator = self._merged_of(round_id, frozen)
         if coordinator.reconciliation is None:
-            coordinator.aggregate()
+            coordinator.weigh()
         if coordinator.reconciliation is None:
             raise RoundError("was not merged", subject=f"round {round_id}")
         state = RoundState(

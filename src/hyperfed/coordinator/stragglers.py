@@ -6,10 +6,10 @@
 3. A round that is decided or whose `close_by` is past waits for nobody.
 """
 
-from hyperfed.coordinator.runner import Arrivals, waiting
+from hyperfed.coordinator.inbox import Arrivals
 from hyperfed.errors import QuorumMissed, QuorumPending
 
-__all__ = ["await_stragglers", "named", "polls"]
+__all__ = ["await_stragglers", "named", "polls", "waiting"]
 
 
 def polls(*, delay_s: float, poll_s: float) -> int:
@@ -20,6 +20,18 @@ def polls(*, delay_s: float, poll_s: float) -> int:
 def named(clients: tuple[str, ...], most: int = 10) -> str:
     """The clients as text, at most `most` of them."""
     return ", ".join(clients[:most]) + (f" and {len(clients) - most} more" if len(clients) > most else "")
+
+
+def waiting(arrivals: Arrivals, *, waited_s: float, delay_s: float) -> str | None:
+    """What to wait for, or None to go on: everyone there, at once; quorum there, when `delay_s` is used up; below it, the same: then the freeze refuses.
+
+    Source: DESIGN section 4.
+    """
+    if arrivals.decided or arrivals.closed or not arrivals.missing or waited_s >= delay_s:
+        return None
+    return (
+        f"{len(arrivals.present)} of {len(arrivals.present) + len(arrivals.missing)} are there, quorum {arrivals.quorum}; waiting for {named(arrivals.missing)}"
+    )
 
 
 def await_stragglers(arrivals: Arrivals, *, waited_s: float, delay_s: float) -> Arrivals:
