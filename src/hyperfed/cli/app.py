@@ -25,6 +25,7 @@ _COMMANDS = {
     "submit": Entry("hyperfed.cli.submit:submit", "Discover on your data and send what may be shared."),
     "status": Entry("hyperfed.cli.status:status", "What became of your updates, and whether today's is in."),
     "pull": Entry("hyperfed.cli.pull:pull", "Fetch and verify the newest global model."),
+    "carry": Entry("hyperfed.cli.carry:carry", "For a site without a network: on a stick in, and out."),
     "inspect": Entry("hyperfed.cli.inspect:inspect", "Show any object of the drop-box, verified and readable."),
     "registry": Entry("hyperfed.cli.registry:registry", "The list of clients and keys: draft, sign, merge, publish."),
     "links": Entry("hyperfed.cli.links:links", "Presigned URLs for clients without a cloud account (operator)."),
