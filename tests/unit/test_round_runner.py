@@ -558,4 +558,4 @@ def test_waiting() -> None:
     assert waiting(replace(some, closed=True), waited_s=0, delay_s=10) is None
     assert waiting(replace(some, decided=True), waited_s=0, delay_s=10) is None
     none = replace(some, present=(), missing=tuple(f"c{i:02d}" for i in range(12)))
-    assert str(waiting(none, waited_s=0, delay_s=10)).endswith("c09 ...")
+    assert str(waiting(none, waited_s=0, delay_s=10)).endswith("c09 and 2 more")
