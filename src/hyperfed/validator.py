@@ -158,6 +158,10 @@ class PacketValidator:
         try:
             packet.__post_init__()  # type: ignore[attr-defined]  # checks again: a frozen object can still be built around its checks
             PayloadCodec(limits=self._limits).encode(packet)
+        except PacketError:
+            raise
+        except HyperfedError as exc:
+            raise BoundsError(exc.problem, subject=exc.subject or type(packet).__name__, rule=exc.rule or "R-11", remedy=exc.remedy) from exc
         except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as exc:
             raise SchemaError(f"is not a whole one: {exc}"[:200], subject=type(packet).__name__, rule="R-11", remedy="Make it by its constructor") from exc
         if self._context is not None and isinstance(packet, Update) and packet.deltas is None:

@@ -1,5 +1,6 @@
 """`PacketValidator`: every rule it names is tripped by a packet that breaks this rule and no other, and says so with object, rule and remedy."""
 
+import dataclasses
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -353,6 +354,9 @@ BAD: dict[str, Any] = {
     "a bool": smuggled(PathPack, source_idx=True, target_idx=0, lag=1, effect=0.5, confidence=0.5, stability=0.5),
     "a text": smuggled(PathPack, source_idx="0", target_idx=1, lag=0, effect=0.5, confidence=0.5, stability=0.5),
     "fields missing": smuggled(PathPack, source_idx=0),
+    "a policy that promises what it cannot": smuggled(
+        PolicyPack, **({f.name: getattr(PolicyPack(), f.name) for f in dataclasses.fields(PolicyPack)} | {"privacy": "central", "strategy": "consensus"})
+    ),
     "no table": smuggled(EdgeTable, source=None),
     "nothing": None,
     "a dict": {"source_idx": 0},

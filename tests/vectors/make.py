@@ -4,7 +4,8 @@ v1/good/*.bin   documents and envelopes that every later version must still read
 v1/bad/*.bin    what every implementation must refuse, with the rule that refuses it
 v1/kept/*.bin   sealed envelopes: they hold fresh randomness, so they are made once and kept
 
-Everything but `kept` is a pure function of this file. A format change adds v2/ and leaves v1/ as it is.
+Everything but `kept` is a pure function of this file. After the first release a format change adds v2/ and leaves v1/ as it is; before it, a changed field
+is followed by `python tests/vectors/make.py --kept`, which makes the sealed ones anew too.
 """
 
 import dataclasses
@@ -210,17 +211,18 @@ def files() -> tuple[dict[str, bytes], dict[str, Any]]:
     return content, index
 
 
-def write(content: Mapping[str, bytes], index: Mapping[str, Any]) -> None:
+def write(content: Mapping[str, bytes], index: Mapping[str, Any], *, anew: bool) -> None:
+    """anew: make the sealed ones again."""
     for folder in ("good", "bad", "kept"):
         (HERE / folder).mkdir(parents=True, exist_ok=True)
     for name, data in content.items():
         (HERE / name).write_bytes(data)
     (HERE / "index.json").write_text(json.dumps(index, indent=1, sort_keys=True) + "\n")
     for name, data in kept(federation()).items():
-        if not (HERE / "kept" / f"{name}.bin").exists():
+        if anew or not (HERE / "kept" / f"{name}.bin").exists():
             (HERE / "kept" / f"{name}.bin").write_bytes(data)
 
 
 if __name__ == "__main__":
-    write(*files())
+    write(*files(), anew="--kept" in sys.argv)
     sys.stdout.write(f"{HERE}: {len(files()[0])} files\n")
