@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 
 from hyperfed.codec import PayloadCodec
 from hyperfed.config import DEFAULT_LIMITS, Limits
+from hyperfed.coordinator.budget import accountant_of
 from hyperfed.coordinator.frozen import FrozenSets
 from hyperfed.dropbox import DropBoxReader, Stored
 from hyperfed.errors import ConfigError, HyperfedError, PrivacyBudgetExhausted, RoundError, TransientError
@@ -29,7 +30,7 @@ from hyperfed.global_model import GlobalModel
 from hyperfed.keys import KeyPair
 from hyperfed.protocol import merkle
 from hyperfed.protocol.documents import receipts_of
-from hyperfed.protocol.ledger import Chained, check_claim, spent
+from hyperfed.protocol.ledger import Chained, check_claim
 from hyperfed.protocol.objects import Counted, EntryKind, Freeze, LedgerEntry, Plan, RoundState, Tombstone
 from hyperfed.protocol.reputation import next_states
 from hyperfed.retention import FOLDER as PRUNED
@@ -172,16 +173,14 @@ class _Audit:
                     self._afforded(self.ledger[:n], chained.entry)
 
     def _afforded(self, prefix: list[Chained], entry: LedgerEntry) -> None:
-        """R-72: by a budget that the roots had signed when it was reserved, or later."""
-        frozen, total = self.reader.freeze(entry.round), spent(prefix)
-        first = frozen.value.registry_version if frozen else 1
-        budgets = [self.reader.registry_at(v).budget for v in range(first, self.reader.registry.version + 1)]
-        if not any(total.epsilon <= b.epsilon and total.delta <= b.delta for b in budgets):
-            raise PrivacyBudgetExhausted(
-                f"epsilon {total.epsilon} and delta {total.delta} are reserved, more than any budget since version {first}",
-                subject=Keys.ledger(entry.sequence),
-                rule="R-72",
-            )
+        """R-72: by the budget in force when it was frozen, which is the tightest since the first charge. Raises PrivacyError where that was loosened."""
+        if not entry.mechanisms:
+            return
+        frozen = self.reader.freeze(entry.round)
+        version = frozen.value.registry_version if frozen else 1
+        why = accountant_of(self.reader, prefix[:-1], version=version).why_not(entry.mechanisms)
+        if why is not None:
+            raise PrivacyBudgetExhausted(f"more than the budget of registry version {version}: {why}", subject=Keys.ledger(entry.sequence), rule="R-72")
 
     # -- a round -------------------------------------------------------------------------------------------------------------------
 

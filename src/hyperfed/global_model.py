@@ -1,13 +1,13 @@
 """The broadcast: what the federation knows after a round, with the evidence behind it.
 
 1. A global model is a merged `HypergraphStore` with its provenance: federation, round, the freeze it was computed from, policy and vocabulary.
-2. It says in words what it protects and what it does not (`statement`); DESIGN section 6.
+2. It says in words what it protects and what it does not (`statement`), and a private one also in fields (`privacy`); DESIGN section 6.
 3. It holds nothing of one client but its interventions, which clients publish on purpose: no effects, no votes, no trust.
 
 What it does not do: merge (`reconciler`), travel (`codec`, `signing`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,9 @@ import numpy.typing as npt
 from hyperfed.errors import AggregationError
 from hyperfed.hypergraph import HypergraphStore, StoreEvidence
 from hyperfed.packets import CausalSemanticPack, PolicyPack
-from hyperfed.tables import EdgeTable, HyperedgeTable
+from hyperfed.privacy.statement import PrivacyStatement
+from hyperfed.suppression import EdgeStatus
+from hyperfed.tables import EdgeTable, HyperedgeTable, pack_keys, unpack_keys
 from hyperfed.vocabulary import Vocabulary
 
 __all__ = ["NOT_PRIVATE", "GlobalModel"]
@@ -30,7 +32,11 @@ NOT_PRIVATE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GlobalModel:
-    """The result of a round. clients: how many updates were counted; freeze: digest of the freeze (empty in-process); time: the freeze's."""
+    """The result of a round. clients: how many updates were counted; freeze: digest of the freeze (empty in-process); time: the freeze's.
+
+    suppressed: uint64[rows], ascending keys of edges that stay in the merge and that too few clients stand behind; few: uint32[variables], ascending, what too
+    few measured (`suppression`). privacy: of a private release, else None.
+    """
 
     federation: str
     round: int
@@ -45,9 +51,30 @@ class GlobalModel:
     semantic: CausalSemanticPack
     evidence: StoreEvidence
     statement: str = NOT_PRIVATE
+    suppressed: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
+    few: npt.NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, dtype=np.uint32))
+    privacy: PrivacyStatement | None = None
 
     def __post_init__(self) -> None:
         _ = self.store  # checks that ends, vocabulary and evidence fit together
+        for name, dtype in (("suppressed", np.uint64), ("few", np.uint32)):
+            column = getattr(self, name)
+            if column.dtype != dtype or column.ndim != 1 or (len(column) > 1 and not (column[1:] > column[:-1]).all()):
+                raise AggregationError(f"a column of ascending {np.dtype(dtype).name} is needed", subject=f"model.{name}")
+        ends = [column for column in unpack_keys(self.suppressed)[:2] if len(column)] + [self.few]
+        if any(len(column) and int(column.max()) >= len(self.vocabulary) for column in ends):
+            raise AggregationError("names a variable outside the vocabulary", subject="model.suppressed")
+
+    def status(self, source: int | str, target: int | str, lag: int) -> EdgeStatus:
+        """How an edge stands: present, suppressed, not measured, or absent. Raises BoundsError for an unknown variable."""
+        store = self.store
+        ends = [store.index(source), store.index(target)]
+        key = pack_keys(np.array(ends[:1], np.uint32), np.array(ends[1:], np.uint32), np.array([lag], np.uint16))
+        if np.isin(key, self.edges.keys).any():
+            return EdgeStatus.PRESENT
+        if np.isin(key, self.suppressed).any() or np.isin(ends, self.few).any():
+            return EdgeStatus.SUPPRESSED
+        return EdgeStatus.ABSENT if np.isin(ends, self.measured).all() else EdgeStatus.UNMEASURED
 
     @property
     def store(self) -> HypergraphStore:
@@ -58,9 +85,20 @@ class GlobalModel:
 
     @classmethod
     def of(
-        cls, store: HypergraphStore, *, federation: str, round_id: int, time: datetime, freeze: bytes, clients: int, policy: PolicyPack, vocabulary: Vocabulary
+        cls,
+        store: HypergraphStore,
+        *,
+        federation: str,
+        round_id: int,
+        time: datetime,
+        freeze: bytes,
+        clients: int,
+        policy: PolicyPack,
+        vocabulary: Vocabulary,
+        privacy: PrivacyStatement | None = None,
+        **columns: Any,
     ) -> "GlobalModel":
-        """The model of a merged store, which must carry evidence."""
+        """The model of a merged store, which must carry evidence. columns: suppressed, few."""
         if store.evidence is None:
             raise AggregationError("has no evidence: it was not merged", subject="store", remedy="Use StoreReconciler.merge")
         return cls(
@@ -76,12 +114,17 @@ class GlobalModel:
             hyperedges=store.hyperedges,
             semantic=store.semantic,
             evidence=store.evidence,
+            statement=privacy.sentences if privacy is not None else NOT_PRIVATE,
+            privacy=privacy,
+            **columns,
         )
 
     def rows(self) -> list[dict[str, Any]]:
-        """One dict an edge, strongest vote first: for tables, CSV and JSON."""
+        """One dict an edge, strongest vote first: for tables, CSV and JSON. None: counts that a private release keeps to itself."""
         names, evidence = self.vocabulary.names, self.evidence.edges
         columns = {name: getattr(evidence, name).tolist() for name in ("vote", "support", "reporting", "measured_by", "samples", "i2")}
+        if self.privacy is not None:  # counts are data too
+            columns |= {name: [None] * len(self.edges) for name in ("support", "reporting", "samples", "i2")}
         rows = []
         for i, row in enumerate(self.edges.rows()):
             rows.append(
@@ -96,3 +139,9 @@ class GlobalModel:
                 | {name: column[i] for name, column in columns.items()}
             )
         return sorted(rows, key=lambda r: (-abs(r["vote"]), r["source"], r["target"], r["lag"]))
+
+    def suppressed_rows(self) -> list[dict[str, Any]]:
+        """One dict a suppressed edge, without values: an export that left it out would read as if it were absent."""
+        names = self.vocabulary.names
+        columns = (column.tolist() for column in unpack_keys(self.suppressed))
+        return [{"source": names[s], "target": names[t], "lag": lag} for s, t, lag in zip(*columns, strict=True)]

@@ -31,6 +31,7 @@ from hyperfed.errors import BoundsError, HyperfedError, PacketError, RefusedErro
 from hyperfed.hypergraph import HypergraphStore
 from hyperfed.keys import KeyPair
 from hyperfed.packets import CausalSemanticPack, Claims, EdgeDelta, PathPack, PolicyPack, Update
+from hyperfed.privacy.slots import slot_count
 from hyperfed.protocol.objects import Plan, Refused
 from hyperfed.registry import Registry
 from hyperfed.rounds import SLOTS, Keys
@@ -373,6 +374,13 @@ class PacketValidator:
                 rule="R-87",
                 remedy="Pull the round's plan and submit again",
             )
+        if plan.policy.privacy == "local" and header.policy != policy_digest(plan.policy):
+            raise RefusedError(
+                "late, and noised by another policy than the round's",
+                subject=key,
+                rule="R-87",
+                remedy="Nothing to do: the next message is noised by the new one",
+            )
         if plan.policy.sealed and header.encryption == NOT_SEALED:
             raise RefusedError(
                 "the body is not sealed, and the policy wants it to be",
@@ -519,6 +527,7 @@ def check_against_policy(update: Update, plan: Plan, *, subject: str) -> None:
     if update.semantic is not None and any(c >= variables for c in update.semantic.confounders):
         raise BoundsError(f"a confounder outside the vocabulary of {variables}", subject=subject, rule="R-90", remedy="Pull the round's plan and submit again")
     _check_semantic(update.semantic, policy, subject=subject)
+    _check_private(update, plan, subject=subject)
     for name in ("edges", "deltas", "hyperedges"):
         table = getattr(update, name)
         if table is None or not len(table):
@@ -542,6 +551,28 @@ def check_against_policy(update: Update, plan: Plan, *, subject: str) -> None:
                 rule="R-91",
                 remedy="FederationClientAgent leaves such rows out",
             )
+
+
+def _check_private(update: Update, plan: Plan, *, subject: str) -> None:
+    """R-91 of private rounds: local messages are noised ones and nothing else; a record's attested influence is within the policy's."""
+    policy = plan.policy
+    if policy.privacy == "local":
+        whole = update.edges is not None and len(update.edges) == slot_count(len(plan.vocabulary), policy.max_lag)
+        if not whole or update.hyperedges is not None or update.semantic is not None or update.claims.loss is not None:
+            raise RefusedError(
+                "is not a noised message: one effect for every possible edge, and nothing else",
+                subject=subject,
+                rule="R-91",
+                remedy="`hyperfed submit` noises before it sends",
+            )
+    bound = update.claims.record_bound
+    if policy.privacy == "central" and policy.record_bound > 0 and (bound is None or bound > policy.record_bound):
+        raise RefusedError(
+            f"attests a record bound of {bound}; the policy protects records that move a client's effects by at most {policy.record_bound:g}",
+            subject=subject,
+            rule="R-91",
+            remedy="Attest the bound in the update's claims (Claims.record_bound), or ask the operator for a larger one",
+        )
 
 
 def _check_semantic(semantic: CausalSemanticPack | None, policy: PolicyPack, *, subject: str) -> None:

@@ -5,6 +5,8 @@
 3. Two processes may share it: each change is made under a lock, on what the file says then. A sequence is taken once, so that an overlapping run
    can never sign two updates with one sequence, which would count as equivocation (R-92).
 
+4. What local noise has spent of the client's privacy budget lies beside it, in `<name>.privacy.json` (`privacy_guard`).
+
 What it does not do: trust what it reads (`session` verifies first, then raises the marks).
 """
 
@@ -17,6 +19,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from hyperfed.errors import ConfigError
+from hyperfed.privacy.guard import PrivacyGuard
+from hyperfed.registry import Budget
 
 __all__ = ["ClientMemory", "Marks"]
 
@@ -58,7 +62,16 @@ class ClientMemory:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
+        self._guard: PrivacyGuard | None = None
         self.marks = self._load() if path is not None and path.exists() else Marks()
+
+    def privacy_guard(self, budget: Budget) -> PrivacyGuard:
+        """The guard of this client's own budget, for rounds in which it noises its messages itself. Without a file it lasts as long as this object."""
+        if self._path is not None:
+            return PrivacyGuard(budget.epsilon, budget.delta, path=self._path.with_name(self._path.name + ".privacy.json"))
+        if self._guard is None:
+            self._guard = PrivacyGuard(budget.epsilon, budget.delta)
+        return self._guard
 
     def _load(self) -> Marks:
         try:

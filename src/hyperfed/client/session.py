@@ -7,11 +7,13 @@
 4. A receipt is shown only if its leaf says what the receipt says, and lies under the head that the round's commit or void carries (R-70).
 5. Where the memory was lost, the sequence goes on above everything the receipts of ended rounds show (R-89).
 
+6. In a round of local noise it is this class that noises, so that nobody can forget to; the client's own budget is charged first.
+
 What it does not do: discovery (`client_agent`), clocks (`now` is an argument), configuration (`cli`).
 """
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from hyperfed.client.memory import ClientMemory
@@ -23,6 +25,8 @@ from hyperfed.errors import AccessDenied, ObjectNotFound, ObjectTooLarge, Refuse
 from hyperfed.global_model import GlobalModel
 from hyperfed.keys import KeyPair
 from hyperfed.packets import Update
+from hyperfed.privacy.policy import night_of
+from hyperfed.privacy.release import noised_message
 from hyperfed.protocol.documents import receipt_holds
 from hyperfed.protocol.ledger import Chained
 from hyperfed.protocol.objects import EntryKind, Plan, Receipt
@@ -87,9 +91,10 @@ class ClientSession:
         self._check_registered(plan.value.round)
         subject = f"update of {self.client_id} for round {plan.value.round}"
         if update.edges is not None:
-            check_against_policy(update, plan.value, subject=subject)
+            check_against_policy(update, _before_noise(plan.value), subject=subject)
         ledger = self.check_ledger()
         self._check_plan(plan, ledger)
+        update = self._noised(update, plan.value)
         if self.memory.marks.sequence == 0:
             self._recover_sequence(ledger)
         sequence = self.memory.take_sequence()
@@ -100,6 +105,18 @@ class ClientSession:
         digest = digest_of(PacketType.UPDATE, header.to_bytes())
         self.memory.raise_to(previous=digest.hex())
         return Submitted(key=key, round=plan.value.round, sequence=sequence, digest=digest, size=len(data), edges=len(update.edges or update.deltas or ()))
+
+    def _noised(self, update: Update, plan: Plan) -> Update:
+        """The update itself; where the policy asks for local noise, a noised message instead, charged to this client's own budget before it exists.
+
+        Raises PrivacyBudgetExhausted; nothing is noised or sent then. A message that could not be sent stays charged: its noise was drawn.
+        """
+        budget = self.reader.registry.budget
+        night = night_of(plan.policy, plan.vocabulary, budget) if plan.policy.privacy == "local" else None
+        if night is None:
+            return update
+        self.memory.privacy_guard(budget).charge(night.mechanisms)
+        return noised_message(update, night, vocabulary=plan.vocabulary, max_lag=plan.policy.max_lag)
 
     def _check_registered(self, round_id: int) -> None:
         registry = self.reader.registry
@@ -246,3 +263,8 @@ class ClientSession:
         ended = sorted({c.entry.round for c in self.check_ledger() if c.entry.kind is not EntryKind.RESERVE}, reverse=True)
         found = (self.receipt(r) for r in ended[:last])
         return [receipt for receipt in found if receipt is not None]
+
+
+def _before_noise(plan: Plan) -> Plan:
+    """The plan as an update has to fit it before this client noises it."""
+    return replace(plan, policy=replace(plan.policy, privacy="none")) if plan.policy.privacy == "local" else plan

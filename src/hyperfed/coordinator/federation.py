@@ -3,24 +3,36 @@
 1. With a registry and a plan it takes signed bytes only, and refuses with reasons. Without them it is the in-process form for notebooks and
    tests: it takes `Update`s from a caller that it has to trust, and says so by writing nothing.
 2. Of one client it keeps the newest update; the order of arrival does not matter.
-3. Aggregation weighs by staleness and by the strategy's trust; below quorum it refuses.
+3. Aggregation weighs by staleness and by the strategy's trust; below quorum it refuses. What too few clients stand behind is suppressed.
+4. Where the policy asks for privacy, aggregation clips, sums and noises (`privacy.release`); each call draws new noise, so that a round calls it once
+   and creates the result, or throws it away. What the state needs comes from `weigh`, which releases nothing.
 
 What it does not do: read, write, wait, order rounds. The flow drives it through `coordinator.runner`.
 """
 
+import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
-from hyperfed.errors import QuorumMissed, RefusedError
+import numpy as np
+
+from hyperfed.errors import PrivacyError, QuorumMissed, RefusedError
 from hyperfed.global_model import GlobalModel
 from hyperfed.hypergraph import HypergraphStore
 from hyperfed.keys import KeyPair
 from hyperfed.packets import PolicyPack, Update
+from hyperfed.privacy.accountant import PrivacyAccountant
+from hyperfed.privacy.discrete_gaussian import RandomBytes
+from hyperfed.privacy.policy import night_of, statement_of
+from hyperfed.privacy.release import central_means, local_means, released_store
 from hyperfed.protocol.documents import Write, sign_object
 from hyperfed.protocol.objects import Plan
 from hyperfed.reconciler import Reconciliation, build_reconciler
+from hyperfed.registry import Budget
 from hyperfed.rounds import Keys, check_client_id
 from hyperfed.signing import PacketType
+from hyperfed.suppression import suppress
 from hyperfed.validator import Admitted, PacketValidator, policy_digest
 from hyperfed.vocabulary import Vocabulary
 
@@ -39,7 +51,8 @@ class FederationCoordinator:
     """One round's coordinator.
 
     policy, vocabulary, quorum: taken from `plan` where there is one. validator: judges signed bytes. keys: signs the broadcast. freeze: the digest
-    the result names. time: the freeze's. `reconciliation` is the last merge, with the weights behind it.
+    the result names. time: the freeze's. `reconciliation` is the last merge, with the weights behind it. budget: the registry's, with unit and minimum support.
+    reserved: the ledger's accountant with tonight's reserve in it; without one (in-process) tonight is charged to an empty one. random_bytes: of the noise.
     """
 
     policy: PolicyPack = field(default_factory=PolicyPack)
@@ -51,6 +64,9 @@ class FederationCoordinator:
     freeze: bytes = b""
     time: datetime = datetime(1970, 1, 1, tzinfo=UTC)
     reconciliation: Reconciliation | None = None
+    budget: Budget = field(default_factory=Budget)
+    reserved: PrivacyAccountant | None = None
+    random_bytes: RandomBytes = os.urandom
     _held: dict[str, _Held] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -111,28 +127,73 @@ class FederationCoordinator:
         return len(self._held) >= self.quorum
 
     def aggregate(self) -> GlobalModel:
-        """The global model of what is held: a pure function of it. Raises QuorumMissed, AggregationError."""
+        """The global model of what is held: a pure function of it, but for noise. Raises QuorumMissed, AggregationError, PrivacyError."""
+        self.weigh()
+        merged = self.reconciliation
+        if merged is None:
+            raise QuorumMissed("nothing was merged", subject=f"round {self.round}")
+        if self.policy.privacy != "none":
+            return self._private()
+        kept = suppress(merged.store, self.stores(), self.budget.minimum_support)
+        return GlobalModel.of(kept.store, **self._about(), suppressed=kept.edges, few=kept.few)
+
+    def weigh(self) -> None:
+        """Set `reconciliation`: the merge, or, where the policy asks for privacy, equal weights and no merge at all. Raises QuorumMissed."""
         if not self.should_aggregate():
             raise QuorumMissed(
                 f"{len(self._held)} of {self.quorum} updates needed",
                 subject=f"round {self.round}",
                 remedy="Wait for more clients, or lower the quorum in the next plan",
             )
-        vocabulary = self._vocabulary()
-        stores = self.stores()
-        staleness = [self.policy.staleness_decay ** (self.round - self._held[c].made_for) for c in self.clients]
+        if self.policy.privacy != "none":
+            ones = np.ones(len(self.clients))
+            self.reconciliation = Reconciliation(store=HypergraphStore(), clients=self.clients, trust=ones, weight=self._staleness(), agreement=ones * 0)
+            return
         reconciler = build_reconciler(self.policy.strategy, vote_min=self.policy.vote_min, n_cap=self.policy.n_cap)
-        self.reconciliation = reconciler.merge(stores, client_ids=self.clients, base_weights=staleness)
-        return GlobalModel.of(
-            self.reconciliation.store,
-            federation=self.plan.federation if self.plan else "in-process",
-            round_id=self.round,
-            time=self.time,
-            freeze=self.freeze,
-            clients=len(stores),
-            policy=self.policy,
+        self.reconciliation = reconciler.merge(self.stores(), client_ids=self.clients, base_weights=self._staleness().tolist())
+
+    def _staleness(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """float64[clients]: what lateness leaves of a weight."""
+        return np.array([self.policy.staleness_decay ** (self.round - self._held[c].made_for) for c in self.clients])
+
+    def _about(self) -> dict[str, Any]:
+        """The model's provenance."""
+        return {
+            "federation": self.plan.federation if self.plan else "in-process",
+            "round_id": self.round,
+            "time": self.time,
+            "freeze": self.freeze,
+            "clients": len(self._held),
+            "policy": self.policy,
+            "vocabulary": self._vocabulary(),
+        }
+
+    def _private(self) -> GlobalModel:
+        """Clipped, summed, noised: the only place of a round that has the sum, which goes nowhere else."""
+        vocabulary, policy = self._vocabulary(), self.policy
+        night = night_of(policy, vocabulary, self.budget)
+        if night is None:
+            raise PrivacyError("the policy asks for none", subject=f"round {self.round}")
+        after = self.reserved or PrivacyAccountant(epsilon=self.budget.epsilon, delta=self.budget.delta).charged(night.mechanisms)
+        if after.mechanisms[-len(night.mechanisms) :] != night.mechanisms:
+            raise PrivacyError("is not what was reserved", subject=f"noise of round {self.round}", rule="R-64", remedy="Nothing was released")
+        tables = [store.edges for store in self.stores()]
+        weights = self._staleness().tolist()
+        if policy.privacy == "local":
+            released = local_means(tables, weights, night, vocabulary=vocabulary, max_lag=policy.max_lag)
+        else:
+            released = central_means(tables, weights, night, vocabulary=vocabulary, max_lag=policy.max_lag, random_bytes=self.random_bytes)
+        statement = statement_of(
+            policy,
+            night,
             vocabulary=vocabulary,
+            slots=len(released.keys),
+            noise_std=released.std,
+            cut=released.cut,
+            clients=released.clients,
+            after=after,
         )
+        return GlobalModel.of(released_store(released, vocabulary=vocabulary, least=policy.g_min), **self._about(), privacy=statement)
 
     def stores(self) -> list[HypergraphStore]:
         """What each client holds to be true, in the order of `clients`."""

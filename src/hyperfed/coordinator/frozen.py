@@ -11,12 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hyperfed.config import Limits
+from hyperfed.coordinator.budget import accountant_of
 from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.dropbox import DropBoxReader, Stored
 from hyperfed.errors import HyperfedError, ObjectNotFound, RoundError, TransientError
 from hyperfed.keys import KeyPair
 from hyperfed.packets import Update
-from hyperfed.protocol.objects import Freeze, Plan, RoundState
+from hyperfed.privacy.accountant import PrivacyAccountant
+from hyperfed.protocol.objects import EntryKind, Freeze, Plan, RoundState
 from hyperfed.rounds import Keys
 from hyperfed.store import ObjectStore
 from hyperfed.validator import Admitted, PacketValidator
@@ -38,7 +40,10 @@ class FrozenSets:
     def coordinator(self, plan: Plan, frozen: Stored[Freeze], *, keys: KeyPair | None = None) -> FederationCoordinator:
         """A coordinator that holds exactly the frozen set. keys: to sign its broadcast with. Raises RoundError where an object is gone or changed (R-66)."""
         freeze = frozen.value
-        coordinator = FederationCoordinator(plan=plan, keys=keys, freeze=frozen.digest, time=freeze.time)
+        budget = self.reader.registry_at(freeze.registry_version).budget
+        coordinator = FederationCoordinator(plan=plan, keys=keys, freeze=frozen.digest, time=freeze.time, budget=budget)
+        if plan.policy.privacy != "none":
+            coordinator.reserved = self._reserved(freeze.round)
         base = self.state_before(freeze)
         by_key = {Keys.accepted(freeze.round, c.digest): c for c in freeze.counted}
         for key, data in self.store.read_many(by_key, max_bytes=self.limits.max_update_bytes):
@@ -52,6 +57,12 @@ class FrozenSets:
             )
             coordinator.handle_update(counted.client, admitted)
         return coordinator
+
+    def _reserved(self, round_id: int) -> PrivacyAccountant:
+        """The accountant of the ledger up to and with the round's reserve, as the release's statement tells it."""
+        ledger = self.reader.ledger()
+        until = max((c.entry.sequence for c in ledger if c.entry.round == round_id and c.entry.kind is EntryKind.RESERVE), default=len(ledger))
+        return accountant_of(self.reader, ledger[:until])
 
     def base_update(self, base: RoundState | None, client: str, digest: bytes) -> Update | None:
         """The client's last counted update, its own deltas resolved; None where it is gone or not the last counted one."""

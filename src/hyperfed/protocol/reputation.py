@@ -3,6 +3,7 @@
 1. A counted client is observed (`trust_scorer`): outlier = bounded trust gave it weight 0; consistency = its agreement with the others (the leave-one-out
    cosine of the merge); accuracy = the share of its reported edges, among those of the last committed model, that have the model's sign.
 2. A client of the cohort that is not counted was absent; so was one that is excluded: trust only decays toward the prior.
+   Where the policy asks for privacy, being counted is all the evidence there is: nothing is computed from one client's data but the noised sum.
 3. The highest sequence and the windows a client was counted for rise only with what was counted (R-89, R-94).
 
 What it does not do: exclude (`choose`), weigh tonight's merge (bounded trust does).
@@ -69,7 +70,8 @@ def next_states(
             scorer.observe(client, available=False)
             continue
         consistency = agreement[client] if weighed and len(counted) > 2 else 1.0
-        scorer.observe(client, outlier=trust[client] <= 0, consistency=max(-1.0, min(1.0, consistency)), accuracy=accuracy_of(stores[client], last_model))
+        accuracy = accuracy_of(stores[client], last_model) if plan.policy.privacy == "none" else 1.0
+        scorer.observe(client, outlier=trust[client] <= 0, consistency=max(-1.0, min(1.0, consistency)), accuracy=accuracy)
     after = scorer.state()
     rows = zip(after.client, after.alpha.tolist(), after.beta.tolist(), after.nights.tolist(), after.absences.tolist(), strict=True)
     return tuple(
