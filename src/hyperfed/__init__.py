@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hyperfed.adapters.http import HTTPTransport
     from hyperfed.client_agent import FederationClientAgent
     from hyperfed.codec import PayloadCodec
     from hyperfed.coordinator import FederationCoordinator
@@ -27,6 +28,7 @@ __all__ = [
     "FederationClientAgent",
     "FederationCoordinator",
     "FederationScheduler",
+    "HTTPTransport",
     "HypergraphStore",
     "InMemoryTransport",
     "PacketValidator",
@@ -52,6 +54,7 @@ _MODULES = {
     "FederationClientAgent": "client_agent",
     "FederationCoordinator": "coordinator",
     "FederationScheduler": "rounds",
+    "HTTPTransport": "adapters.http",
     "HypergraphStore": "hypergraph",
     "InMemoryTransport": "transport",
     "PacketValidator": "validator",

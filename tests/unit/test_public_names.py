@@ -13,6 +13,7 @@ NAMES = [
     "FederationClientAgent",
     "FederationCoordinator",
     "FederationScheduler",
+    "HTTPTransport",
     "HypergraphStore",
     "InMemoryTransport",
     "PacketValidator",
