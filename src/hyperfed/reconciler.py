@@ -48,14 +48,20 @@ Columns = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
-    """A merge and how it came about. clients: the ids, sorted; aligned with them, float64[clients]: trust in [0, 1] (1 unless the strategy is consensus),
-    weight = trust * base weight * min(n, n_cap), and agreement in [-1, 1] (0 where not computed)."""
+    """A merge and how it came about. clients: the ids, sorted; aligned with them, float64[clients]: trust in [0, 1], what the rule says (1 unless the
+    strategy is consensus), weight = trust * base weight * min(n, n_cap), and agreement in [-1, 1] (0 where not computed); outlier: bool[clients], who
+    has no weight by bounded trust, whatever the rule."""
 
     store: HypergraphStore
     clients: tuple[str, ...]
     trust: Floats
     weight: Floats
     agreement: Floats
+    outlier: Bools = field(default_factory=lambda: np.zeros(0, dtype=bool))
+
+    def __post_init__(self) -> None:
+        if not len(self.outlier):
+            object.__setattr__(self, "outlier", np.zeros(len(self.clients), dtype=bool))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,13 +119,13 @@ class StoreReconciler:
         keys = [table.keys for table in tables]
         measured = [store.measured for store in members]
         electorate = PairElectorate(measured)
-        trust, agreement = np.ones(len(members)), np.zeros(len(members))
+        trust, agreement, outlier = np.ones(len(members)), np.zeros(len(members)), np.zeros(len(members), dtype=bool)
         parts: Iterable[Part] = split(keys)
         if self.strategy == "consensus" and self.bounded:
             parts = list(parts)
             claimed = [None] * len(members) if losses is None else [list(losses)[i] for i in order]
             result = edge_weights(self.rule, self.f, keys, [table.vote for table in tables], electorate, parts, losses=claimed)
-            trust, agreement = result.weight, result.agreement
+            trust, agreement, outlier = result.weight, result.agreement, result.outlier
         weight = trust * base
         edges, evidence = self._edges(tables, parts, electorate, weight)
         hyperedges, hyper_evidence = self._hyperedges([store.hyperedges for store in members], measured, weight)
@@ -132,7 +138,7 @@ class StoreReconciler:
             vocabulary=members[0].vocabulary,
             evidence=StoreEvidence(edges=evidence, hyperedges=hyper_evidence, **about),
         )
-        return Reconciliation(store=store, clients=clients, trust=trust, weight=weight, agreement=agreement)
+        return Reconciliation(store=store, clients=clients, trust=trust, weight=weight, agreement=agreement, outlier=outlier)
 
     def _edges(self, tables: Sequence[EdgeTable], parts: Iterable[Part], electorate: Electorate, weight: Floats) -> tuple[EdgeTable, Evidence]:
         columns = merge_rows(self, tables, parts, electorate, weight)

@@ -4,7 +4,8 @@
    both could measure, their squared distance scaled up to all edges; where there is none they are as far apart as any two.
 2. Rules that combine clients (Krum, Multi-Krum, geometric median, MDA, SMEA, centered clipping) give their coefficients as weights; Bulyan those of
    the clients it chooses, and votes are then trimmed edge by edge. Median and trimmed mean work edge by edge and weigh nobody.
-3. Below the rule's breakdown point: BreakdownError.
+3. Whatever the rule, agreement and outliers are bounded trust's: reputation means the same under every rule.
+4. Below the rule's breakdown point: BreakdownError.
 
 What it does not do: merge (`reconciler`).
 """
@@ -38,10 +39,11 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EdgeWeights:
-    """weight: float64[clients] in [0, 1]; agreement: float64[clients] in [-1, 1], 0 where the rule computes none."""
+    """weight: float64[clients] in [0, 1], the rule's; agreement: float64[clients] in [-1, 1] and outlier: bool[clients]: bounded trust's."""
 
     weight: Floats
     agreement: Floats
+    outlier: npt.NDArray[np.bool_]
 
 
 def edge_weights(
@@ -61,9 +63,9 @@ def edge_weights(
     rule = build_rule(name, f=f)
     clients = electorate.clients
     rule.check(clients)
+    result = bounded_trust(keys, votes, electorate, parts=parts)
     if name == "bounded-trust":
-        result = bounded_trust(keys, votes, electorate, parts=parts)
-        return EdgeWeights(weight=result.weight, agreement=result.agreement)
+        return EdgeWeights(weight=result.weight, agreement=result.agreement, outlier=result.weight <= 0)
     weight = np.ones(clients)
     if isinstance(rule, Adaptive):
         if any(loss is None for loss in losses):
@@ -88,7 +90,7 @@ def edge_weights(
         elif isinstance(rule, CenteredClipping):
             weight = rule.coefficients(inner, np.full(clients, 1 / clients))
     largest = float(weight.max())
-    return EdgeWeights(weight=weight / largest if largest > 0 else np.ones(clients), agreement=np.zeros(clients))
+    return EdgeWeights(weight=weight / largest if largest > 0 else np.ones(clients), agreement=result.agreement, outlier=result.weight <= 0)
 
 
 def vote_inner_products(votes: Sequence[Floats], electorate: Electorate, parts: Sequence[Part]) -> tuple[Floats, Floats]:

@@ -1,0 +1,58 @@
+"""How much one party may weigh: organisations that have several clients, baskets that have many.
+
+1. `organisation_weights`: the clients of one organisation together weigh at most what `cap` clients do. With cap = 1 splitting into several clients
+   gains nothing. 0: no cap.
+2. `capped_shares`: no share of a whole is above `cap`; what is cut off goes to the others in proportion. Where there are too few parties for the
+   cap, all get the same.
+
+It knows neither trust nor votes. Source: DESIGN section 5; Douceur 2002 (The Sybil Attack): identities are only as scarce as who hands them out makes them.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from hyperfed.errors import AggregationError
+
+__all__ = ["capped_shares", "organisation_weights"]
+
+Floats = npt.NDArray[np.float64]
+
+
+def organisation_weights(clients: Sequence[str], organisation_of: Mapping[str, str], *, cap: float) -> Floats:
+    """float64[clients] in (0, 1]: what each client's weight is multiplied with. A client without an organisation is its own.
+
+    Raises AggregationError for a negative or non-finite cap.
+    """
+    if not (np.isfinite(cap) and cap >= 0):
+        raise AggregationError(f"the cap is {cap!r}; 0 (none) or more is needed", subject="organisations")
+    factor = np.ones(len(clients))
+    if cap == 0:
+        return factor
+    names = [f"organisation {organisation_of[c]}" if c in organisation_of else f"client {c}" for c in clients]
+    counts = {name: names.count(name) for name in set(names)}
+    return np.array([min(1.0, cap / counts[name]) for name in names])
+
+
+def capped_shares(weights: Sequence[float] | Floats, *, cap: float) -> Floats:
+    """float64[parties], sum 1, none above max(cap, 1 / parties). weights: finite, >= 0, some above 0. Raises AggregationError."""
+    share = np.asarray(weights, dtype=np.float64)
+    if not 0 < cap <= 1:
+        raise AggregationError(f"the cap is {cap!r}; a share in (0, 1] is needed", subject="influence")
+    if share.ndim != 1 or not (np.isfinite(share) & (share >= 0)).all() or not share.sum() > 0:
+        raise AggregationError("weights must be finite, at least 0, and some above 0", subject="influence")
+    positive = int((share > 0).sum())
+    limit = max(cap, 1.0 / positive)
+    share = share / share.sum()
+    held = np.zeros(len(share), dtype=bool)
+    for _ in range(len(share)):
+        over = (share > limit * (1 + 1e-12)) & ~held
+        if not over.any():
+            break
+        held |= over
+        share[held] = limit
+        free = ~held & (share > 0)
+        if free.any():
+            share[free] *= (1.0 - limit * held.sum()) / share[free].sum()
+    return np.asarray(share / share.sum())
