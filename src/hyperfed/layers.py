@@ -145,7 +145,7 @@ def _across(reconciler: StoreReconciler, inside: Mapping[str, Reconciliation], s
         there = r.store.edges.keys[at] == keys
         same = there & (np.sign(about.edges.vote[at]) == np.sign(evidence.edges.vote))
         for name, mask in (("support", same), ("reporting", there), ("measured_by", there), ("samples", there)):
-            counts[name] += np.where(mask, np.minimum(getattr(about.edges, name)[at], 1 << 53).astype(np.int64), 0)
+            counts[name] += np.where(mask, np.minimum(getattr(about.edges, name)[at].astype(np.float64), 2.0**53).astype(np.int64), 0)
     edges = replace(evidence.edges, **counts)
     return replace(merged, store=replace(merged.store, evidence=replace(evidence, edges=edges)))
 
