@@ -1,4 +1,5 @@
-"""Crash anywhere: the coordinator dies after each of its store operations in turn, is started again, and everything holds (DESIGN section 3).
+"""Crash anywhere: the coordinator dies after each of its store operations in turn, is started again, and everything holds: one freeze (R-63), one
+reserve (R-64), state before commit (R-67), receipts at last (R-68).
 
 In memory for every operation of four kinds of night; with a real SIGKILL in a process of its own, against SeaweedFS, for every operation of one.
 """

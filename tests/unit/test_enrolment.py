@@ -1,4 +1,4 @@
-"""Enrolments: proof of possession, nothing believed that was changed, nothing of another kind taken for one."""
+"""Enrolments: proof of possession, nothing believed that was changed, nothing of another kind taken for one (R-26)."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

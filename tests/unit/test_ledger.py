@@ -1,4 +1,4 @@
-"""The ledger as it is read: chain, grammar, claims, and sums that lose no digit (R-71 to R-74)."""
+"""The ledger as it is read: chain, grammar, claims, and sums that lose no digit (R-71, R-72, R-73, R-74)."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -24,3 +24,7 @@ def test_every_rule_that_the_code_cites_is_explained(page: set[str]) -> None:
 
 def test_every_rule_that_is_explained_is_held_by_code(page: set[str]) -> None:
     assert sorted(page - cited("src")) == []
+
+
+def test_every_rule_is_cited_by_a_test(page: set[str]) -> None:
+    assert sorted(page - cited("tests")) == []

@@ -1,4 +1,4 @@
-"""Envelopes: DSSE's encoding, verification before parsing, and what one bit of difference does."""
+"""Envelopes: DSSE's encoding, verification before parsing, and what one bit of difference does (R-30 to R-34; the digest: R-34)."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

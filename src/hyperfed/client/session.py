@@ -228,7 +228,7 @@ class ClientSession:
                 remedy="The drop-box was rolled back: tell the operator",
             )
         skew = timedelta(seconds=self.limits.clock_skew_s)
-        if found.signed.header.expires + skew <= now:
+        if found.signed.header.expires <= now - skew:
             raise RoundError(
                 f"expired at {found.signed.header.expires.isoformat()}",
                 subject=key,
