@@ -8,7 +8,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint lock clean
+.PHONY: help setup demo up down test lint lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -18,6 +18,12 @@ setup: ## make .venv and install what requirements.lock pins; in seconds where n
 
 demo: setup ## a whole federation on this machine, end to end
 	@$(BIN)/hyperfed demo
+
+up: setup ## start SeaweedFS, Prefect with its UI, a worker and two demo clients; print where
+	@$(BIN)/hyperfed dev up
+
+down: ## end exactly what `up` has started; the data stay
+	@$(BIN)/hyperfed dev down
 
 test: lint ## the linters, then every test except those marked slow or browser
 	@$(BIN)/pytest -m "not slow and not browser"

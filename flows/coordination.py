@@ -25,8 +25,8 @@ def load_runner(drop_box: str, coordinator_keys: str, now: datetime | None, *, r
 
 def scheduled(now: datetime | None, runner: RoundRunner) -> datetime:
     """The instant this run stands for: the rehearsed clock, or when the run was scheduled, which a Retry does not change."""
-    planned: datetime | None = now or runtime.flow_run.scheduled_start_time
-    return planned or runner.now
+    planned = now or runtime.flow_run.scheduled_start_time or runner.now
+    return datetime.fromtimestamp(planned.timestamp(), UTC)  # a worker's run gives pendulum's kind, which does not divide by a timedelta
 
 
 def overridden(policy: FederationPolicy, overrides: dict[str, Any] | None) -> PolicyPack:

@@ -1,7 +1,8 @@
 """`federation_round`: collect -> validate -> score trust -> check privacy budget -> reconcile -> broadcast -> report (DESIGN section 4).
 
 1. It may be run for any round at any time, any number of times, beside another: the protocol in the object store makes that harmless.
-2. The clock is read once, here. Below quorum after the stragglers' time the run fails, naming who is missing; Retry works until `close_by`.
+2. The clock is read once, here. A window that is still open is not run.
+   Below quorum after the stragglers' time the run fails, naming who is missing; Retry works until `close_by`.
 3. Finished stages are remembered in the drop-box (`tasks.stages`): a Retry goes on where the round failed. A round that has ended is only verified.
 4. A dry run says who would count now, and writes nothing: no plan, no copy, no freeze, no result.
 5. It needs no Prefect server: without one, Prefect starts its own for the run.
@@ -20,6 +21,7 @@ from blocks import FederationPolicy, StageResults
 from flows.coordination import check_overrides, load_runner, overridden, rename_run, scheduled
 from hyperfed.coordinator.runner import RoundRunner
 from hyperfed.coordinator.stragglers import polls
+from hyperfed.errors import RoundError
 from hyperfed.protocol.documents import end_of
 from hyperfed.report.outcome import outcome_of
 from hyperfed.report.view import view_of
@@ -58,8 +60,8 @@ def federation_round(
         federation_policy: Name of the Hyperfed Federation Policy block.
         now: The clock, for rehearsals; empty: the real one.
     """
-    policy = FederationPolicy.load(federation_policy)
     runner = load_runner(drop_box, coordinator_keys, now, rehearse=dry_run)
+    policy = FederationPolicy.load(federation_policy)
     windows = runner.reader.registry.windows
     number = round_id or windows.ended_at(scheduled(now, runner))
     if number < 1:
@@ -70,6 +72,13 @@ def federation_round(
     delay_s = policy.aggregation_delay_s if aggregation_delay_s is None else aggregation_delay_s
     if dry_run:
         return _rehearsed(runner, number)
+    if runner.now < plan.deadline:
+        raise RoundError(
+            f"its window is open until {plan.deadline:%Y-%m-%d %H:%M %Z}",
+            subject=f"round {number}",
+            rule="R-60",
+            remedy="Running it now would shut out who submits until then. A dry run says who is there",
+        )
     if end_of(runner.reader.ledger(), number) is not None:
         return _verified(runner, number)
     return _run(runner, number, StageResults.beside(drop_box, coordinator_keys), delay_s=delay_s, poll_s=policy.poll_s)

@@ -32,7 +32,7 @@ def open_round(
         federation_policy: Name of the Hyperfed Federation Policy block.
         now: The clock, for rehearsals; empty: the real one.
     """
-    policy, runner = FederationPolicy.load(federation_policy), load_runner(drop_box, coordinator_keys, now)
+    runner, policy = load_runner(drop_box, coordinator_keys, now), FederationPolicy.load(federation_policy)
     windows = runner.reader.registry.windows
     number = round_id or windows.round_at(scheduled(now, runner))
     plan = runner.open_round(number, policy=overridden(policy, policy_overrides), vocabulary=policy.vocabulary(), quorum=policy.quorum).value

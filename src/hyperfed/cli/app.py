@@ -30,6 +30,11 @@ _COMMANDS = {
     "registry": Entry("hyperfed.cli.registry:registry", "The list of clients and keys: draft, sign, merge, publish."),
     "links": Entry("hyperfed.cli.links:links", "Presigned URLs for clients without a cloud account (operator)."),
     "round": Entry("hyperfed.cli.round:round_group", "Open, run and look at rounds (operator)."),
+    "schedule": Entry("hyperfed.cli.schedule:schedule", "Say or set when each flow runs (operator)."),
+    "service": Entry("hyperfed.cli.service:service", "Put a federation into service on a Prefect server (operator)."),
+    "iam": Entry("hyperfed.cli.iam:iam", "Least-privilege policies for coordinator, clients and auditors (operator)."),
+    "client": Entry("hyperfed.cli.client:client", "Set a client up, and say how it runs every night."),
+    "dev": Entry("hyperfed.cli.dev:dev", "All of it on this machine in the background, with Prefect's UI."),
     "audit": Entry("hyperfed.cli.audit:audit", "Check every signature, chain and digest of the drop-box."),
     "demo": Entry("hyperfed.cli.demo:demo", "A whole federation on this machine, with real data."),
 }

@@ -16,7 +16,7 @@ from hyperfed.errors import ConfigError, HyperfedError, ObjectNotFound
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["open_round", "round_group", "run_round", "status"]
+__all__ = ["open_round", "retry", "round_group", "run_round", "status"]
 
 
 @click.group(name="round")
@@ -109,6 +109,25 @@ def _run_flow(invocation: Invocation, where: tuple[str, str], **parameters: Any)
     document = plain(summary) if isinstance(summary, dict) else {"result": plain(summary)}
     single = {name: value for name, value in document.items() if not isinstance(value, dict | list)}
     return invocation.out.finish(document, lambda to: show_pairs(to, single), code=1 if document.get("outcome", "committed") != "committed" else 0)
+
+
+@round_group.command(name="retry")
+@click.argument("number", metavar="N", type=click.IntRange(min=1))
+@click.option("--wait", "wait_s", type=click.FloatRange(min=0), default=0, show_default=True, help="Seconds to wait for the run's end.")
+@output_options
+@pass_invocation
+def retry(invocation: Invocation, number: int, wait_s: float) -> int:
+    """Retry the newest run of round N on the Prefect server of $PREFECT_API_URL, as the UI's button does: it goes on where it failed.
+
+    Harmless at any time; a round that has ended is only verified. Exit code 1 where the run fails again.
+
+    \b
+      hyperfed round retry 328
+      hyperfed round retry 328 --wait 300
+    """
+    said: dict[str, Any] = import_from_checkout("flows.service", "retry_round")(number, wait_s=wait_s)
+    invocation.out.finish(said, lambda to: show_pairs(to, {"Run": said["name"], "State": f"{said['state']}: {said['message']}"}))
+    return 0 if said["good"] else 1
 
 
 @round_group.command(name="status")

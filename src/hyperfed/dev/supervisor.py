@@ -1,0 +1,120 @@
+"""The process behind `hyperfed dev up`: it starts the servers, prepares the federation, starts again what ends, and stops all on SIGTERM.
+
+    python -m hyperfed.dev.supervisor FOLDER CHECKOUT WINDOW_S [PORT]
+
+1. `status.json` in the folder says who runs (process ids with start times), where, and in which phase: starting, ready, stopping, failed.
+2. Where the supervisor itself was killed, `hyperfed dev down` ends what status.json names, and nothing else.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hyperfed.dev.founding import BUCKET, CLIENTS, found, play_first_window, write_settings
+from hyperfed.dev.processes import Recorded
+from hyperfed.dev.stack import Stack
+from hyperfed.errors import HyperfedError, TransportError
+
+__all__ = ["STATUS", "read_status", "supervise"]
+
+STATUS = "status.json"
+_TEND_S = 2.0
+
+
+def read_status(folder: Path) -> dict[str, Any]:
+    """What the supervisor wrote last; empty where nothing was."""
+    try:
+        found: dict[str, Any] = json.loads((folder / STATUS).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _write_status(stack: Stack, phase: str, **more: Any) -> None:
+    running = {p.name: asdict(p.record) for p in (stack.server, stack.worker) if p.running}
+    if stack.store.running:
+        running["seaweedfs"] = asdict(Recorded.of(stack.store.pid))
+    document = {
+        "phase": phase,
+        "supervisor": asdict(Recorded.of(os.getpid())),
+        "children": running,
+        "ui": stack.ui_url,
+        "api": stack.api_url,
+        "store": stack.store.endpoint_url if stack.store.running else None,
+        "bucket": BUCKET,
+        "clients": list(CLIENTS),
+        "config": str(stack.folder / "hyperfed.toml"),
+        **more,
+    }
+    part = stack.folder / f".{STATUS}.part"
+    part.write_text(json.dumps(document, indent=1))
+    part.replace(stack.folder / STATUS)
+
+
+def _prepare(stack: Stack, checkout: Path, window_s: int) -> None:
+    """Found the federation where it is missing; install blocks, deployments and automations."""
+    store = stack.store.store(BUCKET)
+    founded = found(stack.folder, store, window_s=window_s, now=datetime.now(UTC))
+    write_settings(founded, stack.store.endpoint_url, stack.store.credentials())
+    if founded.new:
+        play_first_window(founded, store)
+    store.close()
+    said = {
+        "genesis": founded.genesis.isoformat(),
+        "window_s": founded.window_s,
+        "fingerprint": founded.fingerprint,
+        "endpoint": stack.store.endpoint_url,
+        "checkout": str(checkout),
+        "new": founded.new,
+    }
+    (stack.folder / "founded.json").write_text(json.dumps(said, indent=1))
+    with (stack.folder / "logs" / "prepare.log").open("ab") as log:
+        done = subprocess.run(  # noqa: S603 - our own arguments
+            [sys.executable, "-m", "flows.service.development", str(stack.folder)],
+            cwd=checkout,
+            env=os.environ | stack.environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            timeout=600,
+            check=False,
+        )
+    if done.returncode:
+        end = (stack.folder / "logs" / "prepare.log").read_text(errors="replace")[-600:]
+        raise TransportError("the deployments could not be installed", subject=stack.api_url, remedy=f"The end of logs/prepare.log: {end}")
+
+
+def supervise(folder: Path, checkout: Path, window_s: int, port: int | None) -> int:
+    """Run until SIGTERM; 0 then, 1 where it could not start."""
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: over.set())
+    stack = Stack(folder, checkout=checkout, port=port)
+    _write_status(stack, "starting")
+    try:
+        stack.start()
+        _write_status(stack, "starting")
+        _prepare(stack, checkout, window_s)
+    except (HyperfedError, OSError, subprocess.SubprocessError) as error:
+        stack.stop()
+        _write_status(stack, "failed", problem=str(error))
+        return 1
+    _write_status(stack, "ready", since=time.time())
+    while not over.wait(_TEND_S):
+        if stack.tend():
+            _write_status(stack, "ready")
+    _write_status(stack, "stopping")
+    stack.stop()
+    (folder / STATUS).unlink(missing_ok=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(supervise(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else None))
