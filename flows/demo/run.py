@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -39,16 +40,18 @@ def run_demo(directory: Path, *, nights: int = 3, as_json: bool = False, keep: b
     console = console or Console(stderr=as_json)
     folder = _fresh(directory)
     _prefect_home(directory)
-    with progress(console, nights) as steps, SeaweedFS(folder / "seaweedfs") as server:
+    with progress(console, nights) as steps, ThreadPoolExecutor(1) as beside, SeaweedFS(folder / "seaweedfs") as server:
+        prefect = beside.submit(_wake_prefect)  # its database takes a while the first time; the rest goes on meanwhile
         store = server.store(BUCKET)
         steps.advance(f"a real S3 server listens on {server.endpoint_url}")
         federation = found(folder, store, nights)
         write_config(federation, server.endpoint_url, server.credentials())
-        steps.say("Prefect makes its database (the first time takes longer)")
-        save_blocks(federation, server.endpoint_url)
         steps.advance(f"{len(federation.keys)} states enrolled, each with its own key; the root signed registry version 1")
         null = null_vote(np.random.default_rng(7))
         steps.advance(f"time-shuffled data: chance alone reaches |vote| {null:.2f}")
+        steps.say("Prefect makes its database (the first time takes longer)")
+        prefect.result()
+        save_blocks(federation, server.endpoint_url)
         told: list[Night] = []
         for round_id in range(1, nights + 1):
             told.append(play_night(federation, store, round_id, last=told[-1] if told else None, null=null, steps=steps))
@@ -95,6 +98,14 @@ def _prefect_home(directory: Path) -> None:
         )
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+
+
+def _wake_prefect() -> None:
+    """Start Prefect's own server for this process, or reach the one that PREFECT_API_URL names."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        client.api_healthcheck()
 
 
 def _stay(console: Console, folder: Path, endpoint: str) -> None:
