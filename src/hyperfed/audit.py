@@ -31,6 +31,7 @@ from hyperfed.keys import KeyPair
 from hyperfed.protocol import merkle
 from hyperfed.protocol.documents import receipts_of
 from hyperfed.protocol.ledger import Chained, check_claim
+from hyperfed.protocol.links import verify_links
 from hyperfed.protocol.objects import Counted, EntryKind, Freeze, LedgerEntry, Plan, RoundState, Tombstone
 from hyperfed.protocol.reputation import next_states
 from hyperfed.retention import FOLDER as PRUNED
@@ -189,6 +190,7 @@ class _Audit:
         end = next((c for c in lines if c.entry.kind is not EntryKind.RESERVE), None)
         before = lines[0].entry.sequence - 1 if lines else len(self.ledger)
         plan: Stored[Plan] | None = None
+        self._links(r, [key for key in keys if key.startswith(Keys.links(r, ""))])
         with self._finding(Keys.plan(r), "plans"):
             plan = self.reader.plan(r)
             self._require(plan is not None, Keys.plan(r), "is missing", "R-60")
@@ -202,6 +204,15 @@ class _Audit:
             self.remarks.append(f"round {r} {'was skipped' if last > r else 'has not ended'}")
         else:
             self._receipts(plan.value, frozen if end.entry.freeze else None, result, end, keys)
+
+    def _links(self, r: int, keys: list[str]) -> None:
+        """Whose they are and who signed them; what is in them only their clients can open."""
+        registry = self.reader.registry
+        for key in keys:
+            with self._finding(key, "links"):
+                data = self.store.read(key, max_bytes=self.limits.max_object_bytes)
+                client = key.rpartition("/")[2]
+                verify_links(data, federation=registry.federation, client=client, coordinator_key=registry.coordinator_key, round_id=r, subject=key)
 
     def _freeze(self, plan: Stored[Plan], before: int, end: Chained | None) -> Stored[Freeze] | None:
         r = plan.value.round

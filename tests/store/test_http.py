@@ -22,7 +22,8 @@ from hyperfed.store import ObjectStore
 from hyperfed.testing.federation import SmallFederation
 from hyperfed.testing.seaweedfs import SeaweedFS
 from hyperfed.testing.store_suite import StoreSuite
-from hyperfed.transport import StoreTransport
+from hyperfed.testing.transport_suite import TransportSuite
+from hyperfed.transport import StoreTransport, Transport
 from tests.store.test_s3 import ScriptedServer, error, http, scripted  # noqa: F401 - scripted is a fixture
 
 MOTO = S3Credentials(access_key="moto", secret_key="moto")
@@ -250,20 +251,20 @@ class Mail:
     """ann and bob with URLs for their mail, and bob's colleague who has credentials."""
 
     def __init__(self, signer: S3Store, *, count: int = 8) -> None:
-        self.fed = SmallFederation(clients=("ann", "bob"), store=signer)
+        self.fed = SmallFederation(clients=("ann", "bob", "eve"), store=signer)
         issuer = LinkIssuer(
             store=signer,
             reader=DropBoxReader(signer, fingerprint=self.fed.fingerprint),
             keys=self.fed.coordinator,
             round_id=1,
             now=self.fed.opens(1),
-            mail=MailBox(prefix="mail/1", peers=("ann", "bob", "coordinator"), count=count),
+            mail=MailBox(prefix="mail/1", peers=("ann", "bob", "eve", "coordinator"), count=count),
         )
-        self.links = {c: links_of(self.fed, issuer, c) for c in ("ann", "bob")}
+        self.links = {c: links_of(self.fed, issuer, c) for c in self.fed.clients}
         self.signer = signer
 
     def party(self, name: str, **options: Any) -> HTTPTransport:
-        return HTTPTransport(LinkTable(self.links[name], now=lambda: self.fed.opens(1)), name, prefix="mail/1", poll_s=0.01, **options)
+        return HTTPTransport(LinkTable(self.links.get(name, self.links["ann"]), now=lambda: self.fed.opens(1)), name, prefix="mail/1", poll_s=0.01, **options)
 
 
 def links_of(fed: SmallFederation, issuer: LinkIssuer, client: str) -> Links:
@@ -276,7 +277,16 @@ def mail(moto_endpoint: str, new_prefix: Callable[[], str]) -> Mail:
     return Mail(S3Store("suite", prefix=new_prefix(), endpoint_url=moto_endpoint, credentials=MOTO))
 
 
-def test_messages_arrive_once_in_order_with_their_sender(mail: Mail) -> None:
+class TestHTTPTransport(TransportSuite):
+    @pytest.fixture(autouse=True)
+    def _place(self, moto_endpoint: str, new_prefix: Callable[[], str]) -> None:
+        self.mail = Mail(S3Store("suite", prefix=new_prefix(), endpoint_url=moto_endpoint, credentials=MOTO), count=12)
+
+    def connect(self, name: str) -> Transport:
+        return self.mail.party(name)
+
+
+def test_a_party_with_urls_and_one_with_credentials_understand_each_other(mail: Mail) -> None:
     ann, bob = mail.party("ann"), mail.party("bob")
     assert bob.receive(0) is None
     for text in (b"one", b"two", b"two", b"three"):

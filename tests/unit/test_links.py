@@ -10,6 +10,7 @@ import pytest
 
 from hyperfed.adapters.http import LinkTable
 from hyperfed.adapters.memory import MemoryStore
+from hyperfed.audit import audit
 from hyperfed.codec import PayloadCodec, pack
 from hyperfed.coordinator.links import Issued, LinkIssuer, MailBox, issue_links, presigner_of
 from hyperfed.dropbox import DropBoxReader
@@ -310,6 +311,28 @@ def test_issuing_again_changes_nothing_and_strangers_are_named(fed: SmallFederat
     assert (second.written, second.there) == (("site-02",), ("site-01",))
     assert fed.objects("rounds/")[Keys.links(1, "site-01")] == before[Keys.links(1, "site-01")]
     assert opened(fed, fed.objects("rounds/")[Keys.links(1, "site-02")], "site-02")
+    assert isinstance(fed.store, SigningStore)
+    fed.store.lifetimes.clear()
+    assert issue("site-01", "site-02").there == ("site-01", "site-02")
+    assert fed.store.lifetimes == set(), "no URL is made that nobody gets"
+
+
+def test_the_audit_verifies_whose_links_they_are(fed: SmallFederation) -> None:
+    fed.open(1)
+    issue_links(fed.store, fed.clients, round_id=1, now=fed.opens(1), keys=fed.coordinator, fingerprint=fed.fingerprint)
+    report = audit(fed.store, fingerprint=fed.fingerprint)
+    assert (report.findings, report.checked["links"]) == ((), 3)
+    fed.open(2)
+    honest = fed.objects("rounds/00000001/links/")
+    assert fed.store.put_if_absent(Keys.links(2, "site-01"), honest[Keys.links(1, "site-01")])
+    forged = seal_links(opened(fed, issuer(fed, 2).bundle("site-02").data, "site-02"), recipients=[fed.keys["site-02"].public], keys=fed.keys["site-03"])
+    assert fed.store.put_if_absent(Keys.links(2, "site-02"), forged.data)
+    assert fed.store.put_if_absent(Keys.links(2, "site-03"), issuer(fed, 2).bundle("site-01").data)
+    found = {finding.key: finding.problem for finding in audit(fed.store, fingerprint=fed.fingerprint).findings}
+    assert list(found) == [Keys.links(2, client) for client in fed.clients]
+    assert "made for round 1" in found[Keys.links(2, "site-01")]
+    assert "keys known here" in found[Keys.links(2, "site-02")]
+    assert "made for 'site-01'" in found[Keys.links(2, "site-03")]
 
 
 def test_only_the_coordinator_s_key_and_a_store_with_urls_issue(fed: SmallFederation) -> None:

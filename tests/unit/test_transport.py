@@ -8,9 +8,8 @@ import pytest
 from hyperfed.adapters.memory import MemoryStore
 from hyperfed.errors import AccessDenied, ConfigError, TransientError
 from hyperfed.testing.faults import Fault, FaultPlan, FaultStore
+from hyperfed.testing.transport_suite import TransportSuite
 from hyperfed.transport import InMemoryTransport, StoreTransport, Transport
-
-Connect = Callable[[str], Transport]
 
 
 def fake_time() -> tuple[Callable[[], float], Callable[[float], None], list[float]]:
@@ -18,58 +17,22 @@ def fake_time() -> tuple[Callable[[], float], Callable[[float], None], list[floa
     return (lambda: sum(slept)), slept.append, slept
 
 
-@pytest.fixture(params=["memory", "store"])
-def connect(request: pytest.FixtureRequest) -> Connect:
-    if request.param == "memory":
-        return InMemoryTransport.hub().connect
-    store = MemoryStore()
-    clock, sleep, _ = fake_time()
-    return lambda name: StoreTransport(store, name, clock=clock, sleep=sleep)
+class TestInMemory(TransportSuite):
+    @pytest.fixture(autouse=True)
+    def _place(self) -> None:
+        self.hub = InMemoryTransport.hub()
+
+    def connect(self, name: str) -> Transport:
+        return self.hub.connect(name)
 
 
-def test_a_message_arrives_with_its_sender(connect: Connect) -> None:
-    ann, bob = connect("ann"), connect("bob")
-    ann.send("bob", b"hello")
-    assert bob.receive(0) == ("ann", b"hello")
-    assert bob.receive(0) is None
-    assert ann.receive(0) is None
+class TestStore(TransportSuite):
+    @pytest.fixture(autouse=True)
+    def _place(self) -> None:
+        self.store, (self.clock, self.sleep, _) = MemoryStore(), fake_time()
 
-
-def test_mail_waits_for_a_party_that_is_not_there_yet(connect: Connect) -> None:
-    connect("ann").send("bob", b"early")
-    assert connect("bob").receive(0) == ("ann", b"early")
-
-
-def test_one_sender_s_messages_keep_their_order(connect: Connect) -> None:
-    ann, bob = connect("ann"), connect("bob")
-    for i in range(30):
-        ann.send("bob", b"%d" % i)
-    assert [bob.receive(0) for _ in range(30)] == [("ann", b"%d" % i) for i in range(30)]
-
-
-def test_a_repeat_arrives_once_but_each_sender_s_counts(connect: Connect) -> None:
-    ann, eve, bob = connect("ann"), connect("eve"), connect("bob")
-    ann.send("bob", b"same")
-    ann.send("bob", b"same")
-    eve.send("bob", b"same")
-    ann.send("bob", b"other")
-    received = [bob.receive(0) for _ in range(4)]
-    assert sorted(r for r in received if r) == [("ann", b"other"), ("ann", b"same"), ("eve", b"same")]
-    assert received[3] is None
-
-
-@pytest.mark.parametrize("name", ["", "a/b", "..", ".x", "ä"])
-def test_a_name_that_is_no_segment_is_refused(connect: Connect, name: str) -> None:
-    with pytest.raises(ConfigError):
-        connect(name)
-    with pytest.raises(ConfigError):
-        connect("ann").send(name, b"x")
-
-
-@pytest.mark.parametrize("timeout", [-1.0, float("nan"), float("inf")])
-def test_a_timeout_is_a_finite_number(connect: Connect, timeout: float) -> None:
-    with pytest.raises(ConfigError):
-        connect("ann").receive(timeout)
+    def connect(self, name: str) -> Transport:
+        return StoreTransport(self.store, name, clock=self.clock, sleep=self.sleep)
 
 
 def test_without_arguments_it_is_a_loopback() -> None:

@@ -22,6 +22,7 @@ from hyperfed.errors import HyperfedError, RefusedError, SchemaError, SignatureE
 from hyperfed.global_model import GlobalModel
 from hyperfed.keys import KeyPair
 from hyperfed.packets import Update
+from hyperfed.protocol.links import verify_links
 from hyperfed.protocol.objects import Freeze, Plan, Receipt, RoundState, Tombstone
 from hyperfed.registry import Registry
 from hyperfed.signing import Header, PacketType, Signed, open_envelope, verify_envelope
@@ -128,12 +129,8 @@ def _coordinators_object(view: View, data: bytes, reader: DropBoxReader, round_i
 
 
 def _links(view: View, data: bytes, reader: DropBoxReader, round_id: int, client: str) -> None:
-    def key_of(key_id: str) -> bytes | None:
-        return reader.registry.coordinator_key(key_id, round_id)
-
-    signed = verify_envelope(open_envelope(data, subject=view.key), expect=PacketType.LINKS, key_of=key_of, subject=view.key)
-    if (signed.header.federation, signed.header.round, signed.header.audience) != (reader.registry.federation, round_id, client):
-        raise RefusedError(f"made for {signed.header.audience!r:.40} in round {signed.header.round}", subject=view.key, rule="R-51")
+    registry = reader.registry
+    signed = verify_links(data, federation=registry.federation, client=client, coordinator_key=registry.coordinator_key, round_id=round_id, subject=view.key)
     _verified(view, signed, None)
     view.notes.append("The links are sealed to their client: only its key opens them")
 

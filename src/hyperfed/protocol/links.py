@@ -24,10 +24,10 @@ from hyperfed.errors import RefusedError, SchemaError, SignatureError
 from hyperfed.keys import KeyPair, PublicKeys
 from hyperfed.protocol.documents import COORDINATOR, Write
 from hyperfed.rounds import Keys, check_client_id
-from hyperfed.signing import Header, PacketType, open_envelope, sign_envelope, verify_envelope
+from hyperfed.signing import Header, PacketType, Signed, open_envelope, sign_envelope, verify_envelope
 from hyperfed.store import check_key
 
-__all__ = ["MAX_LIFETIME_S", "Link", "Links", "LinksFile", "open_links", "seal_links", "split_url"]
+__all__ = ["MAX_LIFETIME_S", "Link", "Links", "LinksFile", "open_links", "seal_links", "split_url", "verify_links"]
 
 MAX_LIFETIME_S = 7 * 86_400
 """SigV4 knows no longer life of a URL."""
@@ -145,6 +145,22 @@ def open_links(
 
     key: where it lay, None for a file. Raises SchemaError, SignatureError, RefusedError.
     """
+    signed = verify_links(data, federation=federation, client=client, coordinator_key=coordinator_key, subject=subject)
+    header = signed.header
+    links = PayloadCodec(limits=limits).decode(open_body(signed, keys, subject=subject), Links)
+    said = (links.federation, links.client, links.round, links.issued, links.expires)
+    if said != (header.federation, header.audience, header.round, header.created, header.expires) or (key is not None and links.key != key):
+        raise RefusedError("speaks for another client or round than it lies in", subject=subject, rule="R-51", remedy="Ask the operator for new links")
+    return links
+
+
+def verify_links(
+    data: bytes, *, federation: str, client: str, coordinator_key: Callable[[str, int | None], bytes | None], round_id: int | None = None, subject: str
+) -> Signed:
+    """A bundle's envelope: signed by the coordinator of its round, sealed, and for this client (of this round, where one is given). Nothing is opened.
+
+    Raises SchemaError, SignatureError, RefusedError.
+    """
     signed = verify_envelope(
         open_envelope(data, subject=subject), expect=PacketType.LINKS, key_of=lambda key_id: coordinator_key(key_id, None), subject=subject
     )
@@ -160,11 +176,9 @@ def open_links(
         )
     if header.encryption != SEALED:
         raise SchemaError("links are sealed, and these are not", subject=subject, rule="R-53", remedy="Ask the operator for new ones")
-    links = PayloadCodec(limits=limits).decode(open_body(signed, keys, subject=subject), Links)
-    said = (links.federation, links.client, links.round, links.issued, links.expires)
-    if said != (header.federation, header.audience, header.round, header.created, header.expires) or (key is not None and links.key != key):
-        raise RefusedError("speaks for another client or round than it lies in", subject=subject, rule="R-51", remedy="Ask the operator for new links")
-    return links
+    if round_id is not None and header.round != round_id:
+        raise RefusedError(f"made for round {header.round}", subject=subject, rule="R-51", remedy="The object was moved from another place")
+    return signed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
