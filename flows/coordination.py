@@ -41,8 +41,8 @@ def overridden(policy: FederationPolicy, overrides: dict[str, Any] | None) -> Po
 def check_overrides(plan: Plan, overrides: dict[str, Any] | None) -> None:
     """A plan is signed: what it says can be repeated, not overridden. Raises ConfigError."""
     for name, value in (overrides or {}).items():
-        said = getattr(plan.policy, name, None)
-        if said != value:
+        said = getattr(plan.policy, name)
+        if said != getattr(replace(plan.policy, **{name: value}), name):
             raise ConfigError(
                 f"{name} is {said!r} in the signed plan, not {value!r:.60}",
                 subject=f"round {plan.round}",

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,8 @@ def _vocabulary_of(plan: Plan | None) -> dict[str, Any]:
 
 def _differing(policy: PolicyPack) -> dict[str, Any]:
     said, default = asdict(policy), PolicyPack()
-    return {f.name: said[f.name] for f in fields(PolicyPack) if said[f.name] != getattr(default, f.name)}
+    differing = {f.name: said[f.name] for f in fields(PolicyPack) if said[f.name] != getattr(default, f.name)}
+    return {name: str(value) if isinstance(value, Decimal) else value for name, value in differing.items()}
 
 
 def _make_pool() -> None:

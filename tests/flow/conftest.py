@@ -2,12 +2,14 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from hyperfed.adapters.filesystem import FilesystemStore
-from hyperfed.testing.federation import SmallFederation
+from hyperfed.registry import Budget
+from hyperfed.testing.federation import GENESIS, SmallFederation
 
 _numbers = itertools.count()
 
@@ -28,11 +30,18 @@ def found(prefect_harness: None, tmp_path: Path) -> Callable[..., tuple[SmallFed
     from blocks import CoordinatorKeys, DropBox, FederationPolicy
 
     def make(
-        *, clients: int = 3, quorum: int | None = None, aggregation_delay_s: float = 0.0, poll_s: float = 0.01, **policy: object
+        *,
+        clients: int = 3,
+        quorum: int | None = None,
+        aggregation_delay_s: float = 0.0,
+        poll_s: float = 0.01,
+        genesis: datetime = GENESIS,
+        budget: Budget | None = None,
+        **policy: object,
     ) -> tuple[SmallFederation, str]:
         folder, name = tmp_path / "drop-box", f"test-{next(_numbers)}"
         folder.mkdir(exist_ok=True)
-        federation = SmallFederation(clients=clients, store=FilesystemStore(folder))
+        federation = SmallFederation(clients=clients, store=FilesystemStore(folder), genesis=genesis, budget=budget)
         federation.coordinator.save(tmp_path / f"{name}.key")
         DropBox(url=f"file://{folder}", fingerprint=federation.fingerprint).save(name)
         CoordinatorKeys(key_file=str(tmp_path / f"{name}.key")).save(name)

@@ -25,6 +25,7 @@ def service() -> None:
 @click.option("--variables", metavar="A,B,...", help="The vocabulary of the rounds to come; by default that of the newest plan.")
 @click.option("--quorum", type=click.IntRange(min=1), help="How many clients must be counted; by default as in the newest plan, else more than half.")
 @click.option("--aggregation-delay", metavar="TIME", default="30m", show_default=True, help="How long stragglers are awaited after the window, at most 1h.")
+@click.option("--poll", metavar="TIME", default="30s", show_default=True, help="How often the inbox is looked at meanwhile.")
 @click.option("--set", "overrides", metavar="NAME=VALUE", multiple=True, help="A field of the policy pack, such as vote_min=0.25; once for each.")
 @click.option("--notify", metavar="TYPE/NAME", help="A saved notification block, such as custom-webhook/ops: turns the automations that tell people on.")
 @click.option("--name", default="hyperfed", show_default=True, help="The blocks' name; deployments use hyperfed.")
@@ -36,6 +37,7 @@ def install(
     variables: str | None,
     quorum: int | None,
     aggregation_delay: str,
+    poll: str,
     overrides: tuple[str, ...],
     notify: str | None,
     name: str,
@@ -65,6 +67,7 @@ def install(
         variables=tuple(v.strip() for v in variables.split(",") if v.strip()) if variables else (),
         quorum=quorum,
         aggregation_delay_s=delay_s,
+        poll_s=duration(poll, subject="--poll"),
         policy=dict(_override(text) for text in overrides),
         notify=notify,
     )

@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -27,9 +28,20 @@ HEARTBEAT_S = 30
 
 
 class Stack:
-    """The servers of one folder. checkout: where the flows are; port: the UI's, None: the one it had, else a free one."""
+    """The servers of one folder. checkout: where the flows are; port: the UI's, None: the one it had, else a free one; worker: whether there is one;
+    identities: further ones of SeaweedFS, with their actions.
+    """
 
-    def __init__(self, folder: Path, *, checkout: Path, port: int | None = None, heartbeat_s: int = HEARTBEAT_S, worker: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        checkout: Path,
+        port: int | None = None,
+        heartbeat_s: int = HEARTBEAT_S,
+        worker: bool = True,
+        identities: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self.folder, self.checkout = folder.resolve(), checkout
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = self._port(port)
@@ -48,7 +60,7 @@ class Stack:
             "PYTHONUNBUFFERED": "1",
         }
         prefect = [sys.executable, "-m", "prefect"]
-        self.store = SeaweedFS(self.folder / "seaweedfs")
+        self.store = SeaweedFS(self.folder / "seaweedfs", identities=identities)
         self.server = self._process("prefect-server", [*prefect, "server", "start", "--host", "127.0.0.1", "--port", str(self.port)])
         self.worker = self._process("prefect-worker", [*prefect, "worker", "start", "--pool", POOL, "--type", "process", "--name", "dev"])
         self._wants_worker = worker

@@ -82,6 +82,7 @@ class SmallFederation:
         auditors: int = 0,
         window_s: int = 86_400,
         budget: Budget | None = None,
+        genesis: datetime = GENESIS,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         ids = [f"site-{i + 1:02d}" for i in range(clients)] if isinstance(clients, int) else sorted(clients)
@@ -99,8 +100,8 @@ class SmallFederation:
             federation=name,
             version=1,
             previous=b"",
-            issued=GENESIS,
-            genesis=GENESIS,
+            issued=genesis,
+            genesis=genesis,
             window_s=window_s,
             roots=tuple(r.public for r in self.roots),
             threshold=threshold,
