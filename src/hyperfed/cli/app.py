@@ -35,6 +35,7 @@ _COMMANDS = {
     "iam": Entry("hyperfed.cli.iam:iam", "Least-privilege policies for coordinator, clients and auditors (operator)."),
     "client": Entry("hyperfed.cli.client:client", "Set a client up, and say how it runs every night."),
     "dev": Entry("hyperfed.cli.dev:dev", "All of it on this machine in the background, with Prefect's UI."),
+    "budget": Entry("hyperfed.cli.budget:budget", "What of the privacy budget is spent and left; plan a year of nights."),
     "audit": Entry("hyperfed.cli.audit:audit", "Check every signature, chain and digest of the drop-box."),
     "demo": Entry("hyperfed.cli.demo:demo", "A whole federation on this machine, with real data."),
 }

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["pull"]
 
-_EDGE_COLUMNS = ("source", "target", "lag", "effect", "ci_low", "ci_high", "vote", "support", "reporting", "measured_by", "samples", "i2")
+_EDGE_COLUMNS = ("source", "target", "lag", "effect", "ci_low", "ci_high", "vote", "support", "reporting", "measured_by", "samples", "i2", "status")
 _SHOWN = ("source", "target", "lag", "effect", "vote", "support", "measured_by")
 Edge = tuple[str, str, int]
 
@@ -62,6 +62,8 @@ def pull(invocation: Invocation, out: Path, top: int) -> None:
         "digest": found.digest,
         "files": [out / name for name in ("model.npz", "edges.csv", "model.json")],
         "edges": model.rows(),
+        "suppressed": model.suppressed_rows(),
+        "privacy": model.privacy,
         "changes": {"since_round": earlier_round, **{kind: [_edge_document(e) for e in edges] for kind, edges in changes.items()}},
         "statement": model.statement,
     }
@@ -109,11 +111,14 @@ def _edge_text(edge: Edge) -> str:
 
 
 def _save(model: "GlobalModel", digest: bytes, out: Path) -> None:
+    from hyperfed.suppression import EdgeStatus
+
     rows = model.rows()
     stream = io.StringIO()
     writer = csv.DictWriter(stream, _EDGE_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: row[name] for name in _EDGE_COLUMNS} for row in rows)
+    writer.writerows(row | {"status": EdgeStatus.PRESENT.value} for row in rows)
+    writer.writerows(row | {"status": EdgeStatus.SUPPRESSED.value} for row in model.suppressed_rows())  # left out, it would read as absent
     names = model.vocabulary.names
     document = {
         "federation": model.federation,
@@ -126,7 +131,10 @@ def _save(model: "GlobalModel", digest: bytes, out: Path) -> None:
         "policy": model.policy,
         "vocabulary": {"version": model.vocabulary.version, "variables": [{"name": v.name, "domain": v.domain} for v in model.vocabulary.variables]},
         "measured": [names[int(i)] for i in model.measured],
+        "measured_by_too_few": [names[int(i)] for i in model.few],
+        "privacy": model.privacy,
         "edges": rows,
+        "suppressed": model.suppressed_rows(),
         "hyperedges": len(model.hyperedges),
         "confounders": [names[i] for i in model.semantic.confounders],
     }

@@ -163,6 +163,17 @@ class PrivacyAccountant:
         return replace(self, mechanisms=self.mechanisms + more)
 
     @property
+    def share(self) -> float:
+        """Of the budget that is spent, in [0, 1]: by the filter, or of epsilon or delta, whichever is more."""
+        how = self.composition
+        if how is Composition.NOTHING:
+            return 0.0
+        if how is Composition.RDP:
+            return float(self.rho / self.filter.rho)
+        epsilon, delta = exact_sum(m.epsilon for m in self.mechanisms), exact_sum(m.delta for m in self.mechanisms)
+        return max(float(epsilon / self.epsilon), float(delta / self.delta) if self.delta else 0.0)
+
+    @property
     def total(self) -> Total:
         """What was spent so far."""
         how = self.composition
@@ -170,9 +181,8 @@ class PrivacyAccountant:
             return Total(composition=how, epsilon=Decimal(0), delta=Decimal(0), pld=Decimal(0), share=0.0)
         if how is Composition.BASIC:
             epsilon, delta = exact_sum(m.epsilon for m in self.mechanisms), exact_sum(m.delta for m in self.mechanisms)
-            shares = [float(epsilon / self.epsilon), float(delta / self.delta) if self.delta else 0.0]
-            return Total(composition=how, epsilon=epsilon, delta=delta, pld=None, share=max(shares))
-        rho, limit, for_noise = self.rho, self.filter.rho, self._delta_for_noise
+            return Total(composition=how, epsilon=epsilon, delta=delta, pld=None, share=self.share)
+        rho, for_noise = self.rho, self._delta_for_noise
         extra = self._extra_delta()
         pure = all(m.kind == "gaussian" and not m.selection_delta for m in self.mechanisms)
         return Total(
@@ -180,7 +190,7 @@ class PrivacyAccountant:
             epsilon=min(self.epsilon, self._rdp_epsilon(rho, for_noise)),
             delta=for_noise + extra,
             pld=pld_epsilon(rho, for_noise) if pure else None,
-            share=float(rho / limit),
+            share=self.share,
         )
 
     def _rdp_epsilon(self, rho: Fraction, delta: Decimal) -> Decimal:

@@ -82,7 +82,7 @@ def edges_svg(edges: Sequence[EdgeRow], variables: Sequence[str], *, title: str,
     arrows = []
     for e in edges:
         tip = f"{visible(e.source)} \u2192 {visible(e.target)}, lag {e.lag}: vote {signed(e.vote)}, effect {signed(e.effect, 3)}, "
-        tip += f"support {e.support} of {e.measured_by}"
+        tip += f"support {e.support_words}"
         label = f"{signed(e.vote)} \u00b7 lag {e.lag}"
         arrows.append(_arrow(e, look="up" if e.vote >= 0 else "down", strength=abs(e.vote), label=label, tip=tip))
     return _draw(arrows, variables, title=title, total=len(edges) if total is None else total)

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from hyperfed.errors import ConfigError
+from hyperfed.report.burn_svg import burn_svg
 from hyperfed.report.change import Turn
 from hyperfed.report.graph_svg import change_svg, graph_svg
 from hyperfed.report.html_style import STYLE
 from hyperfed.report.rows import Outcome, TrustRow
-from hyperfed.report.summary import budget_words, headline, sentences
+from hyperfed.report.summary import budget_words, headline, sentences, suppressed_words
 from hyperfed.report.trust_svg import trust_svg
 from hyperfed.report.view import RoundView
 from hyperfed.report.wording import count, fixed, short_digest, signed, significant, visible, when
@@ -127,6 +128,7 @@ def _round(view: RoundView) -> str:
         f'<ul class="said">{said}</ul>',
         _pictures(view),
         _edges(view),
+        _suppressed(view),
         _changes(view),
         _trust(view),
         _refused(view),
@@ -134,7 +136,7 @@ def _round(view: RoundView) -> str:
         _more_structure(view),
         _budget(view),
         _ledger(view),
-        f'<h3>What this protects, and what not</h3><p class="statement">{_t(view.statement, 2000)}</p>' if view.statement else "",
+        f'<h3>What this protects, and what not</h3><p class="statement">{_t(view.statement, 4000)}</p>' if view.statement else "",
         "</section>",
     ]
     return "".join(parts)
@@ -181,11 +183,11 @@ def _edges(view: RoundView) -> str:
             f"{_t(e.source)} \u2192 {_t(e.target)}",
             str(e.lag),
             _meter(abs(e.vote), "" if e.vote >= 0 else "down") + _vote(e.vote),
-            f"{e.support} of {e.measured_by}",
+            e.support_words,
             significant(e.effect),
             f"{significant(e.ci_low)} to {significant(e.ci_high)}" if e.ci_low is not None and e.ci_high is not None else "",
-            f"{100 * e.i2:.0f} %",
-            f"{e.samples:,}",
+            "" if e.i2 is None else f"{100 * e.i2:.0f} %",
+            "" if e.samples is None else f"{e.samples:,}",
         )
         for e in view.edges
     )
@@ -196,6 +198,14 @@ def _edges(view: RoundView) -> str:
     )
     table = _table(caption, columns, rows, numbers=range(1, 8), fold=True) if view.edges else "<p>No edge stands.</p>"
     return f"<h3>Merged edges ({view.edge_count:,})</h3>{table}" + (f'<p class="soft">{count(left, "weaker edge")} left out.</p>' if left else "")
+
+
+def _suppressed(view: RoundView) -> str:
+    if not view.suppressed and not view.few:
+        return ""
+    rows = ((f"{_t(e.source)} \u2192 {_t(e.target)}", str(e.lag)) for e in view.suppressed)
+    table = _table("Named without values", ("edge", "lag"), rows, numbers=(1,), fold=True) if view.suppressed else ""
+    return f"<h3>Suppressed</h3><p>{_t(suppressed_words(view))}</p>{table}"
 
 
 def _changes(view: RoundView) -> str:
@@ -257,12 +267,13 @@ def _budget(view: RoundView) -> str:
     if view.outcome is Outcome.NOT_OPENED:
         return ""
     b = view.budget
-    used = float(b.spent_epsilon / b.epsilon)
-    bar = f'<span class="meter wide" role="img" aria-label="{100 * used:.0f} % of epsilon spent"><i style="width:{100 * used:.1f}%"></i></span>'
+    used = b.share
+    bar = f'<span class="meter wide" role="img" aria-label="{100 * used:.0f} % of the budget spent"><i style="width:{100 * used:.1f}%"></i></span>'
     rows = [("epsilon", str(b.cost_epsilon), str(b.spent_epsilon), str(b.left_epsilon), str(b.epsilon))]
     rows.append(("delta", str(b.cost_delta), str(b.spent_delta), str(b.left_delta), str(b.delta)))
+    chart = f'<figure class="wide">{burn_svg(view)}</figure><p></p>' if b.burnt else ""
     table = _table(f"Unit: one {b.unit}", ("", "this round", "spent in all", "left", "budget"), rows, numbers=range(1, 5))
-    return f"<h3>Privacy budget</h3><p>{_t(budget_words(view))}</p>{bar}{table}"
+    return f"<h3>Privacy budget</h3><p>{_t(budget_words(view))}</p>{bar}{chart}{table}"
 
 
 def _ledger(view: RoundView) -> str:

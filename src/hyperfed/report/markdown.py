@@ -11,10 +11,11 @@ import base64
 from collections.abc import Iterable, Sequence
 
 from hyperfed.errors import ConfigError
+from hyperfed.report.burn_svg import burn_svg
 from hyperfed.report.change import Turn
 from hyperfed.report.graph_svg import change_svg, graph_svg
 from hyperfed.report.rows import Outcome
-from hyperfed.report.summary import budget_words, headline, sentences
+from hyperfed.report.summary import budget_words, headline, sentences, suppressed_words
 from hyperfed.report.trust_svg import trust_svg
 from hyperfed.report.view import RoundView
 from hyperfed.report.wording import count, fixed, markdown_text, short_digest, signed, significant, when
@@ -31,8 +32,15 @@ def markdown_page(view: RoundView, *, timings: Sequence[tuple[str, float]] = (),
         parts += [_image(graph_svg(view), f"Merged graph of round {view.round}"), _edges(view, max_rows)]
         if view.change.any:
             parts += ["## What changed", _image(change_svg(view), f"Changes since round {view.change.base_round}"), _changes(view, max_rows)]
-    parts += [_refused(view, max_rows), _absent(view, max_rows), _trust(view, max_rows), _more_structure(view, max_rows), _budget(view)]
-    parts += [_timings(timings), _ledger(view), f"## What this protects\n\n{_t(view.statement, 2000)}" if view.statement else ""]
+    parts += [
+        _suppressed(view, max_rows),
+        _refused(view, max_rows),
+        _absent(view, max_rows),
+        _trust(view, max_rows),
+        _more_structure(view, max_rows),
+        _budget(view),
+    ]
+    parts += [_timings(timings), _ledger(view), f"## What this protects\n\n{_t(view.statement, 4000)}" if view.statement else ""]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -80,16 +88,25 @@ def _edges(view: RoundView, limit: int) -> str:
             _t(e.target),
             str(e.lag),
             signed(e.vote),
-            f"{e.support} of {e.measured_by}",
+            e.support_words,
             significant(e.effect),
             f"{significant(e.ci_low)} to {significant(e.ci_high)}" if e.ci_low is not None and e.ci_high is not None else "",
-            f"{e.samples:,}",
+            "" if e.samples is None else f"{e.samples:,}",
         )
         for e in view.edges[: limit * 2]
     )
     more = view.edge_count - min(len(view.edges), limit * 2)
     table = _table(("source", "target", "lag", "vote", "support", "effect", "95 % interval", "samples"), rows, left=2)
     return f"## Merged edges ({view.edge_count:,})\n\n{table}" + (f"\n\n*{count(more, 'weaker edge')} left out.*" if more > 0 else "")
+
+
+def _suppressed(view: RoundView, limit: int) -> str:
+    if not view.suppressed and not view.few:
+        return ""
+    words = _t(suppressed_words(view))
+    rows = ((_t(e.source), _t(e.target), str(e.lag)) for e in view.suppressed)
+    table = _table(("source", "target", "lag"), rows, left=2, limit=limit, what="edge") if view.suppressed else ""
+    return "\n\n".join(part for part in ("## Suppressed", words, table) if part)
 
 
 def _changes(view: RoundView, limit: int) -> str:
@@ -156,7 +173,8 @@ def _budget(view: RoundView) -> str:
     rows = [("epsilon", str(b.cost_epsilon), str(b.spent_epsilon), str(b.left_epsilon), str(b.epsilon))]
     rows.append(("delta", str(b.cost_delta), str(b.spent_delta), str(b.left_delta), str(b.delta)))
     words = _t(budget_words(view))
-    return f"## Privacy budget\n\n{words}\n\n" + _table(("", "this round", "spent in all", "left", "budget"), rows)
+    chart = f"{_image(burn_svg(view), 'Privacy budget left, round by round')}\n\n" if b.burnt else ""
+    return f"## Privacy budget\n\n{words}\n\n{chart}" + _table(("", "this round", "spent in all", "left", "budget"), rows)
 
 
 def _timings(timings: Sequence[tuple[str, float]]) -> str:

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from hyperfed.protocol.objects import EntryKind, Fate
 
-__all__ = ["BudgetView", "CountedRow", "EdgeRow", "HyperedgeRow", "LedgerRow", "Outcome", "RefusedRow", "TrustRow"]
+__all__ = ["BudgetView", "Burnt", "CountedRow", "EdgeRow", "HyperedgeRow", "LedgerRow", "Outcome", "RefusedRow", "SuppressedRow", "TrustRow"]
 
 
 class Outcome(StrEnum):
@@ -69,8 +69,20 @@ class TrustRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Burnt:
+    """How much of the budget, in [0, 1], was spent after a charged round."""
+
+    round: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetView:
-    """The privacy budget after the round. cost_epsilon, cost_delta: what its reserve asks for and no void refunds; refunded: whether one did."""
+    """The privacy budget after the round. cost_epsilon, cost_delta: what its reserve asks for and no void refunds; refunded: whether one did.
+
+    composition: how the ledger's charges add up ("rdp", "basic", "nothing spent"); share: of the budget that is spent, in [0, 1]; nights_left: more nights
+    like the round's (None: it cost nothing), nights_left_pld the same for continuous noise, a report; burnt: each charged round until this one.
+    """
 
     epsilon: Decimal
     delta: Decimal
@@ -80,6 +92,11 @@ class BudgetView:
     cost_epsilon: Decimal
     cost_delta: Decimal
     refunded: bool
+    composition: str = "nothing spent"
+    share: float = 0.0
+    nights_left: int | None = None
+    nights_left_pld: int | None = None
+    burnt: tuple[Burnt, ...] = ()
 
     @property
     def left_epsilon(self) -> Decimal:
@@ -97,7 +114,7 @@ class BudgetView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeRow:
-    """A merged edge with its evidence (`hypergraph.Evidence`)."""
+    """A merged edge with its evidence (`hypergraph.Evidence`). None: a count that a private release keeps to itself."""
 
     source: str
     target: str
@@ -106,11 +123,25 @@ class EdgeRow:
     ci_low: float | None
     ci_high: float | None
     vote: float
-    support: int
-    reporting: int
+    support: int | None
+    reporting: int | None
     measured_by: int
-    samples: int
-    i2: float
+    samples: int | None
+    i2: float | None
+
+    @property
+    def support_words(self) -> str:
+        """ "3 of 5", or what a private release says instead."""
+        return f"{self.support} of {self.measured_by}" if self.support is not None else f"not released, of {self.measured_by}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuppressedRow:
+    """An edge that too few clients stand behind: named, without values."""
+
+    source: str
+    target: str
+    lag: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from hyperfed.report.rows import Outcome
 from hyperfed.report.view import RoundView
 from hyperfed.report.wording import and_more, count, when
 
-__all__ = ["budget_words", "change_words", "headline", "sentences"]
+__all__ = ["budget_words", "change_words", "headline", "sentences", "suppressed_words"]
 
 
 def headline(view: RoundView) -> str:
@@ -39,6 +39,8 @@ def sentences(view: RoundView) -> list[str]:
     out = _next_step(view) + _people(view) + _trust(view)
     if view.change is not None:
         out.append(change_words(view.change))
+    if view.suppressed or view.few:
+        out.append(suppressed_words(view))
     if view.outcome is not Outcome.NOT_OPENED:
         out.append(budget_words(view))
     return out
@@ -106,10 +108,28 @@ def change_words(change: Change) -> str:
     return f"Since round {change.base_round}: " + ", ".join([f"{count(first[0], 'edge')} {first[1].value}", *(f"{n:,} {turn.value}" for n, turn in rest)]) + "."
 
 
+def suppressed_words(view: RoundView) -> str:
+    """What was held back, and that it is neither absent nor unmeasured."""
+    out = []
+    if view.suppressed:
+        stay = "stays" if len(view.suppressed) == 1 else "stay"
+        out.append(
+            f"{count(len(view.suppressed), 'edge')} {stay} in the merge with fewer than {view.minimum_support} clients behind it: not absent, but not released."
+        )
+    if view.few:
+        out.append(f"Measured by fewer than {view.minimum_support} clients, so that nothing is said about them: {and_more(view.few)}.")
+    return " ".join(out)
+
+
 def budget_words(view: RoundView) -> str:
     """What the round cost, and what is left."""
     budget = view.budget
     left = f"{budget.left_epsilon} of {budget.epsilon} epsilon and {budget.left_delta} of {budget.delta} delta are left"
+    if budget.composition == "rdp":
+        more = "" if budget.nights_left is None else f", which is {count(budget.nights_left, 'more night')} like this one"
+        if more and budget.nights_left_pld is not None:
+            more += f" ({budget.nights_left_pld} if noise were continuous, by its exact curve)"
+        left = f"{100 * (1 - budget.share):.1f} % of the budget of {budget.epsilon} epsilon and {budget.delta} delta are left by the RDP filter{more}"
     if budget.noise:
         verb = "cost" if view.outcome is Outcome.COMMITTED else "has reserved"
         return f"It {verb} {budget.cost_epsilon} epsilon and {budget.cost_delta} delta for each {budget.unit}; {left}."

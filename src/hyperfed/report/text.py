@@ -71,7 +71,7 @@ def render_edges(view: RoundView, *, max_rows: int = 12) -> Table:
             _text(e.target),
             str(e.lag),
             Text(signed(e.vote), style="blue" if e.vote >= 0 else "dark_orange"),
-            f"{e.support} of {e.measured_by}",
+            e.support_words,
             significant(e.effect),
             f"{significant(e.ci_low)} to {significant(e.ci_high)}" if e.ci_low is not None and e.ci_high is not None else "",
         )

@@ -15,17 +15,19 @@ from decimal import Decimal
 
 import numpy as np
 
+from hyperfed.coordinator.budget import budget_in_force
 from hyperfed.dropbox import DropBoxReader, Stored
-from hyperfed.errors import ConfigError, RoundError, SchemaError
+from hyperfed.errors import ConfigError, PrivacyError, RoundError, SchemaError
 from hyperfed.global_model import GlobalModel
 from hyperfed.packets import PolicyPack
+from hyperfed.privacy.accountant import PrivacyAccountant, charges_of
 from hyperfed.protocol.documents import end_of
-from hyperfed.protocol.ledger import Chained, spent
+from hyperfed.protocol.ledger import Chained
 from hyperfed.protocol.objects import EntryKind, Fate, Freeze, Plan, RoundState, Tombstone
 from hyperfed.protocol.reputation import excluded_of
-from hyperfed.registry import Registry
+from hyperfed.registry import Budget, Registry
 from hyperfed.report.change import Change, change_between
-from hyperfed.report.rows import BudgetView, CountedRow, EdgeRow, HyperedgeRow, LedgerRow, Outcome, RefusedRow, TrustRow
+from hyperfed.report.rows import BudgetView, Burnt, CountedRow, EdgeRow, HyperedgeRow, LedgerRow, Outcome, RefusedRow, SuppressedRow, TrustRow
 from hyperfed.rounds import Keys
 from hyperfed.trust_scorer import PRIOR, TrustState
 from hyperfed.validator import parse_inbox_key
@@ -41,6 +43,7 @@ class RoundView:
 
     arrived: clients of the cohort with something in the round's inbox; missing: those without an update for it; late: those whose update came after
     the freeze. rule, reason: of a void round. base_round: the last committed round before it, 0: none. change: None unless committed.
+    suppressed, few, minimum_support: edges and variables that fewer clients than the registry asks for stand behind (`suppression`).
     digests: of its objects, by name. statement: what the result protects and what not.
     """
 
@@ -70,6 +73,9 @@ class RoundView:
     hyperedges: tuple[HyperedgeRow, ...] = ()
     hyperedge_count: int = 0
     confounders: tuple[tuple[str, float], ...] = ()
+    suppressed: tuple[SuppressedRow, ...] = ()
+    few: tuple[str, ...] = ()
+    minimum_support: int = 1
     base_round: int = 0
     change: Change | None = None
     ledger: tuple[LedgerRow, ...] = ()
@@ -108,10 +114,11 @@ def view_of(reader: DropBoxReader, round_id: int) -> RoundView:
     view = RoundView(
         federation=registry.federation,
         round=round_id,
+        minimum_support=registry.budget.minimum_support,
         outcome=Outcome.NOT_OPENED,
         opens=registry.windows.opens(round_id),
         deadline=registry.windows.deadline(round_id),
-        budget=_budget(registry, ledger, round_id),
+        budget=_budget(reader, registry, ledger, round_id),
         ledger=tuple(LedgerRow(sequence=c.entry.sequence, kind=c.entry.kind, digest=c.digest, time=c.entry.time) for c in ledger if c.entry.round == round_id),
     )
     if plan is None:
@@ -166,23 +173,43 @@ def _check(round_id: int, end: Chained | None, frozen: Stored[Freeze] | None, re
             raise RoundError(problem, subject=key, rule="R-61", remedy="Restore the bucket from its versions; run `hyperfed audit`")
 
 
-def _budget(registry: Registry, ledger: list[Chained], round_id: int) -> BudgetView:
+def _budget(reader: DropBoxReader, registry: Registry, ledger: list[Chained], round_id: int) -> BudgetView:
+    try:
+        budget = budget_in_force(reader, ledger, version=registry.version)
+    except PrivacyError:  # it was loosened: the round refuses, the page still shows what was spent
+        budget = registry.budget
     mine = [c.entry for c in ledger if c.entry.round == round_id]
     until = mine[-1].sequence if mine else len([c for c in ledger if c.entry.round < round_id])
-    total = spent(ledger[:until])
+    before = list(ledger[:until])
+    accountant = PrivacyAccountant.of_ledger(before, budget)
+    total = accountant.total
     refunds = {e.id for e in mine if e.kind is EntryKind.VOID}
     reserves = [e for e in mine if e.kind is EntryKind.RESERVE]
     cost = [m for e in reserves if e.id not in refunds for m in e.mechanisms]
     return BudgetView(
-        epsilon=registry.budget.epsilon,
-        delta=registry.budget.delta,
-        unit=registry.budget.unit,
+        epsilon=budget.epsilon,
+        delta=budget.delta,
+        unit=budget.unit,
         spent_epsilon=total.epsilon,
         spent_delta=total.delta,
         cost_epsilon=sum((m.epsilon for m in cost), Decimal(0)),
         cost_delta=sum((m.delta for m in cost), Decimal(0)),
         refunded=any(e.id in refunds and e.mechanisms for e in reserves),
+        composition=total.composition.value,
+        share=total.share,
+        nights_left=accountant.nights_left(cost) if cost else None,
+        nights_left_pld=accountant.nights_left_pld(cost[0]) if len(cost) == 1 else None,
+        burnt=_burnt(before, budget),
     )
+
+
+def _burnt(ledger: list[Chained], budget: Budget) -> tuple[Burnt, ...]:
+    """The share spent after each charged round."""
+    charges, known, out = charges_of(ledger), PrivacyAccountant(epsilon=budget.epsilon, delta=budget.delta), {}
+    for number, mechanism in charges:
+        known = replace(known, mechanisms=(*known.mechanisms, mechanism))
+        out[number] = known
+    return tuple(Burnt(round=number, share=known.share) for number, known in out.items())
 
 
 def _with_people(view: RoundView, reader: DropBoxReader, plan: Plan, freeze: Freeze | None) -> RoundView:
@@ -345,6 +372,8 @@ def _with_model(view: RoundView, model: GlobalModel, before: GlobalModel | None)
         ),
         hyperedge_count=len(hyper),
         confounders=tuple((names[i], score) for i, score in zip(model.semantic.confounders, model.evidence.confounder_scores, strict=True)),
+        suppressed=tuple(SuppressedRow(**row) for row in model.suppressed_rows()),
+        few=tuple(names[i] for i in model.few.tolist()),
         change=change_between(before, model, keep=KEPT_EDGES),
         statement=model.statement,
     )

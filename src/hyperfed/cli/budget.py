@@ -1,0 +1,188 @@
+"""`hyperfed budget`: what of the privacy budget is spent and left, and what a plan of nights would need.
+
+1. Everything is computed from the verified ledger and the registry; nobody's word is taken for it.
+2. What is enforced (the RDP filter, or basic sums) stands first; what the exact curve of continuous noise would allow is called a report.
+3. `plan` needs no drop-box. It says plainly where too few clients make the noise hide everything.
+"""
+
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hyperfed.cli.invocation import Invocation, output_options, pass_invocation, store_options
+from hyperfed.cli.output import show_pairs, show_table
+from hyperfed.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hyperfed.privacy.planning import NightPlan
+
+__all__ = ["budget", "plan"]
+
+
+class _Exact(click.ParamType):  # type: ignore[type-arg]  # generic in newer click only
+    """A positive number, kept as the decimal it is written as."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
+        try:
+            number = Decimal(str(value))
+        except InvalidOperation:
+            number = Decimal("NaN")
+        if not number.is_finite() or number <= 0:
+            self.fail(f"{value!r} is no number above 0", param, ctx)
+        return number
+
+
+@click.group(invoke_without_command=True)
+@click.option("--last", type=click.IntRange(min=1), default=14, show_default=True, help="How many charged rounds to list.")
+@store_options
+@output_options
+@pass_invocation
+@click.pass_context
+def budget(ctx: click.Context, invocation: Invocation, last: int) -> int | None:
+    """Show the privacy budget: spent, left, how many more nights like the last one fit, and what each round cost.
+
+    \b
+      hyperfed budget
+      hyperfed budget plan --nights 365 --epsilon 10 --delta 1e-4 --clip 1 --clients 48 --variables 4
+    """
+    return None if ctx.invoked_subcommand else _show(invocation, last)
+
+
+def _show(invocation: Invocation, last: int) -> int:
+    from hyperfed.coordinator.budget import budget_in_force
+    from hyperfed.privacy.accountant import PrivacyAccountant, charges_of
+
+    invocation.warn_unless_compared()
+    with invocation.out.step("Reading the ledger"):
+        reader = invocation.reader
+        ledger = reader.ledger()
+        holds = budget_in_force(reader, ledger)
+    charges = charges_of(ledger)
+    accountant = PrivacyAccountant.of_ledger(ledger, holds)
+    newest = [m for number, m in charges if number == charges[-1][0]] if charges else []
+    total = accountant.total
+    rounds: list[dict[str, Any]] = []
+    for number in sorted({number for number, _ in charges}):
+        mine = [m for r, m in charges if r == number]
+        upto = PrivacyAccountant(epsilon=holds.epsilon, delta=holds.delta, mechanisms=tuple(m for r, m in charges if r <= number))
+        rounds.append(
+            {
+                "round": number,
+                "kind": ", ".join(f"{m.place} {m.kind}".strip() for m in mine),
+                "epsilon": sum((m.epsilon for m in mine), Decimal(0)),
+                "delta": sum((m.delta for m in mine), Decimal(0)),
+                "noise": ", ".join(f"{m.sigma / m.sensitivity:.4g}" for m in mine if m.sigma) or None,
+                "spent_share": upto.share,
+            }
+        )
+    left = accountant.nights_left(newest) if newest else None
+    left_pld = accountant.nights_left_pld(newest[0]) if len(newest) == 1 else None
+    document = {
+        "federation": reader.registry.federation,
+        "budget": {"epsilon": holds.epsilon, "delta": holds.delta, "unit": holds.unit, "minimum_support": holds.minimum_support},
+        "composition": total.composition,
+        "spent": {"epsilon": total.epsilon, "delta": total.delta, "share": total.share, "epsilon_if_continuous": total.pld},
+        "left_share": 1 - total.share,
+        "nights_left": left,
+        "nights_left_if_continuous": left_pld,
+        "rounds": rounds,
+    }
+
+    def render(to: Any) -> None:
+        pairs: dict[str, Any] = {"Budget": f"epsilon {holds.epsilon}, delta {holds.delta} for each {holds.unit}, for the federation's whole life"}
+        if not charges:
+            pairs["Spent"] = "nothing: no round has added noise"
+        else:
+            how = "Rényi filter" if total.composition.value == "rdp" else "basic composition, exact sums"
+            pairs["Spent"] = f"{100 * total.share:.2f} % ({how}); epsilon {total.epsilon} at delta {total.delta} for noise fixed in advance"
+            pairs["Left"] = f"{100 * (1 - total.share):.2f} %, {left} more nights like round {charges[-1][0]}"
+            if left_pld is not None:
+                pairs["Report"] = f"{left_pld} more nights if noise were continuous (exact curve); not what is enforced"
+        show_pairs(to, pairs)
+        if rounds:
+            columns = ("round", "kind", "epsilon", "delta", "noise/sensitivity", "spent after it")
+            rows = ((*(r[name] for name in ("round", "kind", "epsilon", "delta", "noise")), f"{100 * r['spent_share']:.2f} %") for r in rounds[-last:])
+            show_table(to, "What each round cost", columns, rows, right=columns[2:])
+
+    return invocation.out.finish(document, render)
+
+
+@budget.command()
+@click.option("--nights", type=click.IntRange(1, 100_000), required=True, help="How many nights the budget has to last.")
+@click.option("--epsilon", type=_Exact(), required=True, help="Of the whole budget.")
+@click.option("--delta", type=_Exact(), required=True, help="Of the whole budget, such as 1e-4.")
+@click.option("--clip", type=_Exact(), default=Decimal(1), show_default=True, help="L2 bound of one client's effects.")
+@click.option("--clients", type=click.IntRange(min=1), required=True, help="How many are expected a night.")
+@click.option("--variables", type=click.IntRange(min=2), help="Of the vocabulary; with --max-lag they say how many edges are possible.")
+@click.option("--max-lag", type=click.IntRange(0, 65535), default=1, show_default=True, help="Of the policy.")
+@click.option("--edges", "slots", type=click.IntRange(min=1), help="How many edges are possible, instead of --variables.")
+@click.option("--place", type=click.Choice(["central", "local"]), default="central", show_default=True, help="Who adds the noise.")
+@click.option("--record-bound", type=_Exact(), help="Protect records instead of clients: how far one may move its client's effects (L2).")
+@output_options
+@pass_invocation
+def plan(
+    invocation: Invocation,
+    nights: int,
+    epsilon: Decimal,
+    delta: Decimal,
+    clip: Decimal,
+    clients: int,
+    variables: int | None,
+    max_lag: int,
+    slots: int | None,
+    place: str,
+    record_bound: Decimal | None,
+) -> int:
+    """Say what noise so many nights need, and what can be seen through it. The exit code is 1 where nothing can.
+
+    \b
+      hyperfed budget plan --nights 365 --epsilon 10 --delta 1e-4 --clip 1 --clients 20 --variables 6
+    """
+    from hyperfed.privacy.planning import plan_nights
+    from hyperfed.privacy.slots import check_slots
+
+    if (variables is None) == (slots is None):
+        raise ConfigError("say how many edges are possible: --variables with --max-lag, or --edges", subject="budget plan")
+    count = check_slots(variables, max_lag) if variables is not None else slots
+    found = plan_nights(
+        nights=nights,
+        epsilon=epsilon,
+        delta=delta,
+        clip_norm=float(clip),
+        clients=clients,
+        slots=count or 1,
+        place=place,
+        unit="client" if record_bound is None else "record",
+        record_bound=float(record_bound or 0),
+    )
+    return invocation.out.finish(_plan_document(found), lambda to: _show_plan(to, found, epsilon, delta), code=0 if found.useful else 1)
+
+
+def _plan_document(found: "NightPlan") -> dict[str, Any]:
+    names = ("nights", "clients", "slots", "multiplier", "multiplier_pld", "noise_std", "expected_error", "cut", "edges_visible", "useful", "verdict")
+    document = {name: getattr(found, name) for name in names}
+    return document | {
+        "sigma": found.night.mechanism.sigma,
+        "sensitivity": found.night.mechanism.sensitivity,
+        "epsilon_a_night": found.night.epsilon,
+        "clients_for_one_edge": found.clients_for_one,
+        "clients_for_ten_edges": found.clients_for_ten,
+    }
+
+
+def _show_plan(to: Any, found: "NightPlan", epsilon: Decimal, delta: Decimal) -> None:
+    noise = found.night.mechanism
+    show_pairs(
+        to,
+        {
+            "Plan": f"{found.nights} nights inside epsilon {epsilon} and delta {delta} for each {noise.unit}, noise {noise.place}",
+            "Noise": f"{found.multiplier:.2f} sensitivities a night by the filter that is enforced (as integers {noise.sigma} to {noise.sensitivity})",
+            "Report": f"{found.multiplier_pld:.2f} would do if noise were continuous and fixed in advance (exact curve)",
+            "Error": f"{found.expected_error:.3g} expected on the mean of an edge over {found.clients} clients (standard deviation {found.noise_std:.3g})",
+            "Shown": f"means of at least {found.cut:.3g}, so that none of {found.slots} possible edges is shown for its noise alone, with probability 0.95",
+            "Verdict": found.verdict,
+        },
+    )
