@@ -17,7 +17,7 @@ from typing import Any
 
 from hyperfed.config import DEFAULT_LIMITS, Limits
 from hyperfed.dropbox import DropBoxReader
-from hyperfed.errors import AccessDenied, ObjectNotFound, ObjectTooLarge, PacketError, RefusedError, RegistryError, RoundError, TransientError
+from hyperfed.errors import AccessDenied, ObjectNotFound, ObjectTooLarge, PacketError, RefusedError, RegistryError, RoundError
 from hyperfed.global_model import GlobalModel
 from hyperfed.protocol.objects import EntryKind, Plan, Receipt, Tombstone
 from hyperfed.registry import Registry, read_registry
@@ -127,8 +127,6 @@ def carry_out(
                 data = stick.read(info.key, max_bytes=limits.max_update_bytes)
                 _check_update(data, info.key, client, registry)
                 carried.put(drop_box, info.key, data)
-            except TransientError:
-                raise
             except (PacketError, RegistryError, ObjectTooLarge) as error:
                 carried.refused.append((info.key, str(error)))
     return carried

@@ -286,7 +286,7 @@ class TestHTTPTransport(TransportSuite):
         return self.mail.party(name)
 
 
-def test_a_party_with_urls_and_one_with_credentials_understand_each_other(mail: Mail) -> None:
+def test_a_party_with_urls_and_one_with_credentials_understand_each_other(mail: Mail, monkeypatch: pytest.MonkeyPatch) -> None:
     ann, bob = mail.party("ann"), mail.party("bob")
     assert bob.receive(0) is None
     for text in (b"one", b"two", b"two", b"three"):
@@ -294,6 +294,11 @@ def test_a_party_with_urls_and_one_with_credentials_understand_each_other(mail: 
     coordinator = StoreTransport(mail.signer, "coordinator", prefix="mail/1")
     coordinator.send("bob", b"from one with credentials")
     assert [bob.receive(0) for _ in range(5)] == [("ann", b"one"), ("ann", b"two"), ("ann", b"three"), ("coordinator", b"from one with credentials"), None]
+    looked: list[str] = []
+    head = bob._store.head
+    monkeypatch.setattr(bob._store, "head", lambda key: (looked.append(key), head(key))[1])
+    assert bob.receive(0) is None
+    assert len(looked) == 4, "one look for each sender, not one for each URL"
     bob.send("coordinator", b"answer")
     assert coordinator.receive(0) == ("bob", b"answer")
     assert ann.receive(0) is None

@@ -147,9 +147,14 @@ def test_a_revoked_client_s_update_and_a_taken_slot_stay_on_the_stick(fed: Small
     carried = site.carry_out()
     assert [key for key, reason in carried.refused if "holds something else" in reason] == [Keys.inbox(1, ME, 0)]
     assert fed.objects("inbox/") == {Keys.inbox(1, ME, 0): there}
+    fed.revoke(ME, from_round=2)
+    site.at(2)
+    fed.open(2)
+    assert site.stick.put_if_absent(Keys.inbox(2, ME, 0), fed.envelope(ME, round_id=2))
+    assert "keys known here" in site.carry_out().refused[1][1]
     fed.revoke(ME, from_round=1)
     assert site.stick.put_if_absent(Keys.inbox(1, ME, 1), fed.envelope(ME))
-    assert "registry" in site.carry_out().refused[1][1]
+    assert all("registry" in reason for key, reason in site.carry_out().refused)
     assert fed.objects("inbox/") == {Keys.inbox(1, ME, 0): there}
 
 
@@ -174,6 +179,25 @@ def test_what_does_not_verify_does_not_go_in(fed: SmallFederation, site: Site, k
         site.carry_in()
     assert key in str(caught.value)
     assert key not in site.on_stick()
+
+
+def test_a_ledger_that_changes_while_it_is_read_does_not_go_in(fed: SmallFederation, site: Site) -> None:
+    """Both entries are the coordinator's own: only one of them is of the chain that was verified."""
+    fed.play(1)
+    fork = SmallFederation()
+    fork.play(1, but=["site-03"])
+    site.at(2)
+
+    class Flips(MemoryStore):
+        reads = 0
+
+        def read(self, key: str, *, max_bytes: int) -> bytes:
+            self.reads += key == Keys.ledger(2)
+            return (fork if self.reads == 2 and key == Keys.ledger(2) else fed).store.read(key, max_bytes=max_bytes)
+
+    with pytest.raises(RoundError, match="changed while it was read"):
+        carry_in(Flips(), site.stick, client=ME, fingerprint=fed.fingerprint, now=site.now)
+    assert Keys.ledger(2) not in site.on_stick()
 
 
 def test_an_object_that_was_moved_does_not_go_in(fed: SmallFederation, site: Site) -> None:

@@ -114,6 +114,17 @@ def test_a_client_with_nothing_but_its_links_takes_part_every_night(fed: SmallFe
     assert client.chain().links.round == 11
 
 
+def test_a_client_that_lost_its_memory_finds_its_sequence_through_its_links(fed: SmallFederation, client: Client) -> None:
+    fed.play(1)
+    for r in range(2, 31):
+        fed.play(r, but=[ME])
+    fed.open(31)
+    client.file.write_bytes(issuer(fed, 31).file(ME))
+    client.memory = ClientMemory()
+    sent = client.session().submit(fed.update(ME), now=client.at(31))
+    assert sent.sequence > 1024, "above what round 1's receipt says; the receipts between say nothing"
+
+
 def test_opening_asks_nobody_and_the_same_round_looks_for_nothing(client: Client) -> None:
     chain = client.chain()
     assert chain.links.round == 1

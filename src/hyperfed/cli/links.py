@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["first", "issue", "links"]
 
-_RECEIPTS_BACK = 64  # as far back as a client without memory looks for its sequence
-
 
 @click.group()
 def links() -> None:
@@ -134,5 +132,4 @@ def _issuer(invocation: Invocation, coordinator_key: Path | None, days: int) -> 
         round_id=current_round(reader.registry, invocation.now),
         now=invocation.now,
         lifetime_s=days * 86_400,
-        receipts_back=_RECEIPTS_BACK,
     )

@@ -30,6 +30,7 @@ __all__ = ["Issued", "LinkIssuer", "MailBox", "Presigner", "issue_links", "presi
 
 _REGISTRIES_AHEAD = 4
 _ENTRIES_AHEAD = 64  # a reader asks for that many entries at once beyond the end
+_RECEIPTS_BACK = 64  # a client without memory looks that far back for its sequence
 _ROUNDS_AHEAD = 7
 _ROUNDS_BACK = 7
 _SLOT_ROUNDS = (-1, 0, 1, 2)  # the round before may still count late
@@ -90,7 +91,7 @@ class _Reach:
 
 @dataclass(slots=True, kw_only=True)
 class LinkIssuer:
-    """Makes the bundles of one round. receipts_back: for how many ended rounds the client can read its receipts; mail: what else it may exchange."""
+    """Makes the bundles of one round. mail: what else than the drop-box a client may reach."""
 
     store: ObjectStore
     reader: DropBoxReader
@@ -98,7 +99,6 @@ class LinkIssuer:
     round_id: int
     now: datetime
     lifetime_s: int = MAX_LIFETIME_S
-    receipts_back: int = 16
     mail: MailBox | None = None
     _origin: str = ""
     _reach: _Reach | None = None
@@ -123,7 +123,7 @@ class LinkIssuer:
         reach = self._shared()
         slots = [Keys.inbox(r, client, slot) for r in self._rounds(_SLOT_ROUNDS) for slot in range(SLOTS)]
         ahead = range(self.round_id, self.round_id + _ROUNDS_AHEAD + 1)
-        receipts = {Keys.receipt(r, client) for r in (*reach.ended[: self.receipts_back], *self._rounds(range(-_ROUNDS_BACK, 0)), *ahead) if r >= since}
+        receipts = {Keys.receipt(r, client) for r in (*reach.ended[:_RECEIPTS_BACK], *self._rounds(range(-_ROUNDS_BACK, 0)), *ahead) if r >= since}
         own = [*slots, *sorted(receipts), *(Keys.links(r, client) for r in self._next_bundles())]
         written = [*slots, *(self.mail.written(client) if self.mail else ())]
         own += self.mail.read(client) if self.mail else ()
