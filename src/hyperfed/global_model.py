@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hyperfed.errors import AggregationError
-from hyperfed.hypergraph import HypergraphStore, StoreEvidence
+from hyperfed.hypergraph import Evidence, HypergraphStore, StoreEvidence
 from hyperfed.packets import CausalSemanticPack, PolicyPack
 from hyperfed.privacy.statement import PrivacyStatement
 from hyperfed.suppression import EdgeStatus
 from hyperfed.tables import EdgeTable, HyperedgeTable, pack_keys, unpack_keys
 from hyperfed.vocabulary import Vocabulary
 
-__all__ = ["NOT_PRIVATE", "GlobalModel"]
+__all__ = ["NOT_PRIVATE", "BasketModel", "GlobalModel"]
 
 NOT_PRIVATE = (
     "No differential privacy: the merged values are exact functions of the clients' updates. Bodies are sealed to the coordinator, "
@@ -31,11 +31,28 @@ NOT_PRIVATE = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BasketModel:
+    """What a basket's clients found together, published inside the result. name: "" is the common group; clients: how many of it were counted; share: of
+    the global merge, 0 where the basket has no model; left_out: why it has none, else empty; edges with their evidence, aligned. Raises AggregationError."""
+
+    name: str
+    clients: int
+    share: float
+    left_out: str
+    edges: EdgeTable
+    evidence: Evidence
+
+    def __post_init__(self) -> None:
+        if len(self.edges) != len(self.evidence) or not 0 <= self.share <= 1 or (self.left_out and len(self.edges)):
+            raise AggregationError("edges, evidence and share do not fit together", subject=f"basket {self.name!r:.80}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GlobalModel:
     """The result of a round. clients: how many updates were counted; freeze: digest of the freeze (empty in-process); time: the freeze's.
 
     suppressed: uint64[rows], ascending keys of edges that stay in the merge and that too few clients stand behind; few: uint32[variables], ascending, what too
-    few measured (`suppression`). privacy: of a private release, else None.
+    few measured (`suppression`). privacy: of a private release, else None. baskets: the baskets' models, where the policy has baskets.
     """
 
     federation: str
@@ -54,6 +71,7 @@ class GlobalModel:
     suppressed: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
     few: npt.NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, dtype=np.uint32))
     privacy: PrivacyStatement | None = None
+    baskets: tuple[BasketModel, ...] = ()
 
     def __post_init__(self) -> None:
         _ = self.store  # checks that ends, vocabulary and evidence fit together
@@ -98,7 +116,7 @@ class GlobalModel:
         privacy: PrivacyStatement | None = None,
         **columns: Any,
     ) -> "GlobalModel":
-        """The model of a merged store, which must carry evidence. columns: suppressed, few."""
+        """The model of a merged store, which must carry evidence. columns: suppressed, few, baskets."""
         if store.evidence is None:
             raise AggregationError("has no evidence: it was not merged", subject="store", remedy="Use StoreReconciler.merge")
         return cls(

@@ -73,6 +73,11 @@ class Evidence:
             column.flags.writeable = False
             object.__setattr__(self, name, column)
 
+    @classmethod
+    def empty(cls) -> Self:
+        """Evidence of no rows."""
+        return cls(**{name: np.zeros(0, dtype=dtype) for name, dtype in _EVIDENCE.items()})
+
     def __len__(self) -> int:
         return len(self.vote)
 

@@ -26,6 +26,20 @@ __all__ = ["CausalSemanticPack", "Claims", "EdgeDelta", "PathPack", "PolicyPack"
 _ROWS_AT_ONCE = 1 << 16
 STRATEGIES = ("consensus", "union", "intersection", "weighted", "mean")
 PRIVACY = ("none", "central", "local")
+AGGREGATION_RULES = (
+    "bounded-trust",
+    "mean",
+    "adaptive",
+    "median",
+    "trimmed-mean",
+    "geometric-median",
+    "krum",
+    "multi-krum",
+    "bulyan",
+    "centered-clipping",
+    "mda",
+    "smea",
+)
 
 
 def _shown(value: object) -> str:
@@ -142,6 +156,11 @@ class PolicyPack:
     max_staleness: windows a late update may be late; staleness_decay: it weighs decay**staleness. n_cap: weights are also proportional to
     min(n, n_cap) samples; 0: they are not. sealed: bodies must be sealed to the coordinator.
 
+    Of rounds without privacy: rule, f: what consensus weighs clients by (`hyperfed.aggregation.RULES`), and how many of them may be arbitrary;
+    weigh_by: "rule", or "reputation", past trust in place of it; organisation_cap: the clients of one organisation weigh together what so many
+    clients do, 0: no cap. basket_minimum: counted clients that a basket needs, 0: no baskets, all clients are one group; basket_maximum: members, more
+    are split; group_weights: size | trust | equal; minimum_groups: models that layer 2 needs; influence_cap: the largest share of one basket.
+
     privacy: "none"; "central", the coordinator noises the sum of the clients' clipped effects; "local", each client noises its own. Of both: privacy_epsilon,
     privacy_delta: what the noise of a night is chosen by; clip_norm: the L2 bound of one client's effects; record_bound: how far one record
     may move them (budgets whose unit is the record); discovery: "public", every possible edge is noised, or "selected", edges that enough clients
@@ -160,6 +179,15 @@ class PolicyPack:
     staleness_decay: float = 0.9
     n_cap: int = 0
     sealed: bool = True
+    rule: str = "bounded-trust"
+    f: int = 0
+    weigh_by: str = "rule"
+    organisation_cap: float = 1.0
+    basket_minimum: int = 0
+    basket_maximum: int = 1000
+    group_weights: str = "size"
+    minimum_groups: int = 1
+    influence_cap: float = 0.5
     privacy: str = "none"
     privacy_epsilon: Decimal = Decimal(1)
     privacy_delta: Decimal = Decimal("0.00001")
@@ -182,7 +210,29 @@ class PolicyPack:
             raise BoundsError(f"sealed is {self.sealed!r:.80}; true or false is needed", subject=kind)
         if self.strategy not in STRATEGIES:
             raise BoundsError(f"strategy is {self.strategy!r:.80}; one of {', '.join(STRATEGIES)} is needed", subject=kind)
+        self._check_robustness(kind)
         self._check_privacy(kind)
+
+    def _check_robustness(self, kind: str) -> None:
+        for name, known in (("rule", AGGREGATION_RULES), ("weigh_by", ("rule", "reputation")), ("group_weights", ("size", "trust", "equal"))):
+            if getattr(self, name) not in known:
+                raise BoundsError(f"{name} is {getattr(self, name)!r:.80}; one of {', '.join(known)} is needed", subject=kind)
+        _set(self, f=_index(kind, "f", self.f, 1 << 20), organisation_cap=_number(kind, "organisation_cap", self.organisation_cap, 0, 1e9))
+        _set(
+            self, influence_cap=_number(kind, "influence_cap", self.influence_cap, 1e-6, 1), basket_minimum=_index(kind, "basket_minimum", self.basket_minimum)
+        )
+        _set(self, basket_maximum=_integer(kind, "basket_maximum", self.basket_maximum, max(1, 2 * self.basket_minimum - 1), 1 << 24))
+        _set(self, minimum_groups=_integer(kind, "minimum_groups", self.minimum_groups, 1, 1 << 20))
+        if (self.rule != "bounded-trust" or self.f or self.weigh_by != "rule") and self.strategy != "consensus":
+            raise BoundsError(
+                f"rule {self.rule!r}, f = {self.f}, weigh_by {self.weigh_by!r} belong to the strategy consensus, not {self.strategy!r}", subject=kind
+            )
+        if self.f and (self.rule in ("mean", "adaptive") or self.weigh_by == "reputation"):
+            raise BoundsError(f"f is {self.f}, and neither mean, adaptive nor reputation bears a fault", subject=kind)
+        if self.privacy != "none" and self.basket_minimum:
+            raise PrivacyError(
+                "baskets' models would be released beside the global one", subject=kind, remedy="State basket_minimum=0: private rounds have one group"
+            )
 
     def _check_privacy(self, kind: str) -> None:
         if self.privacy not in PRIVACY or self.discovery not in ("public", "selected"):
@@ -277,13 +327,26 @@ class Claims:
 
 def _first_outside(indices: npt.NDArray[np.uint32], measured: npt.NDArray[np.uint32]) -> int | None:
     """The first of `indices` that is not among the ascending `measured`, or None; in parts, so that it takes little beside the columns."""
+    gaps = not len(measured) or int(measured[-1]) - int(measured[0]) != len(measured) - 1  # none where everything was measured
+    if not len(indices) or (not gaps and int(indices.min()) >= int(measured[0]) and int(indices.max()) <= int(measured[-1])):
+        return None
     for part in (indices[i : i + _ROWS_AT_ONCE] for i in range(0, len(indices), _ROWS_AT_ONCE)):
-        at = np.searchsorted(measured, part)
-        outside = at == len(measured)
-        outside[~outside] = measured[at[~outside]] != part[~outside]
+        outside = ~_among(part, measured)
         if outside.any():
             return int(part[np.argmax(outside)])
     return None
+
+
+def _among(indices: npt.NDArray[np.uint32], measured: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+    """bool[indices]: by a table of what was measured where that is small, else by binary search."""
+    if len(measured) and int(measured[-1]) < _ROWS_AT_ONCE:
+        there = np.zeros(_ROWS_AT_ONCE + 1, dtype=bool)
+        there[measured] = True
+        return np.asarray(there[np.minimum(indices, _ROWS_AT_ONCE)])
+    at = np.searchsorted(measured, indices)
+    inside = at < len(measured)
+    inside[inside] = measured[at[inside]] == indices[inside]
+    return np.asarray(inside)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -125,7 +125,7 @@ class StoreReconciler:
             parts = list(parts)
             claimed = [None] * len(members) if losses is None else [list(losses)[i] for i in order]
             result = edge_weights(self.rule, self.f, keys, [table.vote for table in tables], electorate, parts, losses=claimed)
-            trust, agreement, outlier = result.weight, result.agreement, result.outlier
+            trust, agreement, outlier, base = result.weight, result.agreement, result.outlier, base * result.loudness
         weight = trust * base
         edges, evidence = self._edges(tables, parts, electorate, weight)
         hyperedges, hyper_evidence = self._hyperedges([store.hyperedges for store in members], measured, weight)

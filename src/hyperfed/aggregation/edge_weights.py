@@ -4,8 +4,10 @@
    both could measure, their squared distance scaled up to all edges; where there is none they are as far apart as any two.
 2. Rules that combine clients (Krum, Multi-Krum, geometric median, MDA, SMEA, centered clipping) give their coefficients as weights; Bulyan those of
    the clients it chooses, and votes are then trimmed edge by edge. Median and trimmed mean work edge by edge and weigh nobody.
-3. Whatever the rule, agreement and outliers are bounded trust's: reputation means the same under every rule.
-4. Below the rule's breakdown point: BreakdownError.
+3. Bounded trust knows directions, not sizes: a client whose votes are louder than the median trusted client's is turned down to it (`vote_loudness`), so
+   that a few who are sure of everything do not outvote many who are careful.
+4. Whatever the rule, agreement and outliers are bounded trust's: reputation means the same under every rule.
+5. Below the rule's breakdown point: BreakdownError.
 
 What it does not do: merge (`reconciler`).
 """
@@ -26,10 +28,10 @@ from hyperfed.aggregation.krum import Krum, MultiKrum, krum_order
 from hyperfed.aggregation.rule import checked_weights
 from hyperfed.aggregation.smallest_subset import MinimumDiameter, SmallestEigenvalue
 from hyperfed.errors import AggregationError
-from hyperfed.merge.electorate import Electorate
+from hyperfed.merge.electorate import Electorate, blocks
 from hyperfed.merge.segments import Part
 
-__all__ = ["COORDINATE_RULES", "EdgeWeights", "edge_weights", "vote_inner_products"]
+__all__ = ["COORDINATE_RULES", "EdgeWeights", "edge_weights", "vote_inner_products", "vote_loudness"]
 
 COORDINATE_RULES = ("median", "trimmed-mean", "bulyan")
 _CELLS = 1 << 20  # clients x keys held at once
@@ -39,11 +41,13 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EdgeWeights:
-    """weight: float64[clients] in [0, 1], the rule's; agreement: float64[clients] in [-1, 1] and outlier: bool[clients]: bounded trust's."""
+    """weight: float64[clients] in [0, 1], the rule's; agreement: float64[clients] in [-1, 1] and outlier: bool[clients]: bounded trust's;
+    loudness: float64[clients] in (0, 1], what its votes are scaled by so that none is louder than the median client with trust; 1 under other rules."""
 
     weight: Floats
     agreement: Floats
     outlier: npt.NDArray[np.bool_]
+    loudness: Floats
 
 
 def edge_weights(
@@ -65,7 +69,8 @@ def edge_weights(
     rule.check(clients)
     result = bounded_trust(keys, votes, electorate, parts=parts)
     if name == "bounded-trust":
-        return EdgeWeights(weight=result.weight, agreement=result.agreement, outlier=result.weight <= 0)
+        loudness = vote_loudness(votes, electorate, parts, result.weight)
+        return EdgeWeights(weight=result.weight, agreement=result.agreement, outlier=result.weight <= 0, loudness=loudness)
     weight = np.ones(clients)
     if isinstance(rule, Adaptive):
         if any(loss is None for loss in losses):
@@ -90,7 +95,26 @@ def edge_weights(
         elif isinstance(rule, CenteredClipping):
             weight = rule.coefficients(inner, np.full(clients, 1 / clients))
     largest = float(weight.max())
-    return EdgeWeights(weight=weight / largest if largest > 0 else np.ones(clients), agreement=result.agreement, outlier=result.weight <= 0)
+    return EdgeWeights(
+        weight=weight / largest if largest > 0 else np.ones(clients), agreement=result.agreement, outlier=result.weight <= 0, loudness=np.ones(clients)
+    )
+
+
+def vote_loudness(votes: Sequence[Floats], electorate: Electorate, parts: Sequence[Part], trust: Floats) -> Floats:
+    """float64[clients] in (0, 1]: min(1, median / own) of the root mean square votes over the edges that each could measure, the median over
+    clients with trust."""
+    clients = electorate.clients
+    could = np.zeros(clients)
+    for part in parts:
+        codes, count = np.unique(electorate.classes(part.keys), return_counts=True)
+        for at, members in blocks(electorate, codes):
+            could += members.astype(np.float64) @ count[at]
+    square = np.array([float(np.cumsum(np.square(v))[-1]) if len(v) else 0.0 for v in votes])
+    size = np.sqrt(square / np.maximum(could, 1.0))
+    heard = (trust > 0) & (size > 0)
+    if heard.sum() < 3:
+        return np.ones(clients)
+    return np.minimum(1.0, float(np.median(size[heard])) / np.maximum(size, 1e-300))
 
 
 def vote_inner_products(votes: Sequence[Floats], electorate: Electorate, parts: Sequence[Part]) -> tuple[Floats, Floats]:

@@ -3,7 +3,7 @@
 1. It is a convex combination of the vectors, so Weiszfeld's iteration runs on n weights: with squared distances D and sum a = 1,
    |x_i - sum_j a_j x_j|² = (D a)_i - a' D a / 2. One pass over the vectors for D, one for the answer, whatever the number of steps.
 2. A vector x_k is itself the answer where |sum_{i != k} w_i (x_i - x_k) / |x_i - x_k|| <= w_k (sum of w of the vectors at x_k); that is tested
-   first, so that the iteration never has to stop at one (Vardi & Zhang 2000).
+   first, so that the iteration never has to stop at one (Vardi & Zhang 2000). Of several answers (an even number on a line) it is their mean.
 3. Converged: the weights move by less than 1e-12 in sum. Where that takes more than 100,000 steps it refuses.
 
 Bears f < n / 2, with 4 (1 + r)², r = f / (n - 2f). Source: Weiszfeld 1937; Vardi & Zhang 2000, PNAS 97(4); the bound: Allouah et al. 2023, Prop. 3.
@@ -55,12 +55,11 @@ def barycentric_median(squared: Floats, share: Floats) -> Floats:
     coefficient = pull - np.diag(pull.sum(axis=1))  # row k: sum_i c_i x_i = sum_i w_i (x_i - x_k) / |x_i - x_k|, with sum c = 0
     force = np.sqrt(np.maximum(-0.5 * np.einsum("ki,ij,kj->k", coefficient, squared, coefficient), 0.0))
     here = same @ share
-    ends = force <= here * (1 + 1e-12)
+    ends = force <= here * (1 + 1e-9)
     if ends.any():
-        best = int(np.argmin(np.where(ends, np.sqrt(squared) @ share, np.inf)))
-        at = np.zeros(len(share))
-        at[best] = 1.0
-        return at
+        cost = np.where(ends, np.sqrt(squared) @ share, np.inf)
+        best = cost <= float(cost.min()) * (1 + 1e-9)
+        return np.asarray(best / best.sum())
     a = share
     for _ in range(_STEPS):
         reach = squared @ a

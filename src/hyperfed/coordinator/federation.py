@@ -17,10 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from hyperfed.basket import groups_of
 from hyperfed.errors import PrivacyError, QuorumMissed, RefusedError
-from hyperfed.global_model import GlobalModel
-from hyperfed.hypergraph import HypergraphStore
+from hyperfed.global_model import BasketModel, GlobalModel
+from hyperfed.hypergraph import Evidence, HypergraphStore
+from hyperfed.influence import organisation_weights
 from hyperfed.keys import KeyPair
+from hyperfed.layers import Layered, LayerRules, merge_layers
 from hyperfed.packets import PolicyPack, Update
 from hyperfed.privacy.accountant import PrivacyAccountant
 from hyperfed.privacy.discrete_gaussian import RandomBytes
@@ -33,6 +36,8 @@ from hyperfed.registry import Budget
 from hyperfed.rounds import Keys, check_client_id
 from hyperfed.signing import PacketType
 from hyperfed.suppression import suppress
+from hyperfed.tables import EdgeTable
+from hyperfed.trust_scorer import PRIOR
 from hyperfed.validator import Admitted, PacketValidator, policy_digest
 from hyperfed.vocabulary import Vocabulary
 
@@ -64,6 +69,8 @@ class FederationCoordinator:
     freeze: bytes = b""
     time: datetime = datetime(1970, 1, 1, tzinfo=UTC)
     reconciliation: Reconciliation | None = None
+    layered: Layered | None = None
+    reputation: dict[str, float] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
     reserved: PrivacyAccountant | None = None
     random_bytes: RandomBytes = os.urandom
@@ -135,7 +142,7 @@ class FederationCoordinator:
         if self.policy.privacy != "none":
             return self._private()
         kept = suppress(merged.store, self.stores(), self.budget.minimum_support)
-        return GlobalModel.of(kept.store, **self._about(), suppressed=kept.edges, few=kept.few)
+        return GlobalModel.of(kept.store, **self._about(), suppressed=kept.edges, few=kept.few, baskets=self._basket_models())
 
     def weigh(self) -> None:
         """Set `reconciliation`: the merge, or, where the policy asks for privacy, equal weights and no merge at all. Raises QuorumMissed."""
@@ -149,8 +156,47 @@ class FederationCoordinator:
             ones = np.ones(len(self.clients))
             self.reconciliation = Reconciliation(store=HypergraphStore(), clients=self.clients, trust=ones, weight=self._staleness(), agreement=ones * 0)
             return
-        reconciler = build_reconciler(self.policy.strategy, vote_min=self.policy.vote_min, n_cap=self.policy.n_cap)
-        self.reconciliation = reconciler.merge(self.stores(), client_ids=self.clients, base_weights=self._staleness().tolist())
+        policy, clients = self.policy, self.clients
+        by_reputation = policy.weigh_by == "reputation"
+        rule = "mean" if by_reputation else policy.rule
+        reconciler = build_reconciler(policy.strategy, vote_min=policy.vote_min, n_cap=policy.n_cap, rule=rule, f=policy.f)
+        base = self._staleness() * organisation_weights(clients, dict(self.plan.organisations) if self.plan else {}, cap=policy.organisation_cap)
+        if by_reputation:
+            base = base * np.array([self.reputation.get(client, PRIOR) for client in clients])
+        losses = [self._held[c].update.claims.loss for c in clients]
+        self.layered = None
+        if not policy.basket_minimum:
+            self.reconciliation = reconciler.merge(self.stores(), client_ids=clients, base_weights=base.tolist(), losses=losses)
+            return
+        self.layered = merge_layers(
+            reconciler,
+            dict(zip(clients, self.stores(), strict=True)),
+            groups_of(self.plan.baskets if self.plan else (), clients),
+            base_weights=dict(zip(clients, base.tolist(), strict=True)),
+            losses=dict(zip(clients, losses, strict=True)),
+            rules=LayerRules(
+                minimum=policy.basket_minimum, minimum_groups=policy.minimum_groups, weights=policy.group_weights, influence_cap=policy.influence_cap
+            ),
+        )
+        self.reconciliation = self.layered.merged
+
+    def _basket_models(self) -> tuple[BasketModel, ...]:
+        """What each group found, cut by the minimum support like the global model; who has no model, and why."""
+        if self.layered is None:
+            return ()
+        groups = groups_of(self.plan.baskets if self.plan else (), self.clients)
+        stores = dict(zip(self.clients, self.stores(), strict=True))
+        models = []
+        for group in self.layered.groups:
+            kept = suppress(group.store, [stores[c] for c in groups[group.name]], self.budget.minimum_support).store
+            if kept.evidence is not None:
+                models.append(
+                    BasketModel(name=group.name, clients=group.clients, share=group.share, left_out="", edges=kept.edges, evidence=kept.evidence.edges)
+                )
+        nothing = EdgeTable.empty()
+        for name, why in self.layered.left_out:
+            models.append(BasketModel(name=name, clients=len(groups[name]), share=0.0, left_out=why, edges=nothing, evidence=Evidence.empty()))
+        return tuple(sorted(models, key=lambda model: model.name))
 
     def _staleness(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """float64[clients]: what lateness leaves of a weight."""

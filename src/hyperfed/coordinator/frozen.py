@@ -19,6 +19,7 @@ from hyperfed.keys import KeyPair
 from hyperfed.packets import Update
 from hyperfed.privacy.accountant import PrivacyAccountant
 from hyperfed.protocol.objects import EntryKind, Freeze, Plan, RoundState
+from hyperfed.protocol.reputation import trust_of
 from hyperfed.rounds import Keys
 from hyperfed.store import ObjectStore
 from hyperfed.validator import Admitted, PacketValidator
@@ -45,6 +46,8 @@ class FrozenSets:
         if plan.policy.privacy != "none":
             coordinator.reserved = self._reserved(freeze.round)
         base = self.state_before(freeze)
+        if base is not None and plan.policy.weigh_by == "reputation":
+            coordinator.reputation = {client: trust_of(base, client) for client in plan.cohort}
         by_key = {Keys.accepted(freeze.round, c.digest): c for c in freeze.counted}
         for key, data in self.store.read_many(by_key, max_bytes=self.limits.max_update_bytes):
             counted = by_key[key]

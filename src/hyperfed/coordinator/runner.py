@@ -109,10 +109,18 @@ class RoundRunner:
             newest_commit=commits[-1] if commits else None,
             keys=self.keys,
             close_by=close_by,
+            **self._last_baskets(commits[-1].entry.round if commits and policy.basket_minimum else 0),
         )
         if self._create(write, round_id) is Outcome.UNKNOWN and self.reader.plan(round_id) is None:
             raise TransientError("its write was lost", subject=write.key, remedy="Open the round again")
         return self.plan(round_id)
+
+    def _last_baskets(self, round_id: int) -> dict[str, Any]:
+        """The baskets of a committed round's plan and whom it counted, for the next plan."""
+        plan, frozen = (self.reader.plan(round_id), self.reader.freeze(round_id)) if round_id else (None, None)
+        if plan is None or frozen is None:
+            return {}
+        return {"baskets": plan.value.baskets, "counted": [c.client for c in frozen.value.counted]}
 
     def plan(self, round_id: int) -> Stored[Plan]:
         """Raises RoundError where the round was not opened."""

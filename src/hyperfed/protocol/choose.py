@@ -32,7 +32,7 @@ class Choice:
 def choose(admission: Admission, *, base: RoundState | None, plan: Plan) -> Choice:
     """See the module. admission.admitted: one for each client and round."""
     refused = list(admission.refused)
-    distrusted = excluded_of(base, plan.policy) if base is not None else {}
+    distrusted = excluded_of(base, plan.policy, organisations=dict(plan.organisations)) if base is not None else {}
     best: dict[str, Admitted] = {}
     for item in sorted(admission.admitted, key=lambda a: (a.client, -a.made_for)):
         why = _why_not(item, base=base, plan=plan, distrusted=distrusted, better=best.get(item.client))

@@ -6,11 +6,13 @@
 What it does not do: write, or decide what comes when (`protocol.machine`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from hyperfed.aggregation import build_rule
+from hyperfed.basket import Basket, BasketRules, next_baskets
 from hyperfed.codec import PayloadCodec
 from hyperfed.encryption import bind_body
 from hyperfed.errors import ConfigError
@@ -83,8 +85,10 @@ def make_plan(
     newest_commit: Chained | None,
     keys: KeyPair,
     close_by: datetime | None = None,
+    baskets: Sequence[Basket] = (),
+    counted: Collection[str] | None = None,
 ) -> tuple[Plan, Write]:
-    """The plan of a round. quorum None: more than half of the cohort.
+    """The plan of a round. quorum None: more than half of the cohort, and what the policy's rule needs. baskets, counted: of the newest commit's round.
 
     Raises ConfigError where the quorum cannot be met or this key is not the coordinator's."""
     cohort = registry.clients_in(round_id)
@@ -98,7 +102,14 @@ def make_plan(
     if not cohort:
         raise ConfigError("no client is registered for this round", subject=f"plan of round {round_id}", remedy="Add one with `hyperfed registry add`")
     support = registry.budget.minimum_support
-    quorum = max(len(cohort) // 2 + 1, support) if quorum is None else quorum
+    least = build_rule(policy.rule, f=policy.f).least() if policy.strategy == "consensus" and not policy.basket_minimum else 1
+    quorum = max(len(cohort) // 2 + 1, support, least) if quorum is None else quorum
+    if quorum < least:
+        raise ConfigError(
+            f"a quorum of {quorum} is below the {least} clients that {policy.rule} needs to bear f = {policy.f}",
+            subject=f"plan of round {round_id}",
+            remedy="Raise the quorum, or state a smaller f",
+        )
     if quorum < support:
         raise ConfigError(
             f"a quorum of {quorum} is below the minimum support of {support}",
@@ -134,9 +145,21 @@ def make_plan(
         opens=opens,
         deadline=deadline,
         close_by=close_by or windows.deadline(round_id + 1),
+        organisations=tuple(sorted((c.client_id, c.organisation) for c in registry.clients)),
+        baskets=_baskets(registry, policy, cohort, round_id=round_id, baskets=baskets, counted=counted),
     )
     write = sign_object(Keys.plan(round_id), PacketType.PLAN, plan, keys=keys, time=opens, policy=policy_digest(policy), vocabulary=vocabulary.digest)
     return plan, write
+
+
+def _baskets(
+    registry: Registry, policy: PolicyPack, cohort: Sequence[str], *, round_id: int, baskets: Sequence[Basket], counted: Collection[str] | None
+) -> tuple[Basket, ...]:
+    if not policy.basket_minimum:
+        return ()
+    assigned = {client: registry.client(client).basket for client in cohort}
+    rules = BasketRules(minimum=policy.basket_minimum, maximum=policy.basket_maximum)
+    return next_baskets(baskets, assigned, round_id=round_id, counted=counted, rules=rules)
 
 
 def make_receipts(plan: Plan, freeze: Freeze | None, end: Chained, *, tombstone: Tombstone | None, keys: KeyPair) -> list[Write]:

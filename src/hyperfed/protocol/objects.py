@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from hyperfed.basket import Basket
 from hyperfed.errors import SchemaError
 from hyperfed.packets import PolicyPack
 from hyperfed.rounds import Keys
@@ -42,6 +43,7 @@ class Plan:
     """A round as announced. cohort: the clients invited; quorum: how many must be counted; deadline: the window's end; close_by: until when it may be retried.
 
     newest_commit_round, newest_commit: the round and ledger digest of the newest commit when the plan was made (0 and empty: none).
+    organisations: (client, organisation), ascending, of everyone the registry names, revoked clients too; baskets: the groups, where the policy has any.
     """
 
     federation: str
@@ -57,8 +59,16 @@ class Plan:
     opens: datetime
     deadline: datetime
     close_by: datetime
+    organisations: tuple[tuple[str, str], ...] = ()
+    baskets: tuple[Basket, ...] = ()
 
     def __post_init__(self) -> None:
+        named = [client for client, _ in self.organisations]
+        if named != sorted(set(named)):
+            raise SchemaError("organisations ascend by client, each once", subject=f"plan of round {self.round}")
+        members = [client for basket in self.baskets for client in basket.members]
+        if len(members) != len(set(members)) or not set(members) <= set(self.cohort):
+            raise SchemaError("a client of the cohort is in at most one basket", subject=f"plan of round {self.round}")
         if self.round < 1 or not self.opens < self.deadline <= self.close_by:
             raise SchemaError("a round starts at 1, opens before its deadline, and closes not before it", subject=f"plan of round {self.round}")
         if list(self.cohort) != sorted(set(self.cohort)):

@@ -9,6 +9,8 @@
 What it does not do: exclude (`choose`), weigh tonight's merge (bounded trust does).
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from hyperfed.global_model import GlobalModel
@@ -39,11 +41,21 @@ def trust_of(state: RoundState, client: str) -> float:
     return _scorer(state).get_trust(client)
 
 
-def excluded_of(state: RoundState, policy: PolicyPack) -> dict[str, float]:
-    """R-95: client -> trust, below `trust_min` after at least `trust_nights` observed nights. One odd night is not a pattern: bounded trust has weighed it."""
+def excluded_of(state: RoundState, policy: PolicyPack, *, organisations: Mapping[str, str] | None = None) -> dict[str, float]:
+    """R-95: client -> trust, below `trust_min` after at least `trust_nights` observed nights. One odd night is not a pattern: bounded trust has weighed it.
+
+    organisations: client -> organisation, of everyone the registry names, revoked clients too. A client that was not observed that often yet has the
+    standing of its organisation: while one of that organisation's clients is excluded, so is it, and registering anew helps nobody.
+    """
     scorer = _scorer(state)
     trust = {c.client: scorer.get_trust(c.client) for c in state.clients if c.rounds_seen >= policy.trust_nights}
-    return {client: value for client, value in trust.items() if value < policy.trust_min}
+    excluded = {client: value for client, value in trust.items() if value < policy.trust_min}
+    named = organisations or {}
+    barred: dict[str, float] = {}
+    for client, value in excluded.items():
+        if client in named:
+            barred[named[client]] = min(value, barred.get(named[client], 1.0))
+    return excluded | {client: barred[name] for client, name in named.items() if client not in trust and name in barred}
 
 
 def accuracy_of(store: HypergraphStore, model: GlobalModel | None) -> float:
@@ -63,6 +75,7 @@ def next_states(
     scorer = _scorer(base)
     counted = {c.client: c for c in freeze.counted}
     trust = dict(zip(reconciliation.clients, reconciliation.trust.tolist(), strict=True))
+    outlier = dict(zip(reconciliation.clients, reconciliation.outlier.tolist(), strict=True))
     agreement = dict(zip(reconciliation.clients, reconciliation.agreement.tolist(), strict=True))
     weighed = plan.policy.strategy == "consensus"
     for client in sorted(set(plan.cohort) | set(counted)):
@@ -71,7 +84,7 @@ def next_states(
             continue
         consistency = agreement[client] if weighed and len(counted) > 2 else 1.0
         accuracy = accuracy_of(stores[client], last_model) if plan.policy.privacy == "none" else 1.0
-        scorer.observe(client, outlier=trust[client] <= 0, consistency=max(-1.0, min(1.0, consistency)), accuracy=accuracy)
+        scorer.observe(client, outlier=outlier[client], consistency=max(-1.0, min(1.0, consistency)), accuracy=accuracy)
     after = scorer.state()
     rows = zip(after.client, after.alpha.tolist(), after.beta.tolist(), after.nights.tolist(), after.absences.tolist(), strict=True)
     return tuple(
