@@ -20,7 +20,7 @@ from rich.console import Console
 from flows.demo.night import Night, play_night
 from flows.demo.progress import progress
 from flows.demo.telling import tell, write_results
-from flows.demo.us_states import BUCKET, found, save_blocks, write_config
+from flows.demo.us_states import BUCKET, found, private_policy, save_blocks, write_config
 from hyperfed.demo.figures import null_vote
 from hyperfed.errors import ConfigError
 from hyperfed.testing.seaweedfs import SeaweedFS
@@ -30,9 +30,10 @@ __all__ = ["run_demo"]
 _MARKER = "this-folder-is-hyperfeds-demo"
 
 
-def run_demo(directory: Path, *, nights: int = 3, as_json: bool = False, keep: bool = False, console: Console | None = None) -> int:
+def run_demo(directory: Path, *, nights: int = 3, privacy: str = "none", as_json: bool = False, keep: bool = False, console: Console | None = None) -> int:
     """Run the demonstration under `directory`; 0 where every round was committed. Raises HyperfedError.
 
+    privacy: "none", "central" or "local": who noises, if anybody.
     keep: leave the object store running until Ctrl-C, so that `hyperfed --config ... inspect` can be tried on it. as_json: print one JSON document.
     """
     if not 1 <= nights <= 30:
@@ -51,7 +52,7 @@ def run_demo(directory: Path, *, nights: int = 3, as_json: bool = False, keep: b
         steps.advance(f"time-shuffled data: chance alone reaches |vote| {null:.2f}")
         steps.say("Prefect makes its database (the first time takes longer)")
         prefect.result()
-        save_blocks(federation, server.endpoint_url)
+        save_blocks(federation, server.endpoint_url, policy=private_policy(privacy, nights))
         told: list[Night] = []
         for round_id in range(1, nights + 1):
             told.append(play_night(federation, store, round_id, last=told[-1] if told else None, null=null, steps=steps))

@@ -18,6 +18,7 @@ from hyperfed.global_model import GlobalModel
 from hyperfed.packets import PolicyPack
 from hyperfed.report.graph_svg import graph_svg
 from hyperfed.report.html import html_report
+from hyperfed.report.summary import budget_words
 from hyperfed.report.text import render_round, render_rounds
 from hyperfed.report.view import view_of
 from hyperfed.store import ObjectStore
@@ -56,9 +57,11 @@ def tell(
     as_json: bool,
 ) -> None:
     """Tables for a person, or one JSON document."""
+    private = view_of(DropBoxReader(store, fingerprint=federation.fingerprint), told[-1].round).budget.noise
     if as_json:
         nights = [
-            night.summary | {"liars": list(night.liars), "trust_liars": night.trust_liars, "trust_others": night.trust_others, "kept": _kept(night)}
+            night.summary
+            | {"liars": list(night.liars), "trust_liars": night.trust_liars, "trust_others": night.trust_others, "kept": None if private else _kept(night)}
             for night in told
         ]
         document = {"fingerprint": federation.fingerprint, "null_vote": null, "nights": nights, "written": {name: str(path) for name, path in written.items()}}
@@ -66,9 +69,12 @@ def tell(
         return
     reader = DropBoxReader(store, fingerprint=federation.fingerprint)
     views = [view_of(reader, night.round) for night in told]
-    for shown in (render_round(views[-1]), render_rounds(views), _figures(told, null)):
+    figures = [] if private else [_figures(told, null)]  # they are exact, and a private night publishes nothing that is
+    for shown in (render_round(views[-1]), render_rounds(views), *figures):
         console.print()
         console.print(shown)
+    if private:
+        console.print(f"\n{budget_words(views[-1])}\n{views[-1].statement}", highlight=False, soft_wrap=True)
     console.print("\nWritten:")
     for name, path in written.items():
         console.print(f"  {name:8}{path}", highlight=False, soft_wrap=True)

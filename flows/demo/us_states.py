@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from hyperfed.adapters.s3 import S3Credentials
 from hyperfed.demo import VARIABLES, states
@@ -11,7 +12,7 @@ from hyperfed.registry import ClientRecord, KeyRecord, Registry, publish_registr
 from hyperfed.store import ObjectStore
 from hyperfed.vocabulary import Vocabulary
 
-__all__ = ["BLOCK", "BUCKET", "Federation", "found", "save_blocks", "write_config"]
+__all__ = ["BLOCK", "BUCKET", "Federation", "found", "private_policy", "save_blocks", "write_config"]
 
 BUCKET = BLOCK = "hyperfed-demo"
 
@@ -57,15 +58,24 @@ def found(folder: Path, store: ObjectStore, nights: int) -> Federation:
     return Federation(folder=folder, registry=registry, fingerprint=fingerprint, vocabulary=Vocabulary.of(*VARIABLES, domain="economics"), keys=keys)
 
 
-def save_blocks(federation: Federation, endpoint: str) -> None:
-    """The three blocks that the flows load, in Prefect's database."""
+def private_policy(privacy: str, nights: int) -> dict[str, Any]:
+    """The policy of private nights: every possible edge of lag 0 and 1 is noised. epsilon 3 a night fits eight times into the budget, 1 often enough."""
+    if privacy == "none":
+        return {}
+    return {"privacy": privacy, "strategy": "mean", "trust_min": 0.0, "max_lag": 1, "privacy_epsilon": "3" if nights < 9 else "1"}
+
+
+def save_blocks(federation: Federation, endpoint: str, *, policy: dict[str, Any] | None = None) -> None:
+    """The three blocks that the flows load, in Prefect's database. policy: what differs from the default."""
     from blocks import CoordinatorKeys, DropBox, FederationPolicy
 
     keys = (federation.folder / "keys").resolve()
     box = DropBox(url=f"s3://{BUCKET}", endpoint=endpoint, access_key_file=str(keys / "access-key.toml"), fingerprint=federation.fingerprint)
     box.save(BLOCK, overwrite=True)
     CoordinatorKeys(key_file=str(keys / "coordinator.key")).save(BLOCK, overwrite=True)
-    FederationPolicy(variables=list(VARIABLES), domains=["economics"] * len(VARIABLES), aggregation_delay_s=0.0).save(BLOCK, overwrite=True)
+    FederationPolicy(variables=list(VARIABLES), domains=["economics"] * len(VARIABLES), aggregation_delay_s=0.0, policy=policy or {}).save(
+        BLOCK, overwrite=True
+    )
 
 
 def write_config(federation: Federation, endpoint: str, credentials: S3Credentials) -> None:

@@ -86,7 +86,7 @@ class PrivacyStatement:
             else f"the {self.slots} edges that enough clients name, by a count noised for this choice (about {self.threshold:.0f} clients are needed)"
         )
         attested = f" (each client attests that one record moves them by at most {self.record_bound:g})" if self.unit == "record" else ""
-        where = "the coordinator to their sum" if self.place == "central" else "each client to its own message"
+        where = "to their sum the coordinator" if self.place == "central" else "each client to its own message"
         return (
             f"Differentially private for {what}: with and without its contribution (counted as zero; that it took part is public), what is released "
             f"here has nearly the same law, epsilon {self.epsilon} and delta {self.delta} tonight, epsilon {self.total_epsilon} and delta "

@@ -1,5 +1,7 @@
 """A private night through the whole round in memory: charged, noised, stated, nothing of the sum anywhere."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 
@@ -8,7 +10,7 @@ import pytest
 
 from hyperfed.audit import audit
 from hyperfed.coordinator.budget import accountant_of, budget_in_force
-from hyperfed.errors import PrivacyBudgetExhausted, PrivacyError, RefusedError
+from hyperfed.errors import PrivacyBudgetExhausted, PrivacyError, RefusedError, RoundError, TransientError
 from hyperfed.global_model import GlobalModel
 from hyperfed.packets import PolicyPack
 from hyperfed.protocol.machine import Why
@@ -221,3 +223,33 @@ def test_with_basic_composition_the_tenth_round_is_accepted_and_the_eleventh_ref
     ledger = fed.reader().ledger()
     assert sum(1 for c in ledger if c.entry.kind is EntryKind.RESERVE) == 10
     assert np.isclose(float(accountant_of(fed.reader(), ledger).total.epsilon), 10)
+
+
+def test_coordinators_at_once_spend_one_share_and_publish_one_noised_value() -> None:
+    """Eight of them, each with noise of its own, and a budget for one night: what is readable is one and the same for all."""
+    fed = SmallFederation(policy=CENTRAL, budget=Budget(epsilon=Decimal("1.5"), delta=Decimal("0.00001")))
+    fed.open(1)
+    fed.open(2)
+    fed.submit_all(round_id=1)
+    fed.submit_all(round_id=2)
+    start = threading.Barrier(8)
+
+    def run(number: int) -> object:
+        start.wait()
+        try:
+            fed.run(1)
+            return fed.run(2).why
+        except (RoundError, TransientError) as error:  # another was faster: run again
+            return error
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(run, range(8)))
+    fed.run(2)
+    entries = [c.entry for c in fed.reader().ledger()]
+    assert [(e.kind, e.round) for e in entries if e.mechanisms] == [(EntryKind.RESERVE, 1)]
+    assert len([key for key in fed.objects("rounds/") if key.endswith("/result")]) == 2
+    assert model_of(fed).privacy is not None
+    last = fed.reader().result(2)
+    assert last is not None
+    assert isinstance(last.value, Tombstone)
+    assert audit(fed.store, fed.fingerprint, fed.coordinator).findings == ()
