@@ -65,7 +65,7 @@ def test_a_flow_that_fails_says_why(desk: Desk, made_up: Path) -> None:
 def test_the_demo_gets_its_options_and_its_exit_code_is_the_commands(desk: Desk, made_up: Path) -> None:
     ran = desk("demo", "--dir", "there", "--nights", "2", "--keep")
     assert ran.code == 1
-    assert ran.out.strip() == "['there', {'nights': 2, 'as_json': False, 'keep': True}]"
+    assert ran.out.strip() == "['there', {'nights': 2, 'privacy': 'none', 'as_json': False, 'keep': True}]"
 
 
 def test_what_is_missing_is_said(desk: Desk, made_up: Path, monkeypatch: pytest.MonkeyPatch) -> None:
