@@ -1,0 +1,90 @@
+"""The client's night, the audit, housekeeping and the simulation, as Prefect runs them."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flows.audit import audit
+from flows.client_night import client_night
+from flows.housekeeping import housekeeping
+from flows.simulate import simulate
+from hyperfed.hypergraph import HypergraphStore
+from hyperfed.testing.federation import SmallFederation
+
+Found = Callable[..., tuple[SmallFederation, str]]
+
+
+def client_of(federation: SmallFederation, client: str, folder: Path) -> dict[str, Any]:
+    """A client's own machine: key, settings, data."""
+    folder.mkdir()
+    federation.keys[client].save(folder / "client.key")
+    (folder / "hyperfed.toml").write_text(
+        f'[store]\nurl = "file://{federation.store.root}"\n[federation]\nfingerprint = "{federation.fingerprint}"\n'  # type: ignore[attr-defined]
+        f'[client]\nid = "{client}"\nkey = "client.key"\nmemory = "memory.json"\n'
+    )
+    rng = np.random.default_rng(3)
+    values = np.cumsum(rng.normal(size=(60, 4)), axis=0)
+    np.savetxt(folder / "series.csv", values, delimiter=",", header=",".join(federation.vocabulary.names), comments="")
+    return {"config": str(folder / "hyperfed.toml"), "data": str(folder / "series.csv"), "model_folder": str(folder / "model")}
+
+
+def test_a_clients_night_pulls_and_submits_once(found: Found, tmp_path: Path) -> None:
+    federation, _ = found()
+    federation.play(1)
+    federation.open(2)
+    parameters = client_of(federation, "site-01", tmp_path / "site-01")
+    now = federation.opens(2) + timedelta(hours=2)
+    state = client_night(**parameters, now=now, return_state=True)
+    assert state.is_completed(), state.message
+    assert state.result()["update"]["sent"]
+    assert len(HypergraphStore.load(tmp_path / "site-01" / "model" / "model.npz")) == 3
+    inbox = federation.objects("inbox/00000002/")
+    assert list(inbox) == ["inbox/00000002/site-01/0"]
+    again = client_night(**parameters, now=now + timedelta(hours=1), return_state=True)
+    assert "there already, nothing was sent" in again.message
+    assert federation.objects("inbox/00000002/") == inbox
+    client_night(**parameters, now=now + timedelta(hours=2), correct=True)
+    assert list(federation.objects("inbox/00000002/")) == ["inbox/00000002/site-01/0", "inbox/00000002/site-01/1"]
+    federation.submit("site-02", round_id=2)
+    assert federation.run(2).counted == 2
+
+
+def test_the_audit_fails_naming_the_first_broken_object(found: Found) -> None:
+    federation, name = found()
+    federation.play(1)
+    good = audit(drop_box=name, coordinator_keys=name, return_state=True)
+    assert good.is_completed(), good.message
+    path = federation.store.root / "rounds/00000001/receipts/site-02"  # type: ignore[attr-defined]
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    bad = audit(drop_box=name, coordinator_keys=name, return_state=True)
+    assert bad.is_failed()
+    assert "rounds/00000001/receipts/site-02" in bad.message
+
+
+def test_housekeeping_counts_first_and_takes_only_what_is_old(found: Found) -> None:
+    federation, name = found()
+    for night in (1, 2, 40):
+        federation.play(night)
+    before = federation.objects()
+    options = {"drop_box": name, "coordinator_keys": name, "keep_rounds": 32, "now": federation.night(40)}
+    dry = housekeeping(**options, dry_run=True, return_state=True)  # type: ignore[arg-type]
+    assert dry.result()["objects"] == 6
+    assert federation.objects() == before
+    done = housekeeping(**options, return_state=True)  # type: ignore[arg-type]
+    assert done.result()["objects"] == 6
+    assert set(before) - set(federation.objects()) == {key for key in before if key.startswith(("inbox/00000001", "inbox/00000002"))}
+    assert audit(drop_box=name, coordinator_keys=name, return_state=True).is_completed()
+    refused = housekeeping(**(options | {"keep_rounds": 3}), return_state=True)  # type: ignore[arg-type]
+    assert refused.is_failed()
+
+
+@pytest.mark.slow
+def test_a_simulation_silences_its_liars(found: Found) -> None:
+    state = simulate(clients=7, liars=2, nights=2, return_state=True)
+    rows = state.result()["nights"]
+    assert [row["counted"] for row in rows] == [7, 7]
+    assert rows[-1]["weight of liars"] < 0.2 < 0.9 < rows[-1]["weight of the others"]

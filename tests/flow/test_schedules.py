@@ -1,0 +1,103 @@
+"""Schedules: the three numbers, the deployments' file, the automations' file, and that the scheduler really creates a cron's runs."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+import yaml
+from prefect import flow, get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+from prefect.client.schemas.schedules import CronSchedule
+
+from flows.service.automations import automation_of, create_automations, read_automations
+from flows.service.schedules import apply_schedules
+from hyperfed.cli.checkout import import_from_checkout
+from hyperfed.errors import ConfigError
+from hyperfed.report.notices import KINDS
+from hyperfed.rounds import Windows
+from hyperfed.scheduling import schedules_of
+
+ROOT = Path(__file__).parents[2]
+GENESIS = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def deploy(name: str, schedule: CronSchedule | None = None) -> Any:
+    """A deployment of a flow that does nothing; its id."""
+
+    @flow(name=name)
+    def nothing() -> None: ...
+
+    with get_client(sync_client=True) as client:
+        flow_id = client.create_flow(nothing)
+        schedules = [DeploymentScheduleCreate(schedule=schedule, active=True)] if schedule else []
+        return client.create_deployment(flow_id=flow_id, name=name, schedules=schedules, parameter_openapi_schema={})
+
+
+def test_the_scheduler_creates_a_crons_runs(prefect_harness: None) -> None:
+    """With sqlalchemy 2.1 its loop failed, in silence, and no night ever ran."""
+    from prefect.server.services.scheduler import schedule_deployments
+
+    deployment = deploy("cron-test", CronSchedule(cron="10 0 * * *", timezone="UTC"))
+    anyio.run(schedule_deployments)
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment])))
+    assert len(runs) >= 3
+    assert all((run.expected_start_time.hour, run.expected_start_time.minute) == (0, 10) for run in runs if run.expected_start_time)
+    assert all(run.auto_scheduled for run in runs)
+
+
+def test_applied_schedules_replace_what_was_there_and_say_what_is_not_deployed(prefect_harness: None) -> None:
+    deployment = deploy("open-round", CronSchedule(cron="1 0 * * *", timezone="UTC"))
+    wanted = schedules_of(genesis=GENESIS, round_duration=86_400, gossip_frequency=5, aggregation_delay=1800)
+    done = apply_schedules([s for s in wanted if s.deployment != "federation-round"])
+    assert done == {"open-round": True, "gossip-round": False}
+    with get_client(sync_client=True) as client:
+        (schedule,) = client.read_deployment_schedules(deployment)
+    assert schedule.schedule.interval == timedelta(days=1)  # type: ignore[union-attr]
+    assert schedule.schedule.anchor_date == GENESIS  # type: ignore[union-attr]
+
+
+def test_every_instant_of_a_schedule_lies_in_the_window_it_stands_for() -> None:
+    windows = Windows(genesis=GENESIS, window_s=86_400)
+    opening, running, gossip = schedules_of(genesis=GENESIS, round_duration=86_400, gossip_frequency=5, aggregation_delay=1800)
+    for night in range(400):
+        assert windows.round_at(opening.anchor + timedelta(seconds=opening.interval_s) * night) == night + 1
+        assert windows.ended_at(running.anchor + timedelta(seconds=running.interval_s) * night) == night + 1
+    assert (gossip.interval_s, running.parameters) == (86_400 / 5, {"aggregation_delay_s": 1800.0})
+    with pytest.raises(ConfigError, match="at most 3600"):
+        schedules_of(genesis=GENESIS, round_duration=86_400, gossip_frequency=0, aggregation_delay=3601)
+
+
+def test_deployments_name_flows_that_exist_and_describe_every_parameter() -> None:
+    written = yaml.safe_load((ROOT / "deployments" / "prefect.yaml").read_text())["deployments"]
+    assert {d["name"] for d in written} == {"open-round", "federation-round", "client-night", "audit", "housekeeping", "simulate"}
+    for deployment in written:
+        file, _, name = deployment["entrypoint"].partition(":")
+        found = import_from_checkout(file.removesuffix(".py").replace("/", "."), name)
+        properties = found.parameters.properties
+        assert set(deployment.get("parameters", {})) <= set(properties)
+        assert all(p.get("description") for p in properties.values()), f"{name}: {[n for n, p in properties.items() if not p.get('description')]}"
+        for schedule in deployment.get("schedules", []):
+            assert schedule["timezone"] == "UTC"
+    limits = {d["name"]: d.get("concurrency_limit") for d in written}
+    assert limits["federation-round"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
+
+
+def test_automations_are_off_until_somebody_is_to_be_told_but_zombies_are_always_ended(prefect_harness: None) -> None:
+    path = ROOT / "deployments" / "automations.yaml"
+    made = {a["name"]: automation_of(a, None) for a in read_automations(path)}
+    assert [name for name, a in made.items() if a.enabled] == ["hyperfed zombie runs"]
+    expected = {event for a in made.values() for event in a.trigger.expect}  # type: ignore[union-attr]
+    assert set(KINDS) <= expected
+    told = automation_of(read_automations(path)[1], "8a4c7f2e-0000-4000-8000-000000000000")
+    assert told.enabled
+    assert told.actions[0].type == "send-notification"
+    assert create_automations(path, notify=None) == {name: a.enabled for name, a in made.items()}
+    create_automations(path, notify=None)
+    with get_client(sync_client=True) as client:
+        assert len(client.read_automations_by_name("hyperfed zombie runs")) == 1
+    with pytest.raises(ConfigError, match="no such notification block"):
+        create_automations(path, notify="custom-webhook/nobody")
