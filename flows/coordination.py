@@ -12,8 +12,9 @@ from hyperfed.coordinator.runner import RoundRunner
 from hyperfed.errors import ConfigError
 from hyperfed.packets import PolicyPack
 from hyperfed.protocol.objects import Plan
+from hyperfed.store_probe import probe
 
-__all__ = ["check_overrides", "load_runner", "overridden", "rename_run", "scheduled"]
+__all__ = ["load_runner", "open_proven", "rename_run", "scheduled"]
 
 
 def load_runner(drop_box: str, coordinator_keys: str, now: datetime | None, *, rehearse: bool = False) -> RoundRunner:
@@ -49,6 +50,18 @@ def check_overrides(plan: Plan, overrides: dict[str, Any] | None) -> None:
                 rule="R-52",
                 remedy="Clients have submitted under that plan. Override the policy of a round that is not open yet, or change the Federation Policy block",
             )
+
+
+def open_proven(runner: RoundRunner, number: int, policy: FederationPolicy, overrides: dict[str, Any] | None, *, rehearse: bool = False) -> Plan:
+    """The round's plan, created or adopted. Before the first object of a round is written the store proves that it honours create-only writes (R-1).
+
+    Raises StoreUnsuitable, ConfigError.
+    """
+    if not rehearse and runner.reader.plan(number) is None:
+        probe(runner.store)
+    plan = runner.open_round(number, policy=overridden(policy, overrides), vocabulary=policy.vocabulary(), quorum=policy.quorum).value
+    check_overrides(plan, overrides)
+    return plan
 
 
 def rename_run(name: str) -> None:

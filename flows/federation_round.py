@@ -18,7 +18,7 @@ from prefect import flow, get_run_logger
 from prefect.states import Completed, State
 
 from blocks import FederationPolicy, StageResults
-from flows.coordination import check_overrides, load_runner, overridden, rename_run, scheduled
+from flows.coordination import load_runner, open_proven, rename_run, scheduled
 from hyperfed.coordinator.runner import RoundRunner
 from hyperfed.coordinator.stragglers import polls
 from hyperfed.errors import RoundError
@@ -67,8 +67,7 @@ def federation_round(
     if number < 1:
         return Completed(name="Skipped", message="no window has ended yet: there is no round to run", data={"round": 0, "outcome": "none"})
     rename_run(f"round {number}, {windows.opens(number):%Y-%m-%d}" + (", dry run" if dry_run else ""))
-    plan = runner.open_round(number, policy=overridden(policy, policy_overrides), vocabulary=policy.vocabulary(), quorum=policy.quorum).value
-    check_overrides(plan, policy_overrides)
+    plan = open_proven(runner, number, policy, policy_overrides, rehearse=dry_run)
     delay_s = policy.aggregation_delay_s if aggregation_delay_s is None else aggregation_delay_s
     if dry_run:
         return _rehearsed(runner, number)

@@ -7,7 +7,7 @@ from prefect import flow, get_run_logger
 from prefect.states import Completed, State
 
 from blocks import DropBox, FederationPolicy
-from flows.coordination import check_overrides, load_runner, overridden, rename_run, scheduled
+from flows.coordination import load_runner, open_proven, rename_run, scheduled
 from hyperfed.coordinator.links import issue_links
 
 __all__ = ["open_round"]
@@ -35,8 +35,7 @@ def open_round(
     runner, policy = load_runner(drop_box, coordinator_keys, now), FederationPolicy.load(federation_policy)
     windows = runner.reader.registry.windows
     number = round_id or windows.round_at(scheduled(now, runner))
-    plan = runner.open_round(number, policy=overridden(policy, policy_overrides), vocabulary=policy.vocabulary(), quorum=policy.quorum).value
-    check_overrides(plan, policy_overrides)
+    plan = open_proven(runner, number, policy, policy_overrides)
     box = DropBox.load(drop_box)
     links = issue_links(runner.store, box.clients_by_link, round_id=number, now=runner.now, keys=runner.keys, fingerprint=None, reader=runner.reader)
     for client, reason in links.refused:

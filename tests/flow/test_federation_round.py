@@ -13,8 +13,9 @@ from prefect.states import State
 
 from flows.federation_round import federation_round
 from flows.open_round import open_round
+from hyperfed.adapters.filesystem import FilesystemStore
 from hyperfed.coordinator.runner import Arrivals, RoundRunner
-from hyperfed.errors import AccessDenied, ConfigError, QuorumMissed, RegistryError
+from hyperfed.errors import AccessDenied, ConfigError, QuorumMissed, RegistryError, StoreUnsuitable
 from hyperfed.protocol.objects import Fate
 from hyperfed.testing.federation import SmallFederation
 
@@ -218,3 +219,21 @@ def test_wrong_credentials_are_said_so(found: Found, tmp_path: Any) -> None:
         assert state.is_failed()
         with pytest.raises(AccessDenied, match=r"access key|denied|credentials"):
             state.result()
+
+
+def test_a_store_that_overwrites_is_refused_before_anything_is_written(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R-1: at the start the store proves that it honours create-only writes."""
+    federation, name = found()
+    honest = FilesystemStore.put_if_absent
+
+    def overwrite(self: FilesystemStore, key: str, data: bytes | memoryview) -> bool:
+        path = self.root / key
+        path.unlink(missing_ok=True)
+        return honest(self, key, data)
+
+    monkeypatch.setattr(FilesystemStore, "put_if_absent", overwrite)
+    state = open_round(now=federation.opens(1) + timedelta(minutes=1), return_state=True, **names(name))
+    assert state.is_failed()
+    with pytest.raises(StoreUnsuitable, match="second write"):
+        state.result()
+    assert federation.reader().plan(1) is None
