@@ -309,9 +309,17 @@ class _Audit:
         if state is None or frozen is None or result is None or not isinstance(result.value, GlobalModel):
             return
         if self.keys is not None and plan.policy.privacy == "none":
-            self._recompute(plan, frozen, result.value, state)
+            if self._opens(self.keys.key_id, plan, frozen.value):
+                self._recompute(plan, frozen, result.value, state)
+            else:
+                self.remarks.append(f"round {r} was sealed to other keys than {self.keys.key_id}: its result and state were not computed again")
         if committed:
             self.history.states[r], self.history.models[r] = state, result.value
+
+    def _opens(self, key_id: str, plan: Plan, freeze: Freeze) -> bool:
+        """Whether the updates had to be sealed to this key: a key that came after a round, as a new coordinator's does, opens none of it."""
+        registry = self.reader.registry_at(plan.registry_version)
+        return not plan.policy.sealed or all(key_id in {k.key_id for k in registry.sealing_keys(c.made_for)} for c in freeze.counted)
 
     def _recompute(self, plan: Plan, frozen: Stored[Freeze], model: GlobalModel, state: Stored[RoundState]) -> None:
         """Rule 5 of the module."""

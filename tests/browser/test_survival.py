@@ -1,6 +1,7 @@
 """Power cuts in mid-round: whatever was killed, the round is committed afterwards, by itself or by one Retry, and never twice."""
 
 import contextlib
+import json
 import os
 import signal
 import time
@@ -12,8 +13,10 @@ import pytest
 
 from hyperfed.dev import Recorded
 from hyperfed.protocol.objects import EntryKind
+from hyperfed.registry import KeyRecord
 from hyperfed.rounds import Keys
-from tests.browser.conftest import Site
+from hyperfed.testing.federation import key_of
+from tests.browser.conftest import Site, hyperfed
 
 pytestmark = [pytest.mark.seaweedfs, pytest.mark.timeout(600)]
 
@@ -146,3 +149,23 @@ def test_the_servers_scheduler_has_made_the_nights_to_come(site: Site) -> None:
     for run in site.scheduled["federation-round"]:
         moment = datetime.fromisoformat(run["expected_start_time"].replace("Z", "+00:00"))
         assert moment == windows.deadline(windows.ended_at(moment))
+
+
+def test_a_new_machine_with_the_bucket_and_a_key_that_the_roots_name_is_back_in_service(site: Site) -> None:
+    """The restore drill's last command: vocabulary, policy and quorum come from the newest signed plan."""
+    federation = site.federation
+    federation.coordinator = key_of("browser-fed/coordinator-2")
+    federation.amend(coordinators=(*federation.registry.coordinators, KeyRecord(keys=federation.coordinator.public)))
+    federation.coordinator.save(site.folder / "coordinator-2.key")
+    config = site.folder / "hyperfed.toml"
+    config.write_text(config.read_text().replace("coordinator.key", "coordinator-2.key"))
+    done = hyperfed(site, "service", "install", "--config", str(config), "--aggregation-delay", "0s", "--poll", "1s", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["variables"] == len(federation.vocabulary)
+    site.ready(15)
+    run_id = site.start_night(15)
+    found = site.ended(run_id)
+    assert found["state_type"] == "COMPLETED", found["state"]
+    result = federation.reader().result(15)
+    assert result is not None
+    assert result.signed.header.key_id == federation.coordinator.key_id

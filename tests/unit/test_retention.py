@@ -12,6 +12,7 @@ from hyperfed.audit import audit
 from hyperfed.errors import ConfigError
 from hyperfed.patience import PatientStore
 from hyperfed.protocol.documents import sign_object
+from hyperfed.registry import KeyRecord
 from hyperfed.retention import Pruned, prunable, prune
 from hyperfed.signing import PacketType
 from hyperfed.store import ObjectStore
@@ -109,3 +110,21 @@ def test_a_rehearsal_reads_what_is_below_and_writes_nothing_there() -> None:
     assert [info.key for info in store.list("a/")] == ["a/1", "a/2"]
     assert [info.key for info in below.list("")] == ["a/1"]
     assert store.head("a/3") is None
+
+
+def test_rounds_that_were_sealed_to_an_earlier_key_are_a_remark_to_a_later_one_and_no_finding() -> None:
+    federation = SmallFederation(clients=2)
+    federation.play(1)
+    later = key_of("small-fed/coordinator-2")
+    federation.amend(coordinators=(*federation.registry.coordinators, KeyRecord(keys=later.public, valid_from=2)))
+    federation.coordinator = later
+    federation.play(2)
+    report = audit(federation.store, federation.fingerprint, later)
+    assert report.ok, report.findings
+    assert [remark for remark in report.remarks if "sealed to other keys" in remark] == [
+        f"round 1 was sealed to other keys than {later.key_id}: its result and state were not computed again"
+    ]
+    assert report.checked["results recomputed"] == 1
+    own = audit(federation.store, federation.fingerprint, key_of("small-fed/coordinator"))
+    assert own.ok, own.findings
+    assert own.checked["results recomputed"] == 2

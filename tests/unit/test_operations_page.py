@@ -1,0 +1,135 @@
+"""docs/operations.md says nothing that is not so: its commands exist with these options, and its clients' and restore sections are run as they stand."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from hyperfed.adapters.filesystem import FilesystemStore
+from hyperfed.cli.app import app
+from hyperfed.cli.timers import timer_text
+from hyperfed.errors import ConfigError
+from hyperfed.testing.federation import SmallFederation
+
+PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+
+
+def commands(text: str) -> list[list[str]]:
+    """The hyperfed commands of the page's indented lines."""
+    return [shlex.split(line.split("   #")[0])[1:] for line in re.findall(r"^ {4,}(hyperfed .*)$", text, re.MULTILINE)]
+
+
+def section(title: str) -> str:
+    return PAGE.split(f"\n{title}", 1)[1].split("\n## ", 1)[0]
+
+
+@pytest.mark.parametrize("arguments", commands(PAGE), ids=" ".join)
+def test_the_command_exists_and_takes_what_the_page_gives_it(arguments: list[str]) -> None:
+    command: click.Command = app
+    context = click.Context(app, info_name="hyperfed")
+    rest = list(arguments)
+    while isinstance(command, click.Group):
+        name, found, rest = command.resolve_command(context, rest)
+        assert found is not None
+        command, context = found, click.Context(found, info_name=name, parent=context)
+    command.parse_args(context, rest)  # raises for an unknown option, a value of another kind, or an argument that is missing
+
+
+def run(*arguments: str, code: int = 0) -> str:
+    done = CliRunner().invoke(app, list(arguments))
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[SmallFederation, Path]:
+    """A federation on a folder, played for a night, and an empty machine beside it."""
+    (tmp_path / "box").mkdir()
+    (tmp_path / "machine").mkdir()
+    federation = SmallFederation(clients=2, store=FilesystemStore(tmp_path / "box"))
+    federation.play(1)
+    monkeypatch.chdir(tmp_path / "machine")
+    monkeypatch.delenv("HYPERFED_CONFIG", raising=False)
+    return federation, tmp_path / "machine"
+
+
+def test_the_restore_drill_as_written_gives_the_new_machine_its_voice(place: tuple[SmallFederation, Path]) -> None:
+    federation, machine = place
+    federation.roots[0].save(machine / "root-1.key")
+    (machine / "hyperfed.toml").write_text(
+        f'[store]\nurl = "file://{machine.parent}/box"\n[federation]\nfingerprint = "{federation.fingerprint}"\n[coordinator]\nkey = "coordinator-2.key"\n'
+    )
+    drill = commands(section("Restore drill"))
+    assert [c[:2] for c in drill] == [
+        ["keygen", "coordinator-2.key"],
+        ["registry", "add"],
+        ["registry", "sign"],
+        ["registry", "publish"],
+        ["service", "install"],
+        ["audit"],
+    ]
+    for arguments in drill:
+        if arguments[:2] == ["service", "install"]:
+            continue  # tests/browser runs it against a server
+        number = [a.replace("000003", "000002") for a in arguments]
+        run(*number, *(["--yes"] if number[1:2] in (["add"], ["sign"]) else []))
+    registry = federation.reader().registry
+    assert registry.version == 2
+    key_id = json.loads((machine / "coordinator-2.key.pub").read_text())["public"]["key_id"]
+    assert registry.coordinator_key(key_id, registry.windows.round_at(registry.issued) + 1) is not None
+
+
+def test_client_init_makes_what_a_night_needs_and_again_only_checks(place: tuple[SmallFederation, Path]) -> None:
+    federation, machine = place
+    federation.keys["site-01"].save(machine / "site.key")
+    options = ["--dir", ".", "--client-id", "site-01", "--store", f"file://{machine.parent}/box", "--fingerprint", federation.fingerprint, "--key", "site.key"]
+    said = json.loads(run("client", "init", *options, "--json"))
+    assert said["made"]
+    assert {c["check"]: c["good"] for c in said["checks"]} == {
+        "registry": True,
+        "clock": True,
+        "own inbox": True,
+        "elsewhere": True,
+        "the coordinator's state": True,
+    }
+    assert "site-01 is in it" in said["checks"][0]["said"]
+    written = (machine / "hyperfed.toml").read_text()
+    assert not json.loads(run("client", "init", *options, "--json"))["made"]
+    assert (machine / "hyperfed.toml").read_text() == written
+    np.savetxt(machine / "series.csv", np.random.default_rng(1).normal(size=(50, 4)), delimiter=",", header="heat,load,wear,faults", comments="")
+    for kind, words in (("systemd", "OnCalendar=*-*-* 20:00:00 UTC"), ("cron", "0 20 * * *"), ("prefect", "flows/client_night.py:client_night")):
+        text = json.loads(run("client", "timer", "--kind", kind, "--data", "series.csv", "--json"))["text"]
+        assert words in text
+        assert str(machine / "series.csv") in text
+
+
+def test_init_without_a_drop_box_or_in_a_foreign_one_says_so(place: tuple[SmallFederation, Path]) -> None:
+    federation, machine = place
+    assert "no drop-box is given" in run("client", "init", "--client-id", "site-01", "--fingerprint", federation.fingerprint, "--json", code=2)
+    options = ["--client-id", "site-01", "--store", f"file://{machine.parent}/box", "--fingerprint", "0" * 64]
+    said = json.loads(run("client", "init", *options, "--json", code=1))
+    assert [c["check"] for c in said["checks"]] == ["registry"]
+    assert "fingerprint" in said["checks"][0]["said"]
+
+
+def test_times_that_are_none_and_percent_signs_in_timers() -> None:
+    paths = {"config": Path("/a"), "data": Path("/b"), "out": Path("/c")}
+    with pytest.raises(ConfigError, match="no time of day"):
+        timer_text("cron", moment="25:00", command="x", **paths)
+    assert "a%%b" in timer_text("systemd", moment="9:05", command="a%b", **paths)
+    assert r"a\%b" in timer_text("cron", moment="9:05", command="a%b", **paths)
+
+
+def test_schedule_prints_the_three_numbers_and_refuses_what_contradicts_the_registry(place: tuple[SmallFederation, Path]) -> None:
+    federation, machine = place
+    said = json.loads(run("schedule", "--round-duration", "24h", "--gossip-frequency", "5", "--genesis", "2027-01-01T00:00:00Z", "--json"))
+    assert [(s["deployment"], s["interval_s"]) for s in said["schedules"]] == [("open-round", 86400), ("federation-round", 86400), ("gossip-round", 17280)]
+    store = ["--store", f"file://{machine.parent}/box", "--fingerprint", federation.fingerprint]
+    assert json.loads(run("schedule", *store, "--json"))["schedules"][1]["anchor"] == federation.registry.windows.deadline(1).isoformat()
+    assert "registry says a window" in run("schedule", "--round-duration", "12h", *store, "--json", code=2)
+    assert "no length of time" in run("schedule", "--aggregation-delay", "soon", *store, "--json", code=2)
