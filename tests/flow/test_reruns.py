@@ -178,3 +178,12 @@ def test_before_the_first_window_has_ended_there_is_nothing_to_run(found: Found)
     state = night(federation, name, now=federation.opens(1) + timedelta(hours=1))
     assert (state.name, state.is_completed()) == ("Skipped", True)
     assert federation.objects() == before
+
+
+def test_a_window_that_is_still_open_is_not_run_and_not_even_by_its_number(ready: tuple[SmallFederation, str]) -> None:
+    federation, name = ready
+    federation.submit_all()
+    before = federation.objects()
+    with pytest.raises(RoundError, match="its window is open until 2026-01-02 00:00"):
+        night(federation, name, round_id=1, now=federation.opens(1) + timedelta(hours=23)).result()
+    assert federation.objects() == before
