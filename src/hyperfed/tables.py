@@ -18,7 +18,7 @@ import numpy.typing as npt
 from hyperfed.errors import BoundsError
 from hyperfed.vocabulary import MAX_VARIABLES
 
-__all__ = ["MAX_LAG", "MAX_SAMPLES", "DeltaTable", "EdgeTable", "HyperedgeTable", "as_column", "pack_keys", "unpack_keys"]
+__all__ = ["MAX_LAG", "MAX_SAMPLES", "DeltaTable", "EdgeTable", "HyperedgeTable", "all_finite", "as_column", "pack_keys", "unpack_keys"]
 
 MAX_LAG = (1 << 16) - 1
 MAX_SAMPLES = 1 << 63  # a merged table's sum is held here; above it sums would wrap around
@@ -64,10 +64,20 @@ def as_column(values: Any, dtype: Any, field: str) -> Array:
         return np.ascontiguousarray(array, dtype=dtype)
 
 
-def _refuse_where(bad: npt.NDArray[np.bool_], values: Array, subject: str, rule: str) -> None:
+def all_finite(column: Array) -> bool:
+    """Whether a float column holds no NaN and no infinity: in its least and its greatest, which a NaN becomes. True for other columns."""
+    return column.dtype.kind != "f" or not len(column) or bool(np.isfinite(column.min()) and np.isfinite(column.max()))
+
+
+def _holds_minus_zero(column: Array) -> bool:
+    bits = column.view(f"<i{column.dtype.itemsize}")
+    return bool(len(bits)) and int(bits.min()) == np.iinfo(bits.dtype).min
+
+
+def _refuse_where(bad: npt.NDArray[np.bool_], values: Array, subject: str, needed: str, rule: str = "") -> None:
     if bad.any():
         row = int(np.argmax(bad))
-        raise BoundsError(f"row {row} holds {values[row].item()!r}; {rule}", subject=subject)
+        raise BoundsError(f"row {row} holds {values[row].item()!r}; {needed}", subject=subject, rule=rule)
 
 
 def _check_floats(table: Any, names: tuple[str, ...], kind: str) -> None:
@@ -75,18 +85,22 @@ def _check_floats(table: Any, names: tuple[str, ...], kind: str) -> None:
         column = getattr(table, name)
         if column is None:
             continue
-        _refuse_where(~np.isfinite(column), column, f"{kind}.{name}", "numbers must be finite")
-        _refuse_where((column == 0) & np.signbit(column), column, f"{kind}.{name}", "-0.0 is not canonical, write 0.0")
+        if not all_finite(column):
+            _refuse_where(~np.isfinite(column), column, f"{kind}.{name}", "numbers must be finite", "R-10")
+        if _holds_minus_zero(column):
+            _refuse_where((column == 0) & np.signbit(column), column, f"{kind}.{name}", "-0.0 is not canonical, write 0.0")
 
 
 def _check_unit(table: Any, names: tuple[str, ...], kind: str) -> None:
     for name in names:
         column = getattr(table, name)
-        _refuse_where((column < 0) | (column > 1), column, f"{kind}.{name}", "must lie in [0, 1]")
+        if len(column) and not (column.min() >= 0 and column.max() <= 1):
+            _refuse_where((column < 0) | (column > 1), column, f"{kind}.{name}", "must lie in [0, 1]")
 
 
 def _check_samples(table: Any, kind: str) -> None:
-    _refuse_where(table.n > MAX_SAMPLES, table.n, f"{kind}.n", f"at most {MAX_SAMPLES} samples")
+    if len(table.n) and table.n.max() > MAX_SAMPLES:
+        _refuse_where(table.n > MAX_SAMPLES, table.n, f"{kind}.n", f"at most {MAX_SAMPLES} samples")
 
 
 def _check_interval(table: Any, kind: str) -> None:
@@ -142,16 +156,26 @@ _EDGE_FLOATS = ("effect", "ci_low", "ci_high", "confidence", "stability")
 def _check_edge_keys(table: Any, kind: str) -> None:
     for name in ("source", "target"):
         column = getattr(table, name)
-        _refuse_where(column >= MAX_VARIABLES, column, f"{kind}.{name}", f"indices are below {MAX_VARIABLES}")
-    _refuse_where((table.source == table.target) & (table.lag == 0), table.source, f"{kind}.source", "source and target differ where lag is 0")
-    keys = table.keys
-    if len(keys) > 1:
-        step = keys[1:] <= keys[:-1]
-        if step.any():
-            row = int(np.argmax(step)) + 1
-            what = "twice in the table" if keys[row] == keys[row - 1] else "out of order"
-            problem = f"edge ({table.source[row]}, {table.target[row]}, lag {table.lag[row]}) is {what}"
-            raise BoundsError(problem, subject=kind, remedy="Rows ascend by (source, target, lag), each edge once")
+        if len(column) and column.max() >= MAX_VARIABLES:
+            _refuse_where(column >= MAX_VARIABLES, column, f"{kind}.{name}", f"indices are below {MAX_VARIABLES}")
+    if len(table.lag) and table.lag.min() == 0:
+        _refuse_where((table.source == table.target) & (table.lag == 0), table.source, f"{kind}.source", "source and target differ where lag is 0")
+    step = _not_above(table.source, table.target, table.lag)
+    if step.any():
+        row = int(np.argmax(step)) + 1
+        same = all(column[row] == column[row - 1] for column in (table.source, table.target, table.lag))
+        what = "twice in the table" if same else "out of order"
+        problem = f"edge ({table.source[row]}, {table.target[row]}, lag {table.lag[row]}) is {what}"
+        raise BoundsError(problem, subject=kind, remedy="Rows ascend by (source, target, lag), each edge once")
+
+
+def _not_above(*columns: Array) -> npt.NDArray[np.bool_]:
+    """bool[rows - 1]: whether row i + 1 is not above row i, columns compared in the order given. Narrow columns: several times the speed of packed keys."""
+    wrong = np.asarray(columns[-1][1:] <= columns[-1][:-1])
+    for column in reversed(columns[:-1]):
+        wrong &= column[1:] == column[:-1]
+        wrong |= column[1:] < column[:-1]
+    return wrong
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

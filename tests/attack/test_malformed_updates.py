@@ -95,7 +95,7 @@ def test_a_zip_bomb(refuse: Callable[..., object], declared: int) -> None:
     fed.open(1, quorum=3)
     fed.submit_all(but=[VICTIM])
     bomb = zstandard.ZstdCompressor(level=1).compress(bytes(1 << 28))
-    key = fed.put(fed.envelope(VICTIM, body=document(bomb, compression="zstd", raw_size=declared)), VICTIM)
+    key = fed.put(fed.envelope(VICTIM, body=document(pack([declared, bomb, b""]), compression="zstd", raw_size=declared)), VICTIM)
     tracemalloc.start()
     try:
         refuse(fed, key, "R-13")

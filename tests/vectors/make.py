@@ -11,6 +11,7 @@ is followed by `python tests/vectors/make.py --kept`, which makes the sealed one
 import dataclasses
 import hashlib
 import json
+import struct
 import sys
 from collections.abc import Mapping
 from datetime import timedelta
@@ -31,6 +32,7 @@ from hyperfed.vocabulary import Vocabulary
 
 HERE = Path(__file__).parent / "v1"
 VICTIM = "site-01"
+STEPS = b"\0" + b"\1" * 1299  # 0, 1, 2, ..., 1299 as steps
 
 
 def edges(dtype: Any) -> EdgeTable:
@@ -82,6 +84,19 @@ def packets() -> dict[str, Any]:
     }
 
 
+def wide() -> Update:
+    """An update large enough for its columns to travel as planes: 400 edges of a grid, intervals symmetric but for one."""
+    at = np.arange(400)
+    effect = ((at * 37 % 101 - 50) / 64).astype(np.float32)
+    high = effect + np.float32(0.3)
+    high[7] += 1
+    table = EdgeTable.build(
+        source=at // 20, target=at % 20, lag=1 + at % 3, effect=effect, ci_low=effect - np.float32(0.3), ci_high=high,
+        confidence=(at % 97 / 97).astype(np.float32), stability=(at % 89 / 89).astype(np.float32), hits=at * 7, n=5000,
+    )  # fmt: skip
+    return Update(measured=np.arange(20, dtype=np.uint32), edges=table)
+
+
 def federation() -> SmallFederation:
     """The federation the envelopes belong to: unsealed, so that its packets can be made again."""
     fed = SmallFederation(policy=PolicyPack(sealed=False))
@@ -99,6 +114,8 @@ def good(fed: SmallFederation) -> dict[str, tuple[bytes, str]]:
     for name, value in packets().items():
         kind = f"list[{type(value[0]).__name__}]" if value and isinstance(value, list) else "list[]" if value == [] else type(value).__name__
         made[name] = (PayloadCodec().encode(value), kind)
+    for bits in (8, 16):
+        made[f"update-{bits}"] = (PayloadCodec(unit_bits=bits).encode(packets()["update-f32"]), "Update")
     made["envelope-update"] = (update_envelope(fed), PacketType.UPDATE.value)
     made["envelope-plan"] = (fed.store.read(Keys.plan(1), max_bytes=1 << 20), PacketType.PLAN.value)
     made["envelope-registry"] = (sign_registry(fed.registry, fed.roots), PacketType.REGISTRY.value)
@@ -133,7 +150,14 @@ def bad(fed: SmallFederation) -> dict[str, tuple[bytes, str]]:
         "document-trailing": (document(raw) + b"\0", "R-10"),
         "document-truncated": (document(raw)[:-1], "R-10"),
         "document-payload-trailing": (document(raw + b"\0"), "R-10"),
-        "document-zip-bomb": (document(bomb, kind="Update", compression="zstd", raw_size=1000), "R-13"),
+        "document-zip-bomb": (document(pack([1000, bomb, b""]), kind="Update", compression="zstd", raw_size=1000), "R-13"),
+        "document-zip-bomb-in-a-plane": (_coded(update, planes=bomb), "R-13"),
+        "document-planes-trailing": (_coded(update, planes=STEPS + b"\0"), "R-13"),
+        "document-planes-cut": (_coded(update, planes=STEPS[:-1]), "R-13"),
+        "column-planes-uncompressed": (with_edges(source=["<u4:planes", b"\0" * 9]), "R-11"),
+        "column-planes-too-many": (_coded(update, lengths=(1300, 1300, 1300, 1300, 1300)), "R-11"),
+        "column-planes-unknown-coding": (_coded(update, coding=3), "R-11"),
+        "column-planes-mirrored-integers": (_coded(update, coding=2), "R-11"),
         "document-nested": (document(b"\x91" * 8 + b"\x90"), "R-10"),
         "document-empty-batch-with-kind": (document(b"\x90", kind="list[PathPack]"), "R-12"),
         "scalar-long-int": (document(raw.replace(b"\xa3lag\x02", b"\xa3lag\xcc\x02")), "R-10"),
@@ -184,6 +208,12 @@ def bad(fed: SmallFederation) -> dict[str, tuple[bytes, str]]:
     }
 
 
+def _coded(update: dict[str, Any], *, coding: int = 1, lengths: tuple[int, ...] = (1300,), planes: bytes = STEPS) -> bytes:
+    """A compressed update whose `measured` is 1300 values in planes that are not compressed themselves."""
+    record = pack(update | {"measured": ["<u4:planes", struct.pack(f"<BI{len(lengths)}I", coding, 1300, *lengths)]})
+    return pack([1, "Update", "zstd", len(record) + 4 * 1300, pack([len(record), record, planes])])
+
+
 def _of(data: bytes) -> tuple[bytes, Any, Any]:
     envelope = open_envelope(data)
     return bytes(envelope.header_bytes), envelope.signatures, envelope.body
@@ -195,8 +225,12 @@ def _weak(fed: SmallFederation) -> Update:
 
 
 def kept(fed: SmallFederation) -> dict[str, bytes]:
-    """Sealed envelopes, new in every call."""
-    return {"envelope-sealed": update_envelope(fed, sealed=True), "envelope-sealed-zstd": update_envelope(fed, sealed=True, sequence=2, compression="zstd")}
+    """Sealed envelopes and compressed documents: the first are new in every call, the second may be with another zstd."""
+    documents = {name: PayloadCodec(compression="zstd", unit_bits=bits).encode(wide()) for name, bits in (("wide-zstd", None), ("wide-16-zstd", 16))}
+    return documents | {
+        "envelope-sealed": update_envelope(fed, sealed=True),
+        "envelope-sealed-zstd": update_envelope(fed, sealed=True, sequence=2, compression="zstd"),
+    }
 
 
 def files() -> tuple[dict[str, bytes], dict[str, Any]]:

@@ -10,6 +10,7 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hyperfed.codec import PayloadCodec, unpack
@@ -27,7 +28,7 @@ MAKE: dict[str, Any] = runpy.run_path(str(HERE / "make.py"), run_name="make")
 INDEX = json.loads((V1 / "index.json").read_text())
 FED = MAKE["federation"]()
 SAYS = MAKE["packets"]()
-DOCUMENTS = [name for name in INDEX["good"] if not name.startswith("envelope")]
+DOCUMENTS = [name for name in INDEX["good"] if name in SAYS]
 
 
 def read(folder: str, name: str) -> bytes:
@@ -71,7 +72,23 @@ def test_the_good_envelopes_verify() -> None:
     assert PayloadCodec().decode(plan.body, Plan) == FED.plan(1)
 
 
-@pytest.mark.parametrize("name", sorted(p.stem for p in (V1 / "kept").glob("*.bin")))
+@pytest.mark.parametrize("bits", [8, 16])
+def test_rounded_columns_say_what_they_said_within_their_bound(bits: int) -> None:
+    data, exact = read("good", f"update-{bits}"), SAYS["update-f32"]
+    rounded = PayloadCodec().decode(data, Update)
+    for name in ("confidence", "stability"):
+        assert np.abs(getattr(rounded.edges, name) - getattr(exact.edges, name)).max() <= 0.5 / (2**bits - 1) + 2**-24
+    assert PayloadCodec(unit_bits=bits).encode(exact) == PayloadCodec(unit_bits=bits).encode(rounded) == data
+
+
+@pytest.mark.parametrize("name", ["wide-zstd", "wide-16-zstd"])
+def test_a_compressed_document_still_says_what_it_said(name: str) -> None:
+    bits = 16 if "16" in name else None
+    same = PayloadCodec().decode(PayloadCodec(unit_bits=bits).encode(MAKE["wide"]()), Update)
+    assert PayloadCodec().decode(read("kept", name), Update) == same
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in (V1 / "kept").glob("envelope*.bin")))
 def test_a_sealed_envelope_still_opens(name: str) -> None:
     admitted = validator().verify(read("kept", name), key=Keys.inbox(1, "site-01", 0))
     assert admitted.update == FED.update("site-01")

@@ -15,14 +15,14 @@ What it does not do: know any field (`records`) or version (`payload`).
 
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgpack
 
 from hyperfed.errors import SchemaError
 
-__all__ = ["MAX_DEPTH", "MAX_VALUES", "leading_int", "pack", "unpack"]
+__all__ = ["MAX_DEPTH", "MAX_VALUES", "leading_int", "pack", "pack_around", "pack_parts", "unpack"]
 
 MAX_DEPTH = 8
 MAX_VALUES = 1 << 20
@@ -35,11 +35,23 @@ def pack(value: Any) -> bytes:
 
     Large buffers are joined once, never copied twice. Raises SchemaError for any other type, non-finite floats and -0.0.
     """
+    return b"".join(pack_parts(value))
+
+
+def pack_parts(value: Any) -> list[bytes | memoryview]:
+    """What `pack` joins: large buffers are parts of their own."""
     packer = msgpack.Packer(use_bin_type=True, autoreset=False)
     parts: list[bytes | memoryview] = []
     _emit(value, packer, parts, 1)
     parts.append(packer.bytes())
-    return b"".join(parts)
+    return parts
+
+
+def pack_around(head: Sequence[Any], last: Sequence[bytes | memoryview]) -> bytes:
+    """The canonical array of the values in `head` and one binary field, given in parts: each byte is copied once."""
+    size = sum(len(part) for part in last)
+    opening = pack([*head, b""])[:-2]  # all but the empty field
+    return b"".join((opening, _bin_header(size), *last))
 
 
 def _emit(value: Any, packer: Any, parts: list[bytes | memoryview], depth: int) -> None:

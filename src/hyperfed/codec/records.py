@@ -1,8 +1,11 @@
 """Typed records <-> plain values: a frozen dataclass is a map of its fields, checked against their annotations.
 
 1. Every field is present, none is unknown, each has exactly its annotated type: bool is not int, int is not float (R-11).
-2. Columns travel as [dtype, little-endian buffer]; reading makes a read-only view, not a copy.
-3. Instants are integer microseconds since 1970 UTC; decimals are texts; enums their values; None is null.
+2. Columns travel as [dtype, little-endian buffer]; reading makes a read-only view, not a copy. In a compressed document a column of 512 bytes or
+   more is [dtype + ":planes", what `planes` makes of it]; dataclasses are walked in the order of their fields, so that writer and reader meet the same column.
+3. confidence and stability may travel as integers of 16 or 8 bits, k for k / (2**bits - 1): within 0.5 / (2**bits - 1) of what they were (7.7e-6, 0.002),
+   and one rounding of the table's floats.
+4. Instants are integer microseconds since 1970 UTC; decimals are texts; enums their values; None is null.
 
 Supported annotations: bool, int, float, str, bytes, datetime, Decimal, Enum, X | None, tuple[X, ...], tuple[A, B], list[X],
 dict[str, scalar], NDArray, and dataclasses of these.
@@ -13,15 +16,18 @@ import functools
 import re
 import types
 import typing
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 
+from hyperfed.codec.planes import SMALLEST, Coding, PlaneReader, PlaneWriter, read_all
 from hyperfed.errors import BoundsError, HyperfedError, PacketError, SchemaError
-from hyperfed.tables import DeltaTable, EdgeTable, HyperedgeTable
+from hyperfed.tables import DeltaTable, EdgeTable, HyperedgeTable, all_finite
 
 __all__ = ["from_record", "to_record"]
 
@@ -31,10 +37,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TABLES = (EdgeTable, DeltaTable, HyperedgeTable)
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _WIRE_DTYPES = ("|b1", "<f4", "<f8", "<i4", "<i8", "<u2", "<u4", "<u8", "|u1")
+_IN_PLANES = ":planes"
+_UNIT = ("confidence", "stability")
+_UNIT_DTYPES = {8: "|u1", 16: "<u2"}
+_STEPS = ("source", "target", "sources", "offsets")  # ascending, or nearly so
 
 
-def to_record(value: Any) -> Any:
-    """The plain value of a record. Raises SchemaError for a type that cannot travel."""
+def to_record(value: Any, *, planes: PlaneWriter | None = None, unit_bits: int | None = None) -> Any:
+    """The plain value of a record. planes: takes its large columns; unit_bits: 8 or 16, of confidence and stability in tables.
+
+    Raises SchemaError for a type that cannot travel."""
     if value is None or type(value) in (bool, int, float, str, bytes, memoryview):
         return value
     if isinstance(value, datetime):
@@ -46,16 +58,47 @@ def to_record(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, np.ndarray):
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise SchemaError("a column holds a number that is not finite", rule="R-10")
-        return [value.dtype.newbyteorder("<").str if value.dtype.itemsize > 1 else value.dtype.str, _buffer(value)]
+        return _write_column(value, planes)
+    if isinstance(value, _TABLES):
+        return _write_table(value, planes, unit_bits)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_record(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: to_record(getattr(value, f.name), planes=planes, unit_bits=unit_bits) for f in dataclasses.fields(value)}
     if type(value) in (tuple, list):
-        return [to_record(item) for item in value]
+        return [to_record(item, planes=planes, unit_bits=unit_bits) for item in value]
     if type(value) is dict:
         return {key: to_record(item) for key, item in value.items()}
     raise SchemaError(f"a {type(value).__name__} cannot travel", rule="R-11")
+
+
+def _write_table(table: Any, planes: PlaneWriter | None, unit_bits: int | None) -> dict[str, Any]:
+    """A table's columns: keys as steps, the upper end of an interval by its lower one."""
+    out: dict[str, Any] = {}
+    for name in (f.name for f in dataclasses.fields(table)):
+        column = getattr(table, name)
+        if column is None:
+            out[name] = None
+        elif name in _UNIT and unit_bits is not None:
+            out[name] = _write_column(_scaled(column, unit_bits), planes)
+        elif name == "ci_high":
+            out[name] = _write_column(column, planes, Coding.MIRROR, (table.effect, table.ci_low))
+        else:
+            out[name] = _write_column(column, planes, Coding.STEP if name in _STEPS else Coding.PLAIN)
+    return out
+
+
+def _scaled(column: np.ndarray[Any, Any], bits: int) -> np.ndarray[Any, Any]:
+    return np.asarray(np.rint(column * column.dtype.type((1 << bits) - 1)).astype(_UNIT_DTYPES[bits]))
+
+
+def _write_column(column: np.ndarray[Any, Any], planes: PlaneWriter | None, coding: Coding = Coding.PLAIN, around: Any = None) -> list[Any]:
+    if not all_finite(column):
+        raise SchemaError("a column holds a number that is not finite", rule="R-10")
+    little = column.dtype.newbyteorder("<") if column.dtype.itemsize > 1 else column.dtype
+    if little.str not in _WIRE_DTYPES:
+        raise SchemaError(f"a column of {column.dtype} cannot travel", rule="R-11")
+    if planes is None or column.nbytes < SMALLEST or column.dtype.kind == "b":
+        return [little.str, _buffer(column)]
+    return [little.str + _IN_PLANES, planes.put(np.ascontiguousarray(column, dtype=little), coding, around)]
 
 
 def _decimal_text(number: Decimal) -> str:
@@ -72,26 +115,26 @@ def _buffer(array: np.ndarray[Any, Any]) -> memoryview:
     return np.ascontiguousarray(array, dtype=little).data.cast("B") if array.size else memoryview(b"")
 
 
-def from_record(kind: type[T], plain: Any, where: str = "") -> T:
-    """The record of type `kind` that `plain` spells. Raises SchemaError, and BoundsError where the record refuses a value."""
-    value: T = _read(kind, plain, where or getattr(kind, "__name__", str(kind)))
+def from_record(kind: type[T], plain: Any, where: str = "", *, planes: PlaneReader | None = None) -> T:
+    """The record of type `kind` that `plain` spells, with the columns of `planes`. Raises SchemaError, and BoundsError where the record refuses a value."""
+    value: T = _read(kind, plain, where or getattr(kind, "__name__", str(kind)), planes)
     return value
 
 
-def _read(hint: Any, plain: Any, where: str) -> Any:
+def _read(hint: Any, plain: Any, where: str, planes: PlaneReader | None) -> Any:
     origin = typing.get_origin(hint)
     if origin in (types.UnionType, typing.Union):
-        return _read_union(hint, plain, where)
+        return _read_union(hint, plain, where, planes)
     if origin is tuple:
-        return _read_tuple(typing.get_args(hint), plain, where)
+        return _read_tuple(typing.get_args(hint), plain, where, planes)
     if origin is list:
-        return [_read(typing.get_args(hint)[0], item, f"{where}[{i}]") for i, item in enumerate(_expect(list, plain, where))]
+        return [_read(typing.get_args(hint)[0], item, f"{where}[{i}]", planes) for i, item in enumerate(_expect(list, plain, where))]
     if origin is dict or hint is dict:
         return dict(_expect(dict, plain, where))
     if origin is np.ndarray:
-        return _read_column(plain, where)
+        return _checked_column(_claim_column(plain, where, planes)(None), where)
     if isinstance(hint, typing.NewType):
-        return _read(hint.__supertype__, plain, where)
+        return _read(hint.__supertype__, plain, where, planes)
     if hint in (bool, int, float, str):
         return _expect(hint, plain, where)
     if hint is bytes:
@@ -103,9 +146,9 @@ def _read(hint: Any, plain: Any, where: str) -> Any:
     if isinstance(hint, type) and issubclass(hint, Enum):
         return _read_enum(hint, plain, where)
     if hint in _TABLES:
-        return _read_table(hint, plain, where)
+        return _read_table(hint, plain, where, planes)
     if dataclasses.is_dataclass(hint):
-        return _read_dataclass(hint, plain, where)
+        return _read_dataclass(hint, plain, where, planes)
     raise SchemaError(f"{hint!r} is no wire type", subject=where, rule="R-11")
 
 
@@ -116,35 +159,43 @@ def _expect(kind: type, plain: Any, where: str) -> Any:
     return plain
 
 
-def _read_union(hint: Any, plain: Any, where: str) -> Any:
+def _read_union(hint: Any, plain: Any, where: str, planes: PlaneReader | None) -> Any:
     options = typing.get_args(hint)
     if plain is None and types.NoneType in options:
         return None
     others = [option for option in options if option is not types.NoneType]
-    return _read(others[0], plain, where)
+    return _read(others[0], plain, where, planes)
 
 
-def _read_tuple(hints: tuple[Any, ...], plain: Any, where: str) -> tuple[Any, ...]:
+def _read_tuple(hints: tuple[Any, ...], plain: Any, where: str, planes: PlaneReader | None) -> tuple[Any, ...]:
     items = _expect(list, plain, where)
     if len(hints) == 2 and hints[1] is Ellipsis:
-        return tuple(_read(hints[0], item, f"{where}[{i}]") for i, item in enumerate(items))
+        return tuple(_read(hints[0], item, f"{where}[{i}]", planes) for i, item in enumerate(items))
     if len(items) != len(hints):
         raise SchemaError(f"{len(items)} entries where {len(hints)} belong", subject=where, rule="R-11")
-    return tuple(_read(hint, item, f"{where}[{i}]") for i, (hint, item) in enumerate(zip(hints, items, strict=True)))
+    return tuple(_read(hint, item, f"{where}[{i}]", planes) for i, (hint, item) in enumerate(zip(hints, items, strict=True)))
 
 
-def _read_column(plain: Any, where: str) -> np.ndarray[Any, Any]:
+def _claim_column(plain: Any, where: str, planes: PlaneReader | None) -> Callable[[Any], np.ndarray[Any, Any]]:
+    """What reads the column, given (effect, ci_low) where its coding needs them. Its form and size are checked now, its values are not."""
     pair = _expect(list, plain, where)
-    if len(pair) != 2 or pair[0] not in _WIRE_DTYPES:
+    tag = pair[0] if len(pair) == 2 and type(pair[0]) is str else ""
+    coded = planes is not None and tag.endswith(_IN_PLANES)
+    name = tag.removesuffix(_IN_PLANES) if coded else tag
+    if name not in _WIRE_DTYPES:
         raise SchemaError(f"a column is [dtype, bytes] with a dtype of {', '.join(_WIRE_DTYPES)}", subject=where, rule="R-11")
-    buffer = _expect(memoryview, pair[1], where)
-    dtype = np.dtype(pair[0])
+    dtype, buffer = np.dtype(name), _expect(memoryview, pair[1], where)
+    if coded and planes is not None:
+        return planes.claim(buffer, dtype, where)
     if len(buffer) % dtype.itemsize:
         raise SchemaError(f"{len(buffer)} bytes are no whole number of {dtype.str}", subject=where, rule="R-11")
-    column = np.frombuffer(buffer, dtype=dtype)
-    if dtype.kind == "f" and not np.isfinite(column).all():
+    return lambda around: np.frombuffer(buffer, dtype=dtype)
+
+
+def _checked_column(column: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, Any]:
+    if not all_finite(column):
         raise SchemaError("a column holds a number that is not finite", subject=where, rule="R-10")
-    if dtype.kind == "b" and (np.frombuffer(buffer, dtype=np.uint8) > 1).any():
+    if column.dtype.kind == "b" and (column.view(np.uint8) > 1).any():
         raise SchemaError("a boolean column holds only 0 and 1", subject=where, rule="R-11")
     return column
 
@@ -191,9 +242,9 @@ def _fields_of(kind: type, plain: Any, where: str) -> dict[str, Any]:
     return dict(given)
 
 
-def _read_dataclass(kind: Any, plain: Any, where: str) -> Any:
+def _read_dataclass(kind: Any, plain: Any, where: str, planes: PlaneReader | None) -> Any:
     given = _fields_of(kind, plain, where)
-    values = {name: _read(hint, given[name], f"{where}.{name}") for name, hint in _hints(kind).items()}
+    values = {name: _read(hint, given[name], f"{where}.{name}", planes) for name, hint in _hints(kind).items()}
     record = _construct(kind, values, where)
     for name, value in values.items():  # a record that sorted or rounded what it got was not given its canonical form
         if isinstance(value, list | np.ndarray | float) and not _same(getattr(record, name), value):
@@ -207,9 +258,20 @@ def _same(kept: Any, given: Any) -> bool:
     return bool(kept == given)
 
 
-def _read_table(kind: Any, plain: Any, where: str) -> Any:
+def _read_table(kind: Any, plain: Any, where: str, planes: PlaneReader | None) -> Any:
     given = _fields_of(kind, plain, where)
-    columns = {name: None if value is None else _read_column(value, f"{where}.{name}") for name, value in given.items()}
+    before = planes.left if planes else 0
+    claimed = {name: _claim_column(given[name], f"{where}.{name}", planes) for name in _hints(kind) if given[name] is not None}
+    last = claimed.pop("ci_high", None)  # its coding may need effect and ci_low
+    read = read_all([partial(claim, None) for claim in claimed.values()], before - planes.left if planes else 0)
+    columns: dict[str, Any] = dict.fromkeys(_hints(kind)) | dict(zip(claimed, read, strict=True))
+    if last is not None:
+        columns["ci_high"] = last((columns["effect"], columns["ci_low"]))
+    for name in _UNIT:
+        column = columns.get(name)
+        if column is not None and column.dtype.kind == "u" and column.dtype.itemsize <= 2 and columns["effect"].dtype.kind == "f":
+            top = columns["effect"].dtype.type(np.iinfo(column.dtype).max)
+            columns[name] = column.astype(columns["effect"].dtype) / top
     table = _construct(kind, columns, where)
     for name, column in columns.items():
         kept = getattr(table, name)
