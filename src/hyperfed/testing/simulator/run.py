@@ -1,6 +1,6 @@
 """One simulated federation: liars among honest clients, night after night, beside its honest twin.
 
-1. The federation is `HierarchicalFederation`: groups, buffer, layers, trust are those of real rounds.
+1. The federation is in one process, or signed and sealed through a drop-box in memory (`federations`); both merge by the same code.
 2. Liars are drawn from the seed, collude and know everything (`testing.attackers`). What a liar's own data say is what it would have sent.
 3. Each night the clients' findings are dealt anew among them, so that no client is odd for good; the demonstration's states keep their own.
 4. A rule that refuses (too few clients for f, more than it can search) is scored as refused, with its reason: it gave no wrong answer, and none at all.
@@ -8,15 +8,15 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from hyperfed.basket import BasketRules
-from hyperfed.errors import AggregationError, ConfigError
-from hyperfed.hierarchical import HierarchicalFederation
+from hyperfed.aggregation import RULES
+from hyperfed.errors import ConfigError
 from hyperfed.hypergraph import HypergraphStore
-from hyperfed.layers import LayerRules
 from hyperfed.testing.attackers import build_attack
+from hyperfed.testing.simulator.federations import InProcess, Player, Signed
 from hyperfed.testing.simulator.score import Score, score
 from hyperfed.testing.simulator.worlds import World, build_world
 
@@ -25,8 +25,9 @@ __all__ = ["Night", "Simulation", "attacked_stores", "simulate"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
-    """clients; byzantine: the share that lies, in [0, 0.5); attack, rule, world: names; f: stated to the rule (None: as many as lie, in each
-    basket its share of them; 0 for mean and adaptive); nights; baskets: how many; seed; from_night: when the lying starts. Raises ConfigError."""
+    """clients; byzantine: the share that lies, in [0, 0.5); attack, rule, world: names; f: stated to the rule (None: as many as lie, in each basket its
+    share of them; 0 for mean and adaptive); nights; baskets: how many; seed; from_night: when the lying starts; signed: through a drop-box.
+    Raises ConfigError."""
 
     clients: int = 50
     byzantine: float = 0.3
@@ -38,12 +39,15 @@ class Simulation:
     baskets: int = 1
     seed: int = 0
     from_night: int = 1
+    signed: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.byzantine < 0.5:
             raise ConfigError(f"a share of {self.byzantine:g} lies; [0, 0.5) can be borne", subject="simulation")
         if not 1 <= self.nights <= 365 or not 1 <= self.baskets <= self.clients:
             raise ConfigError(f"{self.nights} nights, {self.baskets} baskets", subject="simulation", remedy="1 to 365 nights, at most one basket a client")
+        if self.rule not in RULES:
+            raise ConfigError(f"unknown rule {self.rule!r:.40}", subject="simulation", remedy=f"One of {', '.join(RULES)} is needed")
         build_attack(self.attack)
 
     @property
@@ -77,23 +81,20 @@ def simulate(simulation: Simulation, *, progress: Callable[[int], None] | None =
     first = build_world(simulation.world, clients=simulation.clients, seed=simulation.seed)
     ids = sorted(first.stores)
     liars = sorted(rng.permutation(np.array(ids))[: simulation.liars].tolist())
-    lying, twin = _federation(simulation, ids), _federation(simulation, ids)
+    lying, twin = _player(simulation, first), _player(simulation, first)
     for night in range(1, simulation.nights + 1):
         world = first if night == 1 or simulation.world == "demo" else _another(first, night)
         honest = {client: world.stores[client] for client in ids}
         sent = attacked_stores(honest, liars, simulation.attack, rng) if night >= simulation.from_night else honest
-        model, refused = _play(lying, sent)
-        clean, _ = _play(twin, honest)
-        weights = lying.model.weights if lying.model is not None and not refused else {}
-        total = sum(weights.values())
-        gone = lying.model.excluded if lying.model is not None and not refused else {}
+        played, clean = lying.night(sent), twin.night(honest)
+        total = sum(played.weights.values())
         yield Night(
             night=night,
-            score=score(model, world),
-            honest=score(clean, world),
-            refused=refused,
-            weight=sum(weights.get(c, 0.0) for c in liars) / total if total else 0.0,
-            excluded=(sum(c in gone for c in liars), sum(c not in liars for c in gone)),
+            score=score(played.model, world),
+            honest=score(clean.model, world),
+            refused=played.refused,
+            weight=sum(played.weights.get(c, 0.0) for c in liars) / total if total else 0.0,
+            excluded=(sum(c in played.excluded for c in liars), sum(c not in liars for c in played.excluded)),
         )
         if progress is not None:
             progress(night)
@@ -120,22 +121,7 @@ def _another(first: World, night: int) -> World:
     )
 
 
-def _federation(simulation: Simulation, ids: list[str]) -> HierarchicalFederation:
-    federation = HierarchicalFederation(
-        rule=simulation.rule, f=simulation.stated, basket_rules=BasketRules(minimum=1), layer_rules=LayerRules(minimum=1, influence_cap=1.0)
-    )
-    for i, client in enumerate(ids):
-        federation.register(client, basket=f"basket-{i % simulation.baskets + 1}")
-    return federation
-
-
-def _play(federation: HierarchicalFederation, stores: dict[str, HypergraphStore]) -> tuple[HypergraphStore, str]:
-    """(the night's model, "") or (an empty model, why the rule refused)."""
-    for client, store in stores.items():
-        federation.submit(client, store)
-    try:
-        model = federation.maybe_aggregate()
-    except AggregationError as exc:
-        federation.round += 1
-        return HypergraphStore(), str(exc)
-    return (model.store, "") if model is not None else (HypergraphStore(), "below quorum")
+def _player(simulation: Simulation, world: World) -> Player:
+    ids = sorted(world.stores)
+    rules: dict[str, Any] = {"rule": simulation.rule, "f": simulation.stated, "baskets": simulation.baskets}
+    return Signed(ids, vocabulary=world.vocabulary, **rules) if simulation.signed else InProcess(ids, **rules)

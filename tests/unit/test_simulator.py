@@ -1,0 +1,100 @@
+"""The simulator: worlds that can be learned, scores by hand, nights beside their twin, and the command."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hyperfed.errors import ConfigError
+from hyperfed.hypergraph import HypergraphStore
+from hyperfed.reconciler import StoreReconciler
+from hyperfed.tables import EdgeTable, pack_keys
+from hyperfed.testing.simulator import Simulation, World, build_world, score, simulate
+from hyperfed.testing.simulator.page import write_page
+from hyperfed.testing.simulator.run import attacked_stores
+from hyperfed.vocabulary import Vocabulary
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize("name", ["sem", "var"])
+def test_honest_clients_together_find_the_truth(name: str) -> None:
+    world = build_world(name, clients=20, seed=3)
+    merged = StoreReconciler().reconcile(world.stores.values(), client_ids=list(world.stores))
+    found = score(merged, world)
+    assert found.f1 > 0.9
+    assert found.effect_error < 0.15
+    assert build_world(name, clients=20, seed=3) is world
+    alone = [score(store, world).shd for store in world.stores.values()]
+    assert found.shd < np.mean(alone)
+
+
+def test_a_score_by_hand() -> None:
+    ends = np.array([1, 2, 3])
+    world = World(
+        name="x",
+        vocabulary=Vocabulary.of("a", "b", "c", "d"),
+        stores={},
+        keys=pack_keys(np.zeros(3, int), ends, np.ones(3, int)),
+        effects=np.array([0.5, -0.5, 0.5]),
+    )
+    edges = EdgeTable.build(source=[0, 0, 2], target=[1, 2, 3], lag=1, effect=[0.5, 0.5, 0.1], confidence=1.0, stability=1.0)
+    found = score(HypergraphStore(edges=edges), world)
+    assert found.f1 == pytest.approx(2 * 1 / 6)
+    assert found.shd == 1 + 1 + 1  # one missing, one too many, one of the wrong sign
+    assert found.effect_error == pytest.approx(np.sqrt((0 + 1.0 + 0.25) / 3) / 0.5)
+    empty = score(HypergraphStore(), world)
+    assert (empty.f1, empty.shd, empty.effect_error) == (0.0, 3, 1.0)
+
+
+def test_the_mean_falls_where_a_robust_rule_stands() -> None:
+    falls = next(simulate(Simulation(clients=20, attack="collusion", rule="mean", world="var")))
+    stands = next(simulate(Simulation(clients=20, attack="collusion", rule="multi-krum", world="var")))
+    assert falls.score.f1 < 0.8 < 0.95 < stands.score.f1
+    assert falls.honest.f1 > 0.95
+    assert (falls.weight, stands.weight) == (pytest.approx(0.3), 0.0)
+
+
+def test_liars_are_out_after_their_third_night_and_lie_from_when_they_are_told() -> None:
+    nights = list(simulate(Simulation(clients=16, byzantine=0.25, world="var", nights=5, from_night=2)))
+    assert [n.excluded for n in nights[:4]] == [(0, 0)] * 4
+    assert nights[4].excluded == (4, 0)
+    assert nights[0].weight > 0.1
+    assert nights[2].weight < 0.05
+
+
+def test_signed_rounds_merge_what_one_process_merges() -> None:
+    settings = {"clients": 9, "world": "var", "attack": "scaling", "rule": "multi-krum", "byzantine": 0.2}
+    plain, signed = (next(simulate(Simulation(signed=signed, **settings))) for signed in (False, True))  # type: ignore[arg-type]
+    assert plain.score == signed.score
+    assert plain.honest == signed.honest
+
+
+def test_a_rule_that_refuses_is_said_and_scored_as_nothing() -> None:
+    night = next(simulate(Simulation(clients=20, byzantine=0.3, rule="bulyan", world="var")))
+    assert "at least 27" in night.refused
+    assert night.score.f1 == 0.0
+
+
+def test_who_does_not_lie_sends_what_it_found() -> None:
+    world = build_world("var", clients=9)
+    sent = attacked_stores(world.stores, ["site-000"], "sign-flip", np.random.default_rng(0))
+    assert all(sent[c] is world.stores[c] for c in world.stores if c != "site-000")
+    assert (sent["site-000"].edges.effect == -world.stores["site-000"].edges.effect).all()
+
+
+@pytest.mark.parametrize("bad", [{"byzantine": 0.5}, {"nights": 0}, {"baskets": 99}, {"rule": "magic"}])
+def test_what_cannot_be_played_is_refused(bad: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        Simulation(**bad)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="unknown world"):
+        build_world("moon")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_page_is_made_by_its_command(tmp_path: Path) -> None:
+    ranking = write_page(tmp_path / "robustness.md")
+    committed = Path(__file__).parents[2] / "docs" / "robustness.md"
+    assert (tmp_path / "robustness.md").read_text() == committed.read_text()
+    assert ranking[-1][0] == "mean" or ranking[-1][1] < ranking[0][1]
