@@ -139,7 +139,7 @@ class HierarchicalFederation:
         stores = {update.client: update.content for update in counted}
         clients = sorted(stores)
         caps = organisation_weights(clients, self._organisation, cap=self.organisation_cap)
-        base = {u.client: u.weight * cap for u, cap in zip(counted, caps.tolist(), strict=True)}
+        base = {update.client: update.weight for update in counted}
         if self.weigh_by == "reputation":
             base = {client: weight * self.scorer.get_trust(client) for client, weight in base.items()}
         layered = merge_layers(
@@ -148,6 +148,7 @@ class HierarchicalFederation:
             groups_of(self.baskets, clients),
             base_weights=base,
             losses={c: self._losses.get(c) for c in clients},
+            shares=dict(zip(clients, caps.tolist(), strict=True)),
             rules=self.layer_rules,
         )
         self._observe(layered, stores)

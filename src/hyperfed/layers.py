@@ -79,11 +79,12 @@ def merge_layers(
     *,
     base_weights: Mapping[str, float],
     losses: Mapping[str, float | None] | None = None,
+    shares: Mapping[str, float] | None = None,
     rules: LayerRules,
 ) -> Layered:
     """The groups' models and the global one.
 
-    stores, base_weights (> 0), losses: by client; groups: name -> clients, disjoint, all of `stores`.
+    stores, base_weights (> 0), losses, shares: by client, as in `StoreReconciler.merge`; groups: name -> clients, disjoint, all of `stores`.
     Raises BreakdownError where too few groups have a model.
     """
     by_vote = reconciler.strategy in ("consensus", "mean")
@@ -101,22 +102,23 @@ def merge_layers(
                 client_ids=members,
                 base_weights=[base_weights[c] for c in members],
                 losses=None if losses is None else [losses.get(c) for c in members],
+                shares=None if shares is None else [shares[c] for c in members],
             )
         except BreakdownError as exc:
             left_out.append((name, exc.problem))
     if len(inside) < rules.minimum_groups or not inside:
         said = "; ".join(f"{name or 'the common group'}: {why}" for name, why in left_out)
         raise BreakdownError(f"{len(inside)} of {len(groups)} groups have a model, {rules.minimum_groups} are needed", subject="layers", remedy=said)
-    shares = _shares(inside, rules)
+    parts = _shares(inside, rules)
     if len(inside) == 1:
         (only,) = inside.values()
         top = replace(only, store=_cut(only.store, cut))
     else:
-        top = _across(reconciler, inside, shares)
+        top = _across(reconciler, inside, parts)
     merged = _client_columns(top, inside, sorted(stores))
     models = tuple(
         GroupModel(name=name, clients=len(r.clients), share=share, store=_cut(r.store, cut))
-        for (name, r), share in zip(inside.items(), shares.tolist(), strict=True)
+        for (name, r), share in zip(inside.items(), parts.tolist(), strict=True)
     )
     return Layered(merged=merged, groups=models, left_out=tuple(left_out))
 

@@ -101,11 +101,13 @@ class StoreReconciler:
         client_ids: Sequence[str] | None = None,
         base_weights: Sequence[float] | None = None,
         losses: Sequence[float | None] | None = None,
+        shares: Sequence[float] | None = None,
     ) -> Reconciliation:
         """The merged store with the weights behind it.
 
         client_ids: one for each store, unique; "0000000", "0000001", ... unless given. base_weights: one > 0 for each store (staleness), 1 unless given.
-        losses: for each store what its client claims, for the rule adaptive.
+        losses: for each store what its client claims, for the rule adaptive. shares: for each store what organisation caps leave of it, in (0, 1]; its base
+        weight is multiplied with it, and it counts that much in bounded trust's medians.
         Raises BreakdownError for too few clients for the rule's f, AggregationError without stores, for different vocabularies, and where ids or
         weights do not fit.
         """
@@ -113,6 +115,9 @@ class StoreReconciler:
         ids, base = _checked(given, client_ids, base_weights)
         order = sorted(range(len(given)), key=lambda i: ids[i])
         members, clients, base = [given[i] for i in order], tuple(ids[i] for i in order), base[order]
+        part = None if shares is None else np.asarray(shares, dtype=np.float64)[order]
+        if part is not None:
+            base = base * part
         if self.n_cap:
             base = base * np.array([_samples(store, self.n_cap) for store in members])
         tables = [store.edges for store in members]
@@ -124,7 +129,7 @@ class StoreReconciler:
         if self.strategy == "consensus" and self.bounded:
             parts = list(parts)
             claimed = [None] * len(members) if losses is None else [list(losses)[i] for i in order]
-            result = edge_weights(self.rule, self.f, keys, [table.vote for table in tables], electorate, parts, losses=claimed)
+            result = edge_weights(self.rule, self.f, keys, [table.vote for table in tables], electorate, parts, losses=claimed, shares=part)
             trust, agreement, outlier, base = result.weight, result.agreement, result.outlier, base * result.loudness
         weight = trust * base
         edges, evidence = self._edges(tables, parts, electorate, weight)

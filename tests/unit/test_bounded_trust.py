@@ -98,3 +98,12 @@ def test_bad_shapes_and_values_are_refused() -> None:
 
 def test_a_difference_in_the_last_digit_does_not_decide_about_a_weight() -> None:
     assert trust_weights(np.array([-1.0, np.nextafter(-1.0, 0.0), np.nextafter(-1.0, 0.0)])).tolist() == [1, 1, 1]
+
+
+def test_shares_count_in_the_medians() -> None:
+    """Five copies of one opinion with a fifth of a share each are judged as one such client is."""
+    agreement = np.array([0.9, 0.8, 0.7, 0.1])
+    many = np.array([0.9, 0.8, 0.7, 0.1, 0.1, 0.1, 0.1, 0.1])
+    shares = np.array([1, 1, 1, 0.2, 0.2, 0.2, 0.2, 0.2])
+    np.testing.assert_allclose(trust_weights(many, shares=shares)[:4], trust_weights(agreement), atol=1e-12)
+    assert trust_weights(many)[3] == 1.0

@@ -55,10 +55,9 @@ def test_the_mean_falls_where_a_robust_rule_stands() -> None:
     assert (falls.weight, stands.weight) == (pytest.approx(0.3), 0.0)
 
 
-def test_liars_are_out_after_their_third_night_and_lie_from_when_they_are_told() -> None:
+def test_liars_are_out_after_their_third_observed_night_and_lie_from_when_they_are_told() -> None:
     nights = list(simulate(Simulation(clients=16, byzantine=0.25, world="var", nights=5, from_night=2)))
-    assert [n.excluded for n in nights[:4]] == [(0, 0)] * 4
-    assert nights[4].excluded == (4, 0)
+    assert [n.excluded for n in nights[:4]] == [(0, 0), (0, 0), (0, 0), (4, 0)]  # the first two lies do not outweigh an honest night
     assert nights[0].weight > 0.1
     assert nights[2].weight < 0.05
 

@@ -6,6 +6,7 @@
    + 0.02. Eight iterations from equal weights. Fewer than three clients that can be compared: all 1.
 3. At least half of the clients keep weight 1 in every iteration: it cannot collapse, and a minority below half cannot set the median.
 4. A client that shares no measurable edge with others cannot be compared: it keeps weight 1 and does not enter the median.
+5. Where organisation caps leave a client less than a whole share, it counts by its share in means and medians: many clients of one are one.
 
 O(rows) an iteration, on columns: with T = sum over clients of w u by key, the leave-one-out mean of client i is (T - w_i u_i) / (W - w_i), W the
 voters' weight, so that only sum u_i T by client and class of keys is needed. Sums run in client order.
@@ -44,14 +45,16 @@ class Trust:
     comparable: Bools
 
 
-def trust_weights(agreement: Floats, comparable: Bools | None = None) -> Floats:
-    """float64[clients] in [0, 1] from agreements (rule 2 above); `comparable`: bool[clients], all True where None."""
+def trust_weights(agreement: Floats, comparable: Bools | None = None, shares: Floats | None = None) -> Floats:
+    """float64[clients] in [0, 1] from agreements (rule 2 above); `comparable`: bool[clients], all True where None; shares: float64[clients] > 0, how much
+    each counts in the medians (rule 5), 1 where None."""
     weight = np.ones(len(agreement))
     known = np.ones(len(agreement), dtype=bool) if comparable is None else comparable
     if known.sum() < 3:
         return weight
-    median = float(np.median(agreement[known]))
-    mad = 1.4826 * float(np.median(np.abs(agreement[known] - median))) + 0.02
+    part = None if shares is None else shares[known]
+    median = _median(agreement[known], part)
+    mad = 1.4826 * _median(np.abs(agreement[known] - median), part) + 0.02
     floor = max(0.0, median - 3.0 * mad)
     if median > floor:
         weight[known] = np.clip((agreement[known] - floor) / (median - floor), 0.0, 1.0)
@@ -60,10 +63,29 @@ def trust_weights(agreement: Floats, comparable: Bools | None = None) -> Floats:
     return weight
 
 
-def bounded_trust(keys: Sequence[npt.NDArray[np.uint64]], votes: Sequence[Floats], electorate: Electorate, *, parts: Sequence[Part] | None = None) -> Trust:
+def _median(values: Floats, shares: Floats | None) -> float:
+    """The median, of values that count by their shares: the mean of the values on both sides of the middle."""
+    if shares is None or np.ptp(shares) == 0:
+        return float(np.median(values))
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(shares[order])
+    half = reached[-1] / 2
+    low, high = np.searchsorted(reached, half * (1 - 1e-9)), np.searchsorted(reached, half * (1 + 1e-9))
+    return float((values[order[low]] + values[order[high]]) / 2)
+
+
+def bounded_trust(
+    keys: Sequence[npt.NDArray[np.uint64]],
+    votes: Sequence[Floats],
+    electorate: Electorate,
+    *,
+    parts: Sequence[Part] | None = None,
+    shares: Floats | None = None,
+) -> Trust:
     """The clients' weights from their votes on keys; not reporting a key is a vote of 0 by those who, says `electorate`, could have.
 
-    keys: for each client uint64[rows], strictly ascending; votes: for each client float64[rows], finite; parts: `split(keys)` if it is there already.
+    keys: for each client uint64[rows], strictly ascending; votes: for each client float64[rows], finite; parts: `split(keys)` if it is there already;
+    shares: float64[clients] in (0, 1], what organisation caps leave of each client, 1 where None.
     Raises AggregationError where the numbers of clients differ.
     """
     clients = electorate.clients
@@ -81,8 +103,8 @@ def bounded_trust(keys: Sequence[npt.NDArray[np.uint64]], votes: Sequence[Floats
     weight = np.ones(clients)
     agreement = np.zeros(clients)
     for _ in range(ITERATIONS):
-        agreement = ballot.agreement(weight)
-        weight = trust_weights(agreement, comparable)
+        agreement = ballot.agreement(weight if shares is None else weight * shares)
+        weight = trust_weights(agreement, comparable, shares)
     return Trust(weight=weight, agreement=agreement, comparable=comparable)
 
 

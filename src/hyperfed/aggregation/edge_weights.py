@@ -59,15 +59,17 @@ def edge_weights(
     parts: Sequence[Part],
     *,
     losses: Sequence[float | None],
+    shares: Floats | None = None,
 ) -> EdgeWeights:
-    """The clients' weights under the rule `name`. keys, votes: for each client; parts: `split(keys)`; losses: for each client, None where it claims none.
+    """The clients' weights under the rule `name`.
 
+    keys, votes: for each client; parts: `split(keys)`; losses: for each client, None where it claims none; shares: as in `bounded_trust`.
     Raises AggregationError, BreakdownError.
     """
     rule = build_rule(name, f=f)
     clients = electorate.clients
     rule.check(clients)
-    result = bounded_trust(keys, votes, electorate, parts=parts)
+    result = bounded_trust(keys, votes, electorate, parts=parts, shares=shares)
     if name == "bounded-trust":
         loudness = vote_loudness(votes, electorate, parts, result.weight)
         return EdgeWeights(weight=result.weight, agreement=result.agreement, outlier=result.weight <= 0, loudness=loudness)

@@ -11,7 +11,7 @@ What it does not do: read, write, wait, order rounds. The flow drives it through
 """
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -160,13 +160,15 @@ class FederationCoordinator:
         by_reputation = policy.weigh_by == "reputation"
         rule = "mean" if by_reputation else policy.rule
         reconciler = build_reconciler(policy.strategy, vote_min=policy.vote_min, n_cap=policy.n_cap, rule=rule, f=policy.f)
-        base = self._staleness() * organisation_weights(clients, dict(self.plan.organisations) if self.plan else {}, cap=policy.organisation_cap)
+        base = self._staleness()
+        shares = organisation_weights(clients, dict(self.plan.organisations) if self.plan else {}, cap=policy.organisation_cap).tolist()
         if by_reputation:
             base = base * np.array([self.reputation.get(client, PRIOR) for client in clients])
         losses = [self._held[c].update.claims.loss for c in clients]
         self.layered = None
         if not policy.basket_minimum:
-            self.reconciliation = reconciler.merge(self.stores(), client_ids=clients, base_weights=base.tolist(), losses=losses)
+            self.reconciliation = reconciler.merge(self.stores(), client_ids=clients, base_weights=base.tolist(), losses=losses, shares=shares)
+            self._by_reputation()
             return
         self.layered = merge_layers(
             reconciler,
@@ -174,11 +176,19 @@ class FederationCoordinator:
             groups_of(self.plan.baskets if self.plan else (), clients),
             base_weights=dict(zip(clients, base.tolist(), strict=True)),
             losses=dict(zip(clients, losses, strict=True)),
+            shares=dict(zip(clients, shares, strict=True)),
             rules=LayerRules(
                 minimum=policy.basket_minimum, minimum_groups=policy.minimum_groups, weights=policy.group_weights, influence_cap=policy.influence_cap
             ),
         )
         self.reconciliation = self.layered.merged
+        self._by_reputation()
+
+    def _by_reputation(self) -> None:
+        """Where reputation weighs, it is what the state tells as a client's weight."""
+        if self.policy.weigh_by == "reputation" and self.reconciliation is not None:
+            trust = np.array([self.reputation.get(client, PRIOR) for client in self.clients])
+            self.reconciliation = replace(self.reconciliation, trust=trust)
 
     def _basket_models(self) -> tuple[BasketModel, ...]:
         """What each group found, cut by the minimum support like the global model; who has no model, and why."""
