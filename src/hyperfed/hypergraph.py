@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from hyperfed.errors import BoundsError, ConfigError, SchemaError
 from hyperfed.packets import CausalSemanticPack, EdgeDelta, PathPack, Update
-from hyperfed.tables import DeltaTable, EdgeTable, HyperedgeTable
+from hyperfed.tables import DeltaTable, EdgeTable, HyperedgeTable, first_outside
 from hyperfed.vocabulary import Variable, Vocabulary
 
 __all__ = ["Evidence", "HypergraphStore", "StoreDiff", "StoreEvidence"]
@@ -134,6 +134,11 @@ class StoreDiff:
         return DeltaTable(source=new.source, target=new.target, lag=new.lag, **columns)
 
 
+def _ascending(indices: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The distinct indices, ascending: themselves where they are that already."""
+    return indices if (indices[1:] > indices[:-1]).all() else np.unique(indices)
+
+
 def _minus(a: Any, b: Any) -> Array:
     return np.asarray(a.astype(np.float64) - b.astype(np.float64) + 0.0)
 
@@ -154,13 +159,17 @@ class HypergraphStore:
     evidence: StoreEvidence | None = None
 
     def __post_init__(self) -> None:
-        ends = self._ends()
-        measured = ends if self.measured is None else np.unique(np.asarray(self.measured, dtype=np.int64) if len(self.measured) else np.zeros(0, np.int64))
+        columns = self._ends()
+        if self.measured is None:
+            measured = np.unique(np.concatenate([np.unique(column).astype(np.int64) for column in columns]))
+        else:
+            measured = _ascending(np.asarray(self.measured, dtype=np.int64) if len(self.measured) else np.zeros(0, np.int64))
         if len(measured) and (measured[0] < 0 or measured[-1] >= (1 << 24)):
             raise BoundsError("indices of measured variables lie in [0, 2**24)", subject="store")
-        outside = ends[~np.isin(ends, measured)]
-        if len(outside):
-            raise BoundsError(f"uses variable {int(outside[0])}, which was not measured", subject="store", remedy="Every end of an edge is among `measured`")
+        for column in columns if self.measured is not None else ():
+            outside = first_outside(column, measured)
+            if outside is not None:
+                raise BoundsError(f"uses variable {outside}, which was not measured", subject="store", remedy="Every end of an edge is among `measured`")
         used = [int(index) for index in (*measured[-1:], *self.semantic.confounders[-1:])]
         if self.vocabulary is not None and used and max(used) >= len(self.vocabulary):
             raise BoundsError(f"variable {max(used)} is not among the vocabulary's {len(self.vocabulary)}", subject="store")
@@ -169,10 +178,9 @@ class HypergraphStore:
         object.__setattr__(self, "measured", measured)
         self._check_evidence()
 
-    def _ends(self) -> npt.NDArray[np.int64]:
+    def _ends(self) -> tuple[Array, ...]:
         dag = np.array([end for edge in self.semantic.dag_edges for end in edge[:2]], dtype=np.int64)
-        columns = (self.edges.source, self.edges.target, self.hyperedges.sources, self.hyperedges.target, dag)
-        return np.unique(np.concatenate([np.unique(column).astype(np.int64) for column in columns]))
+        return (self.edges.source, self.edges.target, self.hyperedges.sources, self.hyperedges.target, dag)
 
     def _check_evidence(self) -> None:
         if self.evidence is None:

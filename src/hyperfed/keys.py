@@ -15,6 +15,7 @@ import json
 import os
 import stat
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ _MAX_FILE_BYTES = 1 << 16
 _X25519_PRIME = (1 << 255) - 19
 
 
+@lru_cache(maxsize=1 << 16)
 def key_id_of(signing: bytes, sealing: bytes) -> str:
     """32 hexadecimal digits that name a pair of public keys."""
     return hashlib.sha256(b"hyperfed/key\n" + signing + sealing).hexdigest()[:32]

@@ -18,12 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hyperfed.errors import BoundsError, PrivacyError
-from hyperfed.tables import MAX_LAG, DeltaTable, EdgeTable, HyperedgeTable, as_column
+from hyperfed.tables import MAX_LAG, DeltaTable, EdgeTable, HyperedgeTable, as_column, first_outside
 from hyperfed.vocabulary import MAX_VARIABLES
 
 __all__ = ["CausalSemanticPack", "Claims", "EdgeDelta", "PathPack", "PolicyPack", "Update"]
 
-_ROWS_AT_ONCE = 1 << 16
 STRATEGIES = ("consensus", "union", "intersection", "weighted", "mean")
 PRIVACY = ("none", "central", "local")
 AGGREGATION_RULES = (
@@ -325,30 +324,6 @@ class Claims:
                 _set(self, **{name: _number("Claims", name, value, 0)})
 
 
-def _first_outside(indices: npt.NDArray[np.uint32], measured: npt.NDArray[np.uint32]) -> int | None:
-    """The first of `indices` that is not among the ascending `measured`, or None; in parts, so that it takes little beside the columns."""
-    gaps = not len(measured) or int(measured[-1]) - int(measured[0]) != len(measured) - 1  # none where everything was measured
-    if not len(indices) or (not gaps and int(indices.min()) >= int(measured[0]) and int(indices.max()) <= int(measured[-1])):
-        return None
-    for part in (indices[i : i + _ROWS_AT_ONCE] for i in range(0, len(indices), _ROWS_AT_ONCE)):
-        outside = ~_among(part, measured)
-        if outside.any():
-            return int(part[np.argmax(outside)])
-    return None
-
-
-def _among(indices: npt.NDArray[np.uint32], measured: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
-    """bool[indices]: by a table of what was measured where that is small, else by binary search."""
-    if len(measured) and int(measured[-1]) < _ROWS_AT_ONCE:
-        there = np.zeros(_ROWS_AT_ONCE + 1, dtype=bool)
-        there[measured] = True
-        return np.asarray(there[np.minimum(indices, _ROWS_AT_ONCE)])
-    at = np.searchsorted(measured, indices)
-    inside = at < len(measured)
-    inside[inside] = measured[at[inside]] == indices[inside]
-    return np.asarray(inside)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Update:
     """One client's contribution to one round.
@@ -388,7 +363,7 @@ class Update:
         if (self.deltas is None) != (self.base is None) or (self.base is not None and len(self.base) != 32):
             raise BoundsError("deltas name their base by its 32-byte digest, whole tables name none", subject="Update")
         for name, indices in self._ends():
-            outside = _first_outside(indices, measured)
+            outside = first_outside(indices, measured)
             if outside is not None:
                 raise BoundsError(
                     f"{name} uses variable {outside}, which the client did not measure",

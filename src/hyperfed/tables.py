@@ -10,6 +10,7 @@ What it does not do: parse bytes (`codec`), merge (`reconciler`).
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -18,12 +19,13 @@ import numpy.typing as npt
 from hyperfed.errors import BoundsError
 from hyperfed.vocabulary import MAX_VARIABLES
 
-__all__ = ["MAX_LAG", "MAX_SAMPLES", "DeltaTable", "EdgeTable", "HyperedgeTable", "all_finite", "as_column", "pack_keys", "unpack_keys"]
+__all__ = ["MAX_LAG", "MAX_SAMPLES", "DeltaTable", "EdgeTable", "HyperedgeTable", "all_finite", "as_column", "first_outside", "pack_keys", "unpack_keys"]
 
 MAX_LAG = (1 << 16) - 1
 MAX_SAMPLES = 1 << 63  # a merged table's sum is held here; above it sums would wrap around
 
 _TIES_AT_ONCE = 1 << 10
+_ROWS_AT_ONCE = 1 << 16
 
 Array = npt.NDArray[Any]
 
@@ -67,6 +69,30 @@ def as_column(values: Any, dtype: Any, field: str) -> Array:
 def all_finite(column: Array) -> bool:
     """Whether a float column holds no NaN and no infinity: in its least and its greatest, which a NaN becomes. True for other columns."""
     return column.dtype.kind != "f" or not len(column) or bool(np.isfinite(column.min()) and np.isfinite(column.max()))
+
+
+def first_outside(indices: npt.NDArray[np.uint32], measured: npt.NDArray[np.uint32]) -> int | None:
+    """The first of `indices` that is not among the ascending `measured`, or None; in parts, so that it takes little beside the columns."""
+    gaps = not len(measured) or int(measured[-1]) - int(measured[0]) != len(measured) - 1  # none where everything was measured
+    if not len(indices) or (not gaps and int(indices.min()) >= int(measured[0]) and int(indices.max()) <= int(measured[-1])):
+        return None
+    for part in (indices[i : i + _ROWS_AT_ONCE] for i in range(0, len(indices), _ROWS_AT_ONCE)):
+        outside = ~_among(part, measured)
+        if outside.any():
+            return int(part[np.argmax(outside)])
+    return None
+
+
+def _among(indices: npt.NDArray[np.uint32], measured: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+    """bool[indices]: by a table of what was measured where that is small, else by binary search."""
+    if len(measured) and int(measured[-1]) < _ROWS_AT_ONCE:
+        there = np.zeros(_ROWS_AT_ONCE + 1, dtype=bool)
+        there[measured] = True
+        return np.asarray(there[np.minimum(indices, _ROWS_AT_ONCE)])
+    at = np.searchsorted(measured, indices)
+    inside = at < len(measured)
+    inside[inside] = measured[at[inside]] == indices[inside]
+    return np.asarray(inside)
 
 
 def _holds_minus_zero(column: Array) -> bool:
@@ -255,8 +281,9 @@ class EdgeTable(_Columns):
         return cls(**ordered)
 
     @classmethod
+    @lru_cache(maxsize=4)
     def empty(cls) -> Self:
-        """A table without rows."""
+        """The table without rows."""
         return cls.build(source=[], target=[], lag=[], effect=[], confidence=[], stability=[], hits=[], n=[])
 
     def __len__(self) -> int:
@@ -442,8 +469,9 @@ class HyperedgeTable(_Columns):
         return cls(sources=flat, offsets=offsets, **ordered)
 
     @classmethod
+    @lru_cache(maxsize=4)
     def empty(cls) -> Self:
-        """A table without rows."""
+        """The table without rows."""
         return cls.build(sources=[], target=[], lag=[], effect=[], confidence=[], stability=[], hits=[], n=[])
 
     def take(self, rows: Array) -> Self:

@@ -129,6 +129,7 @@ class PacketValidator:
         clients = self._registry.clients if self._registry else ()
         self._known = {r.keys.key_id: (c.client_id, r) for c in clients for r in c.keys}
         self._vocabulary = context.plan.vocabulary.digest if context else b""
+        self._policy = policy_digest(context.plan.policy) if context else b""
 
     def validate(self, packet: Any) -> tuple[bool, str | None]:
         """(True, None), or (False, what is wrong and what to do). packet: a packet object or a list of them, a document's bytes, or an envelope's bytes.
@@ -366,7 +367,7 @@ class PacketValidator:
                 rule="R-86",
                 remedy="Pull the round's plan and submit again",
             )
-        policy = context.policies.get(made_for, policy_digest(plan.policy))
+        policy = context.policies.get(made_for, self._policy)
         if header.policy != policy:
             raise RefusedError(
                 f"policy {header.policy.hex()[:16] or 'none'}, the round's is {policy.hex()[:16]}",
@@ -374,7 +375,7 @@ class PacketValidator:
                 rule="R-87",
                 remedy="Pull the round's plan and submit again",
             )
-        if plan.policy.privacy == "local" and header.policy != policy_digest(plan.policy):
+        if plan.policy.privacy == "local" and header.policy != self._policy:
             raise RefusedError(
                 "late, and noised by another policy than the round's",
                 subject=key,

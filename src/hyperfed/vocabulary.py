@@ -7,6 +7,7 @@
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hyperfed.errors import BoundsError
 
@@ -68,9 +69,15 @@ class Vocabulary:
     @property
     def digest(self) -> bytes:
         """SHA-256 over version and variables, each text preceded by its length: 32 bytes."""
-        h = hashlib.sha256(f"hyperfed/vocabulary/{self.version}/{len(self)}\n".encode())
-        for variable in self.variables:
-            for text in (variable.name.encode(), variable.domain.encode()):
-                h.update(len(text).to_bytes(4, "little"))
-                h.update(text)
-        return h.digest()
+        return _digest_of(self)
+
+
+@lru_cache(maxsize=16)
+def _digest_of(vocabulary: Vocabulary) -> bytes:
+    """Kept: a round compares it once for every client."""
+    h = hashlib.sha256(f"hyperfed/vocabulary/{vocabulary.version}/{len(vocabulary)}\n".encode())
+    for variable in vocabulary.variables:
+        for text in (variable.name.encode(), variable.domain.encode()):
+            h.update(len(text).to_bytes(4, "little"))
+            h.update(text)
+    return h.digest()

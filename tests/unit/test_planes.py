@@ -118,7 +118,7 @@ def entry(rows: int, *lengths: int, coding: int = 0) -> memoryview:
         (entry(300, 300)[:-1], U4, 1200, bytes(300), "R-11"),
         (memoryview(b""), U4, 1200, b"", "R-11"),
     ],
-    ids=["over budget", "cut", "too many planes", "too small", "plane too long", "empty plane", "coding", "stepped float", "mirrored int", "bool", "odd", "none"],
+    ids=["over budget", "cut", "too many planes", "too small", "too long", "empty", "coding", "stepped float", "mirrored int", "bool", "odd", "no"],
 )  # fmt: skip
 def test_what_does_not_describe_a_column_is_refused(given: memoryview, dtype: Any, budget: int, planes: bytes, rule: str) -> None:
     with pytest.raises(SchemaError) as caught:

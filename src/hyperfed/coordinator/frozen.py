@@ -8,7 +8,7 @@ What it does not do: decide who counts, write.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hyperfed.config import Limits
 from hyperfed.coordinator.budget import accountant_of
@@ -37,6 +37,7 @@ class FrozenSets:
     reader: DropBoxReader
     keys: KeyPair | None
     limits: Limits
+    _validators: dict[int, PacketValidator] = field(default_factory=dict)  # by registry version: each maps every client's keys
 
     def coordinator(self, plan: Plan, frozen: Stored[Freeze], *, keys: KeyPair | None = None) -> FederationCoordinator:
         """A coordinator that holds exactly the frozen set. keys: to sign its broadcast with. Raises RoundError where an object is gone or changed (R-66)."""
@@ -102,8 +103,10 @@ class FrozenSets:
     def _reopen(self, freeze: Freeze, made_for: int, client: str, digest: bytes, data: bytes, base_of: Callable[[str, bytes], Update | None]) -> Admitted:
         """A frozen update from its bytes in `accepted/`, its signature and digest verified again."""
         key = Keys.accepted(freeze.round, digest)
-        validator = PacketValidator(self.reader.registry_at(freeze.registry_version), limits=self.limits)
-        admitted = validator.reopen(data, key=key, client=client, made_for=made_for, keys=self.keys, base_of=base_of)
+        version = freeze.registry_version
+        if version not in self._validators:
+            self._validators[version] = PacketValidator(self.reader.registry_at(version), limits=self.limits)
+        admitted = self._validators[version].reopen(data, key=key, client=client, made_for=made_for, keys=self.keys, base_of=base_of)
         if admitted.digest != digest:
             raise RoundError("is not the update that was frozen", subject=key, rule="R-66", remedy="Restore the bucket from its versions; run `hyperfed audit`")
         return admitted

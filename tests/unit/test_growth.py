@@ -1,0 +1,104 @@
+"""What a night costs, counted and not timed: function calls, requests and allocations of small fixed cases. A gate against work that grows too fast.
+
+Calls are counted by the interpreter's profile hook, C functions too: they depend on the code and not on the machine. Room is left for what is
+added honestly; a step that looks at every client for every client does not fit into it.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from hyperfed.adapters.memory import MemoryStore
+from hyperfed.testing.federation import SmallFederation
+from hyperfed.validator import PacketValidator
+
+pytestmark = pytest.mark.unit
+
+
+def calls(work: Callable[[], Any]) -> int:
+    """How many functions `work` calls."""
+    count = 0
+
+    def hook(frame: Any, event: str, argument: Any) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(hook)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+class CountingStore(MemoryStore):
+    """A store that counts its requests by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = Counter[str]()
+
+    def put_if_absent(self, key: str, data: bytes | memoryview) -> bool:
+        self.asked["put"] += 1
+        return super().put_if_absent(key, data)
+
+    def read(self, key: str, *, max_bytes: int) -> bytes:
+        self.asked["get"] += 1
+        return super().read(key, max_bytes=max_bytes)
+
+    def head(self, key: str) -> Any:
+        self.asked["head"] += 1
+        return super().head(key)
+
+    def list(self, prefix: str) -> Iterator[Any]:
+        self.asked["list"] += 1
+        return super().list(prefix)
+
+
+def night(clients: int) -> tuple[Callable[[], Any], CountingStore]:
+    store = CountingStore()
+    fed = SmallFederation(clients=clients, store=store)
+    fed.play(1)  # a first night, so that there is a base state, and everything is imported
+    fed.open(2)
+    fed.submit_all(round_id=2)
+    return lambda: fed.run(2), store
+
+
+def test_a_night_of_twice_the_clients_takes_twice_the_calls() -> None:
+    small, middle, large = (calls(night(n)[0]) for n in (8, 16, 32))
+    assert large - middle < 2.15 * (middle - small), (small, middle, large)
+
+
+def test_the_registrys_keys_are_mapped_as_often_for_many_clients_as_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each mapping walks all clients: one for each client would be quadratic."""
+    made = Counter[int]()
+    make = PacketValidator.__init__
+    for n in (3, 12):
+
+        def counted(self: PacketValidator, *args: Any, n: int = n, **options: Any) -> None:
+            made[n] += 1
+            make(self, *args, **options)
+
+        run, _ = night(n)
+        monkeypatch.setattr(PacketValidator, "__init__", counted)
+        run()
+        monkeypatch.undo()
+    assert 1 <= made[3] == made[12] <= 3
+
+
+def test_a_client_costs_so_many_requests_and_a_round_so_many_more() -> None:
+    """One GET to judge an update, one to merge it; its copy in `accepted/`, its receipt; nothing else grows with the clients."""
+    counts = []
+    for n in (8, 16):
+        run, store = night(n)
+        store.asked.clear()
+        run()
+        counts.append(store.asked.copy())
+    assert {name: counts[1][name] - counts[0][name] for name in ("get", "put", "head", "list")} == {"get": 16, "put": 16, "head": 0, "list": 0}
+    assert counts[0]["get"] - 16 <= 40
+    assert counts[0]["put"] - 16 <= 5
+    assert counts[0]["list"] <= 8
