@@ -21,13 +21,14 @@ from blocks import FederationPolicy, StageResults
 from flows.coordination import load_runner, open_proven, rename_run, scheduled
 from hyperfed.coordinator.runner import RoundRunner
 from hyperfed.coordinator.stragglers import polls
-from hyperfed.errors import RoundError
+from hyperfed.errors import PrivacyError, RoundError
 from hyperfed.protocol.documents import end_of
 from hyperfed.report.outcome import outcome_of
 from hyperfed.report.view import view_of
 from tasks.broadcast import broadcast
 from tasks.check_privacy_budget import check_privacy_budget
 from tasks.collect import collect
+from tasks.fire_drill import fire_drill as drill
 from tasks.reconcile import reconcile
 from tasks.report import report
 from tasks.score_trust import score_trust
@@ -42,6 +43,7 @@ def federation_round(
     dry_run: bool = False,
     policy_overrides: dict[str, Any] | None = None,
     aggregation_delay_s: float | None = None,
+    fire_drill: bool = False,
     drop_box: str = "hyperfed",
     coordinator_keys: str = "hyperfed",
     federation_policy: str = "hyperfed",
@@ -55,6 +57,7 @@ def federation_round(
         policy_overrides: Fields of the policy pack for a round that nobody has opened yet, such as {"vote_min": 0.25}; refused where the signed plan of the
             round says otherwise.
         aggregation_delay_s: How long stragglers are awaited, in seconds; empty: as the policy block says.
+        fire_drill: Afterwards, attack a shadow copy of what was counted and publish how many liars the round would have survived; refused in a private round.
         drop_box: Name of the Hyperfed Drop-Box block.
         coordinator_keys: Name of the Hyperfed Coordinator Keys block.
         federation_policy: Name of the Hyperfed Federation Policy block.
@@ -80,7 +83,12 @@ def federation_round(
         )
     if end_of(runner.reader.ledger(), number) is not None:
         return _verified(runner, number)
-    return _run(runner, number, StageResults.beside(drop_box, coordinator_keys), delay_s=delay_s, poll_s=policy.poll_s)
+    if fire_drill and plan.policy.privacy != "none":
+        raise PrivacyError("a fire drill computes from updates without noise", subject=f"round {number}", remedy="Run the round without it")
+    state = _run(runner, number, StageResults.beside(drop_box, coordinator_keys), delay_s=delay_s, poll_s=policy.poll_s)
+    if fire_drill and state.data["outcome"] == "committed":
+        state.data["fire_drill"] = drill(runner, number)
+    return state
 
 
 def _run(runner: RoundRunner, number: int, kept: StageResults, *, delay_s: float, poll_s: float) -> State[dict[str, Any]]:

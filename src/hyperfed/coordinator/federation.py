@@ -11,6 +11,7 @@ What it does not do: read, write, wait, order rounds. The flow drives it through
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -207,6 +208,17 @@ class FederationCoordinator:
         for name, why in self.layered.left_out:
             models.append(BasketModel(name=name, clients=len(groups[name]), share=0.0, left_out=why, edges=nothing, evidence=Evidence.empty()))
         return tuple(sorted(models, key=lambda model: model.name))
+
+    def rehearse(self, stores: Mapping[str, HypergraphStore]) -> HypergraphStore:
+        """What this round would have merged had its clients sent these; nothing of the coordinator changes. Raises PrivacyError in a private round."""
+        if self.policy.privacy != "none":
+            raise PrivacyError(
+                "a rehearsal without noise would tell about single clients", subject=f"round {self.round}", remedy="Rehearse in `hyperfed simulate`"
+            )
+        held = {c: replace(h, update=Update(measured=stores[c].measured, edges=stores[c].edges, claims=h.update.claims)) for c, h in self._held.items()}
+        shadow = replace(self, _held=held, reconciliation=None, layered=None)
+        shadow.weigh()
+        return HypergraphStore() if shadow.reconciliation is None else shadow.reconciliation.store
 
     def _staleness(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """float64[clients]: what lateness leaves of a weight."""

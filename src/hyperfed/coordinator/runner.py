@@ -18,6 +18,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from hyperfed.config import DEFAULT_LIMITS, Limits
 from hyperfed.coordinator.budget import accountant_of, budget_in_force
 from hyperfed.coordinator.federation import FederationCoordinator
@@ -40,6 +42,7 @@ from hyperfed.protocol.reputation import next_states
 from hyperfed.rounds import Keys
 from hyperfed.signing import PacketType
 from hyperfed.store import ObjectStore
+from hyperfed.testing.fire_drill import Drill, fire_drill
 from hyperfed.validator import Admission, PacketValidator, RoundContext, policy_digest
 from hyperfed.vocabulary import Vocabulary
 
@@ -495,6 +498,18 @@ class RoundRunner:
             federation=plan.federation, round=round_id, rule=rule, reason=_TOMBSTONE_REASONS[rule], time=frozen.value.time if frozen else plan.close_by
         )
         return sign_object(Keys.result(round_id), PacketType.TOMBSTONE, tombstone, keys=self.keys, time=tombstone.time)
+
+    def fire_drill(self, round_id: int) -> tuple[Drill, ...]:
+        """Tonight's attacks on a shadow copy of the frozen set: counts, and nothing is written. Raises RoundError where nothing is frozen, PrivacyError in a
+        private round."""
+        frozen = self.reader.freeze(round_id)
+        if frozen is None:
+            raise RoundError("is not frozen yet", subject=f"round {round_id}", remedy="Run the round first")
+        coordinator = self._merged_of(round_id, frozen)
+        if coordinator.policy.privacy != "none":
+            coordinator.rehearse({})  # refuses
+        stores = dict(zip(coordinator.clients, coordinator.stores(), strict=True))
+        return fire_drill(stores, coordinator.rehearse, rng=np.random.default_rng(int.from_bytes(frozen.digest[:8], "big")))
 
     def _merged_of(self, round_id: int, frozen: Stored[Freeze], *, fresh: bool = False) -> FederationCoordinator:
         """The coordinator that holds the frozen set; fresh: read it anew. The state of a round may use what its release has just read."""
