@@ -5,7 +5,7 @@
 3. Sums over clients run in the clients' order, one addition after the other. Inner products come from BLAS, which adds in an order of its own:
    they decide (who is near whom), and what they decide about is then added in order.
 4. A pre-aggregation is a matrix: row i of the mixed matrix is sum_j mix[i, j] x_j. It is applied chunk by chunk and never stored.
-5. Squared distances come from one Gram matrix of centred rows. What cancels there (rows much nearer to each other than to the centre) is
+5. Squared distances come from one Gram matrix, read by BLAS where the rows lie. What cancels there (rows much nearer to each other than to 0) is
    computed again around the most central row, and what still cancels from the differences themselves.
 
 It knows no rule. Source: DESIGN section 5, "Dense vectors".
@@ -27,7 +27,7 @@ Floats = npt.NDArray[np.float64]
 
 _CHUNK = 1 << 14  # columns: with 50 rows of float32 3 MiB, measured best among 2**12 ... 2**16
 _SHARE = 16  # a chunk is at most this part of the columns
-_CANCELS = 1e-4  # a squared distance below this part of the two squared norms has lost too many digits
+_CANCELS = {"float32": 1e-2, "float64": 1e-6}  # a squared distance below this part of the two squared norms has lost too many digits
 _LARGEST = 1e150  # its square is still a float64
 
 
@@ -73,7 +73,7 @@ class Rows:
         """
         rows, dtype = len(self), self.matrix.dtype
         step = max(1, min(_CHUNK, self.width // _SHARE))
-        buffer = np.empty((rows + spare, step), dtype)
+        buffer, ones = np.empty((rows + spare, step), dtype), np.ones(step, dtype)
         mix = None if self.mix is None else self.mix.astype(dtype)
         with np.errstate(over="ignore", invalid="ignore"):
             for first in range(0, self.width, step):
@@ -83,7 +83,7 @@ class Rows:
                     part[:rows] = self.matrix[:, at]
                 else:
                     np.matmul(mix, self.matrix[:, at], out=part[:rows])
-                if not np.isfinite(part[:rows].sum()):
+                if not np.isfinite(part[:rows] @ ones[: part.shape[1]]).all():
                     self.refuse_non_finite()
                 yield at, part
 
@@ -142,21 +142,22 @@ class Rows:
 
     def gram(self, origin: Matrix | None = None) -> Floats:
         """float64[rows, rows]: inner products of the rows minus `origin` (float[d]; None: 0)."""
-        return self._gram((lambda part, at: None) if origin is None else (lambda part, at: np.subtract(part, origin[at], out=part)))
+        return self._gram(None if origin is None else (lambda part, at: np.subtract(part, origin[at], out=part)))
 
     def distances(self) -> Floats:
-        """float64[rows, rows]: squared Euclidean distances, exactly symmetric, 0 on the diagonal; accurate also where rows lie far from their mean."""
-        squared, doubtful = _from_gram(self._gram(lambda part, at: np.subtract(part, part.mean(axis=0), out=part)))
+        """float64[rows, rows]: squared Euclidean distances, exactly symmetric, 0 on the diagonal; accurate also where rows lie far from 0."""
+        cancels = _CANCELS[self.matrix.dtype.name]
+        squared, doubtful = _from_gram(self._gram(None), cancels)
         if doubtful.any():
             central = int(np.argmin(np.sort(squared, axis=1)[:, : len(self) // 2 + 1].sum(axis=1)))
-            again, still = _from_gram(self._gram(lambda part, at: np.subtract(part, part[central].copy(), out=part)))
+            again, still = _from_gram(self._gram(lambda part, at: np.subtract(part, part[central].copy(), out=part)), cancels)
             squared = np.where(doubtful & ~still, again, squared)
             np.fill_diagonal(squared, 0.0)
             for i, j in zip(*np.nonzero(np.triu(doubtful & still, 1)), strict=True):
                 squared[i, j] = squared[j, i] = self._distance(int(i), int(j))
         return squared
 
-    def _gram(self, centre: Callable[[Matrix, slice], Any]) -> Floats:
+    def _gram(self, centre: Callable[[Matrix, slice], Any] | None) -> Floats:
         total = self._gram_in(self.matrix.dtype, centre)
         if self.matrix.dtype == np.float32 and not 1e-25 < float(total.diagonal().max(initial=0.0)) < np.inf:
             self.refuse_non_finite()  # squares beyond float32's range, or rows that are all the same
@@ -165,12 +166,18 @@ class Rows:
             self.refuse_non_finite()
         return total
 
-    def _gram_in(self, dtype: np.dtype[Any], centre: Callable[[Matrix, slice], Any]) -> Floats:
+    def _gram_in(self, dtype: np.dtype[Any], centre: Callable[[Matrix, slice], Any] | None) -> Floats:
         total = np.zeros((len(self), len(self)))
         with np.errstate(over="ignore", invalid="ignore"):
+            if centre is None and self.mix is None and dtype == self.matrix.dtype and self.matrix.flags.c_contiguous:
+                for first in range(0, self.width, _CHUNK):
+                    block = self.matrix[:, first : first + _CHUNK]
+                    total += block @ block.T
+                return total  # what is not finite is so on the diagonal
             for at, part in self.chunks():
                 wide = part.astype(dtype, copy=False)
-                centre(wide, at)
+                if centre is not None:
+                    centre(wide, at)
                 total += wide @ wide.T
         return total
 
@@ -185,12 +192,12 @@ class Rows:
         return total
 
 
-def _from_gram(gram: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def _from_gram(gram: Floats, cancels: float) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """(squared distances, which of them have lost too many digits)."""
     norms = gram.diagonal()
     sums = norms[:, None] + norms[None, :]
     squared = sums - gram - gram.T
     np.fill_diagonal(squared, 0.0)
-    doubtful = squared < _CANCELS * sums
+    doubtful = squared < cancels * sums
     np.fill_diagonal(doubtful, False)
     return np.maximum(squared, 0.0), doubtful
