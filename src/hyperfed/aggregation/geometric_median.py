@@ -53,7 +53,7 @@ def barycentric_median(squared: Floats, share: Floats) -> Floats:
     with np.errstate(divide="ignore"):
         pull = np.where(same, 0.0, share[None, :] / np.sqrt(squared))  # row k: w_i / |x_i - x_k|
     coefficient = pull - np.diag(pull.sum(axis=1))  # row k: sum_i c_i x_i = sum_i w_i (x_i - x_k) / |x_i - x_k|, with sum c = 0
-    force = np.sqrt(np.maximum(-0.5 * np.einsum("ki,ij,kj->k", coefficient, squared, coefficient), 0.0))
+    force = np.sqrt(np.maximum(-0.5 * ((coefficient @ squared) * coefficient).sum(axis=1), 0.0))
     here = same @ share
     ends = force <= here * (1 + 1e-9)
     if ends.any():

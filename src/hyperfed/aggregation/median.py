@@ -28,4 +28,4 @@ class Median(Rule):
 
     def _apply(self, rows: Rows, weights: npt.NDArray[np.float64] | None, losses: npt.NDArray[np.float64] | None) -> Any:
         n = len(rows)
-        return rows.by_columns(network(n, (n - 1) // 2, n // 2 + 1, summed=True).mean, spare=1)
+        return rows.by_columns(network(n, (n - 1) // 2, n // 2 + 1, summed=True).mean)

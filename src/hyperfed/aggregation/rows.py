@@ -11,7 +11,7 @@
 It knows no rule. Source: DESIGN section 5, "Dense vectors".
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,14 +66,14 @@ class Rows:
 
     # -- passes ----------------------------------------------------------------------------------------------------------------------
 
-    def chunks(self, *, spare: int = 0) -> Iterator[tuple[slice, Matrix]]:
-        """(columns, float[rows + spare, columns]) from left to right. The buffer is the caller's until the next one; `spare` rows are work space.
+    def chunks(self, *, share: int = _SHARE) -> Iterator[tuple[slice, Matrix]]:
+        """(columns, float[rows, columns]) from left to right. The buffer is the caller's until the next one, at most 1 / share of the columns.
 
         Raises AggregationError where a client has a non-finite number.
         """
         rows, dtype = len(self), self.matrix.dtype
-        step = max(1, min(_CHUNK, self.width // _SHARE))
-        buffer, ones = np.empty((rows + spare, step), dtype), np.ones(step, dtype)
+        step = max(1, min(_CHUNK, self.width // share))
+        buffer, ones = np.empty((rows, step), dtype), np.ones(step, dtype)
         mix = None if self.mix is None else self.mix.astype(dtype)
         with np.errstate(over="ignore", invalid="ignore"):
             for first in range(0, self.width, step):
@@ -87,11 +87,23 @@ class Rows:
                     self.refuse_non_finite()
                 yield at, part
 
-    def by_columns(self, compute: Callable[[Matrix], Matrix], *, spare: int = 0) -> Matrix:
-        """float[d]: what `compute` makes of each chunk float[rows + spare, columns], which it may change."""
+    def by_columns(self, compute: Callable[[Sequence[Matrix], Matrix], Matrix], chosen: Sequence[int] | None = None) -> Matrix:
+        """float[d]: what `compute(rows, work)` makes of each chunk. rows: float[columns] each, to be read only; work: float[rows + 1, columns];
+        chosen: which rows, all where None."""
+        which = range(len(self)) if chosen is None else chosen
         out = np.empty(self.width, self.matrix.dtype)
-        for at, part in self.chunks(spare=spare):
-            out[at] = compute(part)
+        if self.mix is not None:
+            for at, part in self.chunks(share=2 * _SHARE):
+                out[at] = compute([part[i] for i in which], np.empty((len(which) + 1, part.shape[1]), part.dtype))
+            return out
+        step = max(1, min(_CHUNK, self.width // _SHARE))
+        work, ones = np.empty((len(which) + 1, step), self.matrix.dtype), np.ones(step, self.matrix.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for first in range(0, self.width, step):
+                part = self.matrix[:, first : first + step]
+                if not np.isfinite(part @ ones[: part.shape[1]]).all():
+                    self.refuse_non_finite()
+                out[first : first + step] = compute([part[i] for i in which], work[:, : part.shape[1]])
         return out
 
     def combine(self, weights: Floats, *, every: bool = False) -> Matrix:
@@ -102,7 +114,7 @@ class Rows:
         whole = weights if self.mix is None else weights @ self.mix
         used = [(i, w) for i, w in enumerate(whole.tolist()) if w != 0 or every]
         out = np.zeros(self.width, self.matrix.dtype)
-        step = max(1, min(2 * _CHUNK, self.width // _SHARE))
+        step = min(2 * _CHUNK, self.width)
         scaled = np.empty(step, self.matrix.dtype)
         with np.errstate(over="ignore", invalid="ignore"):
             if used and all(w == used[0][1] for _, w in used):  # equal weights: add, and scale once

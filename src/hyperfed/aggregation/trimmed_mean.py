@@ -28,4 +28,4 @@ class TrimmedMean(Rule):
 
     def _apply(self, rows: Rows, weights: npt.NDArray[np.float64] | None, losses: npt.NDArray[np.float64] | None) -> Any:
         n = len(rows)
-        return rows.by_columns(network(n, self.f, n - self.f, summed=True).mean, spare=1)
+        return rows.by_columns(network(n, self.f, n - self.f, summed=True).mean)

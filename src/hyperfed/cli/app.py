@@ -37,7 +37,7 @@ _COMMANDS = {
     "dev": Entry("hyperfed.cli.dev:dev", "All of it on this machine in the background, with Prefect's UI."),
     "budget": Entry("hyperfed.cli.budget:budget", "What of the privacy budget is spent and left; plan a year of nights."),
     "audit": Entry("hyperfed.cli.audit:audit", "Check every signature, chain and digest of the drop-box."),
-    "simulate": Entry("hyperfed.cli.simulate:simulate", "A federation under attack, in one process: would the policy stand?"),
+    "simulate": Entry("hyperfed.cli.simulate:simulate", "A federation under attack, in one process: what would have stood."),
     "demo": Entry("hyperfed.cli.demo:demo", "A whole federation on this machine, with real data."),
 }
 
