@@ -4,7 +4,7 @@
 
 1. Every client is honest, sealed and signed, and found most of one true graph; its effects, confidence and stability are its own. Updates are float32, zstd.
 2. Only the coordinator's work is timed: `RoundRunner`'s stages in their order, each with the wall clock and the CPU time of this process beside it.
-3. s3 is a SeaweedFS of this machine, on the same cores; `s3-fast` reads through obstore (extra `fast`). Its requests are counted by the store's own log of calls.
+3. s3 is a SeaweedFS of this machine, on the same cores; `s3-fast` reads through obstore (extra `fast`). Requests are counted.
 4. The peak is that of this process (VmHWM after a reset), less what it held before the night began.
 """
 

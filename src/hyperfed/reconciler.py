@@ -43,6 +43,7 @@ __all__ = ["Reconciliation", "StoreReconciler", "build_reconciler"]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.uint32]
+Rows = npt.NDArray[np.intp]
 Columns = dict[str, npt.NDArray[Any]]
 
 
@@ -274,11 +275,11 @@ def merge_rows(rule: StoreReconciler, tables: Sequence[Any], parts: Iterable[Par
 
 def _merge_part(rule: StoreReconciler, tables: Sequence[Any], part: Part, electorate: Electorate, weight: Floats) -> Columns:
     """One key range: votes first, then the effects of what stays."""
-    size, segment, client = len(part.keys), part.segment, part.client
+    size, segment = len(part.keys), part.segment.astype(np.intp)  # numpy takes by its own integers in a third of the time
     codes, which = np.unique(electorate.classes(part.keys), return_inverse=True)
     voters, count = class_weights(electorate, codes, weight)
     voters, measured_by = voters[which], count[which]
-    w = weight[client]
+    w = part.spread(weight)
     effect = part.gather([t.effect for t in tables]).astype(np.float64, copy=False)
     confidence = part.gather([t.confidence for t in tables]).astype(np.float64, copy=False)
     stability = part.gather([t.stability for t in tables]).astype(np.float64, copy=False)
@@ -296,14 +297,22 @@ def _merge_part(rule: StoreReconciler, tables: Sequence[Any], part: Part, electo
     everyone = (segment, effect, np.sign(vote) * np.sign(mean)[segment] > 0)
     # only rows of kept keys, by clients that count, go on
     rows = heard & keep[segment]
-    number = np.cumsum(keep, dtype=np.int32) - np.int32(1)
+    number = np.cumsum(keep, dtype=np.intp) - 1
     if not rows.all():
         effect, confidence, stability, vote, w = effect[rows], confidence[rows], stability[rows], vote[rows], w[rows]
         segment = segment[rows]
     segment, size, mean, voters, measured_by = number[segment], int(keep.sum()), mean[keep], voters[keep], measured_by[keep]
     width = _widths(tables, part, rows)
+    client = part.client if rows.all() else part.client[rows]
     robust = rule.strategy == "consensus" and rule.bounded and rule.rule == "bounded-trust"
-    pooled = pool_effects(segment, size, effect=effect, vote=vote, weight=w * effect_trust(segment, size, effect) if robust else w, width=width)
+    pooled = pool_effects(
+        segment,
+        size,
+        effect=effect,
+        vote=vote,
+        weight=w * effect_trust(segment, size, effect, client=client, clients=len(tables)) if robust else w,
+        width=width,
+    )
     sign = np.sign(mean)
     if rule.f or rule.rule in COORDINATE_RULES:
         pooled = _held(rule, pooled, segment, effect, sign, everyone, keep, number)
@@ -338,12 +347,12 @@ def _merge_part(rule: StoreReconciler, tables: Sequence[Any], part: Part, electo
 def _held(
     rule: StoreReconciler,
     pooled: Pooled,
-    segment: npt.NDArray[np.int32],
+    segment: Rows,
     effect: Floats,
     sign: Floats,
-    everyone: tuple[npt.NDArray[np.int32], Floats, Bools],
+    everyone: tuple[Rows, Floats, Bools],
     keep: Bools,
-    number: npt.NDArray[np.int32],
+    number: Rows,
 ) -> Pooled:
     """`pooled` by the rule's order statistic, held to what f liars cannot move; a standard error grows by how far its effect was moved.
 
@@ -361,7 +370,7 @@ def _held(
     return replace(pooled, effect=moved, std_error=error)
 
 
-def _stays(rule: StoreReconciler, part: Part, segment: npt.NDArray[np.int32], size: int, mean: Floats, sure: Floats, voters: Floats, stores: int) -> Bools:
+def _stays(rule: StoreReconciler, part: Part, segment: Rows, size: int, mean: Floats, sure: Floats, voters: Floats, stores: int) -> Bools:
     """bool[keys]: what the strategy keeps."""
     if rule.strategy == "union":
         return np.ones(size, dtype=bool)

@@ -21,10 +21,11 @@ import numpy.typing as npt
 __all__ = ["effect_trust", "held", "median_effects", "median_votes", "trimmed_effects", "trimmed_votes"]
 
 Floats = npt.NDArray[np.float64]
-Segments = npt.NDArray[np.int32]
+Segments = npt.NDArray[np.int32] | npt.NDArray[np.intp]
 Ints = npt.NDArray[np.int64]
 
 _JUDGED = 5  # reporters
+_DENSE = 3  # cells of the matrix of keys and clients for each row: up to here lines sort faster than rows
 
 
 class _Ordered:
@@ -98,13 +99,24 @@ def held(pooled: Floats, segment: Segments, effect: Floats, supports: npt.NDArra
     return np.where(known & enough, np.clip(pooled, low, high), sign * np.where(np.isfinite(least), least, 0.0))
 
 
-def effect_trust(segment: Segments, size: int, effect: Floats) -> Floats:
-    """float64[rows] in [0, 1]: how much each reported effect counts among those of its key (rule 4)."""
+def effect_trust(segment: Segments, size: int, effect: Floats, *, client: Ints | None = None, clients: int = 0) -> Floats:
+    """float64[rows] in [0, 1]: how much each reported effect counts among those of its key (rule 4).
+
+    client: int[rows] in [0, clients), at most one row a key and client; where it is given and most clients report most keys, the rows are sorted as
+    the lines of a matrix, to the same result in a third of the time.
+    """
     count = np.bincount(segment, minlength=size).astype(np.int64)
     judged = count >= _JUDGED
     trust = np.ones(len(segment))
     if not judged.any():
         return trust
+    if client is not None and size * clients <= _DENSE * len(segment):
+        cell = segment * np.intp(clients) + client
+        lines = np.full(size * clients, np.inf)
+        lines[cell] = np.clip(effect, -1e38, 1e38)
+        table = _line_trust(lines.reshape(size, clients), np.maximum(count, 1))
+        table[~judged] = 1.0
+        return np.asarray(table.reshape(-1).take(cell))
     rows = np.flatnonzero(judged[segment])
     number = (np.cumsum(judged) - 1).astype(np.int32)
     part, many = number[segment[rows]], count[judged]
@@ -112,10 +124,33 @@ def effect_trust(segment: Segments, size: int, effect: Floats) -> Floats:
     gap = np.abs(value - _quick_median(part, many, value)[part])
     middle = _quick_median(part, many, gap)
     spread = 1.4826 * _quick_median(part, many, np.abs(gap - middle[part])) + middle / 6.0
-    beyond = gap - middle[part] * (1 + 1e-6)  # medians are taken in float32
-    fall = 3.0 * spread[part]
-    trust[rows] = np.where(beyond <= 0, 1.0, np.clip(1.0 - np.divide(beyond, fall, out=np.full(len(rows), 2.0), where=fall > 0), 0.0, 1.0))
+    trust[rows] = _fallen(gap, middle[part], spread[part])
     return trust
+
+
+def _fallen(gap: Floats, middle: Floats, spread: Floats) -> Floats:
+    """1 at or below the middle, falling to 0 three spreads above it."""
+    beyond = gap - middle * (1 + 1e-6)  # medians are taken in float32
+    fall = np.broadcast_to(3.0 * spread, gap.shape)
+    return np.where(beyond <= 0, 1.0, np.clip(1.0 - np.divide(beyond, fall, out=np.full(gap.shape, 2.0), where=fall > 0), 0.0, 1.0))
+
+
+def _line_trust(lines: Floats, count: Ints) -> Floats:
+    """float64[keys, clients]: rule 4 on the effects in `lines`, infinite where there is none; count: int64[keys], how many there are, at least 1."""
+
+    def median(values: Floats) -> Floats:
+        ranked = np.sort(values.astype(np.float32), axis=1)
+        low, high = (np.take_along_axis(ranked, rank[:, None], axis=1).astype(np.float64) for rank in ((count - 1) // 2, count // 2))
+        return np.asarray((low + high) / 2)
+
+    none = np.isinf(lines)
+    with np.errstate(invalid="ignore"):  # a line of nothing
+        gap = np.abs(lines - median(lines))
+        gap[none] = np.inf
+        middle = median(gap)
+        spread = 1.4826 * median(np.abs(gap - middle)) + middle / 6.0
+    gap[none] = 0.0
+    return _fallen(gap, middle, spread)
 
 
 def _quick_median(segment: Segments, count: Ints, value: Floats) -> Floats:

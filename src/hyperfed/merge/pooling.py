@@ -34,7 +34,9 @@ class Pooled:
     pooled: npt.NDArray[np.bool_]
 
 
-def pool_effects(segment: npt.NDArray[np.int32], keys: int, *, effect: Floats, vote: Floats, weight: Floats, width: Floats | None) -> Pooled:
+def pool_effects(
+    segment: npt.NDArray[np.int32] | npt.NDArray[np.intp], keys: int, *, effect: Floats, vote: Floats, weight: Floats, width: Floats | None
+) -> Pooled:
     """Pools rows (in client order) by `segment`.
 
     effect, vote, weight > 0: float64[rows], finite; width: float64[rows], ci_high - ci_low, 0 where unknown, or None where no client gives one;
@@ -82,7 +84,7 @@ def pool_effects(segment: npt.NDArray[np.int32], keys: int, *, effect: Floats, v
     return Pooled(effect=first + mean, std_error=std_error, tau2=tau2, i2=i2, pooled=enough)
 
 
-def _by_votes(segment: npt.NDArray[np.int32], keys: int, y: Floats, vote: Floats, weight: Floats) -> Floats:
+def _by_votes(segment: npt.NDArray[np.int32] | npt.NDArray[np.intp], keys: int, y: Floats, vote: Floats, weight: Floats) -> Floats:
     """float64[keys]: the mean of y weighted by weight * |vote|, or by weight where all votes are 0."""
     strength = np.abs(vote) * weight
     total = np.bincount(segment, strength, keys)

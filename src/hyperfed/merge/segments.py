@@ -41,7 +41,11 @@ class Part:
     @property
     def client(self) -> npt.NDArray[np.int64]:
         """int64[rows]: the client of each row."""
-        return np.repeat(np.arange(len(self.low)), self.high - self.low)
+        return self.spread(np.arange(len(self.low)))
+
+    def spread(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """[rows]: each client's value at its rows."""
+        return np.repeat(values, self.high - self.low)
 
     def gather(self, columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
         """[rows]: this part's rows of one column of each client."""
