@@ -95,6 +95,12 @@ def _among(indices: npt.NDArray[np.uint32], measured: npt.NDArray[np.uint32]) ->
     return np.asarray(inside)
 
 
+def _in_unit(column: Array) -> bool:
+    """Whether all floats lie in [0, 1] and none is -0.0: the bits of such floats are integers from 0 to those of 1.0, in the same order."""
+    bits = column.view(f"<i{column.dtype.itemsize}")
+    return not len(bits) or bool(bits.min() >= 0 and bits.max() <= np.ones(1, column.dtype).view(bits.dtype)[0])
+
+
 def _holds_minus_zero(column: Array) -> bool:
     bits = column.view(f"<i{column.dtype.itemsize}")
     return bool(len(bits)) and int(bits.min()) == np.iinfo(bits.dtype).min
@@ -109,7 +115,7 @@ def _refuse_where(bad: npt.NDArray[np.bool_], values: Array, subject: str, neede
 def _check_floats(table: Any, names: tuple[str, ...], kind: str) -> None:
     for name in names:
         column = getattr(table, name)
-        if column is None:
+        if column is None or _in_unit(column):
             continue
         if not all_finite(column):
             _refuse_where(~np.isfinite(column), column, f"{kind}.{name}", "numbers must be finite", "R-10")
@@ -120,7 +126,7 @@ def _check_floats(table: Any, names: tuple[str, ...], kind: str) -> None:
 def _check_unit(table: Any, names: tuple[str, ...], kind: str) -> None:
     for name in names:
         column = getattr(table, name)
-        if len(column) and not (column.min() >= 0 and column.max() <= 1):
+        if not _in_unit(column):
             _refuse_where((column < 0) | (column > 1), column, f"{kind}.{name}", "must lie in [0, 1]")
 
 

@@ -175,17 +175,21 @@ class _Reader:
         self.left -= 1
         if self.left < 0:
             raise SchemaError("too many values", rule="R-10")
-        first = self.data[self._take(1)]
+        start = self.at
+        if start >= self.end:
+            raise SchemaError(f"truncated: 1 bytes promised at {start}, 0 there", rule="R-10")
+        first = self.data[start]
+        self.at = start + 1
         if first < 0x80:
             return first
+        if 0xA0 <= first < 0xC0:  # a short text: most of what is read
+            return self._text(first & 0x1F)
         if first >= 0xE0:
             return first - 0x100
         if first < 0x90:
             return self._map(first & 0x0F, depth)
         if first < 0xA0:
             return self._array(first & 0x0F, depth)
-        if first < 0xC0:
-            return self._text(first & 0x1F)
         if first in _CONSTANTS:
             return _CONSTANTS[first]
         if first in _BINS:
@@ -225,9 +229,12 @@ class _Reader:
         return number
 
     def _text(self, length: int) -> str:
-        start = self._take(length)
+        start = self.at
+        if length > self.end - start:
+            self._take(length)  # says what is missing
+        self.at = end = start + length
         try:
-            return str(self.data[start : start + length], "utf-8")
+            return str(self.data[start:end], "utf-8")
         except UnicodeDecodeError:
             raise SchemaError(f"text at {start} is not UTF-8", rule="R-10") from None
 

@@ -146,7 +146,6 @@ def _line_trust(lines: Floats, count: Ints) -> Floats:
     none = np.isinf(lines)
     with np.errstate(invalid="ignore"):  # a line of nothing
         gap = np.abs(lines - median(lines))
-        gap[none] = np.inf
         middle = median(gap)
         spread = 1.4826 * median(np.abs(gap - middle)) + middle / 6.0
     gap[none] = 0.0
