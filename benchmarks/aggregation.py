@@ -77,7 +77,7 @@ def compare(name: str, other: str, x: np.ndarray, ours: Callable[[], Any], their
     memory = _peak(ours) / x.nbytes
     ratio = f"{their_best / best:8.1f}x" if theirs is not None else "       - "
     print(
-        f"| {name} | {x.shape[1]:,} | {other} | {1000 * best:.1f} | {1000 * their_best:.1f} | {ratio.strip()} | {best / once:.1f} | {100 * memory:.1f} % |",
+        f"| {name} | {x.shape[1]:,} | {other} | {1000 * best:.1f} | {f'{1000 * their_best:.1f}' if theirs is not None else '-'} | {ratio.strip()} | {best / once:.1f} | {100 * memory:.1f} % |",
         flush=True,
     )
 

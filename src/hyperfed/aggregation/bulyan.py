@@ -6,7 +6,6 @@
 Source: El Mhamdi, Guerraoui & Rouault 2018, arXiv:1802.07927, section 4.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -35,7 +34,7 @@ class Bulyan(Rule):
     def _apply(self, rows: Rows, weights: Floats | None, losses: Floats | None) -> Any:
         chosen = self.chosen(rows.distances())
         near = len(chosen) - 2 * self.f
-        return rows.by_columns(lambda given, work: _nearest_mean(given, work, near), chosen)
+        return rows.by_columns(lambda part: _nearest_mean(part, near), chosen)
 
     def chosen(self, squared: Floats) -> list[int]:
         """The n - 2f clients that Krum chooses one after the other, ascending."""
@@ -48,12 +47,12 @@ class Bulyan(Rule):
         return sorted(chosen)
 
 
-def _nearest_mean(given: Sequence[Any], work: Any, near: int) -> Any:
-    """float[columns]: the mean of the `near` values nearest to each column's median. given: rows float[columns]; work: float[rows + 1, columns]."""
-    rows = len(given)
+def _nearest_mean(part: Any, near: int) -> Any:
+    """float[columns]: the mean of the `near` values nearest to each column's median. part: float[rows + 1, columns], overwritten."""
+    rows = len(part) - 1
     upper = rows // 2
     low, high = max(0, (rows - 1) // 2 - near + 1), min(rows, upper + near)
-    row = network(rows, low, high, summed=False).run(given, work)
+    row = network(rows, low, high, summed=False).run(part)
     median = row[(rows - 1) // 2 - low] if rows % 2 else (row[(rows - 1) // 2 - low] + row[upper - low]) / 2
     up = [(row[k + near] - median) < (median - row[k]) for k in range(len(row) - near)]  # whether the window's low end moves beyond k
     total = np.zeros_like(median)

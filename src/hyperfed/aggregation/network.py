@@ -3,13 +3,12 @@
 1. A network is a fixed list of comparators (a, b): row a becomes the smaller, row b the larger. Batcher's merge exchange sorts any number of rows.
 2. What nobody asks for is not computed: walking back from the wanted ranks, a comparator without a wanted output goes, one with a single wanted
    output keeps a single operation, and one whose two outputs are only added up goes too, for it does not change their sum.
-3. Rows are one-dimensional views that are renamed, not copied: a comparator is two passes over two rows in cache, the first ones over the input itself.
+3. Rows are one-dimensional views that are renamed, not copied: a comparator is two passes over two rows in cache.
 
 For 50 rows: 395 comparators sort, 329 (610 operations) give the median. Partitioning column by column costs several times as much.
 Source: Knuth, TAOCP vol. 3, section 5.2.2, Algorithm M (Batcher 1968). It expects finite numbers.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -31,29 +30,28 @@ class Network:
     high: int
     steps: tuple[tuple[int, int, bool, bool], ...]
 
-    def run(self, given: Sequence[Matrix], work: Matrix) -> list[Matrix]:
-        """The rows of ranks [low, high). given: as many rows float[columns], only read; work: float[rows + 1, columns], where the answer lies."""
-        row, mine, free = list(given), [False] * len(given), list(work)
+    def run(self, part: Matrix) -> list[Matrix]:
+        """The rows of ranks [low, high). part: float[rows + 1, columns], which is overwritten; its last row is work space."""
+        row: list[Matrix] = list(part)
+        free = row.pop()
         smaller, larger = np.minimum, np.maximum
         for a, b, want_a, want_b in self.steps:
             first, second = row[a], row[b]
-            if want_a:
-                low = first if mine[a] and not want_b else free.pop()
-                smaller(first, second, out=low)
-                row[a] = low
-            if want_b:
-                row[b] = second if mine[b] else free.pop()
-                larger(first, second, out=row[b])
-            if want_a and want_b and mine[a]:
-                free.append(first)
-            mine[a], mine[b] = mine[a] or want_a, mine[b] or want_b
+            if want_a and want_b:
+                smaller(first, second, out=free)
+                larger(first, second, out=second)
+                row[a], free = free, first
+            elif want_a:
+                smaller(first, second, out=first)
+            else:
+                larger(first, second, out=second)
         return row[self.low : self.high]
 
-    def mean(self, given: Sequence[Matrix], work: Matrix) -> Matrix:
-        """float[columns]: the mean of the wanted ranks."""
-        wanted = self.run(given, work)
-        total = wanted[0] + wanted[1] if len(wanted) > 1 else wanted[0].copy()
-        for row in wanted[2:]:
+    def mean(self, part: Matrix) -> Matrix:
+        """float[columns]: the mean of the wanted ranks. part: as in `run`."""
+        wanted = self.run(part)
+        total = wanted[0]
+        for row in wanted[1:]:
             np.add(total, row, out=total)
         return np.asarray(np.divide(total, len(wanted), out=total))
 

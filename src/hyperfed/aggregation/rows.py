@@ -66,13 +66,13 @@ class Rows:
 
     # -- passes ----------------------------------------------------------------------------------------------------------------------
 
-    def chunks(self, *, share: int = _SHARE) -> Iterator[tuple[slice, Matrix]]:
-        """(columns, float[rows, columns]) from left to right. The buffer is the caller's until the next one, at most 1 / share of the columns.
+    def chunks(self) -> Iterator[tuple[slice, Matrix]]:
+        """(columns, float[rows, columns]) from left to right. The buffer is the caller's until the next one.
 
         Raises AggregationError where a client has a non-finite number.
         """
         rows, dtype = len(self), self.matrix.dtype
-        step = max(1, min(_CHUNK, self.width // share))
+        step = max(1, min(_CHUNK, self.width // _SHARE))
         buffer, ones = np.empty((rows, step), dtype), np.ones(step, dtype)
         mix = None if self.mix is None else self.mix.astype(dtype)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -87,23 +87,28 @@ class Rows:
                     self.refuse_non_finite()
                 yield at, part
 
-    def by_columns(self, compute: Callable[[Sequence[Matrix], Matrix], Matrix], chosen: Sequence[int] | None = None) -> Matrix:
-        """float[d]: what `compute(rows, work)` makes of each chunk. rows: float[columns] each, to be read only; work: float[rows + 1, columns];
-        chosen: which rows, all where None."""
-        which = range(len(self)) if chosen is None else chosen
+    def by_columns(self, compute: Callable[[Matrix], Matrix], chosen: Sequence[int] | None = None) -> Matrix:
+        """float[d]: what `compute` makes of each chunk float[rows + 1, columns], which it may change; the last row is work space. chosen: which rows, all
+        where None."""
         out = np.empty(self.width, self.matrix.dtype)
-        if self.mix is not None:
-            for at, part in self.chunks(share=2 * _SHARE):
-                out[at] = compute([part[i] for i in which], np.empty((len(which) + 1, part.shape[1]), part.dtype))
-            return out
+        which = np.arange(len(self)) if chosen is None else np.asarray(chosen)
         step = max(1, min(_CHUNK, self.width // _SHARE))
-        work, ones = np.empty((len(which) + 1, step), self.matrix.dtype), np.ones(step, self.matrix.dtype)
+        buffer, ones = np.empty((len(which) + 1, step), self.matrix.dtype), np.ones(step, self.matrix.dtype)
+        mix = None if self.mix is None else self.mix[which].astype(self.matrix.dtype)
         with np.errstate(over="ignore", invalid="ignore"):
             for first in range(0, self.width, step):
-                part = self.matrix[:, first : first + step]
-                if not np.isfinite(part @ ones[: part.shape[1]]).all():
+                block = self.matrix[:, first : first + step]
+                part = buffer[:, : block.shape[1]]
+                if mix is not None:
+                    np.matmul(mix, block, out=part[:-1])
+                elif chosen is None:
+                    part[:-1] = block
+                else:
+                    for row, client in zip(part, chosen, strict=False):
+                        row[:] = block[client]
+                if not np.isfinite(part[:-1] @ ones[: block.shape[1]]).all():
                     self.refuse_non_finite()
-                out[first : first + step] = compute([part[i] for i in which], work[:, : part.shape[1]])
+                out[first : first + step] = compute(part)
         return out
 
     def combine(self, weights: Floats, *, every: bool = False) -> Matrix:
