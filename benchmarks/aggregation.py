@@ -76,10 +76,9 @@ def compare(name: str, other: str, x: np.ndarray, ours: Callable[[], Any], their
     once = min(_seconds(x.sum) for _ in range(3))
     memory = _peak(ours) / x.nbytes
     ratio = f"{their_best / best:8.1f}x" if theirs is not None else "       - "
-    print(
-        f"| {name} | {x.shape[1]:,} | {other} | {1000 * best:.1f} | {f'{1000 * their_best:.1f}' if theirs is not None else '-'} | {ratio.strip()} | {best / once:.1f} | {100 * memory:.1f} % |",
-        flush=True,
-    )
+    theirs_ms = f"{1000 * their_best:.1f}" if theirs is not None else "-"
+    cells = (name, f"{x.shape[1]:,}", other, f"{1000 * best:.1f}", theirs_ms, ratio.strip(), f"{best / once:.1f}", f"{100 * memory:.1f} %")
+    print("| " + " | ".join(cells) + " |", flush=True)
 
 
 def main() -> None:
