@@ -91,12 +91,11 @@ def held(pooled: Floats, segment: Segments, effect: Floats, supports: npt.NDArra
     """
     size = len(pooled)
     rows = _Ordered(segment, size, effect)
-    known = rows.count > 2 * f
-    low, high = rows.at(np.where(known, f, 0)), rows.at(np.where(known, rows.count - 1 - f, 0))
+    enough = np.bincount(segment, supports, size) > 2 * f
+    low, high = rows.at(np.where(enough, f, 0)), rows.at(np.where(enough, rows.count - 1 - f, 0))
     least = np.full(size, np.inf)
     np.minimum.at(least, segment[supports], np.abs(effect[supports]))
-    enough = np.bincount(segment, supports, size) > 2 * f
-    return np.where(known & enough, np.clip(pooled, low, high), sign * np.where(np.isfinite(least), least, 0.0))
+    return np.where(enough, np.clip(pooled, low, high), sign * np.where(np.isfinite(least), least, 0.0))
 
 
 def effect_trust(segment: Segments, size: int, effect: Floats, *, client: Ints | None = None, clients: int = 0) -> Floats:
