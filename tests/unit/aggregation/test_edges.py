@@ -121,10 +121,10 @@ def test_an_edge_needs_more_supporters_than_there_may_be_liars() -> None:
     merged = StoreReconciler(vote_min=0.1, f=2).reconcile(_stores(rows))
     assert merged.edges.target.tolist() == [1]
     for f, kept in ((2, [1]), (1, [1, 2])):
-        median = StoreReconciler(vote_min=0.01, f=f, rule="geometric-median").reconcile(
+        merged = StoreReconciler(vote_min=0.01, f=f, rule="geometric-median").reconcile(
             _stores([[0.5, None], [0.6, None], [0.4, None], [0.7, 0.3], [0.3, 0.3]])
         )
-        assert median.edges.target.tolist() == kept
+        assert merged.edges.target.tolist() == kept
     assert StoreReconciler(vote_min=0.1, f=1, rule="median").reconcile(_stores(rows)).edges.target.tolist() == [1]
     assert StoreReconciler(vote_min=0.1, rule="mean").reconcile(_stores(rows)).edges.target.tolist() == [1, 2]
 
