@@ -371,6 +371,12 @@ class Update:
                     remedy="Every end of an edge is among `measured`",
                 )
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its columns."""
+        tables = (table for table in (self.edges, self.deltas, self.hyperedges) if table is not None)
+        return int(self.measured.nbytes) + sum(table.nbytes for table in tables)
+
     def _ends(self) -> Iterable[tuple[str, npt.NDArray[np.uint32]]]:
         for table in (self.edges, self.deltas):
             if table is not None:

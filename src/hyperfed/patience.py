@@ -8,6 +8,7 @@ What it does not do: hide that an outcome is unknown. When the tries are used up
 
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -54,6 +55,23 @@ class PatientStore(ObjectStore):
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         return iter(self._try(lambda: [*self.inner.list(prefix)]))
+
+    def put_many(self, objects: Iterable[tuple[str, bytes | memoryview]]) -> Iterator[tuple[str, bool | TransportError]]:
+        ahead: deque[bytes | memoryview] = deque()  # what was handed on and has no answer yet, in order
+
+        def remembered() -> Iterator[tuple[str, bytes | memoryview]]:
+            for key, data in objects:
+                ahead.append(data)
+                yield key, data
+
+        for key, answer in self.inner.put_many(remembered()):
+            data = ahead.popleft()
+            if isinstance(answer, TransientError):
+                try:
+                    answer = self.put_if_absent(key, data)
+                except TransportError as error:
+                    answer = error
+            yield key, answer
 
     def read_many(self, keys: Iterable[str], *, max_bytes: int) -> Iterator[tuple[str, bytes | TransportError]]:
         for key, found in self.inner.read_many(keys, max_bytes=max_bytes):

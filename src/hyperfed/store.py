@@ -71,6 +71,17 @@ class ObjectStore(ABC):
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Every object whose key starts with `prefix`, in ascending order of its key."""
 
+    def put_many(self, objects: Iterable[tuple[str, bytes | memoryview]]) -> Iterator[tuple[str, bool | TransportError]]:
+        """(key, what `put_if_absent` answered or why it could not) for each object, in the order given; one that fails does not end the others.
+
+        Nothing is written before it is asked for, and an adapter may be a few objects ahead of what was taken.
+        """
+        for key, data in objects:
+            try:
+                yield key, self.put_if_absent(key, data)
+            except TransportError as error:
+                yield key, error
+
     def read_many(self, keys: Iterable[str], *, max_bytes: int) -> Iterator[tuple[str, bytes | TransportError]]:
         """(key, bytes or why it could not be read) for each key, in the order given; one bad object does not end the others."""
         for key in keys:

@@ -3,7 +3,8 @@
 1. s3://bucket/prefix is any S3 store (endpoint: None for AWS), file:///folder a mounted share. `memory:` is refused: nobody else could read it.
 2. Passing faults are tried again (`PatientStore`); an address that cannot be meant raises ConfigError before any request.
 3. Credentials come from a file that only its owner can read, or from the environment (boto3's own chain). They are never shown.
-4. An adapter is imported when its address is opened: a client on a share never pays for boto3.
+4. An adapter is imported when its address is opened: a client on a share never pays for boto3. Where the extra `fast` is installed, bulk work on S3 goes
+   through obstore (`adapters.obstore_reads`).
 
 What it does not do: prove that the store is fit (`store_probe`), decide what is read or written there.
 """
@@ -85,6 +86,7 @@ def _open_folder(url: str, *, endpoint: str | None, region: str | None, base: Pa
 
 
 def _open_s3(url: str, *, endpoint: str | None, region: str | None, known: "S3Credentials | None", attempts: int, read_timeout_s: float) -> ObjectStore:
+    from hyperfed.adapters.obstore_reads import FastS3Store, is_installed
     from hyperfed.adapters.s3 import S3Limits, S3Store
 
     parts = urlsplit(url)
@@ -97,7 +99,8 @@ def _open_s3(url: str, *, endpoint: str | None, region: str | None, known: "S3Cr
     if not parts.netloc or parts.query or parts.fragment:
         raise ConfigError("not the address of a bucket", subject=repr(url)[:120], remedy=_REMEDY)
     limits = S3Limits(max_attempts=attempts, read_timeout_s=read_timeout_s)
-    return S3Store(parts.netloc, prefix=parts.path, endpoint_url=endpoint or None, region=region or _region(), credentials=known, limits=limits)
+    kind = FastS3Store if is_installed() else S3Store
+    return kind(parts.netloc, prefix=parts.path, endpoint_url=endpoint or None, region=region or _region(), credentials=known, limits=limits)
 
 
 def _region() -> str:

@@ -167,6 +167,12 @@ class _Columns:
 
     __slots__ = ()
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its columns."""
+        columns = (getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
+        return sum(int(column.nbytes) for column in columns if column is not None)
+
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented

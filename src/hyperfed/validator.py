@@ -303,8 +303,21 @@ class PacketValidator:
             check_against_policy(admitted.update, context.plan, subject=key)
         return admitted
 
-    def reopen(self, data: bytes, *, key: str, client: str, made_for: int, keys: KeyPair | None, base_of: BaseOf | None) -> Admitted:
-        """An update that was admitted before, from its bytes: signature, sender, round and content, but no clock and no replay check."""
+    def reopen(
+        self,
+        data: bytes,
+        *,
+        key: str,
+        client: str,
+        made_for: int,
+        keys: KeyPair | None,
+        base_of: BaseOf | None,
+        content_of: Callable[[bytes], Update | None] = lambda digest: None,
+    ) -> Admitted:
+        """An update that was admitted before, from its bytes: signature, sender, round and content, but no clock and no replay check.
+
+        content_of: digest -> what this process has read in that very packet before, or None: a digest names the body too.
+        """
         signed = self._check_signature(data, (), key)
         if (signed.header.sender, signed.header.round) != (client, made_for):
             raise RefusedError(
@@ -313,11 +326,13 @@ class PacketValidator:
                 rule="R-82",
                 remedy="Restore the bucket from its versions; run `hyperfed audit`",
             )
-        return self._open(signed, data, key=key, made_for=made_for, keys=keys, base_of=base_of)
+        return self._open(signed, data, key=key, made_for=made_for, keys=keys, base_of=base_of, known=content_of(signed.digest))
 
-    def _open(self, signed: Signed, data: bytes, *, key: str, made_for: int, keys: KeyPair | None, base_of: BaseOf | None) -> Admitted:
+    def _open(
+        self, signed: Signed, data: bytes, *, key: str, made_for: int, keys: KeyPair | None, base_of: BaseOf | None, known: Update | None = None
+    ) -> Admitted:
         header = signed.header
-        update = PayloadCodec(limits=self._limits).decode(open_body(signed, keys, subject=key), Update)
+        update = known or PayloadCodec(limits=self._limits).decode(open_body(signed, keys, subject=key), Update)
         if update.base is not None:
             update = resolved(update, base_of(header.sender, update.base) if base_of else None, subject=key)
         return Admitted(
@@ -396,11 +411,15 @@ class PacketValidator:
         Reasons are collected, nothing raises for one packet; the order of arrivals does not matter. What is no fault of a packet (a store
         that does not answer) is raised: it must not look like a client's.
         """
+        return self.admit_ascending(sorted(arrivals, key=lambda a: a.key))
+
+    def admit_ascending(self, arrivals: Iterable[Arrival]) -> Admission:
+        """`admit` for arrivals that ascend by key: each is judged as it comes."""
         good: list[Admitted] = []
         refused: list[Refused] = []
         said: dict[tuple[str, int], set[bytes]] = {}
         strays: list[Refused] = []
-        for arrival in sorted(arrivals, key=lambda a: a.key):
+        for arrival in arrivals:
             context, signed = self._need_context(arrival.key), None
             try:
                 data = self._arrived(arrival)

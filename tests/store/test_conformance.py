@@ -7,6 +7,7 @@ import pytest
 
 from hyperfed.adapters.filesystem import FilesystemStore
 from hyperfed.adapters.memory import MemoryStore
+from hyperfed.adapters.obstore_reads import FastS3Store
 from hyperfed.adapters.s3 import S3Credentials, S3Limits, S3Store
 from hyperfed.store import ObjectStore
 from hyperfed.testing.faults import FaultStore
@@ -58,3 +59,18 @@ class TestSeaweedFS(StoreSuite):
 
     def make_store(self) -> ObjectStore:
         return self.server.store("suite", prefix=self.new_prefix(), create=False, limits=S3Limits(page_size=20))
+
+
+@pytest.mark.seaweedfs
+class TestSeaweedFSThroughObstore(StoreSuite):
+    """Bulk reads, writes and listings by obstore; what it cannot say, by boto3."""
+
+    many = 150
+    races = 2
+
+    @pytest.fixture(autouse=True)
+    def _place(self, seaweedfs: SeaweedFS, new_prefix: Callable[[], str]) -> None:
+        self.server, self.new_prefix = seaweedfs, new_prefix
+
+    def make_store(self) -> ObjectStore:
+        return FastS3Store("suite", prefix=self.new_prefix(), endpoint_url=self.server.endpoint_url, credentials=self.server.credentials())

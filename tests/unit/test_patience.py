@@ -62,3 +62,11 @@ def test_many_are_tried_again_one_by_one() -> None:
     assert found["a"] == b"1"
     assert found["b"] == b"2"
     assert isinstance(found["c"], ObjectNotFound)
+
+
+def test_put_many_tries_again_what_passed_and_keeps_the_order() -> None:
+    store, _, _ = patient(FaultPlan(at={2: Fault.LOST_REQUEST, 3: Fault.LOST_REPLY}))
+    answers = list(store.put_many([(f"k/{i}", b"%d" % i) for i in range(4)]))
+    assert [key for key, _ in answers] == [f"k/{i}" for i in range(4)]
+    assert {key: store.read(key, max_bytes=9) for key, _ in answers} == {f"k/{i}": b"%d" % i for i in range(4)}
+    assert all(type(answer) is bool for _, answer in answers)

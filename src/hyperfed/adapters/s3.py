@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from hyperfed.errors import AccessDenied, ConfigError, ObjectNotFound, ObjectTooLarge, StoreUnsuitable, TransientError, TransportError
@@ -31,6 +31,9 @@ __all__ = ["S3Credentials", "S3Limits", "S3Store"]
 
 _CONFLICT_TRIES = 6
 _jitter = random.SystemRandom()
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,23 +179,30 @@ class S3Store(ObjectStore):
 
         def attempt(key: str) -> bytes | TransportError:
             try:
-                return self.read(key, max_bytes=max_bytes)
+                return self._fetch(key, max_bytes)
             except TransportError as error:
                 return error
 
-        pool = ThreadPoolExecutor(at_once, thread_name_prefix="hyperfed-s3")
-        try:
-            waiting: deque[tuple[str, Future[bytes | TransportError]]] = deque()
-            for key in keys:
-                if len(waiting) == at_once:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-                waiting.append((key, pool.submit(attempt, key)))
-            while waiting:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        yield from _several(attempt, ((key, key) for key in keys), at_once)
+
+    def put_many(self, objects: Iterable[tuple[str, bytes | memoryview]]) -> Iterator[tuple[str, bool | TransportError]]:
+        """As in `ObjectStore`, several at once."""
+
+        def attempt(item: tuple[str, bytes | memoryview]) -> bool | TransportError:
+            try:
+                return self._create(*item)
+            except TransportError as error:
+                return error
+
+        yield from _several(attempt, ((item[0], item) for item in objects), self.limits.threads)
+
+    def _fetch(self, key: str, max_bytes: int) -> bytes:
+        """One object of `read_many`; another client than boto3 may do it."""
+        return self.read(key, max_bytes=max_bytes)
+
+    def _create(self, key: str, data: bytes | memoryview) -> bool:
+        """One object of `put_many`; another client than boto3 may do it."""
+        return self.put_if_absent(key, data)
 
     def bucket_exists(self) -> bool:
         """Whether there is such a bucket: one request. Raises AccessDenied, TransientError."""
@@ -280,6 +290,23 @@ class S3Store(ObjectStore):
             raise _of_answer(exc, self._subject(key), self.bucket, self.endpoint_url) from exc
         except (BotoCoreError, urllib3.exceptions.HTTPError) as exc:
             raise _of_connection(exc, self._subject(key), self.endpoint_url or f"AWS S3 in {self.region}") from exc
+
+
+def _several(work: Callable[[T], R], items: Iterable[tuple[str, T]], at_once: int) -> Iterator[tuple[str, R]]:
+    """(name, what `work` makes of the item) for each item, in the order given, by `at_once` threads that are never more than so many items ahead."""
+    pool = ThreadPoolExecutor(at_once, thread_name_prefix="hyperfed-s3")
+    try:
+        waiting: deque[tuple[str, Future[R]]] = deque()
+        for name, item in items:
+            if len(waiting) == at_once:
+                first, future = waiting.popleft()
+                yield first, future.result()
+            waiting.append((name, pool.submit(work, item)))
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _check_endpoint(url: str | None) -> str | None:

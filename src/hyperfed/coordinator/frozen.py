@@ -7,7 +7,7 @@
 What it does not do: decide who counts, write.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from hyperfed.config import Limits
@@ -27,6 +27,7 @@ from hyperfed.validator import Admitted, PacketValidator
 __all__ = ["FrozenSets"]
 
 _MAX_DELTA_CHAIN = 32
+_KEPT_BYTES = 512 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,20 @@ class FrozenSets:
     reader: DropBoxReader
     keys: KeyPair | None
     limits: Limits
+    _known: dict[bytes, Update] = field(default_factory=dict)
     _validators: dict[int, PacketValidator] = field(default_factory=dict)  # by registry version: each maps every client's keys
+
+    def remember(self, admitted: Iterable[Admitted]) -> None:
+        """Keep what validation has just read, so that the merge of the same process need not read it again: its bytes are verified all the same.
+
+        At most 512 MB of columns; what goes beyond is read again.
+        """
+        self._known.clear()
+        left = _KEPT_BYTES
+        for item in admitted:
+            left -= 0 if item.update is None else item.update.nbytes
+            if item.update is not None and left >= 0:
+                self._known[item.digest] = item.update
 
     def coordinator(self, plan: Plan, frozen: Stored[Freeze], *, keys: KeyPair | None = None) -> FederationCoordinator:
         """A coordinator that holds exactly the frozen set. keys: to sign its broadcast with. Raises RoundError where an object is gone or changed (R-66)."""
@@ -60,6 +74,7 @@ class FrozenSets:
                 freeze, counted.made_for, counted.client, counted.digest, data, lambda client, digest: self.base_update(base, client, digest)
             )
             coordinator.handle_update(counted.client, admitted)
+        self._known.clear()
         return coordinator
 
     def _reserved(self, round_id: int) -> PrivacyAccountant:
@@ -106,7 +121,9 @@ class FrozenSets:
         version = freeze.registry_version
         if version not in self._validators:
             self._validators[version] = PacketValidator(self.reader.registry_at(version), limits=self.limits)
-        admitted = self._validators[version].reopen(data, key=key, client=client, made_for=made_for, keys=self.keys, base_of=base_of)
+        admitted = self._validators[version].reopen(
+            data, key=key, client=client, made_for=made_for, keys=self.keys, base_of=base_of, content_of=self._known.get
+        )
         if admitted.digest != digest:
             raise RoundError("is not the update that was frozen", subject=key, rule="R-66", remedy="Restore the bucket from its versions; run `hyperfed audit`")
         return admitted

@@ -7,7 +7,7 @@
 What it does not do: wait (`stragglers`), judge (`validator`), choose (`protocol.choose`).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from hyperfed.config import Limits
@@ -15,7 +15,7 @@ from hyperfed.errors import HyperfedError, PacketError, RoundError, SchemaError,
 from hyperfed.store import ObjectInfo, ObjectStore
 from hyperfed.validator import Admission, Arrival, parse_inbox_key
 
-__all__ = ["Arrivals", "Judged", "accept", "is_inbox_key", "read_arrivals", "without_litter"]
+__all__ = ["Arrivals", "Copy", "Judged", "accept", "is_inbox_key", "read_arrivals", "without_litter"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,32 +63,48 @@ def without_litter(listed: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
             yield info
 
 
-def read_arrivals(store: ObjectStore, arrivals: Arrivals, *, limits: Limits) -> list[Arrival]:
-    """What was listed, with its bytes or why they could not be read. Raises TransientError."""
-    sizes = dict(arrivals.keys)
-    small = [key for key, size in arrivals.keys if size <= limits.max_update_bytes and is_inbox_key(key)]
-    found: dict[str, bytes | TransportError] = {}
-    for key, data in store.read_many(small, max_bytes=limits.max_update_bytes):
-        if isinstance(data, TransientError):
-            raise data  # the stage is tried again: a fault of the store must not look like a fault of the client
-        found[key] = data
-    out = []
+def read_arrivals(store: ObjectStore, arrivals: Arrivals, *, limits: Limits) -> Iterator[Arrival]:
+    """What was listed, ascending by key, with its bytes or why they could not be read; as they come, so that what has come is judged while the store
+    sends the next. Raises TransientError."""
+    sizes = dict(sorted(arrivals.keys))
+    reading = store.read_many([k for k, size in sizes.items() if size <= limits.max_update_bytes and is_inbox_key(k)], max_bytes=limits.max_update_bytes)
     for key, size in sizes.items():
-        got = found.get(key)
-        error: HyperfedError | None = got if isinstance(got, TransportError) else None
-        if key not in found and not is_inbox_key(key):
+        got: bytes | TransportError | None = None
+        error: HyperfedError | None = None
+        if not is_inbox_key(key):
             error = SchemaError("not an update's key", subject=key, rule="R-82", remedy="inbox/{round:08d}/{client}/{slot}, slots from 0")
-        out.append(Arrival(key=key, size=size, data=got if isinstance(got, bytes) else None, error=error))
-    return out
+        elif size <= limits.max_update_bytes:
+            _, got = next(reading)
+            if isinstance(got, TransientError):
+                raise got  # the stage is tried again: a fault of the store must not look like a fault of the client
+            error = got if isinstance(got, TransportError) else None
+        yield Arrival(key=key, size=size, data=got if isinstance(got, bytes) else None, error=error)
 
 
-def accept(store: ObjectStore, key: str, data: bytes, digest: bytes, *, digest_of: Callable[[bytes], bytes], limits: Limits) -> None:
-    """Copy a verified update. What is there already must be that very packet (its envelope may carry other signatures beside the sender's).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """A verified update on its way to `accepted/`. digest_of: verifies an envelope like the update's and gives its digest; it raises PacketError."""
 
-    digest_of: verifies an envelope like the update's and gives its digest; it raises PacketError. Raises RoundError.
+    key: str
+    data: bytes
+    digest: bytes
+    digest_of: Callable[[bytes], bytes]
+
+
+def accept(store: ObjectStore, copies: Sequence[Copy], *, limits: Limits) -> None:
+    """Copy verified updates. What is there already must be that very packet (its envelope may carry other signatures beside the sender's).
+
+    Raises RoundError, TransportError.
     """
-    if store.put_if_absent(key, data):
-        return
+    for copy, (_, answer) in zip(copies, store.put_many((c.key, c.data) for c in copies), strict=True):
+        if isinstance(answer, TransportError):
+            raise answer
+        if not answer:
+            _check_same(store, copy, limits=limits)
+
+
+def _check_same(store: ObjectStore, copy: Copy, *, limits: Limits) -> None:
+    key, data, digest, digest_of = copy.key, copy.data, copy.digest, copy.digest_of
     there = store.read(key, max_bytes=limits.max_update_bytes)
     if there == data:
         return

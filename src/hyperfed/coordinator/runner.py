@@ -24,9 +24,9 @@ from hyperfed.config import DEFAULT_LIMITS, Limits
 from hyperfed.coordinator.budget import accountant_of, budget_in_force
 from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.coordinator.frozen import FrozenSets
-from hyperfed.coordinator.inbox import Arrivals, Judged, accept, is_inbox_key, read_arrivals, without_litter
+from hyperfed.coordinator.inbox import Arrivals, Copy, Judged, accept, is_inbox_key, read_arrivals, without_litter
 from hyperfed.dropbox import DropBoxReader, Stored
-from hyperfed.errors import LedgerError, QuorumMissed, RegistryError, RoundError, TransientError
+from hyperfed.errors import LedgerError, QuorumMissed, RegistryError, RoundError, TransientError, TransportError
 from hyperfed.global_model import GlobalModel
 from hyperfed.keys import KeyPair
 from hyperfed.packets import PolicyPack
@@ -193,14 +193,22 @@ class RoundRunner:
         self.reader.ledger()
         base = self.base_state(round_id)
         context = self._context(round_id, base)
-        admission = PacketValidator(context=context).admit(read_arrivals(self.store, arrivals, limits=self.limits))
+        admission = PacketValidator(context=context).admit_ascending(read_arrivals(self.store, arrivals, limits=self.limits))
         ledger = self.reader.ledger()
         for item in admission.admitted:
             check_claim(ledger, sequence=item.claim_sequence, digest=item.claim_digest, by=f"{item.client} ({item.key})")
-        for item in admission.admitted:
-            if item.data is not None:
-                verify = partial(self._digest_of, context, item.client, item.made_for)
-                accept(self.store, Keys.accepted(round_id, item.digest), item.data, item.digest, digest_of=verify, limits=self.limits)
+        copies = [
+            Copy(
+                key=Keys.accepted(round_id, item.digest),
+                data=item.data,
+                digest=item.digest,
+                digest_of=partial(self._digest_of, context, item.client, item.made_for),
+            )
+            for item in admission.admitted
+            if item.data is not None
+        ]
+        accept(self.store, copies, limits=self.limits)
+        self.frozen.remember(admission.admitted)
         return Judged(
             admitted=tuple(replace(a, update=None, data=None) for a in admission.admitted),
             refused=admission.refused,
@@ -586,9 +594,10 @@ class RoundRunner:
         tombstone = result.value if result is not None and isinstance(result.value, Tombstone) else None
         there = {info.key for info in self.store.list(Keys.receipt(round_id, ""))}
         self._check_key(round_id)
-        for write in make_receipts(plan.value, frozen.value if frozen else None, end, tombstone=tombstone, keys=self.keys):
-            if write.key not in there:
-                self.store.put_if_absent(write.key, write.data)
+        receipts = make_receipts(plan.value, frozen.value if frozen else None, end, tombstone=tombstone, keys=self.keys)
+        for _, answer in self.store.put_many((write.key, write.data) for write in receipts if write.key not in there):
+            if isinstance(answer, TransportError):
+                raise answer
 
 
 def _below_quorum(plan: Plan, remedy: str) -> RoundError:

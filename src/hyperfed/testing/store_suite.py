@@ -249,6 +249,17 @@ class StoreSuite:
         assert {key: value for key, value in by_key.items() if isinstance(value, bytes)} == {f"m/{i:02d}": b"%02d" % i for i in range(30) if i != 7}
         assert list(store.read_many([], max_bytes=1)) == []
 
+    def test_put_many_keeps_the_order_says_what_was_there_and_survives_bad_keys(self) -> None:
+        store = self.make_store()
+        assert store.put_if_absent("p/03", b"first")
+        objects = [(f"p/{i:02d}", b"%02d" % i) for i in range(20)][::-1]
+        answers = list(store.put_many(iter(objects)))
+        assert answers == [(key, key != "p/03") for key, _ in objects]
+        assert store.read("p/03", max_bytes=9) == b"first"
+        assert dict(store.read_many([key for key, _ in objects], max_bytes=9)) == dict(objects) | {"p/03": b"first"}
+        assert [answer for _, answer in store.put_many([(key, memoryview(data)) for key, data in objects])] == [False] * 20
+        assert list(store.put_many([])) == []
+
     def test_read_many_may_be_abandoned(self) -> None:
         store = self.make_store()
         for i in range(20):
