@@ -84,6 +84,35 @@ def oracle_trust(crowd: list[HypergraphStore]) -> list[float]:
     return weights
 
 
+def oracle_loudness(crowd: list[HypergraphStore], trust: list[float]) -> list[float]:
+    """min(1, median / own) of the root mean square votes over what each could measure; the median is over clients with trust and votes, if three have both."""
+    clients = _as_dicts(crowd)
+    keys = {key for _, rows in clients for key in rows}
+    sizes = []
+    for measured, rows in clients:
+        could = [k for k in keys if k[0] in measured and k[1] in measured]
+        sizes.append(math.sqrt(math.fsum(_vote(rows.get(k)) ** 2 for k in could) / len(could)) if could else 0.0)
+    heard = [size for size, t in zip(sizes, trust, strict=True) if t > 0 and size > 0]
+    if len(heard) < 3:
+        return [1.0] * len(crowd)
+    return [min(1.0, statistics.median(heard) / size) if size > 0 else 1.0 for size in sizes]
+
+
+def oracle_effect_trust(effect: dict[int, float]) -> dict[int, float]:
+    """Weight 1 up to the median deviation from the median, falling to 0 three spreads above it; fewer than five reporters: all 1."""
+    if len(effect) < 5:
+        return dict.fromkeys(effect, 1.0)
+    centre = statistics.median(effect.values())
+    gap = {i: abs(y - centre) for i, y in effect.items()}
+    middle = statistics.median(gap.values())
+    spread = 1.4826 * statistics.median(abs(g - middle) for g in gap.values()) + middle / 6
+    trust = {}
+    for i, g in gap.items():
+        beyond = g - middle * (1 + 1e-6)
+        trust[i] = 1.0 if beyond <= 0 else max(0.0, 1 - beyond / (3 * spread)) if spread > 0 else 0.0
+    return trust
+
+
 def oracle_merge(crowd: list[HypergraphStore], weights: list[float]) -> dict:
     """Every reported key -> its evidence, from the definitions."""
     clients = _as_dicts(crowd)
@@ -100,24 +129,25 @@ def oracle_merge(crowd: list[HypergraphStore], weights: list[float]) -> dict:
         y = {i: row[i]["effect"] for i in heard}
         out = {"vote": vote, "reporting": len(heard), "measured_by": len(voters), "samples": sum(row[i]["n"] for i in heard)}
         out["support"] = sum((_vote(row[i]) > 0) == (vote > 0) and (_vote(row[i]) < 0) == (vote < 0) for i in heard)
-        share = sum(weights[i] for i in known) / sum(weights[i] for i in heard)
+        w = {i: weights[i] * held for i, held in oracle_effect_trust(y).items()}
+        share = sum(w[i] for i in known) / sum(w.values())
         out["tie"] = abs(share - 0.5) < 1e-9 or abs(vote) < 1e-9
         if share > 0.5:
-            a = {i: weights[i] / error[i] ** 2 for i in known}
+            a = {i: w[i] / error[i] ** 2 for i in known}
             total = sum(a.values())
             mean = sum(a[i] * y[i] for i in known) / total
             q = sum(a[i] * (y[i] - mean) ** 2 for i in known)
-            expected = sum(weights[i] for i in known) - sum(a[i] * weights[i] for i in known) / total
+            expected = sum(w[i] for i in known) - sum(a[i] * w[i] for i in known) / total
             spread = total - sum(x * x for x in a.values()) / total
             tau2 = max(0.0, (q - expected) / spread) if len(known) > 1 else 0.0
-            b = {i: weights[i] / (error[i] ** 2 + tau2) for i in known}
+            b = {i: w[i] / (error[i] ** 2 + tau2) for i in known}
             out["effect"] = sum(b[i] * y[i] for i in known) / sum(b.values())
             out["tau2"] = tau2
-            out["std_error"] = math.sqrt(sum(weights[i] * b[i] for i in known)) / sum(b.values())
+            out["std_error"] = math.sqrt(sum(w[i] * b[i] for i in known)) / sum(b.values())
         else:
-            strength = {i: weights[i] * abs(_vote(row[i])) for i in heard}
+            strength = {i: w[i] * abs(_vote(row[i])) for i in heard}
             if sum(strength.values()) == 0:
-                strength = {i: weights[i] for i in heard}
+                strength = {i: w[i] for i in heard}
             out["effect"] = sum(strength[i] * y[i] for i in heard) / sum(strength.values())
             out["tau2"] = out["std_error"] = 0.0
         merged[key] = out
@@ -147,7 +177,10 @@ def test_trust_is_what_the_definition_says(crowd: list[HypergraphStore]) -> None
 def test_consensus_is_what_the_definition_says(crowd: list[HypergraphStore], data: st.DataObject) -> None:
     base = [data.draw(st.sampled_from([1.0, 0.9, 0.81])) for _ in crowd]
     result = StoreReconciler(vote_min=0.0).merge(crowd, base_weights=base)
-    expected = oracle_merge(crowd, result.weight.tolist())
+    trust = result.trust.tolist()
+    weights = [t * b * loud for t, b, loud in zip(trust, base, oracle_loudness(crowd, trust), strict=True)]
+    np.testing.assert_allclose(result.weight, weights, rtol=1e-9)
+    expected = oracle_merge(crowd, weights)
     store = result.store
     assert store.evidence is not None
     found = list(zip(store.edges.source.tolist(), store.edges.target.tolist(), store.edges.lag.tolist(), strict=True))
