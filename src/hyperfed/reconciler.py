@@ -34,9 +34,9 @@ from hyperfed.hypergraph import Evidence, HypergraphStore, StoreEvidence
 from hyperfed.merge.electorate import Electorate, PairElectorate, PatternElectorate, class_weights
 from hyperfed.merge.order import effect_trust, held, median_effects, median_votes, trimmed_effects, trimmed_votes
 from hyperfed.merge.pooling import Z95, Pooled, pool_effects
-from hyperfed.merge.segments import Part, split
+from hyperfed.merge.segments import Derived, Part, common, split
 from hyperfed.packets import STRATEGIES, CausalSemanticPack
-from hyperfed.tables import EdgeTable, HyperedgeTable, pack_keys, unpack_keys
+from hyperfed.tables import EdgeTable, HyperedgeTable, pack_keys, unpack_keys, votes_of
 
 __all__ = ["Reconciliation", "StoreReconciler", "build_reconciler"]
 
@@ -50,7 +50,7 @@ Columns = dict[str, npt.NDArray[Any]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
     """A merge and how it came about. clients: the ids, sorted; aligned with them, float64[clients]: trust in [0, 1], what the rule says (1 unless the
-    strategy is consensus), weight = trust * base weight * min(n, n_cap), and agreement in [-1, 1] (0 where not computed); outlier: bool[clients], who
+    strategy is consensus), weight = trust * base weight * min(n, n_cap) * loudness, and agreement in [-1, 1] (0 where not computed); outlier: bool[clients], who
     has no weight by bounded trust, whatever the rule."""
 
     store: HypergraphStore
@@ -122,7 +122,12 @@ class StoreReconciler:
         if self.n_cap:
             base = base * np.array([_samples(store, self.n_cap) for store in members])
         tables = [store.edges for store in members]
-        keys = [table.keys for table in tables]
+        if self.strategy == "intersection":  # a handful of rows, as a rule: nothing else is merged
+            whole = [table.keys for table in tables]
+            shared = common(whole)
+            tables = [table.take(np.searchsorted(own, shared)) for table, own in zip(tables, whole, strict=True)]
+        keys = Derived(pack_keys, ([t.source for t in tables], [t.target for t in tables], [t.lag for t in tables]))
+        votes = Derived(votes_of, ([t.effect for t in tables], [t.confidence for t in tables], [t.stability for t in tables]))
         measured = [store.measured for store in members]
         electorate = PairElectorate(measured)
         trust, agreement, outlier = np.ones(len(members)), np.zeros(len(members)), np.zeros(len(members), dtype=bool)
@@ -130,7 +135,7 @@ class StoreReconciler:
         if self.strategy == "consensus" and self.bounded:
             parts = list(parts)
             claimed = [None] * len(members) if losses is None else [list(losses)[i] for i in order]
-            result = edge_weights(self.rule, self.f, keys, [table.vote for table in tables], electorate, parts, losses=claimed, shares=part)
+            result = edge_weights(self.rule, self.f, keys, votes, electorate, parts, losses=claimed, shares=part)
             trust, agreement, outlier, base = result.weight, result.agreement, result.outlier, base * result.loudness
         weight = trust * base
         edges, evidence = self._edges(tables, parts, electorate, weight)
