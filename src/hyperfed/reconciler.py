@@ -50,7 +50,7 @@ Columns = dict[str, npt.NDArray[Any]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
     """A merge and how it came about. clients: the ids, sorted; aligned with them, float64[clients]: trust in [0, 1], what the rule says (1 unless the
-    strategy is consensus), weight = trust * base weight * min(n, n_cap) * loudness, and agreement in [-1, 1] (0 where not computed); outlier: bool[clients], who
+    strategy is consensus), weight = trust * base weight * min(n, n_cap) * loudness, agreement in [-1, 1] (0 where not computed); outlier: bool[clients], who
     has no weight by bounded trust, whatever the rule."""
 
     store: HypergraphStore
