@@ -19,7 +19,19 @@ import numpy.typing as npt
 from hyperfed.errors import BoundsError
 from hyperfed.vocabulary import MAX_VARIABLES
 
-__all__ = ["MAX_LAG", "MAX_SAMPLES", "DeltaTable", "EdgeTable", "HyperedgeTable", "all_finite", "as_column", "first_outside", "pack_keys", "unpack_keys"]
+__all__ = [
+    "MAX_LAG",
+    "MAX_SAMPLES",
+    "DeltaTable",
+    "EdgeTable",
+    "HyperedgeTable",
+    "all_finite",
+    "as_column",
+    "first_outside",
+    "pack_keys",
+    "unpack_keys",
+    "votes_of",
+]
 
 MAX_LAG = (1 << 16) - 1
 MAX_SAMPLES = 1 << 63  # a merged table's sum is held here; above it sums would wrap around
@@ -36,6 +48,11 @@ def pack_keys(source: Array, target: Array, lag: Array) -> npt.NDArray[np.uint64
     packed |= target.astype(np.uint64) << np.uint64(16)
     packed |= lag.astype(np.uint64)
     return packed
+
+
+def votes_of(effect: Array, confidence: Array, stability: Array) -> npt.NDArray[np.float64]:
+    """float64[rows]: sign(effect) * confidence * stability, in [-1, 1] (DESIGN section 5)."""
+    return np.asarray(np.sign(effect).astype(np.float64) * confidence * stability)
 
 
 def unpack_keys(keys: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.uint16]]:
@@ -309,7 +326,7 @@ class EdgeTable(_Columns):
     @property
     def vote(self) -> npt.NDArray[np.float64]:
         """float64[rows]: sign(effect) * confidence * stability, in [-1, 1] (DESIGN section 5)."""
-        return np.sign(self.effect).astype(np.float64) * self.confidence * self.stability
+        return votes_of(self.effect, self.confidence, self.stability)
 
     def take(self, rows: Array) -> Self:
         """The table of these rows: an index array in ascending order, or a boolean mask."""
@@ -503,4 +520,4 @@ class HyperedgeTable(_Columns):
     @property
     def vote(self) -> npt.NDArray[np.float64]:
         """float64[rows]: sign(effect) * confidence * stability."""
-        return np.sign(self.effect).astype(np.float64) * self.confidence * self.stability
+        return votes_of(self.effect, self.confidence, self.stability)

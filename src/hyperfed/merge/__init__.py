@@ -6,6 +6,6 @@ It knows neither stores nor strategies: that is `hyperfed.reconciler`.
 
 from hyperfed.merge.electorate import Electorate, PairElectorate, PatternElectorate
 from hyperfed.merge.pooling import Pooled, pool_effects
-from hyperfed.merge.segments import Part, split
+from hyperfed.merge.segments import Derived, Part, common, split
 
-__all__ = ["Electorate", "PairElectorate", "Part", "PatternElectorate", "Pooled", "pool_effects", "split"]
+__all__ = ["Derived", "Electorate", "PairElectorate", "Part", "PatternElectorate", "Pooled", "common", "pool_effects", "split"]

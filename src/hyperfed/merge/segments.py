@@ -6,17 +6,17 @@
 3. Numbering the keys of a part: only the bits that vary among its keys are kept; where these are few, a table of presence numbers them;
    otherwise one sort of (key bits << row bits | row) does; where both do not fit into 64 bits, a stable argsort.
 
-Cost: one pass, or one sort, over the rows. Memory: 8 bytes a row for the parts' numbering, besides the work space of one part.
+Cost: one pass, or one sort, over the rows. Memory: 4 bytes a row for the parts' numbering where all are kept, besides the work space of one part.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MAX_PARTS", "ROWS_A_PART", "Part", "split"]
+__all__ = ["MAX_PARTS", "ROWS_A_PART", "Derived", "Part", "common", "split"]
 
 ROWS_A_PART = 1 << 18  # a column of a part is 2 MiB: it stays in the processor's cache
 MAX_PARTS = 32
@@ -49,17 +49,55 @@ class Part:
 
     def gather(self, columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
         """[rows]: this part's rows of one column of each client."""
-        return np.concatenate([column[low:high] for column, low, high in zip(columns, self.low.tolist(), self.high.tolist(), strict=True)])
+        return _rows(columns, self.low, self.high)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Derived(Sequence[npt.NDArray[Any]]):
+    """For each client a column that is computed from others, row by row, only where it is looked at: never held for all clients.
+
+    sources: for each argument of `of` a column of each client.
+    """
+
+    of: Callable[..., npt.NDArray[Any]]
+    sources: tuple[Sequence[npt.NDArray[Any]], ...]
+
+    def __len__(self) -> int:
+        return len(self.sources[0])
+
+    def __getitem__(self, client: Any) -> Any:
+        return self.of(*(columns[client] for columns in self.sources))
+
+
+def _rows(columns: Sequence[npt.NDArray[Any]], low: Ints, high: Ints) -> npt.NDArray[Any]:
+    """The rows [low, high) of each client's column, one client after the other."""
+    if isinstance(columns, Derived):
+        return columns.of(*(_rows(source, low, high) for source in columns.sources))
+    return np.concatenate([column[a:b] for column, a, b in zip(columns, low.tolist(), high.tolist(), strict=True)])
+
+
+def common(keys: Sequence[Keys]) -> Keys:
+    """uint64, ascending: the keys that every client has. keys: as in `split`. Each client is searched for what is left, the smallest first."""
+    by_size = sorted(keys, key=len)
+    left = by_size[0] if by_size else np.zeros(0, dtype=np.uint64)
+    for own in by_size[1:]:
+        if not len(left):
+            break
+        at = np.searchsorted(own, left)
+        at[at == len(own)] = 0
+        left = left[own[at] == left]
+    return left
 
 
 def split(keys: Sequence[Keys], *, rows_a_part: int = ROWS_A_PART) -> Iterator[Part]:
-    """The parts, by ascending key range. keys: for each client uint64[rows], strictly ascending. Clients without rows are fine."""
-    total = sum(len(k) for k in keys)
+    """The parts, by ascending key range. keys: for each client uint64[rows], strictly ascending (or `Derived`). Clients without rows are fine."""
+    sizes = [len(k) for k in (keys.sources[0] if isinstance(keys, Derived) else keys)]
+    total = sum(sizes)
     if total == 0:
         return
     wanted = min(MAX_PARTS, max(1, total // rows_a_part))
     cuts = np.zeros((len(keys), 2), dtype=np.int64)
-    cuts[:, 1] = [len(k) for k in keys]
+    cuts[:, 1] = sizes
     if wanted > 1:
         stride = max(1, total // (wanted * 256))
         sample = np.sort(np.concatenate([k[stride // 2 :: stride] for k in keys]))
@@ -67,8 +105,7 @@ def split(keys: Sequence[Keys], *, rows_a_part: int = ROWS_A_PART) -> Iterator[P
         cuts = np.stack([np.concatenate([[0], np.searchsorted(k, bounds), [len(k)]]) for k in keys]).astype(np.int64)
     for low, high in zip(cuts.T[:-1], cuts.T[1:], strict=True):
         if (high > low).any():
-            rows = np.concatenate([k[a:b] for k, a, b in zip(keys, low.tolist(), high.tolist(), strict=True)])
-            distinct, segment = _number(rows)
+            distinct, segment = _number(_rows(keys, low, high))
             yield Part(keys=distinct, segment=segment, low=low, high=high)
 
 
