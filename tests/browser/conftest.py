@@ -145,8 +145,9 @@ def hyperfed(site: Site, *arguments: str, timeout_s: float = 300) -> "subprocess
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
+    """A browser for one module: as long as it lives, its event loop is this thread's, and Prefect's synchronous calls would return coroutines."""
     from playwright.sync_api import sync_playwright
 
     path = shutil.which("chromium")
