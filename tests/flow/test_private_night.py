@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
@@ -89,13 +90,21 @@ def test_the_flow_that_opens_refuses_a_night_beyond_the_budget(found: Found) -> 
 
 
 def spellings(values: np.ndarray) -> set[str]:
-    """How a number would be found in a text: its first seven significant digits, and as an integer."""
+    """How numbers would be found in a text once all but digits is blanks (`digits`): a fraction by its first seven digits, integers by three
+    in a row, as an array is printed, because one alone could be a port or a part of an id."""
     out = set()
     for value in values[np.abs(values) > 1e-3].tolist():
-        out.add(f"{abs(value):.12f}".rstrip("0")[:9])
-        if float(value).is_integer() and abs(value) > 1000:
-            out.add(str(abs(int(value))))
+        if len(fraction := f"{abs(value):.12f}".rstrip("0")[:9]) == 9:
+            out.add(fraction)
+    rows = values.tolist()
+    for three in zip(rows, rows[1:], rows[2:], strict=False):
+        if max(map(abs, three)) > 1000 and all(float(value).is_integer() for value in three):
+            out.add(" " + " ".join(str(abs(int(value))) for value in three) + " ")
     return out
+
+
+def digits(text: str) -> str:
+    return re.sub(r"[^0-9.]+", " ", text)
 
 
 def kept_by_prefect() -> str:
@@ -135,7 +144,9 @@ def test_nothing_of_the_sum_is_in_logs_results_or_artifacts(found: Found, monkey
     assert len(secret) >= 15
     kept = kept_by_prefect()
     assert "committed" in kept  # the search looks at the right place
-    assert not {s for s in secret if s in kept or s in caplog.text}
+    assert any(s in digits(str(total)) for s in secret)  # an array that got out would be seen
+    searched = digits(kept + caplog.text)
+    assert not {s for s in secret if s in searched}
     published = spellings(model_of(federation).edges.effect)
     assert not published & secret
 
