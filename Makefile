@@ -34,6 +34,11 @@ lint: setup ## ruff, mypy --strict, import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+bench: setup ## measure codec, verification, merge and nights beside their alternatives, which live in benchmarks/.venv
+	@[ -x benchmarks/.venv/bin/python ] || $(BIN)/python -m venv benchmarks/.venv
+	@benchmarks/.venv/bin/pip install -q -r benchmarks/requirements.txt -e '.[fast]'
+	@benchmarks/.venv/bin/python benchmarks/run.py $(BENCH_ARGUMENTS)
+
 lock: setup ## resolve pyproject.toml again into requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --generate-hashes \
 		--no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock

@@ -32,6 +32,7 @@ from hyperfed.tables import DeltaTable, EdgeTable, HyperedgeTable, all_finite
 __all__ = ["from_record", "to_record"]
 
 T = TypeVar("T")
+Reader = Callable[[Any, str, PlaneReader | None], Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TABLES = (EdgeTable, DeltaTable, HyperedgeTable)
@@ -122,33 +123,46 @@ def from_record(kind: type[T], plain: Any, where: str = "", *, planes: PlaneRead
 
 
 def _read(hint: Any, plain: Any, where: str, planes: PlaneReader | None) -> Any:
-    origin = typing.get_origin(hint)
+    return _reader(hint)(plain, where, planes)
+
+
+@functools.cache
+def _reader(hint: Any) -> Reader:
+    """What reads a value of that annotation: chosen once, since choosing costs more than reading."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
-        return _read_union(hint, plain, where, planes)
+        inner = _reader(next(option for option in arguments if option is not types.NoneType))
+        optional = types.NoneType in arguments
+        return lambda plain, where, planes: None if plain is None and optional else inner(plain, where, planes)
     if origin is tuple:
-        return _read_tuple(typing.get_args(hint), plain, where, planes)
+        return partial(_read_tuple, arguments)
     if origin is list:
-        return [_read(typing.get_args(hint)[0], item, f"{where}[{i}]", planes) for i, item in enumerate(_expect(list, plain, where))]
+        item = _reader(arguments[0])
+        return lambda plain, where, planes: [item(value, f"{where}[{i}]", planes) for i, value in enumerate(_expect(list, plain, where))]
     if origin is dict or hint is dict:
-        return dict(_expect(dict, plain, where))
+        return lambda plain, where, planes: dict(_expect(dict, plain, where))
     if origin is np.ndarray:
-        return _checked_column(_claim_column(plain, where, planes)(None), where)
+        return lambda plain, where, planes: _checked_column(_claim_column(plain, where, planes)(None), where)
     if isinstance(hint, typing.NewType):
-        return _read(hint.__supertype__, plain, where, planes)
+        return _reader(hint.__supertype__)
     if hint in (bool, int, float, str):
-        return _expect(hint, plain, where)
+        return lambda plain, where, planes: plain if type(plain) is hint else _expect(hint, plain, where)
     if hint is bytes:
-        return bytes(_expect(memoryview, plain, where))
+        return lambda plain, where, planes: bytes(_expect(memoryview, plain, where))
     if hint is datetime:
-        return _read_instant(plain, where)
+        return lambda plain, where, planes: _read_instant(plain, where)
     if hint is Decimal:
-        return _read_decimal(plain, where)
+        return lambda plain, where, planes: _read_decimal(plain, where)
     if isinstance(hint, type) and issubclass(hint, Enum):
-        return _read_enum(hint, plain, where)
+        return lambda plain, where, planes: _read_enum(hint, plain, where)
     if hint in _TABLES:
-        return _read_table(hint, plain, where, planes)
+        return partial(_read_table, hint)
     if dataclasses.is_dataclass(hint):
-        return _read_dataclass(hint, plain, where, planes)
+        return partial(_read_dataclass, hint)
+    return partial(_refuse_kind, hint)
+
+
+def _refuse_kind(hint: Any, plain: Any, where: str, planes: PlaneReader | None) -> Any:
     raise SchemaError(f"{hint!r} is no wire type", subject=where, rule="R-11")
 
 
@@ -157,14 +171,6 @@ def _expect(kind: type, plain: Any, where: str) -> Any:
         name = "binary field" if kind is memoryview else kind.__name__
         raise SchemaError(f"a {type(plain).__name__} where a {name} belongs", subject=where, rule="R-11")
     return plain
-
-
-def _read_union(hint: Any, plain: Any, where: str, planes: PlaneReader | None) -> Any:
-    options = typing.get_args(hint)
-    if plain is None and types.NoneType in options:
-        return None
-    others = [option for option in options if option is not types.NoneType]
-    return _read(others[0], plain, where, planes)
 
 
 def _read_tuple(hints: tuple[Any, ...], plain: Any, where: str, planes: PlaneReader | None) -> tuple[Any, ...]:
@@ -232,6 +238,11 @@ def _hints(kind: type) -> dict[str, Any]:
     return {f.name: hints[f.name] for f in dataclasses.fields(kind)}
 
 
+@functools.cache
+def _readers(kind: type) -> tuple[tuple[str, Reader], ...]:
+    return tuple((name, _reader(hint)) for name, hint in _hints(kind).items())
+
+
 def _fields_of(kind: type, plain: Any, where: str) -> dict[str, Any]:
     given = _expect(dict, plain, where)
     names = _hints(kind).keys()
@@ -244,7 +255,7 @@ def _fields_of(kind: type, plain: Any, where: str) -> dict[str, Any]:
 
 def _read_dataclass(kind: Any, plain: Any, where: str, planes: PlaneReader | None) -> Any:
     given = _fields_of(kind, plain, where)
-    values = {name: _read(hint, given[name], f"{where}.{name}", planes) for name, hint in _hints(kind).items()}
+    values = {name: read(given[name], f"{where}.{name}", planes) for name, read in _readers(kind)}
     record = _construct(kind, values, where)
     for name, value in values.items():  # a record that sorted or rounded what it got was not given its canonical form
         if isinstance(value, list | np.ndarray | float) and not _same(getattr(record, name), value):

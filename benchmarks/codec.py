@@ -1,0 +1,123 @@
+"""Bytes an edge and megabytes a second of the codec, beside Arrow IPC, Parquet, msgpack rows and JSON with zlib, on the same edges.
+
+The row is 42 bytes: source, target, lag, effect, interval, confidence, stability (float32), hits, n. Effects, confidence and stability are continuous,
+intervals symmetric, half of a row's bytes random: what no codec can beat is printed as the order-0 entropy of the byte planes, keys as steps.
+"""
+
+import io
+import json
+import zlib
+from functools import partial
+from typing import Any
+
+import msgpack
+import numpy as np
+from measure import medians
+
+from hyperfed.codec import PayloadCodec
+from hyperfed.packets import Update
+from hyperfed.tables import EdgeTable
+
+ROW_BYTES = 42
+
+
+def findings(rows: int, *, seed: int = 0) -> Update:
+    rng = np.random.default_rng(seed)
+    variables, lags = (300, 4) if rows <= 100_000 else (1000, 4)
+    key = np.sort(rng.choice(variables * variables * lags, rows, replace=False))
+    effect, reach = rng.normal(0, 0.3, rows), 1.96 * (np.abs(rng.normal(0.05, 0.01, rows)) + 0.01)
+    table = EdgeTable(
+        source=(key // (variables * lags)).astype(np.uint32),
+        target=(key // lags % variables).astype(np.uint32),
+        lag=(key % lags + 1).astype(np.uint16),
+        effect=effect.astype(np.float32),
+        ci_low=(effect - reach).astype(np.float32),
+        ci_high=(effect + reach).astype(np.float32),
+        confidence=rng.beta(5, 1, rows).astype(np.float32),
+        stability=rng.beta(4, 2, rows).astype(np.float32),
+        hits=rng.poisson(20, rows).astype(np.uint32),
+        n=np.full(rows, 5000, np.uint64),
+    )
+    return Update(measured=np.arange(variables, dtype=np.uint32), edges=table)
+
+
+def plane_entropy(table: EdgeTable) -> float:
+    """Bytes an edge of an ideal order-0 coder of each byte plane; the upper end of an interval costs nothing."""
+    bits = 0.0
+    for name in ("source", "target", "lag", "effect", "ci_low", "confidence", "stability", "hits", "n"):
+        column = getattr(table, name)
+        if name in ("source", "target"):
+            column = np.diff(column, prepend=column.dtype.type(0))
+        for plane in np.ascontiguousarray(column).view(np.uint8).reshape(len(column), -1).T:
+            share = np.bincount(plane, minlength=256) / len(column)
+            share = share[share > 0]
+            bits -= float((share * np.log2(share)).sum())
+    return bits / 8
+
+
+def _alternatives(update: Update) -> dict[str, tuple[Any, Any]]:
+    """name -> (encode, decode of what it encoded)."""
+    import pyarrow as pa
+    import pyarrow.ipc
+    import pyarrow.parquet as pq
+
+    names = list(EdgeTable.__dataclass_fields__)
+    columns = {name: getattr(update.edges, name) for name in names}
+    arrow = pa.table(columns)
+
+    def ipc() -> bytes:
+        sink = io.BytesIO()
+        with pa.ipc.new_stream(sink, arrow.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+            writer.write_table(arrow)
+        return sink.getvalue()
+
+    def parquet() -> bytes:
+        sink = io.BytesIO()
+        pq.write_table(arrow, sink, compression="zstd")
+        return sink.getvalue()
+
+    def rows() -> list[Any]:
+        return list(zip(*(column.tolist() for column in columns.values()), strict=True))
+
+    return {
+        "Arrow IPC, zstd": (ipc, lambda data: pa.ipc.open_stream(data).read_all()),
+        "Parquet, zstd": (parquet, lambda data: pq.read_table(io.BytesIO(data))),
+        "msgpack rows": (lambda: msgpack.packb(rows()), msgpack.unpackb),
+        "JSON, zlib": (lambda: zlib.compress(json.dumps(rows()).encode(), 6), lambda data: json.loads(zlib.decompress(data))),
+    }
+
+
+def run(*, quick: bool) -> list[dict[str, Any]]:
+    """One entry for each size and codec: bytes an edge, MB/s of raw columns each way."""
+    out = []
+    for rows in (10_000, 100_000) if quick else (10_000, 1_000_000):
+        update = findings(rows)
+        ours = {"hyperfed": (None, None), "hyperfed, zstd": ("zstd", None), "hyperfed, zstd, 16 bits": ("zstd", 16), "hyperfed, zstd, 8 bits": ("zstd", 8)}
+        codecs: dict[str, tuple[Any, Any]] = {}
+        for name, (compression, bits) in ours.items():
+            codec = PayloadCodec(compression=compression, unit_bits=bits)
+            codecs[name] = (lambda codec=codec, update=update: codec.encode(update), lambda data, codec=codec: codec.decode(data, Update))
+        codecs |= _alternatives(update)
+        data = {name: encode() for name, (encode, _) in codecs.items()}
+        slow = {"msgpack rows", "JSON, zlib"}
+        for group in ([n for n in codecs if n not in slow], [n for n in codecs if n in slow]):
+            repeats = 2 if group[0] in slow else (41 if rows <= 10_000 else 7)
+            encode = medians({name: codecs[name][0] for name in group}, repeats=repeats)
+            decode = medians({name: partial(codecs[name][1], data[name]) for name in group}, repeats=repeats)
+            for name in group:
+                raw = ROW_BYTES * rows / 1e6
+                out.append(
+                    {"rows": rows, "codec": name, "bytes_an_edge": len(data[name]) / rows, "encode_mb_s": raw / encode[name], "decode_mb_s": raw / decode[name]}
+                )
+        out.append(
+            {"rows": rows, "codec": "limit: entropy of the planes", "bytes_an_edge": plane_entropy(update.edges), "encode_mb_s": None, "decode_mb_s": None}
+        )
+    return out
+
+
+def show(entries: list[dict[str, Any]]) -> str:
+    lines = ["| edges | codec | bytes an edge | encode MB/s | decode MB/s |", "|---|---|---|---|---|"]
+    for e in entries:
+        speed = ["" if e[k] is None else f"{e[k]:,.0f}" for k in ("encode_mb_s", "decode_mb_s")]
+        lines.append(f"| {e['rows']:,} | {e['codec']} | {e['bytes_an_edge']:.2f} | {speed[0]} | {speed[1]} |")
+    return "\n".join(lines)
