@@ -1,5 +1,7 @@
 """`hyperfed dev`: a whole federation on this machine in the background, with Prefect's UI, to look at and to try things on."""
 
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -56,34 +58,53 @@ def up(invocation: Invocation, directory: Path, window: str, port: int | None) -
       hyperfed dev up
       hyperfed dev up --window 15m
     """
+    from hyperfed.dev.supervisor import MARK
+
     folder, checkout = directory.resolve(), find_checkout()
     said = _status(folder)
     if not _supervisor_alive(said):
-        _end_leftovers(said)
+        _end_leftovers(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "logs").mkdir(exist_ok=True)
         argv = [sys.executable, "-m", "hyperfed.dev.supervisor", str(folder), str(checkout), str(int(duration(window))), *([str(port)] if port else [])]
         with (folder / "logs" / "supervisor.log").open("ab") as log:
             started = subprocess.Popen(  # noqa: S603 - our own arguments
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=checkout, start_new_session=True
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=checkout,
+                env=os.environ | {MARK: str(folder)},
+                start_new_session=True,
             )
         with invocation.out.step("Starting SeaweedFS, Prefect and a worker; the first time Prefect makes its database"):
             said = _wait(folder, started)
-    document = {name: said[name] for name in ("ui", "api", "store", "bucket", "config", "clients")}
-    invocation.out.finish(
-        document,
-        lambda to: show_pairs(
-            to,
-            {
-                "Prefect UI": said["ui"],
-                "Prefect API": f"{said['api']}   (export PREFECT_API_URL={said['api']})",
-                "Object store": f"{said['store']}, bucket {said['bucket']}",
-                "Operator": f"hyperfed --config {said['config']} round status",
-                "Clients": ", ".join(f"{folder / c / 'hyperfed.toml'}" for c in said["clients"]),
-                "Stop": "make down" if directory == Path(".hyperfed/dev") else f"hyperfed dev down --dir {directory}",
-            },
-        ),
-    )
+    document = {name: said[name] for name in ("ui", "api", "reports", "store", "bucket", "config", "clients")}
+    command = _command()
+    pairs = {
+        "Prefect UI": said["ui"],
+        "Prefect API": f"export PREFECT_API_URL={said['api']}",
+        "Reports": said["reports"],
+        "Object store": f"{said['store']}, bucket {said['bucket']}",
+        "Operator": f"{command} --config {_shown(Path(said['config']))} round status",
+    }
+    for client in said["clients"]:
+        own = _shown(folder / client)
+        pairs[f"Client {client}"] = f"{command} client night --config {own}/hyperfed.toml --data {own}/series.csv --out {own}/model"
+    pairs["Stop"] = "make down" if directory == Path(".hyperfed/dev") else f"{command} dev down --dir {directory}"
+    invocation.out.finish(document, lambda to: show_pairs(to, pairs))
+
+
+def _command() -> str:
+    """How this command is called from here: by its name where the PATH finds it, else by its path."""
+    own = Path(sys.argv[0])
+    found = shutil.which("hyperfed")
+    return "hyperfed" if found and Path(found).resolve() == own.resolve() else str(_shown(own))
+
+
+def _shown(path: Path) -> Path:
+    """The path as seen from here, where it lies below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _wait(folder: Path, started: "subprocess.Popen[bytes]") -> dict[str, Any]:
@@ -115,19 +136,26 @@ def down(invocation: Invocation, directory: Path) -> None:
     ran = _supervisor_alive(said)
     if ran:
         Recorded(**said["supervisor"]).end(timeout_s=_STOP_S)
-    _end_leftovers(_status(folder))
+    left = _end_leftovers(folder)
     (folder / "status.json").unlink(missing_ok=True)
-    invocation.out.finish({"stopped": ran}, lambda to: show_pairs(to, {"Stopped": str(folder) if ran else "nothing ran"}))
+    words = f"{folder}; the data stay" if ran else f"what a crash had left: {', '.join(left)}" if left else "nothing ran"
+    invocation.out.finish({"stopped": ran, "left_by_a_crash": left}, lambda to: show_pairs(to, {"Stopped": words}))
 
 
-def _end_leftovers(said: dict[str, Any]) -> None:
-    """End what a supervisor that was killed has left; nothing else has these ids and start times."""
-    from hyperfed.dev.processes import Recorded
+def _end_leftovers(folder: Path) -> list[str]:
+    """End what a crash has left, and name it: what status.json records, then what else was started under the supervisor's mark."""
+    from hyperfed.dev.processes import Recorded, carrying
+    from hyperfed.dev.supervisor import MARK
 
-    for name in ("prefect-worker", "prefect-server", "seaweedfs"):
-        record = said.get("children", {}).get(name)
-        if record:
-            Recorded(**record).end(timeout_s=10.0, group=name != "seaweedfs")
+    children, left = _status(folder).get("children", {}), []
+    for name, patience_s in (("prefect-worker", 10.0), ("prefect-server", 10.0), ("seaweedfs", 1.0)):  # SeaweedFS's own farewell takes it 15 s
+        if name in children and (record := Recorded(**children[name])).alive:
+            record.end(timeout_s=patience_s, group=name != "seaweedfs")
+            left.append(name)
+    orphans = carrying(MARK, str(folder))
+    for orphan in orphans:
+        orphan.end(timeout_s=2.0)
+    return left + [f"process {orphan.pid}" for orphan in orphans]
 
 
 @dev.command()

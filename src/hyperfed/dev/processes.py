@@ -3,6 +3,7 @@
 1. Each child leads a process group of its own; ending it ends what it started. Its output goes to a log file.
 2. A record is (process id, start time): an id that now belongs to somebody else's process is never signalled. Linux only: it reads /proc.
 3. Ending is SIGTERM, then SIGKILL after a while, then waited for.
+4. `carrying` finds what is left after crashes of parents: the processes that were started with a mark in their environment, and no others.
 
 What it does not do: restart (`supervisor`), look for processes by name.
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from hyperfed.errors import ConfigError
 
-__all__ = ["Process", "Recorded"]
+__all__ = ["Process", "Recorded", "carrying"]
 
 _POLL_S = 0.05
 
@@ -64,6 +65,17 @@ class Recorded:
         while self.alive:
             time.sleep(_POLL_S)
         return killed
+
+
+def carrying(name: str, value: str) -> list[Recorded]:
+    """The processes that were started with name=value in their environment, as far as this user may see; never this one."""
+    mark, found = f"{name}={value}".encode(), []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal() and int(folder.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                if mark in (folder / "environ").read_bytes().split(b"\0"):
+                    found.append(Recorded.of(int(folder.name)))
+    return found
 
 
 class Process:

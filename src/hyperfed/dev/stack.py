@@ -1,9 +1,10 @@
 """`Stack`: SeaweedFS, a Prefect server with its UI, and a worker, below one folder.
 
-1. They listen on 127.0.0.1 only. The UI's port is chosen once and kept with the data, so that addresses survive a restart.
+1. They listen on 127.0.0.1 only. Ports are chosen once and kept with the data, so that addresses survive a restart.
 2. All data lie below the folder: buckets, Prefect's database, logs. A restart on the same folder loses nothing.
 3. Heartbeats are on, so that the zombie automation can end runs whose process is gone; telemetry is off.
 4. `tend` starts again what has ended, at the same address.
+5. Each round's HTML report lies in `reports/` and is served beside the UI (`pages`): the round's page links to it.
 
 What it does not do: found a federation (`founding`), install blocks or deployments (the application's `flows.service`).
 """
@@ -17,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from hyperfed.dev.pages import ReportPages
 from hyperfed.dev.processes import Process
 from hyperfed.errors import TransportError
 from hyperfed.testing.seaweedfs import SeaweedFS, free_ports
@@ -44,7 +46,8 @@ class Stack:
     ) -> None:
         self.folder, self.checkout = folder.resolve(), checkout
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.port = self._port(port)
+        self.port, pages_port = self._ports(port)
+        self.pages = ReportPages(self.folder / "reports", pages_port)
         self.environment = {
             "PREFECT_HOME": str(self.folder / "prefect"),
             "PREFECT_API_URL": self.api_url,
@@ -57,6 +60,8 @@ class Stack:
             "DO_NOT_TRACK": "1",
             "HYPERFED_CHECKOUT": str(checkout),
             "HYPERFED_METRICS_DIR": str(self.folder / "metrics"),
+            "HYPERFED_REPORT_DIR": str(self.pages.folder),
+            "HYPERFED_REPORT_URL": self.pages.url,
             "PYTHONUNBUFFERED": "1",
         }
         prefect = [sys.executable, "-m", "prefect"]
@@ -83,6 +88,7 @@ class Stack:
         """Start what does not run, and wait until it answers. Raises TransportError with the end of a log."""
         (self.folder / "prefect").mkdir(exist_ok=True)
         try:
+            self.pages.start()
             self.store.start()
             self.server.start()
             self.wait_for_server(timeout_s=timeout_s)
@@ -121,14 +127,15 @@ class Stack:
         for process in (self.worker, self.server):
             process.stop()
         self.store.stop()
+        self.pages.stop()
 
     def _process(self, name: str, argv: list[str]) -> Process:
         return Process(name, argv, environment=self.environment, log=self.folder / "logs" / f"{name}.log", cwd=self.checkout)
 
-    def _port(self, wanted: int | None) -> int:
-        path = self.folder / "port.json"
-        if wanted is None and path.exists():
-            return int(json.loads(path.read_text()))
-        port = wanted or free_ports(["ui"])["ui"]
-        path.write_text(json.dumps(port))
-        return port
+    def _ports(self, wanted: int | None) -> tuple[int, int]:
+        """(the UI's, the reports'): the wanted one, else those of the last start, else free ones."""
+        path = self.folder / "ports.json"
+        known: dict[str, int] = json.loads(path.read_text()) if path.exists() else free_ports(["ui", "reports"])
+        known["ui"] = wanted or known["ui"]
+        path.write_text(json.dumps(known))
+        return known["ui"], known["reports"]

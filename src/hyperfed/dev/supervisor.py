@@ -3,7 +3,8 @@
     python -m hyperfed.dev.supervisor FOLDER CHECKOUT WINDOW_S [PORT]
 
 1. `status.json` in the folder says who runs (process ids with start times), where, and in which phase: starting, ready, stopping, failed.
-2. Where the supervisor itself was killed, `hyperfed dev down` ends what status.json names, and nothing else.
+2. Where the supervisor itself was killed, `hyperfed dev down` ends what status.json names, and what else carries the supervisor's `MARK` in its
+   environment: a flow whose worker was killed goes on as an orphan.
 """
 
 import json
@@ -23,9 +24,10 @@ from hyperfed.dev.processes import Recorded
 from hyperfed.dev.stack import Stack
 from hyperfed.errors import HyperfedError, TransportError
 
-__all__ = ["STATUS", "read_status", "supervise"]
+__all__ = ["MARK", "STATUS", "read_status", "supervise"]
 
 STATUS = "status.json"
+MARK = "HYPERFED_DEV_FOLDER"
 _TEND_S = 2.0
 
 
@@ -48,6 +50,7 @@ def _write_status(stack: Stack, phase: str, **more: Any) -> None:
         "children": running,
         "ui": stack.ui_url,
         "api": stack.api_url,
+        "reports": stack.pages.url,
         "store": stack.store.endpoint_url if stack.store.running else None,
         "bucket": BUCKET,
         "clients": list(CLIENTS),

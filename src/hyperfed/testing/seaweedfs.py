@@ -4,7 +4,7 @@
 2. Its credentials are made anew, or given, and lie in identities.json (mode 0600) in the data folder, where a restart finds them again.
 3. It is ready when a real request of the S3 API succeeds. Its output goes to weed.log in the data folder.
 4. It is stopped by its own process id: SIGTERM, then SIGKILL, then waited for. It does not outlive a process that exits in good order.
-5. Data survives a restart on the same folder; the address a restart of the same object.
+5. Data and address survive a restart on the same folder: its ports lie in ports.json there. Where one is taken meanwhile, it gets new ones.
 
 What it does not do: protect the data from other users of this machine. The S3 port asks for credentials; the server's own inner ports do not.
 """
@@ -34,6 +34,7 @@ __all__ = ["ADMIN_ACTIONS", "SeaweedFS", "free_ports"]
 ADMIN_ACTIONS = ("Admin", "Read", "Write", "List", "Tagging")
 _ADMIN = "admin"
 _SERVICES = ("master", "volume", "filer", "s3")
+_PORTS = (*_SERVICES, *(f"{name}.grpc" for name in _SERVICES))
 
 
 class SeaweedFS:
@@ -122,8 +123,9 @@ class SeaweedFS:
         deadline = time.monotonic() + self._start_timeout_s
         for attempt in range(3):  # a port that was free a moment ago may be taken
             if not self._ports or attempt:  # a server that ended comes back at its address
-                self._ports = free_ports([*_SERVICES, *(f"{name}.grpc" for name in _SERVICES)])
+                self._ports = (None if attempt else self._kept_ports()) or free_ports(_PORTS)
             if self._launch(binary, deadline):
+                (self._dir / "ports.json").write_text(json.dumps(self._ports))
                 return self
         end = self._log_end()
         self.stop()
@@ -136,6 +138,14 @@ class SeaweedFS:
             shutil.rmtree(self._dir, ignore_errors=True)
             self._dir = None
             self._keys = {}
+
+    def _kept_ports(self) -> dict[str, int] | None:
+        """Those of the last start in this folder, where all of them are free."""
+        try:
+            kept: dict[str, int] = json.loads((self.data_dir / "ports.json").read_text())
+        except (OSError, ValueError):
+            return None
+        return kept if tuple(kept) == _PORTS and not any(_accepts(port) for port in kept.values()) else None
 
     def _running(self) -> "subprocess.Popen[bytes]":
         if self._process is None or self._process.poll() is not None:
