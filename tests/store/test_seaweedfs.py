@@ -47,7 +47,7 @@ def test_data_and_keys_survive_a_restart_and_no_process_is_left(tmp_path: Path) 
     server = SeaweedFS(tmp_path / "data")
     server.stop()
     with server:
-        store, pid, key = server.store("kept"), server.pid, server.credentials()
+        store, pid, key, address = server.store("kept"), server.pid, server.credentials(), server.endpoint_url
         for i in range(40):
             assert store.put_if_absent(f"rounds/{i:08d}", b"%d" % i * 1000)
     assert not Path(f"/proc/{pid}").exists(), "ended and waited for"
@@ -58,7 +58,7 @@ def test_data_and_keys_survive_a_restart_and_no_process_is_left(tmp_path: Path) 
     with pytest.raises(TransientError):
         store.read("rounds/00000000", max_bytes=9)
     with SeaweedFS(tmp_path / "data") as again:
-        assert again.credentials() == key
+        assert (again.credentials(), again.endpoint_url) == (key, address)
         store = again.store("kept")
         assert len([*store.list("")]) == 40
         assert store.read("rounds/00000039", max_bytes=9999) == b"39" * 1000

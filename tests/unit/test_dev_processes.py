@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hyperfed.dev.processes import Process, Recorded
+from hyperfed.dev.processes import Process, Recorded, carrying
 from hyperfed.errors import ConfigError
 
 PARENT = "import subprocess,sys,time; c=subprocess.Popen([sys.executable,'-c','import time; time.sleep(60)']); print(c.pid, flush=True); time.sleep(60)"
@@ -64,3 +64,17 @@ def test_what_cannot_be_started_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="was not started"):
         _ = missing.record
     missing.stop()
+
+
+def test_what_was_started_under_a_mark_is_found_and_nothing_else(tmp_path: Path, process: Process) -> None:
+    marked = Process("marked", process.argv, environment={"HYPERFED_TEST_MARK": str(tmp_path)}, log=tmp_path / "marked.log", cwd=tmp_path)
+    process.start()
+    marked.start()
+    below = grandchild(marked)
+    assert {found.pid for found in carrying("HYPERFED_TEST_MARK", str(tmp_path))} == {marked.record.pid, below.pid}
+    marked.kill()
+    assert carrying("HYPERFED_TEST_MARK", str(tmp_path)) == [below], "an orphan of a killed parent still carries it"
+    marked.stop()
+    process.stop()
+    time.sleep(0.1)
+    assert carrying("HYPERFED_TEST_MARK", str(tmp_path)) == []

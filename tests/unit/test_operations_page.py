@@ -129,6 +129,8 @@ def test_schedule_prints_the_three_numbers_and_refuses_what_contradicts_the_regi
     federation, machine = place
     said = json.loads(run("schedule", "--round-duration", "24h", "--gossip-frequency", "5", "--genesis", "2027-01-01T00:00:00Z", "--json"))
     assert [(s["deployment"], s["interval_s"]) for s in said["schedules"]] == [("open-round", 86400), ("federation-round", 86400), ("gossip-round", 17280)]
+    flows = {path.stem.replace("_", "-") for path in (Path(__file__).parents[2] / "flows").glob("*.py")}
+    assert said["without_flow"] == [name for name in ("open-round", "federation-round", "gossip-round") if name not in flows]
     store = ["--store", f"file://{machine.parent}/box", "--fingerprint", federation.fingerprint]
     assert json.loads(run("schedule", *store, "--json"))["schedules"][1]["anchor"] == federation.registry.windows.deadline(1).isoformat()
     assert "registry says a window" in run("schedule", "--round-duration", "12h", *store, "--json", code=2)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from hyperfed.cli.checkout import import_from_checkout
+from hyperfed.cli.checkout import find_checkout, import_from_checkout
 from hyperfed.cli.durations import duration
 from hyperfed.cli.invocation import Invocation, output_options, pass_invocation, store_options
 from hyperfed.cli.output import instant, show_pairs, show_table
@@ -42,11 +42,15 @@ def schedule(invocation: Invocation, round_duration: str | None, gossip_frequenc
     document: dict[str, Any] = {
         "schedules": [{"deployment": s.deployment, "interval_s": s.interval_s, "anchor": s.anchor, "parameters": s.parameters} for s in wanted],
         "applied": applied,
+        "without_flow": _without_flow([s.deployment for s in wanted]),
     }
 
     def render(to: Any) -> None:
         rows = ((s.deployment, f"{s.interval_s:g} s", instant(s.anchor), ", ".join(f"{k}={v:g}" for k, v in s.parameters.items())) for s in wanted)
         show_table(to, "", ("deployment", "every", "counted from", "parameters"), rows)
+        for name in document["without_flow"]:
+            note = "this version has no such flow: its schedule is only shown, and nothing runs by it"
+            show_pairs(to, {name: note})
         if applied is not None:
             missing = [name for name, done in applied.items() if not done]
             show_pairs(to, {"Applied": ", ".join(name for name, done in applied.items() if done) or "to none"})
@@ -54,6 +58,15 @@ def schedule(invocation: Invocation, round_duration: str | None, gossip_frequenc
                 show_pairs(to, {"Not deployed": ", ".join(missing)})
 
     invocation.out.finish(document, render)
+
+
+def _without_flow(names: list[str]) -> list[str]:
+    """Those whose flow the checkout does not have; none where there is no checkout to look into."""
+    try:
+        flows = find_checkout() / "flows"
+    except ConfigError:
+        return []
+    return [name for name in names if not (flows / f"{name.replace('-', '_')}.py").exists()]
 
 
 def _grid(invocation: Invocation, round_duration: str | None, genesis: str | None) -> tuple[datetime, float]:
