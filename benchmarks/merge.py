@@ -15,7 +15,7 @@ from measure import medians
 
 from hyperfed.hypergraph import HypergraphStore
 from hyperfed.merge import split
-from hyperfed.merge.order import median_effects, trimmed_effects
+from hyperfed.merge.order import Ordered
 from hyperfed.reconciler import StoreReconciler
 from hyperfed.tables import EdgeTable
 
@@ -60,11 +60,10 @@ def weighted_mean(keys: list[Any], values: list[Any], weights: np.ndarray) -> np
 def medians_of(keys: list[Any], values: list[Any], *, trimmed: bool = False) -> tuple[np.ndarray, ...]:
     out: list[list[np.ndarray]] = [[], []]
     for part in split(keys):
-        value = part.gather(values).astype(np.float64)
-        segment = part.segment.astype(np.intp)
-        out[0].append(median_effects(segment, len(part.keys), value))
+        rows = Ordered(part.segment, len(part.keys), part.gather(values).astype(np.float64))
+        out[0].append(rows.median())
         if trimmed:
-            out[1].append(trimmed_effects(segment, len(part.keys), value, 2))
+            out[1].append(rows.trimmed(2))
     return tuple(np.concatenate(columns) for columns in out if columns)
 
 

@@ -1,6 +1,6 @@
 """Order statistics of the rows of each key: what robust rules need on sparse edges.
 
-1. Rows are sorted by (key, value); a rank counts from 0 within its key. Not reporting is a vote of 0: a key's silent voters stand between its
+1. Rows are sorted by (key, value), as integers; a rank counts from 0 within its key. Not reporting is a vote of 0: a key's silent voters stand between its
    negative and its positive votes without having rows.
 2. `trimmed_votes` and `median_votes` are the coordinate-wise rules over all voters of a key, silent ones too.
 3. `held` keeps a pooled effect between the (f + 1)-th smallest and the (f + 1)-th largest reported one: with at most f liars and at least 2f + 1
@@ -13,12 +13,13 @@
 Source: DESIGN section 5. It knows no strategy.
 """
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["effect_trust", "held", "median_effects", "median_votes", "trimmed_effects", "trimmed_votes"]
+__all__ = ["Ordered", "effect_trust", "held", "median_effects", "median_votes", "trimmed_effects", "trimmed_votes"]
 
 Floats = npt.NDArray[np.float64]
 Segments = npt.NDArray[np.int32] | npt.NDArray[np.intp]
@@ -28,19 +29,60 @@ _JUDGED = 5  # reporters
 _DENSE = 3  # cells of the matrix of keys and clients for each row: up to here lines sort faster than rows
 
 
-class _Ordered:
-    """Rows sorted by (key, value). order: the rows in that order; start, count: int64[keys]; rank: int64[rows], in the sorted order."""
+class Ordered:
+    """Rows sorted by (key, value). start, count: int64[keys]. One sort serves every statistic asked of it.
+
+    Where every value is a float32 (what travels is), a row is one integer, key above value, and the sort is one of integers; else the values are ranked
+    first and the ranks sorted. Equal values of a key are interchangeable: nothing here depends on which of them comes first.
+    """
 
     def __init__(self, segment: Segments, size: int, value: Floats) -> None:
-        self.order = np.lexsort((value, segment))
-        self.segment, self.value = segment[self.order], value[self.order]
         self.count: Ints = np.bincount(segment, minlength=size).astype(np.int64)
         self.start: Ints = np.cumsum(self.count) - self.count
-        self.rank: Ints = np.arange(len(segment)) - self.start[self.segment]
+        short = value.astype(np.float32)
+        if np.array_equal(short, value):
+            self._ranked, self._of_rank = np.sort(_high(segment) | _monotone(short)), None
+        else:
+            order = np.argsort(value)
+            self._of_rank = value[order]
+            self._ranked = np.sort(_high(segment[order]) | np.arange(len(value), dtype=np.uint64))
 
     def at(self, rank: Ints) -> Floats:
         """float64[keys]: the value of that rank in each key."""
-        return np.asarray(self.value[self.start + rank])
+        return self._values(self._ranked[self.start + rank])
+
+    @cached_property
+    def segment(self) -> npt.NDArray[np.intp]:
+        """intp[rows]: the key of each sorted row."""
+        return np.repeat(np.arange(len(self.count)), self.count)
+
+    @cached_property
+    def value(self) -> Floats:
+        """float64[rows], in the sorted order."""
+        return self._values(self._ranked)
+
+    @cached_property
+    def rank(self) -> Ints:
+        """int64[rows], in the sorted order: from 0 within each key."""
+        return np.arange(len(self._ranked)) - np.repeat(self.start, self.count)
+
+    def median(self) -> Floats:
+        """float64[keys]; every key has a row."""
+        return (self.at((self.count - 1) // 2) + self.at(self.count // 2)) / 2
+
+    def trimmed(self, f: int) -> Floats:
+        """float64[keys]: the mean without the f smallest and f largest; the median where fewer than 2f + 1 report. Sums run from the smallest up."""
+        value = self.value.copy()
+        for i in range(min(f, int(self.count.max(initial=0)))):  # what goes, one value of each key and end at a time
+            there = self.count > i
+            value[self.start[there] + i] = 0.0
+            value[(self.start + self.count)[there] - 1 - i] = 0.0
+        mean = np.bincount(self.segment, value, len(self.count)) / np.maximum(self.count - 2 * f, 1)
+        return np.where(self.count > 2 * f, mean, self.median())
+
+    def _values(self, ranked: npt.NDArray[np.uint64]) -> Floats:
+        low = ranked.astype(np.uint32)
+        return _unmonotone(low) if self._of_rank is None else np.asarray(self._of_rank[low])
 
 
 def trimmed_votes(segment: Segments, size: int, vote: Floats, voters: Ints, f: int) -> Floats:
@@ -62,26 +104,21 @@ def median_votes(segment: Segments, size: int, vote: Floats, voters: Ints) -> Fl
     return np.asarray(0.5 * np.bincount(rows.segment, middle * rows.value, size))
 
 
-def _places(segment: Segments, size: int, vote: Floats, voters: Ints) -> tuple[Ints, _Ordered]:
+def _places(segment: Segments, size: int, vote: Floats, voters: Ints) -> tuple[Ints, Ordered]:
     """(each sorted row's place among all voters of its key, the rows)."""
-    rows = _Ordered(segment, size, vote)
+    rows = Ordered(segment, size, vote)
     silent = np.maximum(voters - rows.count, 0)
     return rows.rank + np.where(rows.value > 0, silent[rows.segment], 0), rows
 
 
 def median_effects(segment: Segments, size: int, effect: Floats) -> Floats:
     """float64[keys]: the median of each key's reported effects; every key has a row."""
-    rows = _Ordered(segment, size, effect)
-    return (rows.at((rows.count - 1) // 2) + rows.at(rows.count // 2)) / 2
+    return Ordered(segment, size, effect).median()
 
 
 def trimmed_effects(segment: Segments, size: int, effect: Floats, f: int) -> Floats:
     """float64[keys]: the mean of each key's reported effects without the f smallest and f largest; the median where fewer than 2f + 1 report."""
-    rows = _Ordered(segment, size, effect)
-    count = rows.count[rows.segment]
-    kept = (rows.rank >= f) & (rows.rank < count - f)
-    mean = np.bincount(rows.segment, np.where(kept, rows.value, 0.0), size) / np.maximum(rows.count - 2 * f, 1)
-    return np.where(rows.count > 2 * f, mean, (rows.at((rows.count - 1) // 2) + rows.at(rows.count // 2)) / 2)
+    return Ordered(segment, size, effect).trimmed(f)
 
 
 def held(pooled: Floats, segment: Segments, effect: Floats, supports: npt.NDArray[np.bool_], sign: Floats, f: int) -> Floats:
@@ -90,7 +127,7 @@ def held(pooled: Floats, segment: Segments, effect: Floats, supports: npt.NDArra
     pooled: float64[keys]; segment, effect, supports: [rows], supports: whether the row has its key's sign; sign: float64[keys]. Every key has f + 1 supporters.
     """
     size = len(pooled)
-    rows = _Ordered(segment, size, effect)
+    rows = Ordered(segment, size, effect)
     enough = np.bincount(segment, supports, size) > 2 * f
     low, high = rows.at(np.where(enough, f, 0)), rows.at(np.where(enough, rows.count - 1 - f, 0))
     least = np.full(size, np.inf)
@@ -153,14 +190,24 @@ def _line_trust(lines: Floats, count: Ints) -> Floats:
 
 def _quick_median(segment: Segments, count: Ints, value: Floats) -> Floats:
     """float64[keys]: medians rounded to float32, by one sort of integers (key, float32 as an ordered integer). Every key has a row."""
-    bits: Any = value.astype(np.float32).view(np.uint32)
-    bits = np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(1 << 31))
-    ranked = np.sort((segment.astype(np.uint64) << np.uint64(32)) | bits)
+    ranked = np.sort(_high(segment) | _monotone(value.astype(np.float32)))
     start = np.cumsum(count) - count
+    low, high = (_unmonotone(ranked[start + rank].astype(np.uint32)) for rank in ((count - 1) // 2, count // 2))
+    return np.asarray((low + high) / 2)
 
-    def at(rank: Ints) -> Floats:
-        low: Any = ranked[start + rank].astype(np.uint32)
-        values = np.where(low >> np.uint32(31), low & np.uint32((1 << 31) - 1), ~low).astype(np.uint32).view(np.float32)
-        return np.asarray(values, dtype=np.float64)
 
-    return np.asarray((at((count - 1) // 2) + at(count // 2)) / 2)
+def _high(segment: Segments) -> npt.NDArray[np.uint64]:
+    """The keys' numbers as the upper half of 64 bits."""
+    return segment.astype(np.uint64) << np.uint64(32)
+
+
+def _monotone(value: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
+    """float32 as integers in the same order; -0.0 as 0.0. float32[rows], finite or infinite."""
+    bits: Any = (value + np.float32(0)).view(np.int32)
+    return np.asarray((bits ^ ((bits >> np.int32(31)) | np.int32(-(1 << 31)))).view(np.uint32))
+
+
+def _unmonotone(number: npt.NDArray[np.uint32]) -> Floats:
+    """float64: what `_monotone` has made integers of."""
+    bits: Any = number.view(np.int32)
+    return np.asarray((bits ^ (~(bits >> np.int32(31)) | np.int32(-(1 << 31)))).view(np.float32), dtype=np.float64)
