@@ -12,19 +12,20 @@ What it does not do: wait (Prefect's task retries do), schedule, show.
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from hyperfed.config import DEFAULT_LIMITS, Limits
 from hyperfed.coordinator.budget import accountant_of, budget_in_force
+from hyperfed.coordinator.drafts import draft_entry, draft_freeze, draft_tombstone
 from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.coordinator.frozen import FrozenSets
-from hyperfed.coordinator.inbox import Arrivals, Copy, Judged, accept, is_inbox_key, read_arrivals, without_litter
+from hyperfed.coordinator.inbox import Arrivals, Judged, is_inbox_key, without_litter
+from hyperfed.coordinator.intake import Intake
 from hyperfed.dropbox import DropBoxReader, Stored
 from hyperfed.errors import LedgerError, QuorumMissed, RegistryError, RoundError, TransientError, TransportError
 from hyperfed.global_model import GlobalModel
@@ -32,30 +33,22 @@ from hyperfed.keys import KeyPair
 from hyperfed.packets import PolicyPack
 from hyperfed.privacy.policy import check_private_plan, night_of
 from hyperfed.protocol import machine as mc
-from hyperfed.protocol import merkle
-from hyperfed.protocol.choose import Choice, choose
 from hyperfed.protocol.documents import COORDINATOR, Write, end_of, make_plan, make_receipts, sign_object
-from hyperfed.protocol.ledger import Chained, check_claim, line_of, reserve_id
+from hyperfed.protocol.ledger import check_claim, line_of, reserve_id
 from hyperfed.protocol.machine import Outcome, Why
-from hyperfed.protocol.objects import EntryKind, Freeze, LedgerEntry, Mechanism, Plan, RoundState, Tombstone
+from hyperfed.protocol.objects import EntryKind, Freeze, Mechanism, Plan, RoundState, Tombstone
 from hyperfed.protocol.reputation import next_states
 from hyperfed.rounds import Keys
 from hyperfed.signing import PacketType
 from hyperfed.store import ObjectStore
 from hyperfed.testing.fire_drill import Drill, fire_drill
-from hyperfed.validator import Admission, PacketValidator, RoundContext, policy_digest
+from hyperfed.validator import Admission
 from hyperfed.vocabulary import Vocabulary
 
 __all__ = ["Arrivals", "Judged", "RoundRunner", "Stage"]
 
 log = logging.getLogger(__name__)
 
-_TOMBSTONE_REASONS = {
-    "R-60": "it was not finished before its close_by",
-    "R-62": "too few updates before its close_by",
-    "R-65": "the privacy budget does not cover it",
-    "R-69": "a round that was opened late was committed after this one was frozen",
-}
 _STAGES = (mc.PutFreeze, mc.Append, mc.Release, mc.PutState)  # what later stages than collecting are there for
 _MAX_FAILED_WRITES = 32
 
@@ -78,6 +71,7 @@ class RoundRunner:
         self.store, self.keys, self.now, self.limits = store, keys, now, limits
         self.reader = DropBoxReader(store, fingerprint=fingerprint, limits=limits)
         self.frozen = FrozenSets(store=store, reader=self.reader, keys=keys, limits=limits)
+        self.intake = Intake(store, reader=self.reader, frozen=self.frozen, keys=keys, now=now, limits=limits)
         self._plans: dict[int, Stored[Plan]] = {}
         self._merged: dict[int, FederationCoordinator] = {}
 
@@ -189,36 +183,7 @@ class RoundRunner:
         """
         if arrivals.decided:
             return Judged(admitted=(), refused=(), registry_version=0, base_state=b"")
-        round_id = arrivals.round
-        self.reader.ledger()
-        base = self.base_state(round_id)
-        context = self._context(round_id, base)
-        admission = PacketValidator(context=context).admit_ascending(read_arrivals(self.store, arrivals, limits=self.limits))
-        ledger = self.reader.ledger()
-        for item in admission.admitted:
-            check_claim(ledger, sequence=item.claim_sequence, digest=item.claim_digest, by=f"{item.client} ({item.key})")
-        copies = [
-            Copy(
-                key=Keys.accepted(round_id, item.digest),
-                data=item.data,
-                digest=item.digest,
-                digest_of=partial(self._digest_of, context, item.client, item.made_for),
-            )
-            for item in admission.admitted
-            if item.data is not None
-        ]
-        accept(self.store, copies, limits=self.limits)
-        self.frozen.remember(admission.admitted)
-        return Judged(
-            admitted=tuple(replace(a, update=None, data=None) for a in admission.admitted),
-            refused=admission.refused,
-            registry_version=context.registry.version,
-            base_state=base.digest if base else b"",
-        )
-
-    def _digest_of(self, context: RoundContext, client: str, made_for: int, data: bytes) -> bytes:
-        validator = PacketValidator(context.registry, limits=self.limits)
-        return validator.reopen(data, key="copy", client=client, made_for=made_for, keys=self.keys, base_of=context.base_of).digest
+        return self.intake.judge(self.plan(arrivals.round).value, arrivals)
 
     def freeze(self, round_id: int, admission: Admission) -> Stage:
         """Step 3: choose by base state and trust, and create the freeze. Raises QuorumMissed below quorum before `close_by`."""
@@ -308,7 +273,7 @@ class RoundRunner:
                 (write,) = coordinator.broadcast(coordinator.aggregate())
                 return self._create(write, r)
             case mc.PutTombstone(round=r, rule=rule):
-                return self._create(self._tombstone(r, rule), r)
+                return self._create(draft_tombstone(self.plan(r).value, self.reader.freeze(r), rule, keys=self.keys), r)
             case mc.PutState(round=r):
                 return self._put_state(r)
             case mc.PutReceipts(round=r):
@@ -368,47 +333,13 @@ class RoundRunner:
     # -- step 2 and 3 --------------------------------------------------------------------------------------------------------------
 
     def base_state(self, round_id: int) -> Stored[RoundState] | None:
-        """The state of the last round committed before this one, as of when the ledger was read last.
-
-        Raises RoundError where it is missing or not the one the ledger names.
-        """
-        entries = self.reader.verified_entries() or self.reader.ledger()
-        commits = [c.entry for c in entries if c.entry.kind is EntryKind.COMMIT and c.entry.round < round_id]
-        if not commits:
-            return None
-        last = commits[-1]
-        found = self.reader.state(last.round)
-        if found is None or found.digest != last.state:
-            raise RoundError(
-                "is not the state that the ledger names" if found else "is missing",
-                subject=Keys.state(last.round),
-                rule="R-67",
-                remedy="Restore the bucket from its versions; run `hyperfed audit`",
-            )
-        return found
+        """The state of the last round committed before this one; see `Intake.base_state`."""
+        return self.intake.base_state(round_id)
 
     def model(self, round_id: int) -> GlobalModel | None:
         """The committed model of a round; None for round 0 and for void ones."""
         found = self.reader.result(round_id) if round_id else None
         return found.value if found is not None and isinstance(found.value, GlobalModel) else None
-
-    def _context(self, round_id: int, base: Stored[RoundState] | None) -> RoundContext:
-        plan = self.plan(round_id).value
-        policies = {}
-        for r in range(max(1, round_id - plan.policy.max_staleness), round_id):
-            earlier = self.reader.plan(r)
-            if earlier is not None:
-                policies[r] = policy_digest(earlier.value.policy)
-        return RoundContext(
-            registry=self.reader.refresh_registry(),
-            plan=plan,
-            now=self.now,
-            policies=policies | {round_id: policy_digest(plan.policy)},
-            highest={c.client: c.highest_sequence for c in base.value.clients} if base else {},
-            keys=self.keys,
-            base_of=lambda client, digest: self.frozen.base_update(base.value if base else None, client, digest),
-            limits=self.limits,
-        )
 
     def _still_valid(self, round_id: int, admission: Admission) -> Judged:
         """The admission, if it was judged under today's registry and base state; else the round is collected and judged again."""
@@ -422,28 +353,7 @@ class RoundRunner:
         return self.validate(arrivals)
 
     def _candidate(self, round_id: int, admission: Judged) -> Freeze | None:
-        plan, base = self.plan(round_id), self.base_state(round_id)
-        choice: Choice = choose(admission, base=base.value if base else None, plan=plan.value)
-        registry, registry_digest = self.reader.registry_version(admission.registry_version)
-        if len(choice.counted) < max(plan.value.quorum, registry.budget.minimum_support):
-            return None
-        freeze = Freeze(
-            federation=plan.value.federation,
-            round=round_id,
-            plan=plan.digest,
-            registry_version=registry.version,
-            registry_digest=registry_digest,
-            base_round=base.value.round if base else 0,
-            base_state=base.digest if base else b"",
-            counted=choice.counted,
-            refused=choice.refused,
-            excluded=choice.excluded,
-            claim_sequence=choice.claim_sequence,
-            claim_digest=choice.claim_digest,
-            merkle_head=b"",
-            time=self.now,
-        )
-        return replace(freeze, merkle_head=merkle.head(freeze.leaves))
+        return draft_freeze(self.reader, self.plan(round_id), self.base_state(round_id), admission, now=self.now)
 
     # -- step 4 to 7 ---------------------------------------------------------------------------------------------------------------
 
@@ -465,47 +375,12 @@ class RoundRunner:
             return Outcome.EXISTS
         if len(ledger) < number - 1:
             raise LedgerError(f"ends at entry {len(ledger)}, it had {number - 1}", subject="ledger", rule="R-71", remedy="Restore the bucket from its versions")
-        entry = self._entry(number, line, ledger)
+        entry = draft_entry(self.reader, number, line, ledger, mechanisms=lambda: self.mechanisms(self.plan(line.round).value))
         self.reader.check_entry(entry)
         write = sign_object(
             Keys.ledger(number), PacketType.LEDGER, entry, keys=self.keys, time=entry.time, audience="all", sequence=number, previous=entry.previous
         )
         return self._create(write, entry.round)
-
-    def _entry(self, number: int, line: mc.Line, ledger: Sequence[Chained]) -> LedgerEntry:
-        frozen = self.reader.freeze(line.round)
-        common: dict[str, Any] = {
-            "federation": self.reader.registry.federation,
-            "sequence": number,
-            "previous": ledger[-1].digest if ledger else b"",
-            "kind": line.kind,
-            "round": line.round,
-            "freeze": frozen.digest if frozen else b"",
-            "merkle_head": frozen.value.merkle_head if frozen else merkle.head([]),
-        }
-        if line.kind is EntryKind.RESERVE and frozen is not None:
-            return LedgerEntry(
-                **common,
-                id=reserve_id(common["federation"], line.round, frozen.digest),
-                mechanisms=self.mechanisms(self.plan(line.round).value),
-                time=frozen.value.time,
-            )
-        result = self.reader.result(line.round)
-        if result is None:
-            raise RoundError("is gone", subject=Keys.result(line.round), rule="R-67", remedy="Restore the bucket from its versions")
-        if line.kind is EntryKind.VOID:
-            return LedgerEntry(**common, id=line.ref if isinstance(line.ref, bytes) else b"", result=result.digest, time=result.value.time)
-        state = self.reader.state(line.round)
-        if state is None:
-            raise RoundError("is gone", subject=Keys.state(line.round), rule="R-67", remedy="Restore the bucket from its versions")
-        return LedgerEntry(**common, id=b"", result=result.digest, state=state.digest, time=result.value.time)
-
-    def _tombstone(self, round_id: int, rule: str) -> Write:
-        plan, frozen = self.plan(round_id).value, self.reader.freeze(round_id)
-        tombstone = Tombstone(
-            federation=plan.federation, round=round_id, rule=rule, reason=_TOMBSTONE_REASONS[rule], time=frozen.value.time if frozen else plan.close_by
-        )
-        return sign_object(Keys.result(round_id), PacketType.TOMBSTONE, tombstone, keys=self.keys, time=tombstone.time)
 
     def fire_drill(self, round_id: int) -> tuple[Drill, ...]:
         """Tonight's attacks on a shadow copy of the frozen set: counts, and nothing is written. Raises RoundError where nothing is frozen, PrivacyError in a

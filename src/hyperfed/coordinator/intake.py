@@ -1,0 +1,137 @@
+"""`Intake`: what was listed in an inbox is read, verified, judged and copied to `accepted/` (step 2 of the round), whole or in shards.
+
+1. Content stays out of what is returned: keys, digests and reasons. What was read is remembered for the merge of the same process only.
+2. A shard is the updates of some clients. All that admission compares (sequences, nonces, corrections) is compared within one client, so shards judge
+   apart what one batch would judge together, and `combined` gives the same admission, byte for byte. Objects of nobody's go with the first shard.
+3. Shards that were judged under different registries or base states are not combined: the stage is tried again.
+4. An admitted update that has seen a ledger entry which is not there ends the stage (R-73). Nothing was decided then.
+
+What it does not do: list (`inbox`), wait (`stragglers`), decide who counts (`protocol.choose`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+
+from hyperfed.config import Limits
+from hyperfed.coordinator.frozen import FrozenSets
+from hyperfed.coordinator.inbox import Arrivals, Copy, Judged, accept, is_inbox_key, read_arrivals
+from hyperfed.dropbox import DropBoxReader, Stored
+from hyperfed.errors import RoundError, TransientError
+from hyperfed.keys import KeyPair
+from hyperfed.protocol.ledger import check_claim
+from hyperfed.protocol.objects import EntryKind, Plan, RoundState
+from hyperfed.rounds import Keys
+from hyperfed.store import ObjectStore
+from hyperfed.validator import PacketValidator, RoundContext, policy_digest
+
+__all__ = ["Intake", "combined", "shards_of"]
+
+
+def shards_of(arrivals: Arrivals, count: int) -> tuple[Arrivals, ...]:
+    """The arrivals in at most `count` shards of about equally many bytes, a client's objects together; one where there is nothing to share out."""
+    sizes: dict[str, int] = {}
+    for key, size in arrivals.keys:
+        sizes[_owner(key)] = sizes.get(_owner(key), 0) + size
+    strays, clients = sizes.pop("", 0), sorted(sizes)
+    share, shard, used = max(1, -(-(sum(sizes.values()) + strays) // max(1, count))), 0, strays
+    place = {"": 0}
+    for client in clients:
+        if used >= share and shard < count - 1:
+            shard, used = shard + 1, 0
+        place[client], used = shard, used + sizes[client]
+    return tuple(replace(arrivals, keys=tuple(entry for entry in arrivals.keys if place[_owner(entry[0])] == i)) for i in range(shard + 1))
+
+
+def _owner(key: str) -> str:
+    """The client of an inbox key; "" for a key that is nobody's."""
+    return key.split("/")[2] if is_inbox_key(key) else ""
+
+
+def combined(parts: Sequence[Judged]) -> Judged:
+    """What the shards of one batch say together. Raises TransientError where they were judged under different registries or base states."""
+    if len({(part.registry_version, part.base_state) for part in parts}) != 1:
+        raise TransientError("shards were judged under different registries or base states", subject="validate", remedy="The round is judged again")
+    return Judged(
+        admitted=tuple(sorted((a for part in parts for a in part.admitted), key=lambda a: (a.client, a.made_for))),
+        refused=tuple(sorted((r for part in parts for r in part.refused), key=lambda r: r.key)),
+        registry_version=parts[0].registry_version,
+        base_state=parts[0].base_state,
+    )
+
+
+class Intake:
+    """A coordinator's intake at one instant. Arguments as `RoundRunner`'s; frozen: where the merge looks for what was read here."""
+
+    def __init__(self, store: ObjectStore, *, reader: DropBoxReader, frozen: FrozenSets, keys: KeyPair, now: datetime, limits: Limits) -> None:
+        self.store, self.reader, self.frozen, self.keys, self.now, self.limits = store, reader, frozen, keys, now, limits
+
+    def judge(self, plan: Plan, arrivals: Arrivals) -> Judged:
+        """Step 2: read, verify, and copy what is admitted. Raises LedgerError (R-73), RoundError, TransportError."""
+        self.reader.ledger()
+        base = self.base_state(plan.round)
+        context = self._context(plan, base)
+        admission = PacketValidator(context=context).admit_ascending(read_arrivals(self.store, arrivals, limits=self.limits))
+        ledger = self.reader.ledger()
+        for item in admission.admitted:
+            check_claim(ledger, sequence=item.claim_sequence, digest=item.claim_digest, by=f"{item.client} ({item.key})")
+        copies = [
+            Copy(
+                key=Keys.accepted(plan.round, item.digest),
+                data=item.data,
+                digest=item.digest,
+                digest_of=partial(self._digest_of, context, item.client, item.made_for),
+            )
+            for item in admission.admitted
+            if item.data is not None
+        ]
+        accept(self.store, copies, limits=self.limits)
+        self.frozen.remember(admission.admitted)
+        return Judged(
+            admitted=tuple(replace(a, update=None, data=None) for a in admission.admitted),
+            refused=admission.refused,
+            registry_version=context.registry.version,
+            base_state=base.digest if base else b"",
+        )
+
+    def _digest_of(self, context: RoundContext, client: str, made_for: int, data: bytes) -> bytes:
+        validator = PacketValidator(context.registry, limits=self.limits)
+        return validator.reopen(data, key="copy", client=client, made_for=made_for, keys=self.keys, base_of=context.base_of).digest
+
+    def base_state(self, round_id: int) -> Stored[RoundState] | None:
+        """The state of the last round committed before this one, as of when the ledger was read last.
+
+        Raises RoundError where it is missing or not the one the ledger names.
+        """
+        entries = self.reader.verified_entries() or self.reader.ledger()
+        commits = [c.entry for c in entries if c.entry.kind is EntryKind.COMMIT and c.entry.round < round_id]
+        if not commits:
+            return None
+        last = commits[-1]
+        found = self.reader.state(last.round)
+        if found is None or found.digest != last.state:
+            raise RoundError(
+                "is not the state that the ledger names" if found else "is missing",
+                subject=Keys.state(last.round),
+                rule="R-67",
+                remedy="Restore the bucket from its versions; run `hyperfed audit`",
+            )
+        return found
+
+    def _context(self, plan: Plan, base: Stored[RoundState] | None) -> RoundContext:
+        policies = {}
+        for r in range(max(1, plan.round - plan.policy.max_staleness), plan.round):
+            earlier = self.reader.plan(r)
+            if earlier is not None:
+                policies[r] = policy_digest(earlier.value.policy)
+        return RoundContext(
+            registry=self.reader.refresh_registry(),
+            plan=plan,
+            now=self.now,
+            policies=policies | {plan.round: policy_digest(plan.policy)},
+            highest={c.client: c.highest_sequence for c in base.value.clients} if base else {},
+            keys=self.keys,
+            base_of=lambda client, digest: self.frozen.base_update(base.value if base else None, client, digest),
+            limits=self.limits,
+        )
