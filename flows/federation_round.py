@@ -19,6 +19,9 @@ from prefect.states import Completed, State
 
 from blocks import FederationPolicy, StageResults
 from flows.coordination import load_runner, open_proven, rename_run, scheduled
+from flows.task_runners import task_runner
+from hyperfed.coordinator.inbox import Arrivals, Judged
+from hyperfed.coordinator.intake import combined, shards_of
 from hyperfed.coordinator.runner import RoundRunner
 from hyperfed.coordinator.stragglers import polls
 from hyperfed.errors import PrivacyError, RoundError
@@ -33,17 +36,19 @@ from tasks.reconcile import reconcile
 from tasks.report import report
 from tasks.score_trust import score_trust
 from tasks.validate import validate
+from tasks.validate_shard import validate_shard
 
 __all__ = ["federation_round"]
 
 
-@flow(name="federation-round", flow_run_name="federation round", persist_result=False)
+@flow(name="federation-round", flow_run_name="federation round", persist_result=False, task_runner=task_runner())
 def federation_round(
     round_id: int | None = None,
     dry_run: bool = False,
     policy_overrides: dict[str, Any] | None = None,
     aggregation_delay_s: float | None = None,
     fire_drill: bool = False,
+    shards: int = 1,
     drop_box: str = "hyperfed",
     coordinator_keys: str = "hyperfed",
     federation_policy: str = "hyperfed",
@@ -58,6 +63,7 @@ def federation_round(
             round says otherwise.
         aggregation_delay_s: How long stragglers are awaited, in seconds; empty: as the policy block says.
         fire_drill: Afterwards, attack a shadow copy of what was counted and publish how many liars the round would have survived; refused in a private round.
+        shards: In how many parts updates are read and judged, at the same time where HYPERFED_TASK_RUNNER names a Dask or Ray cluster (docs/scale.md).
         drop_box: Name of the Hyperfed Drop-Box block.
         coordinator_keys: Name of the Hyperfed Coordinator Keys block.
         federation_policy: Name of the Hyperfed Federation Policy block.
@@ -85,20 +91,24 @@ def federation_round(
         return _verified(runner, number)
     if fire_drill and plan.policy.privacy != "none":
         raise PrivacyError("a fire drill computes from updates without noise", subject=f"round {number}", remedy="Run the round without it")
-    state = _run(runner, number, StageResults.beside(drop_box, coordinator_keys), delay_s=delay_s, poll_s=policy.poll_s)
+    kept = StageResults.beside(drop_box, coordinator_keys)
+    state = _run(runner, number, kept, delay_s=delay_s, poll_s=policy.poll_s, shards=shards)
     if fire_drill and state.data["outcome"] == "committed":
         state.data["fire_drill"] = drill(runner, number)
     return state
 
 
-def _run(runner: RoundRunner, number: int, kept: StageResults, *, delay_s: float, poll_s: float) -> State[dict[str, Any]]:
+def _run(runner: RoundRunner, number: int, kept: StageResults, *, delay_s: float, poll_s: float, shards: int) -> State[dict[str, Any]]:
     """The stages, and what the round came to."""
     retries = max(3, polls(delay_s=delay_s, poll_s=poll_s))
     timings: list[tuple[str, float]] = []
     with _timed("collect", timings):
         arrivals = collect.with_options(result_storage=kept, retries=retries, retry_delay_seconds=poll_s)(runner, number, poll_s, delay_s)
     with _timed("validate", timings):
-        admission = validate.with_options(result_storage=kept)(runner, arrivals)
+        if shards > 1 and not arrivals.decided:
+            admission = _in_shards(runner, arrivals, kept, shards)
+        else:
+            admission = validate.with_options(result_storage=kept)(runner, arrivals)
     with _timed("score trust", timings):
         score_trust.with_options(result_storage=kept)(runner, number, admission)
     with _timed("check privacy budget", timings):
@@ -111,6 +121,13 @@ def _run(runner: RoundRunner, number: int, kept: StageResults, *, delay_s: float
     get_run_logger().info("flow=federation-round round=%d outcome=%s counted=%d", number, summary["outcome"], summary["counted"])
     _name_after(summary, runner)
     return Completed(name="Completed" if summary["outcome"] == "committed" else "Void", message=summary["headline"], data=summary)
+
+
+def _in_shards(runner: RoundRunner, arrivals: Arrivals, kept: StageResults, shards: int) -> Judged:
+    """What `validate` returns, judged by `shards` tasks wherever the flow's task runner has workers: keys and digests go there and come back."""
+    parts = shards_of(arrivals, shards)
+    futures = [validate_shard.submit(kept.drop_box, kept.coordinator_keys, runner.now, part, i) for i, part in enumerate(parts)]
+    return combined([future.result() for future in futures])
 
 
 def _verified(runner: RoundRunner, number: int) -> State[dict[str, Any]]:

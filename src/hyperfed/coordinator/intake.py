@@ -34,14 +34,14 @@ def shards_of(arrivals: Arrivals, count: int) -> tuple[Arrivals, ...]:
     sizes: dict[str, int] = {}
     for key, size in arrivals.keys:
         sizes[_owner(key)] = sizes.get(_owner(key), 0) + size
-    strays, clients = sizes.pop("", 0), sorted(sizes)
-    share, shard, used = max(1, -(-(sum(sizes.values()) + strays) // max(1, count))), 0, strays
-    place = {"": 0}
-    for client in clients:
-        if used >= share and shard < count - 1:
-            shard, used = shard + 1, 0
-        place[client], used = shard, used + sizes[client]
-    return tuple(replace(arrivals, keys=tuple(entry for entry in arrivals.keys if place[_owner(entry[0])] == i)) for i in range(shard + 1))
+    sizes.pop("", None)
+    total, before, place = max(1, sum(sizes.values())), 0, dict[str, int]()
+    for client in sorted(sizes):
+        place[client] = min(count - 1, (2 * before + sizes[client]) * count // (2 * total))  # where its middle lies
+        before += sizes[client]
+    place[""] = min(place.values(), default=0)
+    used = sorted(set(place.values()))
+    return tuple(replace(arrivals, keys=tuple(entry for entry in arrivals.keys if place[_owner(entry[0])] == shard)) for shard in used)
 
 
 def _owner(key: str) -> str:

@@ -1,0 +1,86 @@
+"""A round in shards decides, byte for byte, what a round in one piece decides: on threads, and on two processes of a Dask cluster."""
+
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.federation_round import federation_round
+from flows.open_round import open_round
+from flows.task_runners import task_runner
+from hyperfed.coordinator.runner import RoundRunner
+from hyperfed.errors import ConfigError
+from hyperfed.testing.federation import SmallFederation
+
+pytestmark = pytest.mark.flow
+
+Found = Callable[..., tuple[SmallFederation, str]]
+
+
+def names(name: str) -> dict[str, Any]:
+    return {"drop_box": name, "coordinator_keys": name, "federation_policy": name}
+
+
+def messages(federation: SmallFederation) -> dict[str, bytes]:
+    """A night's inbox: corrections, a forged signature, a foreign object; the same bytes for every federation that is asked."""
+    for client in federation.clients:
+        federation.submit(client)
+    federation.submit("site-02", federation.update("site-02", effect=0.7))
+    forged = federation.envelope("site-03", keys=federation.keys["site-04"], sequence=9)
+    federation.put(forged, "site-03", slot=1)
+    federation.store.put_if_absent("inbox/00000001/site-01/notes.txt", b"hello")
+    return federation.objects("inbox/")
+
+
+@pytest.fixture
+def one_night(found: Found, tmp_path: Path) -> Callable[..., dict[str, bytes]]:
+    """A function that plays the same night by the given flow and options; everything that it decided."""
+    sent: dict[str, bytes] = {}
+
+    def play(flow: Any, **options: Any) -> dict[str, bytes]:
+        shutil.rmtree(tmp_path / "drop-box", ignore_errors=True)  # the same federation, founded anew
+        federation, name = found(clients=8)
+        assert open_round(now=federation.opens(1) + timedelta(minutes=1), return_state=True, **names(name)).is_completed()
+        if not sent:
+            sent.update(messages(federation))
+        for key, data in sent.items():
+            federation.store.put_if_absent(key, data)
+        state = flow(now=federation.night(1), return_state=True, **names(name), **options)
+        assert state.is_completed(), state.message
+        assert state.result()["counted"] == 8
+        return federation.decided() | federation.objects("rounds/00000001/accepted/")
+
+    return play
+
+
+def test_shards_on_threads_decide_what_one_piece_decides(one_night: Callable[..., dict[str, bytes]]) -> None:
+    whole = one_night(federation_round)
+    assert len([k for k in whole if "/accepted/" in k]) == 8
+    assert one_night(federation_round, shards=3) == whole
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_two_processes_of_a_dask_cluster_decide_what_threads_decide(one_night: Callable[..., dict[str, bytes]], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("prefect_dask")
+    whole = one_night(federation_round)
+
+    def elsewhere(self: RoundRunner, arrivals: object) -> None:
+        raise AssertionError("judged in the flow's own process")
+
+    monkeypatch.setattr(RoundRunner, "validate", elsewhere)
+    assert one_night(federation_round.with_options(task_runner=task_runner("dask:2")), shards=2) == whole
+
+
+@pytest.mark.parametrize("choice", ["spark", "threads:many", "dask:", ""])
+def test_the_environment_names_a_task_runner(choice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYPERFED_TASK_RUNNER", choice)
+    if choice == "dask:":
+        pytest.importorskip("prefect_dask")
+        assert type(task_runner()).__name__ == "DaskTaskRunner"
+    else:
+        with pytest.raises(ConfigError, match="task runner"):
+            task_runner()
