@@ -157,8 +157,9 @@ class PolicyPack:
 
     Of rounds without privacy: rule, f: what consensus weighs clients by (`hyperfed.aggregation.RULES`), and how many of them may be arbitrary;
     weigh_by: "rule", or "reputation", past trust in place of it; organisation_cap: the clients of one organisation weigh together what so many
-    clients do, 0: no cap. basket_minimum: counted clients that a basket needs, 0: no baskets, all clients are one group; basket_maximum: members, more
-    are split; group_weights: size | trust | equal; minimum_groups: models that layer 2 needs; influence_cap: the largest share of one basket.
+    clients do, 0: no cap. Of all rounds: basket_minimum: counted clients that a basket needs, 0: no baskets, all clients are one group; basket_maximum:
+    members, more are split; group_weights: size | trust (without privacy) | equal; minimum_groups: models that layer 2 needs; influence_cap: the largest
+    share of a basket.
 
     privacy: "none"; "central", the coordinator noises the sum of the clients' clipped effects; "local", each client noises its own. Of both: privacy_epsilon,
     privacy_delta: what the noise of a night is chosen by; clip_norm: the L2 bound of one client's effects; record_bound: how far one record
@@ -228,10 +229,6 @@ class PolicyPack:
             )
         if self.f and (self.rule in ("mean", "adaptive") or self.weigh_by == "reputation"):
             raise BoundsError(f"f is {self.f}, and neither mean, adaptive nor reputation bears a fault", subject=kind)
-        if self.privacy != "none" and self.basket_minimum:
-            raise PrivacyError(
-                "baskets' models would be released beside the global one", subject=kind, remedy="State basket_minimum=0: private rounds have one group"
-            )
 
     def _check_privacy(self, kind: str) -> None:
         if self.privacy not in PRIVACY or self.discovery not in ("public", "selected"):
@@ -248,11 +245,12 @@ class PolicyPack:
             "strategy='mean'": self.strategy != "mean",  # median, Krum, votes by trust: one client may move them without bound
             "trust_min=0": self.trust_min > 0,  # leaving clients out by their data
             "n_cap=0": self.n_cap > 0,  # weights that depend on data
+            "group_weights='size'": self.basket_minimum > 0 and self.group_weights == "trust",
         }
         if any(wrong.values()):
             raise PrivacyError(
-                f"privacy={self.privacy!r} needs a result with a known sensitivity, and strategy {self.strategy!r} with trust_min {self.trust_min:g} and "
-                f"n_cap {self.n_cap} has none",
+                f"privacy={self.privacy!r} needs a result with a known sensitivity, and strategy {self.strategy!r} with trust_min {self.trust_min:g}, "
+                f"n_cap {self.n_cap} and group_weights {self.group_weights!r} has none",
                 subject=kind,
                 remedy=f"Say {', '.join(name for name, bad in wrong.items() if bad)}; robust rules and trust weights carry no privacy label",
             )

@@ -18,18 +18,19 @@ from typing import Any
 
 import numpy as np
 
-from hyperfed.basket import groups_of
+from hyperfed.basket import COMMON, groups_of
 from hyperfed.errors import PrivacyError, QuorumMissed, RefusedError
 from hyperfed.global_model import BasketModel, GlobalModel
 from hyperfed.hypergraph import Evidence, HypergraphStore
-from hyperfed.influence import organisation_weights
+from hyperfed.influence import capped_shares, organisation_weights
 from hyperfed.keys import KeyPair
 from hyperfed.layers import Layered, LayerRules, merge_layers
 from hyperfed.packets import PolicyPack, Update
 from hyperfed.privacy.accountant import PrivacyAccountant
 from hyperfed.privacy.discrete_gaussian import RandomBytes
+from hyperfed.privacy.groups import Grouped, counted_groups, grouped_means
 from hyperfed.privacy.policy import night_of, statement_of
-from hyperfed.privacy.release import central_means, local_means, released_store
+from hyperfed.privacy.release import released_store
 from hyperfed.protocol.documents import Write, sign_object
 from hyperfed.protocol.objects import Plan
 from hyperfed.reconciler import Reconciliation, build_reconciler
@@ -154,8 +155,10 @@ class FederationCoordinator:
                 remedy="Wait for more clients, or lower the quorum in the next plan",
             )
         if self.policy.privacy != "none":
-            ones = np.ones(len(self.clients))
-            self.reconciliation = Reconciliation(store=HypergraphStore(), clients=self.clients, trust=ones, weight=self._staleness(), agreement=ones * 0)
+            inside, _ = self._private_groups()
+            counts = np.isin(self.clients, [client for members in inside.values() for client in members]).astype(np.float64)
+            weight = counts * self._staleness()
+            self.reconciliation = Reconciliation(store=HypergraphStore(), clients=self.clients, trust=counts, weight=weight, agreement=counts * 0)
             return
         policy, clients = self.policy, self.clients
         by_reputation = policy.weigh_by == "reputation"
@@ -245,23 +248,46 @@ class FederationCoordinator:
         after = self.reserved or PrivacyAccountant(epsilon=self.budget.epsilon, delta=self.budget.delta).charged(night.mechanisms)
         if after.mechanisms[-len(night.mechanisms) :] != night.mechanisms:
             raise PrivacyError("is not what was reserved", subject=f"noise of round {self.round}", rule="R-64", remedy="Nothing was released")
-        tables = [store.edges for store in self.stores()]
-        weights = self._staleness().tolist()
-        if policy.privacy == "local":
-            released = local_means(tables, weights, night, vocabulary=vocabulary, max_lag=policy.max_lag)
-        else:
-            released = central_means(tables, weights, night, vocabulary=vocabulary, max_lag=policy.max_lag, random_bytes=self.random_bytes)
-        statement = statement_of(
-            policy,
+        inside, left_out = self._private_groups()
+        shares = dict(zip(inside, self._shares([len(members) for members in inside.values()]), strict=True))
+        released = grouped_means(
+            dict(zip(self.clients, (store.edges for store in self.stores()), strict=True)),
+            dict(zip(self.clients, self._staleness().tolist(), strict=True)),
+            inside,
+            shares,
             night,
             vocabulary=vocabulary,
-            slots=len(released.keys),
-            noise_std=released.std,
-            cut=released.cut,
-            clients=released.clients,
-            after=after,
+            max_lag=policy.max_lag,
+            random_bytes=self.random_bytes,
         )
-        return GlobalModel.of(released_store(released, vocabulary=vocabulary, least=policy.g_min), **self._about(), privacy=statement)
+        statement = statement_of(policy, night, vocabulary=vocabulary, released=released, after=after)
+        baskets = self._private_baskets(released, left_out) if policy.basket_minimum else ()
+        return GlobalModel.of(released_store(released.whole, vocabulary=vocabulary, least=policy.g_min), **self._about(), privacy=statement, baskets=baskets)
+
+    def _private_groups(self) -> tuple[dict[str, tuple[str, ...]], tuple[tuple[str, str], ...]]:
+        """Whose sums are noised together, and which groups are too small: by the plan and by who takes part. Raises BreakdownError."""
+        policy = self.policy
+        if not policy.basket_minimum:
+            return {COMMON: self.clients}, ()
+        groups = groups_of(self.plan.baskets if self.plan else (), self.clients)
+        return counted_groups(groups, minimum=policy.basket_minimum, minimum_groups=policy.minimum_groups)
+
+    def _shares(self, sizes: list[int]) -> list[float]:
+        """float[groups]: of the global mean, by public sizes or equal, none above the policy's cap."""
+        by = [1.0] * len(sizes) if self.policy.group_weights == "equal" else [float(size) for size in sizes]
+        return [float(share) for share in capped_shares(by, cap=self.policy.influence_cap)]
+
+    def _private_baskets(self, released: Grouped, left_out: tuple[tuple[str, str], ...]) -> tuple[BasketModel, ...]:
+        """Each group's own noised means, cut by its own noise; who has none, and why."""
+        models = []
+        for group in released.groups:
+            store = released_store(group.released, vocabulary=self._vocabulary(), least=self.policy.g_min)
+            evidence = store.evidence.edges if store.evidence is not None else Evidence.empty()
+            models.append(BasketModel(name=group.name, clients=group.released.clients, share=group.share, left_out="", edges=store.edges, evidence=evidence))
+        sizes = {name: len(members) for name, members in groups_of(self.plan.baskets if self.plan else (), self.clients).items()}
+        for name, why in left_out:
+            models.append(BasketModel(name=name, clients=sizes[name], share=0.0, left_out=why, edges=EdgeTable.empty(), evidence=Evidence.empty()))
+        return tuple(sorted(models, key=lambda model: model.name))
 
     def stores(self) -> list[HypergraphStore]:
         """What each client holds to be true, in the order of `clients`."""

@@ -10,6 +10,7 @@ What it does not do: charge (`accountant`), noise (`release`).
 from hyperfed.errors import PrivacyBudgetExhausted, PrivacyError
 from hyperfed.packets import PolicyPack
 from hyperfed.privacy.accountant import PrivacyAccountant
+from hyperfed.privacy.groups import Grouped
 from hyperfed.privacy.mechanisms import Night, plan_night
 from hyperfed.privacy.slots import check_slots, slot_count
 from hyperfed.privacy.statement import NOT_COVERED, PrivacyStatement
@@ -64,28 +65,26 @@ def check_private_plan(policy: PolicyPack, vocabulary: Vocabulary, accountant: P
         )
 
 
-def statement_of(
-    policy: PolicyPack, night: Night, *, vocabulary: Vocabulary, slots: int, noise_std: float, cut: float, clients: int, after: PrivacyAccountant
-) -> PrivacyStatement:
+def statement_of(policy: PolicyPack, night: Night, *, vocabulary: Vocabulary, released: Grouped, after: PrivacyAccountant) -> PrivacyStatement:
     """The statement of a release. after: the accountant with tonight charged."""
-    total = after.total
-    noise = night.mechanism
+    total, noise, whole = after.total, night.mechanism, released.whole
     return PrivacyStatement(
         place=noise.place,
         unit=noise.unit,
         relation=noise.relation,
         discovery=policy.discovery,
-        slots=slots,
+        slots=len(whole.keys),
         vocabulary=vocabulary.digest,
         clip_norm=night.clip_norm,
         record_bound=policy.record_bound if noise.unit == "record" else 0.0,
-        clients=clients,
+        clients=whole.clients,
         mechanism="discrete Gaussian",
         sigma=noise.sigma,
         sensitivity=noise.sensitivity,
         grid=night.bound,
-        noise_std=noise_std,
-        cut=cut,
+        noise_std=whole.std,
+        group_noise_std=tuple(group.released.std for group in released.groups) if policy.basket_minimum else (),
+        cut=whole.cut,
         threshold=night.selection.clients_needed if night.selection else 0.0,
         epsilon=night.epsilon,
         delta=night.delta,

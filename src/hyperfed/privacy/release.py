@@ -30,7 +30,7 @@ from hyperfed.privacy.slots import Keys, dense, public_slots
 from hyperfed.tables import EdgeTable, unpack_keys
 from hyperfed.vocabulary import Vocabulary
 
-__all__ = ["Released", "central_means", "local_means", "noise_cut", "noised_message", "released_store"]
+__all__ = ["Released", "central_means", "local_means", "noise_cut", "noised_message", "released_store", "slots_of"]
 
 Z95 = 1.959963984540054
 _FALSE_EDGES = 0.05
@@ -55,14 +55,27 @@ def noise_cut(std: float, slots: int) -> float:
     return -std * NormalDist().inv_cdf(_FALSE_EDGES / (2 * max(slots, 1)))
 
 
+def slots_of(tables: Sequence[EdgeTable], night: Night, *, vocabulary: Vocabulary, max_lag: int, random_bytes: RandomBytes = os.urandom) -> Keys:
+    """uint64[slots], ascending: all of the vocabulary; with discovery "selected" those chosen by noised counts, which each call draws, and pays for, anew."""
+    return public_slots(len(vocabulary), max_lag) if night.selection is None else _selected(tables, night.selection, random_bytes)
+
+
 def central_means(
-    tables: Sequence[EdgeTable], weights: Sequence[float], night: Night, *, vocabulary: Vocabulary, max_lag: int, random_bytes: RandomBytes = os.urandom
+    tables: Sequence[EdgeTable],
+    weights: Sequence[float],
+    night: Night,
+    *,
+    vocabulary: Vocabulary,
+    max_lag: int,
+    slots: Keys | None = None,
+    random_bytes: RandomBytes = os.urandom,
 ) -> Released:
-    """Means of the clients' clipped effects, noised once. weights: of each client, in (0, 1]. Raises PrivacyError."""
+    """Means of the clients' clipped effects, noised once. weights: of each client, in (0, 1]; slots: of `slots_of`, if chosen before. Raises PrivacyError."""
     _check(tables, weights)
     if night.mechanism.place != "central":
         raise PrivacyError("is not planned for a coordinator", subject="night")
-    slots = public_slots(len(vocabulary), max_lag) if night.selection is None else _selected(tables, night.selection, random_bytes)
+    if slots is None:
+        slots = slots_of(tables, night, vocabulary=vocabulary, max_lag=max_lag, random_bytes=random_bytes)
     total = np.zeros(len(slots), dtype=np.int64)
     for table, weight in zip(tables, weights, strict=True):
         total += to_grid(clip_l2(dense(table, slots), night.clip_norm) * weight, clip_norm=night.clip_norm, bound=night.bound)

@@ -39,7 +39,8 @@ class PrivacyStatement:
 
     discovery: "public" (every slot of the vocabulary noised) or "selected"; slots: how many values were noised; vocabulary: its digest. clip_norm: the L2
     bound of a client's effects; record_bound: of one record's influence (0: unit client); clients: how many were summed (public). sigma, sensitivity,
-    grid: of the integers, grid = units in a clip; noise_std: of a released mean; cut: means below it are not shown; threshold: clients an edge needs to be
+    grid: of the integers, grid = units in a clip; noise_std: of a released mean; group_noise_std: of each basket's own means, ascending by name (empty:
+    no baskets); cut: means below it are not shown; threshold: clients an edge needs to be
     selected as often as not (0: public). epsilon, delta: of tonight; total_epsilon, total_delta: of the ledger with tonight, by `composition`;
     budget_epsilon, budget_delta: never exceeded. not_covered: in words.
     """
@@ -58,6 +59,7 @@ class PrivacyStatement:
     sensitivity: int
     grid: int
     noise_std: float
+    group_noise_std: tuple[float, ...]
     cut: float
     threshold: float
     epsilon: Decimal
@@ -94,5 +96,16 @@ class PrivacyStatement:
             f"Released are means over {self.clients} clients of effects on {chosen}. Each client's effects are clipped to L2 norm {self.clip_norm:g}"
             f"{attested} and rounded to integers, {self.grid} to a clip; {where} adds {self.mechanism} noise of standard deviation {self.sigma} where "
             f"one {self.unit} moves the integers by at most {self.sensitivity}. On a mean that is {self.noise_std:.3g}; "
-            f"means below {self.cut:.3g} are not shown. Not covered: {'; '.join(self.not_covered)}."
+            f"means below {self.cut:.3g} are not shown. {self._baskets}Not covered: {'; '.join(self.not_covered)}."
+        )
+
+    @property
+    def _baskets(self) -> str:
+        if not self.group_noise_std:
+            return ""
+        least, most = min(self.group_noise_std), max(self.group_noise_std)
+        width = f"{least:.3g}" if least == most else f"{least:.3g} to {most:.3g}"
+        return (
+            f"Sums are taken in {len(self.group_noise_std)} baskets and noised one by one; a client is in one of them, so that all of them, and the global "
+            f"mean, which is computed from the noised ones, cost what one sum costs. On a basket's own mean the noise is {width}. "
         )

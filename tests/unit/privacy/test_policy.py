@@ -15,7 +15,13 @@ SOUND = {"strategy": "mean", "trust_min": 0}
 @pytest.mark.parametrize("privacy", ["central", "local"])
 @pytest.mark.parametrize(
     ("rule", "remedy"),
-    [({"strategy": "consensus"}, "mean"), ({"strategy": "union"}, "mean"), ({"trust_min": 0.15}, "trust_min=0"), ({"n_cap": 100}, "n_cap=0")],
+    [
+        ({"strategy": "consensus"}, "mean"),
+        ({"strategy": "union"}, "mean"),
+        ({"trust_min": 0.15}, "trust_min=0"),
+        ({"n_cap": 100}, "n_cap=0"),
+        ({"basket_minimum": 2, "group_weights": "trust"}, "group_weights='size'"),
+    ],
 )
 def test_a_rule_without_a_sensitivity_carries_no_label(privacy: str, rule: dict, remedy: str) -> None:
     with pytest.raises(PrivacyError, match=remedy):
