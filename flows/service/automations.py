@@ -1,15 +1,18 @@
 """Automations from deployments/automations.yaml: what the server does by itself, created or replaced by name.
 
-`notify` becomes a send-notification action to a saved notification block; without one the automation is there, but off.
+1. `notify` becomes a send-notification action to each saved notification block; without one the automation is there, but off.
+2. Nobody said whom to tell: those stay whom the automations on the server tell now, so that an upgrade does not silence them.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.events.schemas.automations import AutomationCore
+from prefect.events.actions import SendNotification
+from prefect.events.schemas.automations import Automation, AutomationCore
 
 from hyperfed.errors import ConfigError
 
@@ -22,27 +25,34 @@ def read_automations(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def automation_of(written: dict[str, Any], notify_block: str | None) -> AutomationCore:
-    """An automation as Prefect takes it. notify_block: the id of a notification block's document."""
+def automation_of(written: dict[str, Any], notify: Sequence[str]) -> AutomationCore:
+    """An automation as Prefect takes it. notify: the ids of notification blocks' documents."""
     made = {name: value for name, value in written.items() if name != "notify"}
     if "notify" in written:
-        send = {"type": "send-notification", "block_document_id": notify_block, **written["notify"]}
-        made |= {"actions": [send if notify_block else {"type": "do-nothing"}], "enabled": notify_block is not None}
+        sends = [{"type": "send-notification", "block_document_id": block, **written["notify"]} for block in notify]
+        made |= {"actions": sends or [{"type": "do-nothing"}], "enabled": bool(notify)}
     return AutomationCore.model_validate(made)
 
 
-def create_automations(path: Path, *, notify: str | None) -> dict[str, bool]:
-    """Name -> whether it is on. notify: "block-type-slug/block-name". Raises ConfigError where there is no such block."""
+def create_automations(path: Path, *, notify: Sequence[str] | None) -> dict[str, bool]:
+    """Name -> whether it is on. notify: "block-type-slug/block-name" each; None: as it is. Raises ConfigError where there is no such block."""
     out: dict[str, bool] = {}
     with get_client(sync_client=True) as client:
-        block = _block_id(client, notify) if notify else None
+        blocks = None if notify is None else [_block_id(client, name) for name in notify]
         for written in read_automations(path):
-            automation = automation_of(written, block)
-            for known in client.read_automations_by_name(automation.name):
-                client.delete_automation(known.id)
+            known = client.read_automations_by_name(written["name"])
+            automation = automation_of(written, _told(known) if blocks is None else blocks)
+            for old in known:
+                client.delete_automation(old.id)
             client.create_automation(automation)
             out[automation.name] = automation.enabled
     return out
+
+
+def _told(automations: Sequence[Automation]) -> list[str]:
+    """The blocks that these automations notify now, where they are on."""
+    actions = [action for automation in automations if automation.enabled for action in automation.actions]
+    return list(dict.fromkeys(str(action.block_document_id) for action in actions if isinstance(action, SendNotification)))
 
 
 def _block_id(client: SyncPrefectClient, notify: str) -> str:
@@ -53,5 +63,5 @@ def _block_id(client: SyncPrefectClient, notify: str) -> str:
         raise ConfigError(
             "there is no such notification block",
             subject=notify,
-            remedy="Make one in the UI under Blocks, such as Custom Webhook or Sendgrid Email, and name it type/name",
+            remedy="Make one with `hyperfed service notify`, or in the UI under Blocks, and name it type/name",
         ) from exc

@@ -1,8 +1,10 @@
 """`install`: everything a coordinator needs on a Prefect server, made or brought up to date; running it again changes nothing that is as it should be.
 
-1. Blocks come from the settings of the command; what a policy block needs and nobody gave (vocabulary, quorum, policy) is read from the newest signed
-   plan, so that a new machine with nothing but the bucket and the keys is back in service with one command.
+1. Blocks come from the settings of the command. What nobody gave stays as the blocks on the server have it, where they are this federation's; else
+   vocabulary, quorum and policy are read from the newest signed plan, so that a new machine with nothing but the bucket and the keys is back in service
+   with one command.
 2. Deployments are those of deployments/prefect.yaml, by Prefect's own command. Automations are those of deployments/automations.yaml.
+   Whom they tell stays as it is unless somebody is named.
 3. Secrets stay in files: the blocks hold paths.
 """
 
@@ -35,7 +37,9 @@ PREFECT_FILE = "deployments/prefect.yaml"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What to install. url, endpoint, region, access_key_file, fingerprint: of the drop-box; key_file: the coordinator's; variables, domains, quorum: of the
-    rounds to come (empty: as in the newest plan); policy: fields of the policy pack that differ; notify: a notification block, "custom-webhook/ops"."""
+    rounds to come; policy: fields of the policy pack that differ; clients_by_link: who gets links with each round; notify: notification blocks, such as
+    "custom-webhook/ops". None or empty: as it is on the server, else as in the newest plan, else the blocks' defaults; an empty tuple for notify: nobody.
+    """
 
     checkout: Path
     url: str
@@ -48,20 +52,24 @@ class Wanted:
     variables: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
     quorum: int | None = None
-    aggregation_delay_s: float = 1800.0
-    poll_s: float = 30.0
+    aggregation_delay_s: float | None = None
+    poll_s: float | None = None
     policy: dict[str, Any] = field(default_factory=dict)
-    notify: str | None = None
+    clients_by_link: tuple[str, ...] | None = None
+    notify: tuple[str, ...] | None = None
 
 
 def install(wanted: Wanted) -> dict[str, Any]:
     """Install; what was made. Raises ConfigError, HyperfedError of the drop-box, and what Prefect says where its server refuses."""
+    known_box, known_policy = _known(wanted)
+    links = wanted.clients_by_link if wanted.clients_by_link is not None else known_box.clients_by_link if known_box else ()
     box = DropBox(
         url=wanted.url,
         endpoint=wanted.endpoint,
         region=wanted.region,
         access_key_file=str(wanted.access_key_file) if wanted.access_key_file else None,
         fingerprint=wanted.fingerprint,
+        clients_by_link=sorted(links),
     )
     keys = CoordinatorKeys(key_file=str(wanted.key_file))
     reader = DropBoxReader(box.open(), fingerprint=wanted.fingerprint)
@@ -73,7 +81,7 @@ def install(wanted: Wanted) -> dict[str, Any]:
             rule="R-81",
             remedy="Add it with `hyperfed registry`: a new machine needs a new key, which the roots must name",
         )
-    policy = _policy(wanted, reader)
+    policy = _policy(wanted, reader, known_policy)
     for kind in (DropBox, CoordinatorKeys, FederationPolicy, StageResults):
         kind.register_type_and_schema()
     for block in (box, keys, policy):
@@ -88,25 +96,37 @@ def install(wanted: Wanted) -> dict[str, Any]:
         "blocks": wanted.name,
         "work_pool": POOL,
         "variables": len(policy.variables),
+        "aggregation_delay_s": policy.aggregation_delay_s,
+        "clients_by_link": box.clients_by_link,
         "automations": automations,
     }
 
 
-def _policy(wanted: Wanted, reader: DropBoxReader) -> FederationPolicy:
-    plan = _newest_plan(reader)
-    given = {"variables": list(wanted.variables), "domains": list(wanted.domains)} if wanted.variables else _vocabulary_of(plan)
-    said = _differing(plan.policy) if plan else {}
-    made = FederationPolicy(
-        **given,
-        quorum=wanted.quorum if wanted.quorum is not None or plan is None else plan.quorum,
-        aggregation_delay_s=wanted.aggregation_delay_s,
-        poll_s=wanted.poll_s,
-        policy=said | wanted.policy,
-    )
+def _known(wanted: Wanted) -> tuple[DropBox | None, FederationPolicy | None]:
+    """The blocks that are on the server, where they are this federation's."""
+    with suppress(ValueError):  # Prefect's answer where no block has this name
+        box = DropBox.load(wanted.name)
+        if box.fingerprint == wanted.fingerprint:
+            return box, FederationPolicy.load(wanted.name)
+    return None, None
+
+
+def _policy(wanted: Wanted, reader: DropBoxReader, known: FederationPolicy | None) -> FederationPolicy:
+    base = known or _planned(reader)
+    given: dict[str, Any] = {name: value for name in ("quorum", "aggregation_delay_s", "poll_s") if (value := getattr(wanted, name)) is not None}
+    if wanted.variables:
+        given |= {"variables": list(wanted.variables), "domains": list(wanted.domains)}
+    made = base.model_copy(update=given | {"policy": base.policy | wanted.policy})
     made.pack()
     if len(made.vocabulary()) < 2:
         raise ConfigError("the rounds need a vocabulary, and there is no plan to take it from", subject="service install", remedy="Give --variables a,b,c")
     return made
+
+
+def _planned(reader: DropBoxReader) -> FederationPolicy:
+    """What the newest plan says, else the block's defaults."""
+    plan = _newest_plan(reader)
+    return FederationPolicy(**_vocabulary_of(plan), quorum=plan.quorum, policy=_differing(plan.policy)) if plan else FederationPolicy()
 
 
 def _newest_plan(reader: DropBoxReader) -> Plan | None:
@@ -116,9 +136,7 @@ def _newest_plan(reader: DropBoxReader) -> Plan | None:
     return found.value if found else None
 
 
-def _vocabulary_of(plan: Plan | None) -> dict[str, Any]:
-    if plan is None:
-        return {}
+def _vocabulary_of(plan: Plan) -> dict[str, Any]:
     variables = plan.vocabulary.variables
     return {"variables": [v.name for v in variables], "domains": [v.domain for v in variables], "vocabulary_version": plan.vocabulary.version}
 

@@ -88,11 +88,11 @@ def test_deployments_name_flows_that_exist_and_describe_every_parameter() -> Non
 
 def test_automations_are_off_until_somebody_is_to_be_told_but_zombies_are_always_ended(prefect_harness: None) -> None:
     path = ROOT / "deployments" / "automations.yaml"
-    made = {a["name"]: automation_of(a, None) for a in read_automations(path)}
+    made = {a["name"]: automation_of(a, []) for a in read_automations(path)}
     assert [name for name, a in made.items() if a.enabled] == ["hyperfed zombie runs"]
     expected = {event for a in made.values() for event in a.trigger.expect}  # type: ignore[union-attr]
     assert set(KINDS) <= expected
-    told = automation_of(read_automations(path)[1], "8a4c7f2e-0000-4000-8000-000000000000")
+    told = automation_of(read_automations(path)[1], ["8a4c7f2e-0000-4000-8000-000000000000"])
     assert told.enabled
     assert told.actions[0].type == "send-notification"
     assert create_automations(path, notify=None) == {name: a.enabled for name, a in made.items()}
@@ -100,4 +100,4 @@ def test_automations_are_off_until_somebody_is_to_be_told_but_zombies_are_always
     with get_client(sync_client=True) as client:
         assert len(client.read_automations_by_name("hyperfed zombie runs")) == 1
     with pytest.raises(ConfigError, match="no such notification block"):
-        create_automations(path, notify="custom-webhook/nobody")
+        create_automations(path, notify=["custom-webhook/nobody"])

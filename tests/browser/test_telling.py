@@ -1,0 +1,99 @@
+"""Being told: what Prefect's server really sends, to a webhook and to a mailbox, when a night goes wrong."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from hyperfed.registry import Budget
+from hyperfed.testing.federation import SmallFederation
+from tests.browser.conftest import BUCKET, Site, hyperfed
+from tests.browser.receivers import Kept, mail_server, web_server
+
+pytestmark = [pytest.mark.seaweedfs, pytest.mark.timeout(600)]
+NAME = "telling"
+CENTRAL = {"privacy": "central", "strategy": "mean", "trust_min": 0.0, "max_lag": 1}
+BLOCKS = {"drop_box": NAME, "coordinator_keys": NAME, "federation_policy": NAME}
+
+
+@pytest.fixture(scope="module")
+def told() -> Iterator[tuple[Kept, Kept]]:
+    with web_server() as web, mail_server() as mail:
+        yield web, mail
+
+
+@pytest.fixture(scope="module")
+def federation(site: Site, told: tuple[Kept, Kept]) -> SmallFederation:
+    """Five clients and a budget for one private night, with blocks of its own on the site; its automations tell both receivers."""
+    web, mail = told
+    for name, options, received in (
+        ("ops", ["--webhook", f"http://127.0.0.1:{web.port}/hook"], web),
+        ("mail", ["--mail-to", "ops@example.org", "--mail-from", "fed@example.org", "--smtp", f"127.0.0.1:{mail.port}", "--smtp-security", "none"], mail),
+    ):
+        saved = hyperfed(site, "service", "notify", name, *options, "--json")
+        assert saved.returncode == 0, saved.stdout + saved.stderr
+        received.awaits("Hyperfed: a test")
+    genesis = site.federation.registry.genesis
+    fed = SmallFederation(
+        clients=5, name=NAME, store=site.stack.store.store(BUCKET, prefix=NAME), genesis=genesis, budget=Budget(epsilon=Decimal("1.2"), delta=Decimal("0.0001"))
+    )
+    fed.coordinator.save(site.folder / "telling.key")
+    config = site.folder / "telling.toml"
+    config.write_text(
+        f'[store]\nurl = "s3://{BUCKET}/{NAME}"\nendpoint = "{site.stack.store.endpoint_url}"\naccess_key_file = "access-key.toml"\n'
+        f'[federation]\nfingerprint = "{fed.fingerprint}"\n[coordinator]\nkey = "telling.key"\n'
+    )
+    site.use(site.stack.store.credentials())
+    options = ["--variables", ",".join(fed.vocabulary.names), "--quorum", "3", "--aggregation-delay", "0s", "--poll", "1s", "--name", NAME]
+    done = hyperfed(site, "service", "install", "--config", str(config), *options, "--notify", "custom-webhook/ops", "--notify", "slack-webhook/mail", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return fed
+
+
+def test_a_night_with_a_liar_an_absent_client_and_the_last_of_the_budget(site: Site, federation: SmallFederation, told: tuple[Kept, Kept]) -> None:
+    for night in (1, 2):
+        federation.play(night, but=("site-05",))
+    federation.open(3, quorum=3, **CENTRAL)
+    for client in ("site-01", "site-02", "site-03"):
+        federation.submit(client, round_id=3)
+    for slot in (0, 1):
+        two_faced = federation.envelope("site-04", round_id=3, sequence=9, update=federation.update("site-04", effect=0.5 + slot))
+        federation.put(two_faced, "site-04", round_id=3, slot=slot)
+    run_id = site.start("federation-round", round_id=3, now=federation.night(3).isoformat(), **BLOCKS)
+    done = site.ended(run_id)
+    assert done["state_type"] == "COMPLETED", done["state"]
+    for received in told:
+        received.awaits("Hyperfed: a client equivocates", "site-04 signed two different updates")
+        received.awaits("Hyperfed: a client stays away", "site-05 was not counted in the last 3 rounds")
+        received.awaits("Hyperfed: the privacy budget is low", "After round 3")
+        assert not [text for text in received.texts if " Failed" in text], "a good night is not told of as a failed one"
+
+
+def test_a_round_that_fails_and_then_is_void(site: Site, federation: SmallFederation, told: tuple[Kept, Kept]) -> None:
+    federation.open(4, quorum=3)
+    federation.submit("site-01", round_id=4)
+    failed = site.ended(site.start("federation-round", round_id=4, now=federation.night(4).isoformat(), **BLOCKS))
+    assert failed["state_type"] == "FAILED"
+    for received in told:
+        text = received.awaits("Hyperfed: round 4,", "Failed", "missing: site-02, site-03, site-04, site-05")
+        assert f"{site.stack.ui_url}/runs/flow-run/{failed['id']}" in text.replace("=\n", "")
+    void = site.ended(site.start("federation-round", round_id=4, now=federation.night(6).isoformat(), **BLOCKS))
+    assert void["state_name"] == "Void", void["state"]
+    for received in told:
+        received.awaits("Hyperfed: a round is void", "Round 4")
+
+
+def test_a_run_that_nobody_takes_up(site: Site, federation: SmallFederation, told: tuple[Kept, Kept]) -> None:
+    site.stack.worker.stop()
+    try:
+        due = (datetime.now(UTC) - timedelta(minutes=2)).isoformat()
+        found = site.api("/deployments/name/federation-round/federation-round")
+        body = {"parameters": {"round_id": 3, **BLOCKS}, "state": {"type": "SCHEDULED", "state_details": {"scheduled_time": due}}}
+        run_id = site.api(f"/deployments/{found['id']}/create_flow_run", body)["id"]
+        for received in told:
+            received.awaits("Hyperfed: a run is late", "Does a worker run?")
+    finally:
+        site.stack.worker.start()
+    again = site.ended(run_id)
+    assert "already committed" in again["state"]["message"], again["state"]
