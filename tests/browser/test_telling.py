@@ -1,5 +1,8 @@
 """Being told: what Prefect's server really sends, to a webhook and to a mailbox, when a night goes wrong."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -8,7 +11,7 @@ import pytest
 
 from hyperfed.registry import Budget
 from hyperfed.testing.federation import SmallFederation
-from tests.browser.conftest import BUCKET, Site, hyperfed
+from tests.browser.conftest import BUCKET, CHECKOUT, Site
 from tests.browser.receivers import Kept, mail_server, web_server
 
 pytestmark = [pytest.mark.seaweedfs, pytest.mark.timeout(600)]
@@ -25,29 +28,35 @@ def told() -> Iterator[tuple[Kept, Kept]]:
 
 @pytest.fixture(scope="module")
 def federation(site: Site, told: tuple[Kept, Kept]) -> SmallFederation:
-    """Five clients and a budget for one private night, with blocks of its own on the site; its automations tell both receivers."""
+    """Five clients and a budget for one private night, with blocks of its own on the site; its automations tell both receivers.
+
+    By the functions behind `hyperfed service notify` and `install`, in one process; tests/browser/test_operations_page.py runs the commands.
+    """
     web, mail = told
-    for name, options, received in (
-        ("ops", ["--webhook", f"http://127.0.0.1:{web.port}/hook"], web),
-        ("mail", ["--mail-to", "ops@example.org", "--mail-from", "fed@example.org", "--smtp", f"127.0.0.1:{mail.port}", "--smtp-security", "none"], mail),
-    ):
-        saved = hyperfed(site, "service", "notify", name, *options, "--json")
-        assert saved.returncode == 0, saved.stdout + saved.stderr
-        received.awaits("Hyperfed: a test")
-    genesis = site.federation.registry.genesis
-    fed = SmallFederation(
-        clients=5, name=NAME, store=site.stack.store.store(BUCKET, prefix=NAME), genesis=genesis, budget=Budget(epsilon=Decimal("1.2"), delta=Decimal("0.0001"))
-    )
-    fed.coordinator.save(site.folder / "telling.key")
-    config = site.folder / "telling.toml"
-    config.write_text(
-        f'[store]\nurl = "s3://{BUCKET}/{NAME}"\nendpoint = "{site.stack.store.endpoint_url}"\naccess_key_file = "access-key.toml"\n'
-        f'[federation]\nfingerprint = "{fed.fingerprint}"\n[coordinator]\nkey = "telling.key"\n'
-    )
+    genesis, store = site.federation.registry.genesis, site.stack.store.store(BUCKET, prefix=NAME)
+    fed = SmallFederation(clients=5, name=NAME, store=store, genesis=genesis, budget=Budget(epsilon=Decimal("1.2"), delta=Decimal("0.0001")))
     site.use(site.stack.store.credentials())
-    options = ["--variables", ",".join(fed.vocabulary.names), "--quorum", "3", "--aggregation-delay", "0s", "--poll", "1s", "--name", NAME]
-    done = hyperfed(site, "service", "install", "--config", str(config), *options, "--notify", "custom-webhook/ops", "--notify", "slack-webhook/mail", "--json")
+    fed.coordinator.save(site.folder / "telling.key")
+    install = f"""
+from pathlib import Path
+from blocks import CoordinatorKeys, DropBox, FederationPolicy
+from flows.service import save_mail, save_webhook
+from flows.service.automations import create_automations
+box = dict(url="s3://{BUCKET}/{NAME}", endpoint={site.stack.store.endpoint_url!r}, access_key_file={str(site.folder / "access-key.toml")!r})
+DropBox(**box, fingerprint={fed.fingerprint!r}).save({NAME!r})
+CoordinatorKeys(key_file={str(site.folder / "telling.key")!r}).save({NAME!r})
+FederationPolicy(variables={list(fed.vocabulary.names)!r}, quorum=3, aggregation_delay_s=0, poll_s=1).save({NAME!r})
+ops = save_webhook("ops", "http://127.0.0.1:{web.port}/hook", test=True)
+at = "127.0.0.1:{mail.port}"
+mail = save_mail("mail", server=at, sender="fed@example.org", to=("ops@example.org",), security="none", login=None, test=True)
+create_automations(Path("deployments/automations.yaml"), notify=[ops, mail])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", install], cwd=CHECKOUT, env=os.environ | site.stack.environment, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
+    for received in told:
+        received.awaits("Hyperfed: a test")
     return fed
 
 

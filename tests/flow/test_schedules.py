@@ -8,6 +8,7 @@ import anyio
 import pytest
 import yaml
 from prefect import flow, get_client
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.schedules import CronSchedule
@@ -99,5 +100,9 @@ def test_automations_are_off_until_somebody_is_to_be_told_but_zombies_are_always
     create_automations(path, notify=None)
     with get_client(sync_client=True) as client:
         assert len(client.read_automations_by_name("hyperfed zombie runs")) == 1
+    CustomWebhookNotificationBlock(name="ops", url="http://127.0.0.1:9/").save("ops", overwrite=True)
+    assert all(create_automations(path, notify=["custom-webhook/ops"]).values())
+    assert all(create_automations(path, notify=None).values()), "a later install silences nobody"
+    assert sum(create_automations(path, notify=[]).values()) == 1
     with pytest.raises(ConfigError, match="no such notification block"):
         create_automations(path, notify=["custom-webhook/nobody"])

@@ -73,7 +73,7 @@ def first(invocation: Invocation, client: str, out: Path | None, coordinator_key
     def render(to: "Console") -> None:
         pairs = {"Links": path, "For": f"{client}, sealed to its key; to be used before {instant(expires)}"}
         pairs["Its hyperfed.toml"] = f'[store] links = "{path.name}" instead of url and the like'
-        show_pairs(to, {**pairs, "Next": f"send it the file; put {client} into clients_by_link of the Drop-Box block, so that each round brings new links"})
+        show_pairs(to, {**pairs, "Next": f"send it the file; `hyperfed service install --by-link {client} ...` so that each round brings new links"})
 
     invocation.out.finish(document, render)
 
