@@ -28,6 +28,7 @@ def wanted(federation: SmallFederation, name: str, folder: Path, **more: Any) ->
     return Wanted(checkout=ROOT, url=url, key_file=folder / f"{name}.key", fingerprint=federation.fingerprint, name=name, **more)
 
 
+@pytest.mark.slow
 def test_a_second_install_changes_only_what_is_given(found: Found, tmp_path: Path) -> None:
     federation, name = found()
     given = {"variables": federation.vocabulary.names, "quorum": 2, "aggregation_delay_s": 60.0, "poll_s": 5.0, "policy": {"vote_min": 0.25}}
