@@ -47,8 +47,35 @@ def _vote(row: dict | None) -> float:
     return 0.0 if row is None else float((row["effect"] > 0) - (row["effect"] < 0)) * row["confidence"] * row["stability"]
 
 
+def _contested(crowd: list[HypergraphStore]) -> list[tuple[set, bool]]:
+    """For each client the reported edges that it and another could measure, and whether there are any."""
+    clients = _as_dicts(crowd)
+    keys = {key for _, rows in clients for key in rows}
+    could = [{k for k in keys if k[0] in measured and k[1] in measured} for measured, _ in clients]
+    return [(own, bool(own)) for own in ({k for k in c if sum(k in other for other in could) >= 2} for c in could)]
+
+
+def oracle_sizes(crowd: list[HypergraphStore]) -> list[float]:
+    """The norm of a client's votes over the root of the summed mean square votes of all who could vote on the same edges."""
+    clients, able = _as_dicts(crowd), [keys for keys, _ in _contested(crowd)]
+    sizes = []
+    for (_, rows), keys in zip(clients, able, strict=True):
+        usual = math.fsum(statistics.fmean(_vote(other.get(k)) ** 2 for (_, other), theirs in zip(clients, able, strict=True) if k in theirs) for k in keys)
+        sizes.append(math.sqrt(math.fsum(_vote(rows.get(k)) ** 2 for k in keys) / usual) if usual > 0 else 0.0)
+    return sizes
+
+
+def oracle_attention(sizes: list[float]) -> list[float]:
+    """1 up to one spread above the median, 0 from two on."""
+    middle = statistics.median(sizes)
+    if sum(size > 0 for size in sizes) < 3 or middle <= 0:
+        return [1.0] * len(sizes)
+    spread = 1.4826 * (middle - statistics.quantiles(sizes, n=4, method="inclusive")[0]) + 0.2 * middle
+    return [min(1.0, max(0.0, (middle + 2 * spread - size) / spread)) for size in sizes]
+
+
 def oracle_trust(crowd: list[HypergraphStore]) -> list[float]:
-    """DESIGN section 5, read aloud: no columns, no shortcuts."""
+    """DESIGN section 5 and ADR 0013, read aloud: no columns, no shortcuts."""
     clients = _as_dicts(crowd)
     count = len(clients)
     keys = sorted({key for _, rows in clients for key in rows})
@@ -62,6 +89,8 @@ def oracle_trust(crowd: list[HypergraphStore]) -> list[float]:
         votes = {k: _vote(rows.get(k)) for k in able & contested}
         norm = math.sqrt(math.fsum(v * v for v in votes.values()))
         units.append({k: (v / norm if norm else 0.0) for k, v in votes.items()})
+    heard = iter(oracle_attention([size for size, ok in zip(oracle_sizes(crowd), comparable, strict=True) if ok]))
+    attention = [next(heard) if ok else 1.0 for ok in comparable]
     weights = [1.0] * count
     for _ in range(8):
         agreement = []
@@ -72,7 +101,7 @@ def oracle_trust(crowd: list[HypergraphStore]) -> list[float]:
                 total = math.fsum(weights[j] for j in others)
                 mean[k] = math.fsum(weights[j] * units[j][k] for j in others) / total if total > 1e-9 else 0.0
             size = math.sqrt(math.fsum(m * m for m in mean.values()))
-            agreement.append(math.fsum(units[i][k] * mean[k] for k in mean) / size if size > 1e-12 else 0.0)
+            agreement.append(attention[i] * math.fsum(units[i][k] * mean[k] for k in mean) / size if size > 1e-12 else 0.0)
         known = [a for a, ok in zip(agreement, comparable, strict=True) if ok]
         median = statistics.median(known)
         mad = 1.4826 * statistics.median(abs(a - median) for a in known) + 0.02
@@ -85,15 +114,10 @@ def oracle_trust(crowd: list[HypergraphStore]) -> list[float]:
 
 
 def oracle_loudness(crowd: list[HypergraphStore], trust: list[float]) -> list[float]:
-    """min(1, median / own) of the root mean square votes over what each could measure; the median is over clients with trust and votes, if three have both."""
-    clients = _as_dicts(crowd)
-    keys = {key for _, rows in clients for key in rows}
-    sizes = []
-    for measured, rows in clients:
-        could = [k for k in keys if k[0] in measured and k[1] in measured]
-        sizes.append(math.sqrt(math.fsum(_vote(rows.get(k)) ** 2 for k in could) / len(could)) if could else 0.0)
+    """min(1, median / own size); the median is over clients with trust and votes, if three have both, and if three were compared at all."""
+    sizes = oracle_sizes(crowd)
     heard = [size for size, t in zip(sizes, trust, strict=True) if t > 0 and size > 0]
-    if len(heard) < 3:
+    if sum(able for _, able in _contested(crowd)) < 3 or len(heard) < 3:
         return [1.0] * len(crowd)
     return [min(1.0, statistics.median(heard) / size) if size > 0 else 1.0 for size in sizes]
 

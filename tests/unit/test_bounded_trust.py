@@ -43,11 +43,33 @@ def test_liars_lose_their_weight_and_half_always_keeps_it() -> None:
     assert (trust.weight == 1).sum() >= 10
 
 
-def test_a_loud_client_is_no_heavier_than_a_quiet_one() -> None:
+def test_a_client_somewhat_louder_than_the_others_is_weighed_as_before() -> None:
     votes = _crowd() * 0.1
     loud = votes.copy()
-    loud[3] *= 10
+    loud[3] *= 1.2
     np.testing.assert_allclose(bounded_trust_dense(loud).weight, bounded_trust_dense(votes).weight, atol=1e-12)
+    np.testing.assert_allclose(bounded_trust_dense(votes * 7).weight, bounded_trust_dense(votes).weight, atol=1e-12)  # all louder: nobody is
+
+
+def test_who_shouts_is_not_heard_even_where_it_agrees() -> None:
+    votes = _crowd() * 0.1
+    votes[3] *= 10
+    trust = bounded_trust_dense(votes)
+    assert trust.weight[3] == 0.0
+    assert trust.agreement[3] > 0.7  # what is reported is the cosine
+    assert (trust.weight == 1).sum() >= 10
+
+
+def test_loudness_is_relative_to_what_others_say_on_the_same_edges() -> None:
+    """A client that measured only where the strong edges are is not loud for it."""
+    rng = np.random.default_rng(3)
+    strength = np.where(np.arange(200) < 10, 0.8, 0.02)
+    votes = strength * (1 + 0.2 * rng.normal(size=(12, 200)))
+    could = np.ones((12, 200), dtype=bool)
+    could[0, 10:], votes[0, 10:] = False, 0.0
+    trust = bounded_trust_dense(votes, could)
+    assert 0.9 < trust.size[0] < 1.1
+    assert trust.weight[0] > 0.5
 
 
 def test_a_client_is_judged_on_what_it_could_measure_only() -> None:

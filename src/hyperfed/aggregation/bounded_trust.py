@@ -3,7 +3,8 @@
 1. Agreement of a client: the cosine, over the edges it could measure, of its votes with the leave-one-out weighted mean of the others'
    unit-norm votes. An edge that no other client could have voted on says nothing about it and is left out of its norm.
 2. Weight 1 at or above the median agreement, falling linearly to 0 at max(0, median - 3 * MAD), MAD = 1.4826 * median absolute deviation
-   + 0.02. Eight iterations from equal weights. Fewer than three clients that can be compared: all 1.
+   + 0.02. Eight iterations from equal weights. Fewer than three clients that can be compared: all 1. The agreement that is weighed is the cosine
+   times `loudness.attention`: who shouts louder than honest clients differ is not heard (ADR 0013). What is reported is the cosine.
 3. At least half of the clients keep weight 1 in every iteration: it cannot collapse, and a minority below half cannot set the median.
 4. A client that shares no measurable edge with others cannot be compared: it keeps weight 1 and does not enter the median.
 5. Where organisation caps leave a client less than a whole share, it counts by its share in means and medians: many clients of one are one.
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hyperfed.aggregation.loudness import attention, share_quantile
 from hyperfed.errors import AggregationError
 from hyperfed.merge.electorate import Electorate, PatternElectorate, blocks, summed
 from hyperfed.merge.segments import Part, split
@@ -37,12 +39,14 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trust:
-    """weight: float64[clients] in [0, 1]; agreement: float64[clients] in [-1, 1], with the others at the last weights but one;
-    comparable: bool[clients], whether anyone else could vote on an edge that the client could vote on."""
+    """weight: float64[clients] in [0, 1]; agreement: float64[clients] in [-1, 1], the cosine with the others at the last weights but one;
+    comparable: bool[clients], whether anyone else could vote on an edge that the client could vote on; size: float64[clients] >= 0, how loud its votes are
+    (`loudness`, rule 1), 1 where nobody was compared."""
 
     weight: Floats
     agreement: Floats
     comparable: Bools
+    size: Floats
 
 
 def trust_weights(agreement: Floats, comparable: Bools | None = None, shares: Floats | None = None) -> Floats:
@@ -53,25 +57,14 @@ def trust_weights(agreement: Floats, comparable: Bools | None = None, shares: Fl
     if known.sum() < 3:
         return weight
     part = None if shares is None else shares[known]
-    median = _median(agreement[known], part)
-    mad = 1.4826 * _median(np.abs(agreement[known] - median), part) + 0.02
+    median = share_quantile(agreement[known], 0.5, part)
+    mad = 1.4826 * share_quantile(np.abs(agreement[known] - median), 0.5, part) + 0.02
     floor = max(0.0, median - 3.0 * mad)
     if median > floor:
         weight[known] = np.clip((agreement[known] - floor) / (median - floor), 0.0, 1.0)
     else:
         weight[known] = agreement[known] >= median - _TIE
     return weight
-
-
-def _median(values: Floats, shares: Floats | None) -> float:
-    """The median, of values that count by their shares: the mean of the values on both sides of the middle."""
-    if shares is None or np.ptp(shares) == 0:
-        return float(np.median(values))
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(shares[order])
-    half = reached[-1] / 2
-    low, high = np.searchsorted(reached, half * (1 - 1e-9)), np.searchsorted(reached, half * (1 + 1e-9))
-    return float((values[order[low]] + values[order[high]]) / 2)
 
 
 def bounded_trust(
@@ -96,16 +89,18 @@ def bounded_trust(
     codes = _distinct(np.concatenate([np.zeros(0, np.int64), *(_distinct(at) for at in codes_of)]))
     comparable, contested = _contested(electorate, codes)
     if comparable.sum() < 3:
-        return Trust(weight=np.ones(clients), agreement=np.zeros(clients), comparable=comparable)
+        return Trust(weight=np.ones(clients), agreement=np.zeros(clients), comparable=comparable, size=np.ones(clients))
     ballot = _Ballot(
         electorate, codes, contested, [_Piece.of(part, votes, np.searchsorted(codes, at), contested) for part, at in zip(pieces, codes_of, strict=True)]
     )
+    heard = np.ones(clients)
+    heard[comparable] = attention(ballot.size[comparable], None if shares is None else shares[comparable])
     weight = np.ones(clients)
     agreement = np.zeros(clients)
     for _ in range(ITERATIONS):
         agreement = ballot.agreement(weight if shares is None else weight * shares)
-        weight = trust_weights(agreement, comparable, shares)
-    return Trust(weight=weight, agreement=agreement, comparable=comparable)
+        weight = trust_weights(agreement * heard, comparable, shares)
+    return Trust(weight=weight, agreement=agreement, comparable=comparable, size=ballot.size)
 
 
 def bounded_trust_dense(votes: Floats, measured: Bools | None = None) -> Trust:
@@ -173,6 +168,14 @@ class _Ballot:
         for piece in pieces:
             square += _by_client(piece.vote * piece.vote, piece.rows)
         norm = np.sqrt(square)
+        usual = np.zeros(classes)  # the sum over a class's keys of the mean square vote of those who could vote
+        for piece in pieces:
+            usual += np.bincount(piece.key_class[piece.segment], piece.vote * piece.vote, classes)
+        expected = np.zeros(clients)
+        for at, members in blocks(electorate, codes):
+            of_class = usual[at] / np.maximum(members.sum(axis=0), 1)
+            expected += np.cumsum(members * of_class, axis=1)[:, -1]
+        self.size = np.where(expected > 0, norm / np.sqrt(np.where(expected > 0, expected, 1.0)), 0.0)  # `loudness`, rule 1
         scale = np.where(norm > 0, 1.0 / np.where(norm > 0, norm, 1.0), 0.0)
         for piece in pieces:
             np.multiply(piece.vote, np.repeat(scale, piece.rows), out=piece.vote)

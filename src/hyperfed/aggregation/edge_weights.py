@@ -4,7 +4,7 @@
    both could measure, their squared distance scaled up to all edges; where there is none they are as far apart as any two.
 2. Rules that combine clients (Krum, Multi-Krum, geometric median, MDA, SMEA, centered clipping) give their coefficients as weights; Bulyan those of
    the clients it chooses, and votes are then trimmed edge by edge. Median and trimmed mean work edge by edge and weigh nobody.
-3. Bounded trust knows directions, not sizes: a client whose votes are louder than the median trusted client's is turned down to it (`vote_loudness`), so
+3. Bounded trust knows directions, not sizes: a client whose votes are louder than the median trusted client's is turned down to it (`loudness`), so
    that a few who are sure of everything do not outvote many who are careful.
 4. Whatever the rule, agreement and outliers are bounded trust's: reputation means the same under every rule.
 5. Below the rule's breakdown point: BreakdownError.
@@ -25,13 +25,14 @@ from hyperfed.aggregation.catalogue import build_rule
 from hyperfed.aggregation.centered_clipping import CenteredClipping
 from hyperfed.aggregation.geometric_median import GeometricMedian, barycentric_median
 from hyperfed.aggregation.krum import Krum, MultiKrum, krum_order
+from hyperfed.aggregation.loudness import held_loudness
 from hyperfed.aggregation.rule import checked_weights
 from hyperfed.aggregation.smallest_subset import MinimumDiameter, SmallestEigenvalue
 from hyperfed.errors import AggregationError
-from hyperfed.merge.electorate import Electorate, blocks
+from hyperfed.merge.electorate import Electorate
 from hyperfed.merge.segments import Part
 
-__all__ = ["COORDINATE_RULES", "EdgeWeights", "edge_weights", "vote_inner_products", "vote_loudness"]
+__all__ = ["COORDINATE_RULES", "EdgeWeights", "edge_weights", "vote_inner_products"]
 
 COORDINATE_RULES = ("median", "trimmed-mean", "bulyan")
 _CELLS = 1 << 20  # clients x keys held at once
@@ -71,7 +72,7 @@ def edge_weights(
     rule.check(clients)
     result = bounded_trust(keys, votes, electorate, parts=parts, shares=shares)
     if name == "bounded-trust":
-        loudness = vote_loudness(votes, electorate, parts, result.weight)
+        loudness = held_loudness(result.size, result.weight)
         return EdgeWeights(weight=result.weight, agreement=result.agreement, outlier=result.weight <= 0, loudness=loudness)
     weight = np.ones(clients)
     if isinstance(rule, Adaptive):
@@ -100,23 +101,6 @@ def edge_weights(
     return EdgeWeights(
         weight=weight / largest if largest > 0 else np.ones(clients), agreement=result.agreement, outlier=result.weight <= 0, loudness=np.ones(clients)
     )
-
-
-def vote_loudness(votes: Sequence[Floats], electorate: Electorate, parts: Sequence[Part], trust: Floats) -> Floats:
-    """float64[clients] in (0, 1]: min(1, median / own) of the root mean square votes over the edges that each could measure, the median over
-    clients with trust."""
-    clients = electorate.clients
-    could = np.zeros(clients)
-    for part in parts:
-        codes, count = np.unique(electorate.classes(part.keys), return_counts=True)
-        for at, members in blocks(electorate, codes):
-            could += members.astype(np.float64) @ count[at]
-    square = np.array([float(np.cumsum(np.square(v))[-1]) if len(v) else 0.0 for v in votes])
-    size = np.sqrt(square / np.maximum(could, 1.0))
-    heard = (trust > 0) & (size > 0)
-    if heard.sum() < 3:
-        return np.ones(clients)
-    return np.minimum(1.0, float(np.median(size[heard])) / np.maximum(size, 1e-300))
 
 
 def vote_inner_products(votes: Sequence[Floats], electorate: Electorate, parts: Sequence[Part]) -> tuple[Floats, Floats]:

@@ -101,13 +101,17 @@ def smea(x, f):
 def trusted_mean(x, f=0):
     n = len(x)
     unit = np.array([row / np.linalg.norm(row) if np.linalg.norm(row) else row for row in x])
+    length = [float(np.linalg.norm(row)) for row in x]
+    usual = float(np.median(length))
+    spread = 1.4826 * (usual - float(np.percentile(length, 25))) + 0.2 * usual
+    heard = [min(1.0, max(0.0, (usual + 2 * spread - own) / spread)) if spread else 1.0 for own in length]
     weight = np.ones(n)
     for _ in range(8):
         agreement = []
         for i in range(n):
             others = sum((weight[j] * unit[j] for j in range(n) if j != i), np.zeros(x.shape[1]))
             size = np.linalg.norm(others) * np.linalg.norm(unit[i])
-            agreement.append(float(unit[i] @ others / size) if size else 0.0)
+            agreement.append(heard[i] * float(unit[i] @ others / size) if size else 0.0)
         middle = float(np.median(agreement))
         spread = 1.4826 * float(np.median([abs(a - middle) for a in agreement])) + 0.02
         floor = max(0.0, middle - 3 * spread)
