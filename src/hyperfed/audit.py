@@ -339,7 +339,7 @@ class _Audit:
                 plan=plan,
                 reconciliation=coordinator.reconciliation,
                 stores=dict(zip(coordinator.clients, coordinator.stores(), strict=True)),
-                last_model=self.history.models.get(frozen.value.base_round),
+                last_models=[self.history.models[r] for r in sorted(self.history.models, reverse=True) if r <= frozen.value.base_round],
             )
             self._require(clients == state.value.clients, state.key, "is not what freeze and base state give", "R-67")
 

@@ -18,7 +18,7 @@ What it does not do: store anything, speak to anyone.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from hyperfed.influence import organisation_weights
 from hyperfed.layers import GroupModel, Layered, LayerRules, merge_layers
 from hyperfed.packets import Update
 from hyperfed.privacy import PrivacyGuard
-from hyperfed.protocol.reputation import accuracy_of
+from hyperfed.protocol.reputation import ACCURACY_ROUNDS, accuracy_of
 from hyperfed.reconciler import StoreReconciler
 from hyperfed.rounds import check_client_id
 from hyperfed.trust_scorer import TrustScorer
@@ -81,6 +81,7 @@ class HierarchicalFederation:
     _organisation: dict[str, str] = field(default_factory=dict)
     _basket: dict[str, str] = field(default_factory=dict)
     _losses: dict[str, float | None] = field(default_factory=dict)
+    _models: list[HypergraphStore] = field(default_factory=list)  # committed, newest first
     _sequence: dict[str, int] = field(default_factory=dict)
     _buffer: UpdateBuffer = field(default_factory=UpdateBuffer)
 
@@ -153,6 +154,7 @@ class HierarchicalFederation:
         )
         self._observe(layered, stores)
         merged = layered.merged
+        self._models = [merged.store, *self._models][:ACCURACY_ROUNDS]
         self.model = HierarchicalModel(
             round=self.round,
             store=merged.store,
@@ -178,14 +180,13 @@ class HierarchicalFederation:
         merged = layered.merged
         rows = {c: (o, a) for c, o, a in zip(merged.clients, merged.outlier.tolist(), merged.agreement.tolist(), strict=True)}
         heard = {c for group in layered.groups for c in groups_of(self.baskets, merged.clients).get(group.name, ())}
-        last = self.model.store if self.model else None
         for client in self.clients:
             if client not in rows or client not in heard:
                 self.scorer.observe(client, available=False)
                 continue
             outlier, agreement = rows[client]
             consistency = min(1.0, max(-1.0, agreement)) if self.strategy == "consensus" and len(heard) > 2 else 1.0
-            self.scorer.observe(client, outlier=outlier, consistency=consistency, accuracy=accuracy_of(stores[client], cast(Any, last)))
+            self.scorer.observe(client, outlier=outlier, consistency=consistency, accuracy=accuracy_of(stores[client], self._models))
 
     # -- looking on ----------------------------------------------------------------------------------------------------------------------
 

@@ -24,9 +24,17 @@ _BAR = 40
 @click.option("--clients", type=click.IntRange(3, 1000), default=50, show_default=True, help="How many clients.")
 @click.option("--byzantine", type=click.FloatRange(0, 0.5, max_open=True), default=0.3, show_default=True, help="The share of them that lies.")
 @click.option("--attack", default="sign-flip", show_default=True, help="What liars do; `--attack list` names them.")
+@click.option("--quiet-liars", "quiet", is_flag=True, help="Liars vote no louder than honest clients do; otherwise they are sure of everything.")
+@click.option("--false-losses", is_flag=True, help="Liars claim a loss of 0 (of interest to the rule adaptive).")
 @click.option("--rule", default="bounded-trust", show_default=True, help="The aggregation rule; `--rule list` names them.")
 @click.option("--f", "stated", type=click.IntRange(min=0), help="How many liars the rule is told of; as many as there are, unless given.")
-@click.option("--world", type=click.Choice(["sem", "var", "demo"]), default="sem", show_default=True, help="Linear SEM, VAR(2), or the 48 US states.")
+@click.option(
+    "--world",
+    type=click.Choice(["sem", "var", "sem-weak", "var-weak", "demo"]),
+    default="sem",
+    show_default=True,
+    help="Linear SEM or VAR(2), weak: of few samples and clients that differ; or the 48 US states.",
+)
 @click.option("--nights", type=click.IntRange(1, 365), default=5, show_default=True, help="How many nights.")
 @click.option("--from-night", type=click.IntRange(1, 365), default=1, show_default=True, help="When the lying starts.")
 @click.option("--baskets", type=click.IntRange(1, 100), default=1, show_default=True, help="Groups that are merged on their own first.")
@@ -107,7 +115,9 @@ def _write_table(invocation: Invocation, path: Path, seed: int) -> int:
 
     with invocation.out.step("Playing every rule against every attack"):
         ranking = write_page(path, seed=seed)
-    rows = [(rule, f1, error) for rule, f1, error in ranking]
-    document = {"file": path, "ranking": [{"rule": rule, "f1": f1, "effect_error": error} for rule, f1, error in rows]}
-    invocation.out.finish(document, lambda to: show_table(to, f"Written to {path}", ("rule", "mean F1", "mean effect error"), rows))
+    rows = [(rank.rule, rank.f1, rank.effect_error, rank.loud, rank.quiet, rank.kept) for rank in ranking]
+    invocation.out.finish(
+        {"file": path, "ranking": ranking},
+        lambda to: show_table(to, f"Written to {path}", ("rule", "mean F1", "mean effect error", "F1, loud", "F1, quiet", "kept"), rows),
+    )
     return 0

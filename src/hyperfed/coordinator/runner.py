@@ -37,7 +37,7 @@ from hyperfed.protocol.documents import COORDINATOR, Write, end_of, make_plan, m
 from hyperfed.protocol.ledger import check_claim, line_of, reserve_id
 from hyperfed.protocol.machine import Outcome, Why
 from hyperfed.protocol.objects import EntryKind, Freeze, Mechanism, Plan, RoundState, Tombstone
-from hyperfed.protocol.reputation import next_states
+from hyperfed.protocol.reputation import ACCURACY_ROUNDS, next_states
 from hyperfed.rounds import Keys
 from hyperfed.signing import PacketType
 from hyperfed.store import ObjectStore
@@ -341,6 +341,15 @@ class RoundRunner:
         found = self.reader.result(round_id) if round_id else None
         return found.value if found is not None and isinstance(found.value, GlobalModel) else None
 
+    def _last_models(self, round_id: int) -> list[GlobalModel]:
+        """The committed models up to a round, newest first, along the freezes' base rounds."""
+        models: list[GlobalModel] = []
+        while round_id and len(models) < ACCURACY_ROUNDS:
+            model, frozen = self.model(round_id), self.reader.freeze(round_id)
+            models += [] if model is None else [model]
+            round_id = frozen.value.base_round if frozen is not None else 0
+        return models
+
     def _still_valid(self, round_id: int, admission: Admission) -> Judged:
         """The admission, if it was judged under today's registry and base state; else the round is collected and judged again."""
         self.reader.ledger()
@@ -427,7 +436,7 @@ class RoundRunner:
                 plan=self.plan(round_id).value,
                 reconciliation=coordinator.reconciliation,
                 stores=dict(zip(coordinator.clients, coordinator.stores(), strict=True)),
-                last_model=self.model(frozen.value.base_round),
+                last_models=self._last_models(frozen.value.base_round),
             ),
         )
         write = sign_object(Keys.state(round_id), PacketType.STATE, state, keys=self.keys, time=frozen.value.time, audience=COORDINATOR, compression="zstd")

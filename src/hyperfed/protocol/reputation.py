@@ -1,7 +1,8 @@
 """From one round's evidence to the next state: trust, sequences, windows; a pure function of freeze, base state and the frozen updates.
 
 1. A counted client is observed (`trust_scorer`): outlier = bounded trust gave it weight 0; consistency = its agreement with the others (the leave-one-out
-   cosine of the merge); accuracy = the share of its reported edges, among those of the last committed model, that have the model's sign.
+   cosine of the merge); accuracy = the share of its reported edges, among those of the last three committed models, that have the sign of the newest
+   model with that edge.
 2. A client of the cohort that is not counted was absent; so was one that is excluded: trust only decays toward the prior.
    Where the policy asks for privacy, being counted is all the evidence there is: nothing is computed from one client's data but the noised sum.
 3. The highest sequence and the windows a client was counted for rise only with what was counted (R-89, R-94).
@@ -9,7 +10,7 @@
 What it does not do: exclude (`choose`), weigh tonight's merge (bounded trust does).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -20,7 +21,11 @@ from hyperfed.protocol.objects import REMEMBERED, ClientState, Counted, Freeze, 
 from hyperfed.reconciler import Reconciliation
 from hyperfed.trust_scorer import TrustScorer, TrustState
 
-__all__ = ["accuracy_of", "excluded_of", "next_states", "trust_of"]
+__all__ = ["ACCURACY_ROUNDS", "accuracy_of", "excluded_of", "next_states", "trust_of"]
+
+ACCURACY_ROUNDS = 3  # committed rounds that a client's accuracy is judged by
+
+Judge = GlobalModel | HypergraphStore
 
 
 def _scorer(base: RoundState | None) -> TrustScorer:
@@ -58,20 +63,32 @@ def excluded_of(state: RoundState, policy: PolicyPack, *, organisations: Mapping
     return excluded | {client: barred[name] for client, name in named.items() if client not in trust and name in barred}
 
 
-def accuracy_of(store: HypergraphStore, model: GlobalModel | None) -> float:
-    """Share in [0, 1] of the store's edges, among those of `model`, with the sign of the model's vote; 1 where there is nothing to compare."""
-    if model is None or not len(model.edges) or not len(store.edges):
-        return 1.0
-    _, mine, theirs = np.intersect1d(store.edges.keys, model.edges.keys, assume_unique=True, return_indices=True)
-    if not len(mine):
-        return 1.0
-    return float(np.mean(np.sign(store.edges.effect[mine]) == np.sign(model.evidence.edges.vote[theirs])))
+def accuracy_of(store: HypergraphStore, models: Sequence[Judge]) -> float:
+    """Share in [0, 1] of the store's edges, among those of the last committed `models`, newest first, with the sign of the newest vote on each; 1 where there
+    is nothing to compare. An edge that last night's model lost is still remembered."""
+    right = compared = 0
+    seen = np.zeros(0, dtype=np.uint64)
+    for model in models[:ACCURACY_ROUNDS]:
+        if model.evidence is None:
+            continue
+        keys, mine, theirs = np.intersect1d(store.edges.keys, model.edges.keys, assume_unique=True, return_indices=True)
+        new = ~np.isin(keys, seen)
+        agrees = np.sign(store.edges.effect[mine]) == np.sign(model.evidence.edges.vote[theirs])
+        right, compared, seen = right + int(agrees[new].sum()), compared + int(new.sum()), np.union1d(seen, keys)
+    return right / compared if compared else 1.0
 
 
 def next_states(
-    base: RoundState | None, freeze: Freeze, *, plan: Plan, reconciliation: Reconciliation, stores: dict[str, HypergraphStore], last_model: GlobalModel | None
+    base: RoundState | None,
+    freeze: Freeze,
+    *,
+    plan: Plan,
+    reconciliation: Reconciliation,
+    stores: dict[str, HypergraphStore],
+    last_models: Sequence[GlobalModel],
 ) -> tuple[ClientState, ...]:
-    """The states after a round, ascending by client. stores: of the counted clients; last_model: the last committed model before this round."""
+    """The states after a round, ascending by client. stores: of the counted clients; last_models: committed before this round, newest first, at most
+    ACCURACY_ROUNDS of them are looked at."""
     scorer = _scorer(base)
     counted = {c.client: c for c in freeze.counted}
     trust = dict(zip(reconciliation.clients, reconciliation.trust.tolist(), strict=True))
@@ -83,7 +100,7 @@ def next_states(
             scorer.observe(client, available=False)
             continue
         consistency = agreement[client] if weighed and len(counted) > 2 else 1.0
-        accuracy = accuracy_of(stores[client], last_model) if plan.policy.privacy == "none" else 1.0
+        accuracy = accuracy_of(stores[client], last_models) if plan.policy.privacy == "none" else 1.0
         scorer.observe(client, outlier=outlier[client], consistency=max(-1.0, min(1.0, consistency)), accuracy=accuracy)
     after = scorer.state()
     rows = zip(after.client, after.alpha.tolist(), after.beta.tolist(), after.nights.tolist(), after.absences.tolist(), strict=True)

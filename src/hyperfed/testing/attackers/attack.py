@@ -2,7 +2,8 @@
 
 1. Liars collude and are omniscient: they see every honest vector of the night before they choose theirs. A rule that stands here stands against less.
 2. An attack works on vectors (float64[clients, d]) and, through the same code, on edge tables: a client's table is the vector of its effects over all
-   edges that anyone reports. What it sends is a table again, with the confidence and stability of a client that is sure.
+   edges that anyone reports. What it sends is a table again, with the confidence and stability of a client that is sure; or `quiet`, with a confidence
+   that makes its votes as large as the median honest client's: what liars do who know that who shouts is not heard.
 3. `rng` is an argument: the same seed gives the same lie.
 
 Shipped so that users can test their own rules. It attacks no real federation: it makes data.
@@ -26,9 +27,11 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attack(ABC):
-    """An attack by `liars` on what the honest clients send."""
+    """An attack by `liars` on what the honest clients send. quiet: edge tables of usual confidence, instead of full (rule 2 of the module)."""
 
     name: ClassVar[str] = ""
+
+    quiet: bool = False
 
     @abstractmethod
     def vectors(self, honest: Floats, own: Floats, rng: np.random.Generator) -> Floats:
@@ -43,7 +46,13 @@ class Attack(ABC):
             return []
         keys, effects = effect_matrix([*honest, *own])
         sent = self.vectors(effects[: len(honest)], effects[len(honest) :], rng)
-        return [disguised(store, keys, row) for store, row in zip(own, sent, strict=True)]
+        sure = self.confidence(honest)
+        return [disguised(store, keys, row, confidence=sure) for store, row in zip(own, sent, strict=True)]
+
+    def confidence(self, honest: Sequence[HypergraphStore]) -> float:
+        """What liars say they are sure of, in (0, 1]: 1, or where they are quiet the median over honest clients of the root mean square vote they cast."""
+        sizes = [float(np.sqrt(np.mean(np.square(store.edges.vote)))) for store in honest if len(store.edges)]
+        return min(1.0, max(1e-3, float(np.median(sizes)))) if self.quiet and sizes else 1.0
 
 
 def effect_matrix(stores: Sequence[HypergraphStore]) -> tuple[npt.NDArray[np.uint64], Floats]:
@@ -55,8 +64,8 @@ def effect_matrix(stores: Sequence[HypergraphStore]) -> tuple[npt.NDArray[np.uin
     return keys, effects
 
 
-def disguised(store: HypergraphStore, keys: npt.NDArray[np.uint64], effect: Floats) -> HypergraphStore:
-    """`store` with these effects, where they are not 0: each with a narrow interval, full confidence and stability, and the sample count of the liar's own."""
+def disguised(store: HypergraphStore, keys: npt.NDArray[np.uint64], effect: Floats, *, confidence: float = 1.0) -> HypergraphStore:
+    """`store` with these effects, where not 0: each with a narrow interval, this confidence, full stability, and the sample count of the liar's own."""
     source, target, lag = unpack_keys(keys)
     there = np.isfinite(effect) & (effect != 0) & np.isin(source, store.measured) & np.isin(target, store.measured)
     value = effect[there]
@@ -68,7 +77,7 @@ def disguised(store: HypergraphStore, keys: npt.NDArray[np.uint64], effect: Floa
         effect=value,
         ci_low=value - half,
         ci_high=value + half,
-        confidence=1.0,
+        confidence=confidence,
         stability=1.0,
         hits=100,
         n=int(store.edges.n.max(initial=0)),

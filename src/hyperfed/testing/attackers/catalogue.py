@@ -36,8 +36,8 @@ _KINDS: tuple[type[Attack], ...] = (
 ATTACKS: dict[str, type[Attack]] = {kind.name: kind for kind in _KINDS}
 
 
-def build_attack(name: str) -> Attack:
-    """The attack of that name with its own parameters. Raises AggregationError for an unknown one."""
+def build_attack(name: str, *, quiet: bool = False) -> Attack:
+    """The attack of that name with its own parameters; quiet: by liars that do not shout. Raises AggregationError for an unknown one."""
     if name not in ATTACKS:
         raise AggregationError(f"unknown attack {name!r:.80}", subject="simulation", remedy=f"One of {', '.join(ATTACKS)} is needed")
-    return ATTACKS[name]()
+    return ATTACKS[name](quiet=quiet)

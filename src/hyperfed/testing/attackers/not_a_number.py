@@ -25,4 +25,5 @@ class NotANumber(Attack):
         return np.full(own.shape, np.nan)
 
     def stores(self, honest: Sequence[HypergraphStore], own: Sequence[HypergraphStore], rng: np.random.Generator) -> list[HypergraphStore]:
-        return [disguised(store, store.edges.keys, np.full(len(store.edges), 1e300)) for store in own]
+        sure = self.confidence(honest)
+        return [disguised(store, store.edges.keys, np.full(len(store.edges), 1e300), confidence=sure) for store in own]

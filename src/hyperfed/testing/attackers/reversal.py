@@ -26,10 +26,10 @@ class EdgeReversal(Attack):
         return own[:, ::-1].copy()
 
     def stores(self, honest: Sequence[HypergraphStore], own: Sequence[HypergraphStore], rng: np.random.Generator) -> list[HypergraphStore]:
-        reversed_ = []
+        reversed_, sure = [], self.confidence(honest)
         for store in own:
             edges = store.edges
             keys = pack_keys(edges.target, edges.source, edges.lag)
             order = np.argsort(keys)
-            reversed_.append(disguised(store, keys[order], np.asarray(edges.effect, dtype=np.float64)[order]))
+            reversed_.append(disguised(store, keys[order], np.asarray(edges.effect, dtype=np.float64)[order], confidence=sure))
         return reversed_

@@ -15,7 +15,7 @@ from hyperfed.global_model import GlobalModel
 from hyperfed.hierarchical import HierarchicalFederation
 from hyperfed.hypergraph import HypergraphStore
 from hyperfed.layers import LayerRules
-from hyperfed.packets import PolicyPack, Update
+from hyperfed.packets import Claims, PolicyPack, Update
 from hyperfed.registry import ClientRecord, KeyRecord
 from hyperfed.testing.federation import SmallFederation
 from hyperfed.vocabulary import Vocabulary
@@ -36,8 +36,8 @@ class Played:
 class Player(Protocol):
     """Plays nights."""
 
-    def night(self, stores: Mapping[str, HypergraphStore]) -> Played:
-        """What the clients send becomes a model."""
+    def night(self, stores: Mapping[str, HypergraphStore], losses: Mapping[str, float]) -> Played:
+        """What the clients send, and the losses that they claim, becomes a model."""
         ...
 
 
@@ -49,9 +49,9 @@ class InProcess:
         for i, client in enumerate(clients):
             self.federation.register(client, basket=f"basket-{i % baskets + 1}")
 
-    def night(self, stores: Mapping[str, HypergraphStore]) -> Played:
+    def night(self, stores: Mapping[str, HypergraphStore], losses: Mapping[str, float]) -> Played:
         for client, store in stores.items():
-            self.federation.submit(client, store)
+            self.federation.submit(client, _update(store, losses[client]))
         try:
             model = self.federation.maybe_aggregate()
         except AggregationError as exc:
@@ -77,12 +77,12 @@ class Signed:
             ]
             self.federation.amend(clients=tuple(records))
 
-    def night(self, stores: Mapping[str, HypergraphStore]) -> Played:
+    def night(self, stores: Mapping[str, HypergraphStore], losses: Mapping[str, float]) -> Played:
         self.round += 1
         try:
             self.federation.open(self.round, quorum=None)
             for client, store in stores.items():
-                self.federation.submit(client, Update(measured=store.measured, edges=store.edges), round_id=self.round)
+                self.federation.submit(client, _update(store, losses[client]), round_id=self.round)
             self.federation.run(self.round)
         except AggregationError as exc:
             return Played(model=HypergraphStore(), refused=str(exc), weights={}, excluded=frozenset())
@@ -93,3 +93,7 @@ class Signed:
         counted = {c.client for c in frozen.value.counted}
         weights = {c.client: c.weight for c in state.value.clients if c.client in counted}
         return Played(model=result.value.store, refused="", weights=weights, excluded=frozenset(frozen.value.excluded))
+
+
+def _update(store: HypergraphStore, loss: float) -> Update:
+    return Update(measured=store.measured, edges=store.edges, claims=Claims(loss=loss))

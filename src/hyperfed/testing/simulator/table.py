@@ -1,13 +1,17 @@
 """The robustness table: rules x attacks x shares of liars x worlds, as markdown. docs/robustness.md is what it writes.
 
-1. The honest truth is the world's (`worlds`); a rule is told the f that lies. A rule that refuses has no figures and shows "-".
-2. A rule's summary is over all attacks: the mean and the worst F1, the mean structural Hamming distance, the mean effect error (held to 1 each).
-3. MDA and SMEA take at most 20 clients: they are compared, with all others, in a federation of 16.
-4. The winner has the best mean F1 over all worlds and shares; ties go by the mean effect error. A rule that refused anywhere is not ranked.
+1. The honest truth is the world's (`worlds`); a rule is told the f that lies, and once more a wrong one: 30 % of the clients, however many lie. `adaptive`
+   is told losses: true ones, and by liars false ones. A rule that refuses has no figures and shows "-".
+2. Every attack is played loud and quiet (`testing.attackers`), and with several seeds: other data, other liars. A cell is the mean over seeds.
+3. A rule's summary is over all attacks: the mean and the worst F1, the mean structural Hamming distance, the mean effect error (held to 1 each), and what
+   was kept of the same rule's honest night.
+4. MDA and SMEA take at most 20 clients: they are compared, with all others, in a federation of 16.
+5. The winner has the best mean F1 over all worlds, shares and voices; ties go by the mean effect error. A rule that refused anywhere is not ranked.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -16,74 +20,126 @@ from hyperfed.testing.attackers import ATTACKS
 from hyperfed.testing.simulator.run import Night, Simulation, simulate
 from hyperfed.testing.simulator.worlds import WORLDS
 
-__all__ = ["SHARES", "Table", "measure"]
+__all__ = ["SHARES", "VOICES", "Rank", "Table", "measure"]
 
 SHARES = (0.1, 0.2, 0.3)
-_RULES = tuple(name for name in RULES if name != "adaptive")  # it needs losses, and bears nothing
+VOICES = ("loud", "quiet")
+WRONG = 0.3  # what `multi-krum` is told in its second row
+
+Entry = tuple[str, dict[str, Any]]
+
+
+def _entries(clients: int) -> list[Entry]:
+    """(row, what differs from a simulation's defaults) in the table's order."""
+    rows: list[Entry] = [(name, {"rule": name}) for name in RULES if name != "adaptive"]
+    at = next(i for i, (name, _) in enumerate(rows) if name == "multi-krum") + 1
+    rows.insert(at, (f"multi-krum, always told {WRONG:.0%}", {"rule": "multi-krum", "f": int(WRONG * clients)}))
+    rows.append(("adaptive, true losses", {"rule": "adaptive"}))
+    rows.append(("adaptive, liars claim 0", {"rule": "adaptive", "false_losses": True}))
+    return rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rank:
+    """A row of the ranking: means over everything, F1 also by voice, and kept."""
+
+    rule: str
+    f1: float
+    effect_error: float
+    loud: float
+    quiet: float
+    kept: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """clients; nights: by (world, share, rule, attack)."""
+    """clients; nights: by (world, voice, share, row, attack), one a seed."""
 
     clients: int
-    nights: dict[tuple[str, float, str, str], Night] = field(default_factory=dict)
+    nights: dict[tuple[str, str, float, str, str], list[Night]] = field(default_factory=dict)
 
-    def of(self, world: str, share: float, rule: str) -> list[Night]:
-        """The nights of a rule, one an attack."""
-        return [self.nights[world, share, rule, attack] for attack in ATTACKS]
+    @property
+    def rows(self) -> list[str]:
+        return [name for name, _ in _entries(self.clients)]
 
-    def ranking(self) -> list[tuple[str, float, float]]:
-        """(rule, mean F1, mean effect error) over everything, best first; without rules that refused anywhere."""
-        cells = sorted({(world, share) for world, share, _, _ in self.nights})
-        rows = []
-        for rule in _RULES:
-            nights = [night for world, share in cells for night in self.of(world, share, rule)]
+    def of(self, world: str, voice: str, share: float, row: str) -> list[Night]:
+        """All nights of a row, over attacks and seeds."""
+        return [night for attack in ATTACKS for night in self.nights[world, voice, share, row, attack]]
+
+    def ranking(self, worlds: Sequence[str] | None = None) -> list[Rank]:
+        """Best first, over `worlds` (all unless given); without rows that refused anywhere."""
+        cells = sorted({(world, voice, share) for world, voice, share, _, _ in self.nights if worlds is None or world in worlds})
+        ranks = []
+        for row in self.rows:
+            by_voice = {v: [night for world, voice, share in cells if voice == v for night in self.of(world, voice, share, row)] for v in VOICES}
+            nights = [night for part in by_voice.values() for night in part]
             if not any(night.refused for night in nights):
-                rows.append((rule, float(np.mean([n.score.f1 for n in nights])), float(np.mean([min(n.score.effect_error, 1.0) for n in nights]))))
-        return sorted(rows, key=lambda row: (-round(row[1], 4), row[2], row[0]))
+                f1 = {v: _mean([n.score.f1 for n in part]) for v, part in by_voice.items() if part}
+                error, stood = _mean([min(n.score.effect_error, 1.0) for n in nights]), _mean([n.kept for n in nights])
+                everything = _mean([n.score.f1 for n in nights])
+                ranks.append(Rank(rule=row, f1=everything, effect_error=error, loud=f1.get("loud", 0.0), quiet=f1.get("quiet", 0.0), kept=stood))
+        return sorted(ranks, key=lambda r: (-round(r.f1, 4), r.effect_error, r.rule))
 
-    def summary(self, world: str, shares: Sequence[float]) -> str:
-        """Markdown: a row a rule, four figures a share."""
-        head = "| rule | " + " | ".join(f"{share:.0%}: F1 | worst | SHD | error" for share in shares) + " |"
-        lines = [head, "|---" * (1 + 4 * len(shares)) + "|"]
-        for rule in _RULES:
+    def summary(self, world: str, voice: str, shares: Sequence[float]) -> str:
+        """Markdown: a row a rule, five figures a share."""
+        lines = ["| rule | " + " | ".join(f"{share:.0%}: F1 | worst | SHD | error | kept" for share in shares) + " |", "|---" * (1 + 5 * len(shares)) + "|"]
+        for row in self.rows:
             cells = []
             for share in shares:
-                nights = self.of(world, share, rule)
+                nights = self.of(world, voice, share, row)
                 if any(night.refused for night in nights):
-                    cells += ["-"] * 4
+                    cells += ["-"] * 5
                     continue
-                f1, shd = [n.score.f1 for n in nights], [n.score.shd for n in nights]
-                error = [min(n.score.effect_error, 1.0) for n in nights]
-                cells += [f"{np.mean(f1):.2f}", f"{min(f1):.2f}", f"{np.mean(shd):.1f}", f"{np.mean(error):.2f}"]
-            lines.append(f"| {rule} | " + " | ".join(cells) + " |")
+                worst = min(_mean([n.score.f1 for n in self.nights[world, voice, share, row, attack]]) for attack in ATTACKS)
+                figures = [_mean([n.score.f1 for n in nights]), worst, _mean([min(n.score.effect_error, 1.0) for n in nights]), _mean([n.kept for n in nights])]
+                f1, low, error, stood = (f"{figure:.2f}" for figure in figures)
+                cells += [f1, low, f"{_mean([n.score.shd for n in nights]):.1f}", error, stood]
+            lines.append(f"| {row} | " + " | ".join(cells) + " |")
         return "\n".join(lines)
 
-    def detail(self, world: str, share: float) -> str:
-        """Markdown: a row a rule, F1 / SHD / effect error an attack."""
+    def detail(self, world: str, voice: str, share: float) -> str:
+        """Markdown: a row a rule, F1 / SHD / effect error an attack, means over seeds."""
         lines = ["| rule | nobody | " + " | ".join(ATTACKS) + " |", "|---" * (2 + len(ATTACKS)) + "|"]
-        for rule in _RULES:
-            nights = self.of(world, share, rule)
-            if all(night.refused for night in nights):
-                lines.append(f"| {rule} | " + " | ".join(["-"] * (1 + len(ATTACKS))) + " |")
+        for row in self.rows:
+            nights = {attack: self.nights[world, voice, share, row, attack] for attack in ATTACKS}
+            if any(night.refused for part in nights.values() for night in part):
                 continue
-            scores = [nights[0].honest, *(night.score for night in nights)]
-            lines.append(f"| {rule} | " + " | ".join(f"{s.f1:.2f} / {s.shd} / {min(s.effect_error, 99):.2f}" for s in scores) + " |")
+            scores = [[n.honest for n in next(iter(nights.values()))], *([n.score for n in part] for part in nights.values())]
+            cells = [f"{_mean([s.f1 for s in c]):.2f} / {_mean([s.shd for s in c]):.1f} / {_mean([min(s.effect_error, 99) for s in c]):.2f}" for c in scores]
+            lines.append(f"| {row} | " + " | ".join(cells) + " |")
         return "\n".join(lines)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))
 
 
 def measure(
-    *, clients: int, worlds: Sequence[str] = WORLDS, shares: Sequence[float] = SHARES, seed: int = 0, progress: Callable[[str], None] | None = None
+    *,
+    clients: int,
+    worlds: Sequence[str] = WORLDS,
+    shares: Sequence[float] = SHARES,
+    voices: Sequence[str] = VOICES,
+    seeds: Sequence[int] = (0,),
+    progress: Callable[[str], None] | None = None,
 ) -> Table:
-    """Play everything. progress: told each world, share and rule as it begins."""
+    """Play everything. progress: told each world, share and row as it begins."""
     table = Table(clients=clients)
     for world in worlds:
         for share in shares:
-            for rule in _RULES:
+            for row, differs in _entries(clients):
                 if progress is not None:
-                    progress(f"{world} {share:.0%} {rule}")
-                for attack in ATTACKS:
-                    simulation = Simulation(clients=clients, byzantine=share, attack=attack, rule=rule, world=world, seed=seed)
-                    table.nights[world, share, rule, attack] = next(iter(simulate(simulation)))
+                    progress(f"{world} {share:.0%} {row}")
+                for voice in voices:
+                    for attack in ATTACKS:
+                        table.nights[world, voice, share, row, attack] = [
+                            next(
+                                iter(
+                                    simulate(
+                                        Simulation(clients=clients, byzantine=share, attack=attack, world=world, seed=s, quiet=voice == "quiet", **differs)
+                                    )
+                                )
+                            )
+                            for s in seeds
+                        ]
     return table

@@ -2,8 +2,9 @@
 
 1. `sem`: a linear structural equation model over ordered variables at lag 0; every client regresses each variable on its predecessors.
 2. `var`: a stable vector autoregression of order 2; every client runs the library's own `VarEngine`.
-3. `demo`: the demonstration's 48 US states, real data. Nobody knows the truth there: it is what all the states together say when nobody lies.
-4. Clients differ honestly: each has coefficients of its own around the common ones, and its own number of samples. `drift` is the
+3. `sem-weak`, `var-weak`: the same with few samples a client and clients that differ four times as much: where honest clients are hard to tell from liars.
+4. `demo`: the demonstration's 48 US states, real data. Nobody knows the truth there: it is what all the states together say when nobody lies.
+5. Clients differ honestly: each has coefficients of its own around the common ones, and its own number of samples. `drift` is the
    standard deviation of that difference.
 
 Everything follows from the seed. A client's store holds what the default policy lets it share.
@@ -29,7 +30,7 @@ from hyperfed.vocabulary import Vocabulary
 
 __all__ = ["WORLDS", "World", "build_world"]
 
-WORLDS = ("sem", "var", "demo")
+WORLDS = ("sem", "var", "sem-weak", "var-weak", "demo")
 _BOOTSTRAPS = 20
 
 Floats = npt.NDArray[np.float64]
@@ -47,34 +48,39 @@ class World:
 
 
 @lru_cache(maxsize=8)
-def build_world(name: str, *, clients: int = 50, seed: int = 0, variables: int = 10, drift: float = 0.05) -> World:
+def build_world(name: str, *, clients: int = 50, seed: int = 0, variables: int = 10) -> World:
     """The world of that name. demo: at most 48 clients. Raises ConfigError."""
     if name not in WORLDS:
         raise ConfigError(f"unknown world {name!r:.40}", subject="simulation", remedy=f"One of {', '.join(WORLDS)} is needed")
     if clients < 3 or (name == "demo" and clients > len(states())):
         raise ConfigError(f"{clients} clients", subject=f"world {name}", remedy="At least 3 are needed; the demo has 48")
     rng = np.random.default_rng(seed)
-    return {"sem": _sem, "var": _var, "demo": _demo}[name](clients, rng, variables, drift)
+    if name == "demo":
+        return _demo(clients, rng)
+    weak = name.endswith("-weak")
+    if name.startswith("sem"):
+        return _sem(name, clients, rng, variables, drift=0.2 if weak else 0.05, samples=(20, 60) if weak else (80, 400))
+    return _var(name, clients, rng, variables, drift=0.2 if weak else 0.05, samples=(30, 80) if weak else (150, 400))
 
 
-def _sem(clients: int, rng: np.random.Generator, variables: int, drift: float) -> World:
+def _sem(name: str, clients: int, rng: np.random.Generator, variables: int, *, drift: float, samples: tuple[int, int]) -> World:
     vocabulary = Vocabulary.of(*(f"x{i}" for i in range(variables)))
     target, source = np.tril_indices(variables, -1)
     there = rng.uniform(size=len(source)) < min(1.0, 2.0 / (variables - 1) * 1.2)
     effect = np.where(there, rng.choice([-1.0, 1.0], len(source)) * rng.uniform(0.3, 0.9, len(source)), 0.0)
     stores = {}
     for client in _ids(clients):
-        n = int(rng.integers(80, 400))
+        n = int(rng.integers(*samples))
         own = np.zeros((variables, variables))
         own[target, source] = np.where(there, effect + drift * rng.normal(size=len(effect)), 0.0)
         x = rng.normal(size=(n, variables)) @ np.linalg.inv(np.eye(variables) - own).T
         stores[client] = _shared(_ordered_regression(x, rng), vocabulary)
     order = np.argsort(pack_keys(source, target, np.zeros(len(source), np.int64)))
     keys, effect = pack_keys(source, target, np.zeros(len(source), np.int64))[order], effect[order]
-    return World(name="sem", vocabulary=vocabulary, stores=stores, keys=keys[effect != 0], effects=effect[effect != 0])
+    return World(name=name, vocabulary=vocabulary, stores=stores, keys=keys[effect != 0], effects=effect[effect != 0])
 
 
-def _var(clients: int, rng: np.random.Generator, variables: int, drift: float) -> World:
+def _var(name: str, clients: int, rng: np.random.Generator, variables: int, *, drift: float, samples: tuple[int, int]) -> World:
     width = max(3, variables // 2)
     vocabulary = Vocabulary.of(*(f"y{i}" for i in range(width)))
     while True:
@@ -84,7 +90,7 @@ def _var(clients: int, rng: np.random.Generator, variables: int, drift: float) -
             break
     stores = {}
     for client in _ids(clients):
-        n = int(rng.integers(150, 400))
+        n = int(rng.integers(*samples))
         own = np.where(there, coefficient + drift * rng.normal(size=there.shape), 0.0)
         while _radius(own) >= 0.97:
             own *= 0.95
@@ -96,10 +102,10 @@ def _var(clients: int, rng: np.random.Generator, variables: int, drift: float) -
     lag, target, source = np.nonzero(there)
     keys = pack_keys(source, target, lag + 1)
     order = np.argsort(keys)
-    return World(name="var", vocabulary=vocabulary, stores=stores, keys=keys[order], effects=coefficient[lag, target, source][order])
+    return World(name=name, vocabulary=vocabulary, stores=stores, keys=keys[order], effects=coefficient[lag, target, source][order])
 
 
-def _demo(clients: int, rng: np.random.Generator, variables: int, drift: float) -> World:
+def _demo(clients: int, rng: np.random.Generator) -> World:
     vocabulary = Vocabulary.of(*VARIABLES)
     some = sorted(rng.permutation(np.array(states()))[:clients].tolist())
     stores = {state: _shared(VarEngine(series(state), VARIABLES, n_bootstrap=50, rng=rng).discover().to_edges(vocabulary)[1], vocabulary) for state in some}
