@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from hyperfed.adapters.filesystem import FilesystemStore
 from hyperfed.cli.app import app
 from hyperfed.cli.timers import timer_text
-from hyperfed.errors import ConfigError
+from hyperfed.errors import ConfigError, QuorumMissed
+from hyperfed.keys import KeyPair
 from hyperfed.testing.federation import SmallFederation
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
@@ -59,7 +60,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[SmallFederat
 
 
 def test_the_restore_drill_as_written_gives_the_new_machine_its_voice(place: tuple[SmallFederation, Path]) -> None:
+    """The machine was lost in the middle of round 2: the new key must be able to finish it, or all later rounds would wait for it for ever."""
     federation, machine = place
+    federation.open(2)
+    federation.submit_all(round_id=2)
     federation.roots[0].save(machine / "root-1.key")
     (machine / "hyperfed.toml").write_text(
         f'[store]\nurl = "file://{machine.parent}/box"\n[federation]\nfingerprint = "{federation.fingerprint}"\n[coordinator]\nkey = "coordinator-2.key"\n'
@@ -82,6 +86,14 @@ def test_the_restore_drill_as_written_gives_the_new_machine_its_voice(place: tup
     assert registry.version == 2
     key_id = json.loads((machine / "coordinator-2.key.pub").read_text())["public"]["key_id"]
     assert registry.coordinator_key(key_id, registry.windows.round_at(registry.issued) + 1) is not None
+    lost = federation.coordinator
+    assert registry.coordinator_key(lost.key_id, registry.windows.round_at(registry.issued) + 1) is None
+    federation.coordinator, federation.registry = KeyPair.load(machine / "coordinator-2.key"), registry
+    with pytest.raises(QuorumMissed):
+        federation.run(2)  # what was sealed to the lost key stays closed
+    federation.submit_all(round_id=2)
+    assert federation.run(2).counted == 2
+    assert federation.play(3).counted == 2
 
 
 def test_client_init_makes_what_a_night_needs_and_again_only_checks(place: tuple[SmallFederation, Path]) -> None:

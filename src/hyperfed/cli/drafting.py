@@ -31,11 +31,10 @@ class Draft:
         return cls(registry=replace(newest, version=newest.version + 1, previous=digest, issued=issued))
 
 
-def _with_new_key(records: Sequence[KeyRecord], keys: PublicKeys, *, from_round: int, overlap: int, subject: str) -> tuple[KeyRecord, ...]:
-    """The records with a new key that takes over at `from_round`."""
+def _with_new_key(records: Sequence[KeyRecord], keys: PublicKeys, *, from_round: int, until: int, subject: str) -> tuple[KeyRecord, ...]:
+    """The records with a new key that speaks from `from_round` on; the earlier ones end with round `until`."""
     if any(r.keys.key_id == keys.key_id for r in records):
         raise ConfigError(f"key {keys.key_id} is registered already", subject=subject, remedy="Make a new one with `hyperfed keygen`")
-    until = from_round + overlap - 1
     kept = tuple(replace(r, valid_until=min(r.valid_until, until)) if r.valid_from <= until else r for r in records)
     later = [r.keys.key_id for r in records if r.valid_from > until]
     if later:
@@ -54,21 +53,21 @@ def add_client(draft: Draft, enrolment: Enrolment, *, from_round: int, replace_k
             "is in the registry already", subject=subject, remedy="If this is the client's next key give --replace-key; another client needs another id"
         )
     earlier = known.keys if known else ()
-    keys = _with_new_key(earlier, enrolment.keys, from_round=from_round, overlap=overlap, subject=subject)
+    keys = _with_new_key(earlier, enrolment.keys, from_round=from_round, until=from_round + overlap - 1, subject=subject)
     record = ClientRecord(client_id=enrolment.client_id, organisation=enrolment.organisation, basket=enrolment.basket, keys=keys)
     others = [c for c in registry.clients if c is not known]
     return Draft(registry=replace(registry, clients=tuple(sorted((*others, record), key=lambda c: c.client_id))))
 
 
-def add_party(draft: Draft, role: str, keys: PublicKeys, *, from_round: int, replace_key: bool, overlap: int = 1) -> Draft:
-    """The draft with one more coordinator or auditor key; replace_key: the earlier ones of that role end with the overlap."""
+def add_party(draft: Draft, role: str, keys: PublicKeys, *, from_round: int, until: int | None = None) -> Draft:
+    """The draft with one more coordinator or auditor key; until: the earlier ones of that role end with that round."""
     keys.check_points()
     known: tuple[KeyRecord, ...] = getattr(draft.registry, role)
     if any(r.keys.key_id == keys.key_id for r in known):
         raise ConfigError(f"key {keys.key_id} is registered already", subject=role)
     changed = (
-        _with_new_key(known, keys, from_round=from_round, overlap=overlap, subject=role)
-        if replace_key
+        _with_new_key(known, keys, from_round=from_round, until=until, subject=role)
+        if until is not None
         else (*known, KeyRecord(keys=keys, valid_from=from_round))
     )
     return Draft(registry=replace(draft.registry, coordinators=changed) if role == "coordinators" else replace(draft.registry, auditors=changed))

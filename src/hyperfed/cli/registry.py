@@ -163,7 +163,9 @@ def add(
 ) -> None:
     """Draft a version with the clients of these ENROLMENT files.
 
-    A new key speaks from the round that runs now; one that replaces another (--replace-key) from the next round on, overlapping with the old one.
+    A new key speaks from the round that runs now; one that replaces another (--replace-key) from the next round on, overlapping with the old one. A
+    coordinator's next key speaks from the first round that has not ended: where the old key is lost, the new one finishes what it began. What the old one
+    has signed up to the round that runs now stays valid.
 
     \b
       hyperfed registry add hospital-1.enrolment --draft registry-000001.draft
@@ -182,9 +184,22 @@ def add(
         drafted = add_client(drafted, enrolment, from_round=first, replace_key=replace_key, overlap=overlap)
     for role, files in (("coordinators", coordinator_files), ("auditors", auditor_files)):
         for file in files:
-            drafted = add_party(drafted, role, read_public_keys(file), from_round=first, replace_key=replace_key, overlap=overlap)
+            start, until = first, None
+            if replace_key:
+                start = from_round or min(_first_open(invocation, draft_file), current)
+                until = max(start, current) + overlap - 1
+            drafted = add_party(drafted, role, read_public_keys(file), from_round=start, until=until)
     _compare(invocation, found, expect=expect, yes=yes)
     _finish(invocation, drafted, out, draft_file=draft_file, amended=draft_file is not None)
+
+
+def _first_open(invocation: Invocation, draft_file: Path | None) -> int:
+    """The first round that is neither committed nor void: rounds end in order. 1 where an unpublished draft is amended."""
+    from hyperfed.protocol.objects import EntryKind
+
+    if draft_file is not None:
+        return 1
+    return 1 + max((c.entry.round for c in invocation.reader.ledger() if c.entry.kind is not EntryKind.RESERVE), default=0)
 
 
 def _compare(invocation: Invocation, found: "list[tuple[Enrolment, str]]", *, expect: tuple[str, ...], yes: bool) -> None:
