@@ -34,7 +34,7 @@ from hyperfed.hypergraph import Evidence, HypergraphStore, StoreEvidence
 from hyperfed.merge.electorate import Electorate, PairElectorate, PatternElectorate, class_weights
 from hyperfed.merge.order import effect_trust, held, median_effects, median_votes, trimmed_effects, trimmed_votes
 from hyperfed.merge.pooling import Z95, Pooled, pool_effects
-from hyperfed.merge.segments import Derived, Part, common, split
+from hyperfed.merge.segments import Derived, Part, common, over, split
 from hyperfed.packets import STRATEGIES, CausalSemanticPack
 from hyperfed.tables import EdgeTable, HyperedgeTable, pack_keys, unpack_keys, votes_of
 
@@ -270,7 +270,7 @@ def merge_rows(rule: StoreReconciler, tables: Sequence[Any], parts: Iterable[Par
 
     tables: for each client the columns of an edge table; parts: its keys, split; weight: float64[clients] >= 0.
     """
-    kept = [_merge_part(rule, tables, part, electorate, weight) for part in parts]
+    kept = list(over(lambda part: _merge_part(rule, tables, part, electorate, weight), parts))
     if not kept:
         nothing = np.zeros(0)
         names = ("effect", "confidence", "stability", "vote", "std_error", "tau2", "i2", "support", "reporting", "measured_by", "samples", "hits", "pooled")
@@ -299,16 +299,19 @@ def _merge_part(rule: StoreReconciler, tables: Sequence[Any], part: Part, electo
     keep = (reported > 0) & _stays(rule, part, segment, size, mean, w * confidence, voters, len(tables))
     if rule.f:
         keep &= np.bincount(segment, np.sign(vote) * np.sign(mean)[segment] > 0, size) > rule.f
-    everyone = (segment, effect, np.sign(vote) * np.sign(mean)[segment] > 0)
+    bounds = bool(rule.f) or rule.rule in COORDINATE_RULES
+    everyone = (segment, effect, np.sign(vote) * np.sign(mean)[segment] > 0) if bounds else None
     # only rows of kept keys, by clients that count, go on
-    rows = heard & keep[segment]
-    number = np.cumsum(keep, dtype=np.intp) - 1
-    if not rows.all():
+    rows = heard if keep.all() else heard & keep[segment]
+    number, all_stay = np.cumsum(keep, dtype=np.intp) - 1, bool(rows.all())
+    if not all_stay:
         effect, confidence, stability, vote, w = effect[rows], confidence[rows], stability[rows], vote[rows], w[rows]
-        segment = segment[rows]
-    segment, size, mean, voters, measured_by = number[segment], int(keep.sum()), mean[keep], voters[keep], measured_by[keep]
-    width = _widths(tables, part, rows)
-    client = part.client if rows.all() else part.client[rows]
+        segment = number[segment[rows]]
+    size, mean, voters, measured_by = int(keep.sum()), mean[keep], voters[keep], measured_by[keep]
+    width = _widths(tables, part)
+    samples, hits, client = part.gather([t.n for t in tables]), part.gather([t.hits for t in tables]), part.client
+    if not all_stay:
+        width, samples, hits, client = None if width is None else width[rows], samples[rows], hits[rows], client[rows]
     robust = rule.strategy == "consensus" and rule.bounded and rule.rule == "bounded-trust"
     pooled = pool_effects(
         segment,
@@ -319,7 +322,7 @@ def _merge_part(rule: StoreReconciler, tables: Sequence[Any], part: Part, electo
         width=width,
     )
     sign = np.sign(mean)
-    if rule.f or rule.rule in COORDINATE_RULES:
+    if everyone is not None:
         pooled = _held(rule, pooled, segment, effect, sign, everyone, keep, number)
     supports = np.sign(vote) == sign[segment]
     total = np.bincount(segment, w, size)
@@ -329,8 +332,7 @@ def _merge_part(rule: StoreReconciler, tables: Sequence[Any], part: Part, electo
         sure = np.divide(np.abs(mean), strength, out=np.zeros(size), where=strength > 0)
     else:
         strength, sure = np.bincount(segment, w * stability, size) / total, np.bincount(segment, w * confidence, size) / total
-    samples = np.minimum(part.gather([t.n for t in tables])[rows], np.uint64(1 << 53))
-    hits = part.gather([t.hits for t in tables])[rows]
+    samples = np.minimum(samples, np.uint64(1 << 53))
     return {
         "keys": part.keys[keep],
         "effect": pooled.effect,
@@ -386,15 +388,15 @@ def _stays(rule: StoreReconciler, part: Part, segment: Rows, size: int, mean: Fl
     return np.asarray(np.abs(mean) >= rule.vote_min)
 
 
-def _widths(tables: Sequence[Any], part: Part, rows: Bools) -> Floats | None:
-    """float64[rows that go on]: the intervals' widths, 0 where unknown; None where no client gives intervals."""
+def _widths(tables: Sequence[Any], part: Part) -> Floats | None:
+    """float64[rows]: the intervals' widths, 0 where unknown; None where no client gives intervals."""
     if all(t.ci_low is None for t in tables):
         return None
     missing = [np.zeros(len(t.effect)) if t.ci_low is None else t.ci_low for t in tables]
     present = [np.zeros(len(t.effect)) if t.ci_high is None else t.ci_high for t in tables]
     with np.errstate(over="ignore"):
         width = part.gather(present).astype(np.float64, copy=False) - part.gather(missing).astype(np.float64, copy=False)
-    return np.minimum(width, 1e300)[rows]
+    return np.minimum(width, 1e300, out=width)
 
 
 def _row_columns(columns: Columns) -> Columns:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hyperfed.merge.order import effect_trust
+from hyperfed.merge.order import Ordered, effect_trust
 
 pytestmark = pytest.mark.unit
 
@@ -29,3 +29,25 @@ def test_one_far_effect_loses_its_weight_and_the_others_keep_theirs() -> None:
     trust = effect_trust(np.zeros(9, np.intp), 1, effect, client=client, clients=9)
     assert trust[8] == 0.0
     assert trust[:8].min() > 0.3
+
+
+@pytest.mark.parametrize("short", [True, False])
+def test_rows_ordered_as_integers_are_ordered_as_numbers(short: bool) -> None:
+    """Whether the values are float32 or not: both signs, both zeros, ties, the very small and the very large."""
+    rng = np.random.default_rng(1)
+    segment = np.concatenate([np.arange(50), rng.integers(0, 50, 2000)])
+    value = rng.normal(0, 1, len(segment)) * 10.0 ** rng.integers(-30, 30, len(segment))
+    value[::7], value[1::7], value[2::7] = 0.0, -0.0, 1.5
+    value = value.astype(np.float32).astype(np.float64) if short else np.nextafter(value, np.inf)
+    rows = Ordered(segment, 50, value)
+    assert np.array_equal(rows.value, np.concatenate([np.sort(value[segment == key]) for key in range(50)]))
+    assert np.array_equal(rows.segment, np.sort(segment))
+    assert np.array_equal(rows.median(), [np.median(value[segment == key]) for key in range(50)])
+    kept = [np.sort(value[segment == key])[3:-3] for key in range(50)]
+    np.testing.assert_allclose(rows.trimmed(3), [v.mean() for v in kept], rtol=1e-12)
+
+
+def test_keys_with_too_few_reporters_are_not_trimmed() -> None:
+    rows = Ordered(np.array([0, 0, 0, 1, 1, 1, 1, 1]), 2, np.array([1.0, 2.0, 9.0, -5.0, 1.0, 2.0, 3.0, 50.0]))
+    assert rows.trimmed(2).tolist() == [2.0, 2.0]
+    assert rows.trimmed(1).tolist() == [2.0, 2.0]

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from hyperfed.aggregation.loudness import attention, share_quantile
 from hyperfed.errors import AggregationError
 from hyperfed.merge.electorate import Electorate, PatternElectorate, blocks, summed
-from hyperfed.merge.segments import Part, split
+from hyperfed.merge.segments import Part, over, split
 
 __all__ = ["ITERATIONS", "Trust", "bounded_trust", "bounded_trust_dense", "trust_weights"]
 
@@ -90,9 +90,8 @@ def bounded_trust(
     comparable, contested = _contested(electorate, codes)
     if comparable.sum() < 3:
         return Trust(weight=np.ones(clients), agreement=np.zeros(clients), comparable=comparable, size=np.ones(clients))
-    ballot = _Ballot(
-        electorate, codes, contested, [_Piece.of(part, votes, np.searchsorted(codes, at), contested) for part, at in zip(pieces, codes_of, strict=True)]
-    )
+    cast = over(lambda piece: _Piece.of(piece[0], votes, np.searchsorted(codes, piece[1]), contested), zip(pieces, codes_of, strict=True))
+    ballot = _Ballot(electorate, codes, contested, list(cast))
     heard = np.ones(clients)
     heard[comparable] = attention(ballot.size[comparable], None if shares is None else shares[comparable])
     weight = np.ones(clients)
@@ -200,11 +199,16 @@ class _Ballot:
         clients, classes = len(weight), len(self.codes)
         with_total = np.zeros(len(self.pairs))  # sum of u T by pair
         total_square = np.zeros(classes)  # sum of T² by class
-        for piece, pair in zip(self.pieces, self.row_pair, strict=True):
+
+        def shares_of(at: tuple[_Piece, npt.NDArray[np.int32] | None]) -> tuple[Floats, Floats]:
+            piece, pair = at
             segment = piece.segment.astype(np.intp)  # numpy takes by its own integers in a third of the time
             total = np.bincount(segment, piece.vote * np.repeat(weight, piece.rows), piece.keys)
-            with_total += self._by_pair(piece, pair, piece.vote * total.take(segment))
-            total_square += np.bincount(piece.key_class, total * total, classes)
+            return self._by_pair(piece, pair, piece.vote * total.take(segment)), np.asarray(np.bincount(piece.key_class, total * total, classes), np.float64)
+
+        for by_pair, by_class in over(shares_of, zip(self.pieces, self.row_pair, strict=True)):
+            with_total += by_pair
+            total_square += by_class
         voters = np.zeros(classes)
         square = np.zeros(clients)  # of the leave-one-out mean; here from T alone, each client's own votes are taken out below
         for at, members in blocks(self.electorate, self.codes):

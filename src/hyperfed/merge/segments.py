@@ -6,21 +6,32 @@
 3. Numbering the keys of a part: only the bits that vary among its keys are kept; where these are few, a table of presence numbers them;
    otherwise one sort of (key bits << row bits | row) does; where both do not fit into 64 bits, a stable argsort.
 
-Cost: one pass, or one sort, over the rows. Memory: 4 bytes a row for the parts' numbering where all are kept, besides the work space of one part.
+4. Many ranges are worked on two at a time (`over`): numpy lets go of the interpreter, results come in the ranges' order, and sums over ranges are added in it.
+
+Cost: one pass, or one sort, over the rows. Memory: 4 bytes a row for the parts' numbering where all are kept, besides the work space of two parts.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain, islice
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MAX_PARTS", "ROWS_A_PART", "Derived", "Part", "common", "split"]
+__all__ = ["MAX_PARTS", "ROWS_A_PART", "THREADS", "Derived", "Part", "common", "over", "split"]
 
 ROWS_A_PART = 1 << 18  # a column of a part is 2 MiB: it stays in the processor's cache
 MAX_PARTS = 32
+THREADS = min(2, os.cpu_count() or 1)  # more would hold more work space, and memory is slower than two cores
 
+_MANY = 8  # ranges from which the work space of a second one is small beside the rows
+
+T = TypeVar("T")
+R = TypeVar("R")
 Keys = npt.NDArray[np.uint64]
 Ints = npt.NDArray[np.int64]
 
@@ -103,10 +114,29 @@ def split(keys: Sequence[Keys], *, rows_a_part: int = ROWS_A_PART) -> Iterator[P
         sample = np.sort(np.concatenate([k[stride // 2 :: stride] for k in keys]))
         bounds = np.unique(sample[np.arange(1, wanted) * len(sample) // wanted])
         cuts = np.stack([np.concatenate([[0], np.searchsorted(k, bounds), [len(k)]]) for k in keys]).astype(np.int64)
-    for low, high in zip(cuts.T[:-1], cuts.T[1:], strict=True):
-        if (high > low).any():
-            distinct, segment = _number(_rows(keys, low, high))
-            yield Part(keys=distinct, segment=segment, low=low, high=high)
+
+    def part(ends: tuple[Ints, Ints]) -> Part:
+        distinct, segment = _number(_rows(keys, *ends))
+        return Part(keys=distinct, segment=segment, low=ends[0], high=ends[1])
+
+    yield from over(part, (ends for ends in zip(cuts.T[:-1], cuts.T[1:], strict=True) if (ends[1] > ends[0]).any()))
+
+
+def over(work: Callable[[T], R], items: Iterable[T], *, threads: int = THREADS) -> Iterator[R]:
+    """What `work` makes of each item, in the items' order; of many, `threads` are worked on at once, and no more than one finished one waits."""
+    rest = iter(items)
+    first = list(islice(rest, _MANY))
+    if threads < 2 or len(first) < _MANY:
+        yield from map(work, chain(first, rest))
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="hyperfed-merge") as pool:
+        begun: deque[Future[R]] = deque()
+        for item in chain(first, rest):
+            begun.append(pool.submit(work, item))
+            if len(begun) > threads:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
 
 
 def _number(keys: Keys) -> tuple[Keys, npt.NDArray[np.int32]]:
