@@ -65,12 +65,12 @@ def _check_private(update: Update, plan: Plan, *, subject: str) -> None:
                 remedy="`hyperfed submit` noises before it sends",
             )
     bound = update.claims.record_bound
-    if policy.privacy == "central" and policy.record_bound > 0 and (bound is None or bound > policy.record_bound):
+    if policy.privacy != "none" and policy.record_bound > 0 and (bound is None or bound > policy.record_bound):
         raise RefusedError(
             f"attests a record bound of {bound}; the policy protects records that move a client's effects by at most {policy.record_bound:g}",
             subject=subject,
             rule="R-91",
-            remedy="Attest the bound in the update's claims (Claims.record_bound), or ask the operator for a larger one",
+            remedy="Attest what holds for your data ([client] record_bound, or Claims.record_bound), or ask the operator for a larger one",
         )
 
 

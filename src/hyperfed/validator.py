@@ -286,11 +286,18 @@ class PacketValidator:
         return self._context
 
     def _authentic(self, data: bytes, context: RoundContext, *, key: str) -> Signed:
-        """R-80 to R-88: whose it is, and that it belongs here. Nothing of its body is looked at."""
-        made_for, client, _slot = parse_inbox_key(key)
+        """R-80 to R-88 and R-98: whose it is, and that it belongs here. Nothing of its body is looked at."""
+        made_for, client, slot = parse_inbox_key(key)
         self._check_size(len(data), key)
         signed = self._check_signature(data, (context.plan.round,), key)
         self._check_header(signed, context, client=client, made_for=made_for, key=key)
+        if slot and context.plan.policy.privacy == "local":
+            raise RefusedError(
+                f"lies in slot {slot}; a round of local noise takes one message a client, in slot 0",
+                subject=key,
+                rule="R-98",
+                remedy="Nothing to do: a second message would tell more than the budget counts; correct in the next round",
+            )
         return signed
 
     def _content(self, signed: Signed, data: bytes, context: RoundContext, *, key: str) -> Admitted:

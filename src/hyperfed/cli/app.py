@@ -133,6 +133,7 @@ def app(ctx: click.Context) -> None:
       id = "hospital-1"
       key = "hospital.key"                 # a passphrase comes from $HYPERFED_PASSPHRASE or a prompt
       memory = "hospital.memory.json"      # what this client has seen; keep it
+      record_bound = 0.02                  # only where records are protected: how far one may move your effects (L2); you attest it
       [coordinator]
       key = "coordinator.key"
       [root]

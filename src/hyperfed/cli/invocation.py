@@ -35,6 +35,7 @@ __all__ = [
     "load_key",
     "output_options",
     "pass_invocation",
+    "setting_option",
     "store_options",
 ]
 
@@ -136,6 +137,7 @@ class Invocation:
             keys=keys,
             fingerprint=settings.need_fingerprint(),
             memory=ClientMemory(self._memory_path()),
+            record_bound=settings.number("client.record_bound"),
         )
 
     def _memory_path(self) -> Path:
@@ -172,7 +174,8 @@ def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]
     return callback
 
 
-def _option(*names: str, setting: str, **kwargs: Any) -> Callable[[F], F]:
+def setting_option(*names: str, setting: str, **kwargs: Any) -> Callable[[F], F]:
+    """An option that overrides a setting of hyperfed.toml."""
     return click.option(*names, expose_value=False, callback=_remember(setting), **kwargs)
 
 
@@ -214,17 +217,19 @@ def store_options(command: F) -> F:
     return _apply(
         command,
         config_option,
-        _option("--store", setting="store.url", metavar="URL", help="s3://bucket/prefix or file:///folder."),
-        _option("--links", setting="store.links", type=click.Path(path_type=Path), help="File of links instead of a URL: for clients without a cloud account."),
-        _option("--endpoint", setting="store.endpoint", metavar="URL", help="S3 endpoint; AWS where there is none."),
-        _option("--region", setting="store.region", help="S3 region."),
-        _option(
+        setting_option("--store", setting="store.url", metavar="URL", help="s3://bucket/prefix or file:///folder."),
+        setting_option(
+            "--links", setting="store.links", type=click.Path(path_type=Path), help="File of links instead of a URL: for clients without a cloud account."
+        ),
+        setting_option("--endpoint", setting="store.endpoint", metavar="URL", help="S3 endpoint; AWS where there is none."),
+        setting_option("--region", setting="store.region", help="S3 region."),
+        setting_option(
             "--access-key-file",
             setting="store.access_key_file",
             type=click.Path(path_type=Path),
             help="TOML file with access_key and secret_key; else the environment decides.",
         ),
-        _option("--fingerprint", setting="federation.fingerprint", metavar="HEX", help="Root fingerprint, compared out of band."),
+        setting_option("--fingerprint", setting="federation.fingerprint", metavar="HEX", help="Root fingerprint, compared out of band."),
     )
 
 
@@ -232,7 +237,7 @@ def client_options(command: F) -> F:
     """Who this is; for commands that speak as a client."""
     return _apply(
         command,
-        _option("--client-id", setting="client.id", metavar="ID", help="This client's id."),
-        _option("--key", setting="client.key", type=click.Path(path_type=Path), help="This client's key file."),
-        _option("--memory", setting="client.memory", type=click.Path(path_type=Path), help="What this client has seen; by default beside the key."),
+        setting_option("--client-id", setting="client.id", metavar="ID", help="This client's id."),
+        setting_option("--key", setting="client.key", type=click.Path(path_type=Path), help="This client's key file."),
+        setting_option("--memory", setting="client.memory", type=click.Path(path_type=Path), help="What this client has seen; by default beside the key."),
     )

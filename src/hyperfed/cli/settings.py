@@ -2,7 +2,7 @@
 
     [store]        url = "s3://bucket/prefix"   endpoint   region   access_key_file, or: links = "first-links.hfl"
     [federation]   fingerprint = "64 hexadecimal digits, compared out of band"
-    [client]       id   key   memory
+    [client]       id   key   memory   record_bound = 0.02
     [coordinator]  key
     [root]         keys = ["..."]
 
@@ -30,7 +30,7 @@ _NAME = "hyperfed.toml"
 _KINDS: dict[str, dict[str, str]] = {
     "store": {"url": "text", "endpoint": "text", "region": "text", "access_key_file": "path", "links": "path"},
     "federation": {"fingerprint": "text"},
-    "client": {"id": "text", "key": "path", "memory": "path"},
+    "client": {"id": "text", "key": "path", "memory": "path", "record_bound": "number"},
     "coordinator": {"key": "path"},
     "root": {"keys": "paths"},
 }
@@ -70,6 +70,9 @@ class Settings:
 
     def files(self, name: str) -> tuple[Path, ...]:
         return tuple(self.values.get(name, ()))
+
+    def number(self, name: str) -> float | None:
+        return self.values.get(name)
 
     def need(self, name: str) -> Any:
         """The value of a setting this command cannot do without. Raises ConfigError saying where to put it."""
@@ -150,6 +153,10 @@ def _read(value: Any, kind: str, what: str, subject: str, base: Path) -> Any:
         if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
             raise ConfigError(f"{what} must be a list of paths", subject=subject, remedy='Write it as keys = ["root-1.key"]')
         return tuple(base / Path(item).expanduser() for item in value)
+    if kind == "number":
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+            raise ConfigError(f"{what} must be a number above 0", subject=subject, remedy="Write it without quotes: record_bound = 0.02")
+        return float(value)
     if not isinstance(value, str) or not value:
         raise ConfigError(f"{what} must be a text in quotes", subject=subject)
     return base / Path(value).expanduser() if kind == "path" else value

@@ -1,7 +1,8 @@
 """`hyperfed submit`: discover on the client's data, and send what the policy lets be shared.
 
 1. The plan of the round comes first: its vocabulary says which variables count, its policy what may leave the house.
-2. --dry-run shows everything that would leave, and writes nothing, neither to the drop-box nor to the client's memory.
+2. --dry-run shows everything that would leave, and writes nothing, neither to the drop-box nor to the client's memory. In a round of local noise it shows
+   what would be noised and by how much; no noise is drawn, for what is drawn is charged.
 3. What is left out is said: columns that the round does not speak about, variables that are not measured here, rows that the policy holds back.
 """
 
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hyperfed.cli.invocation import Invocation, client_options, output_options, pass_invocation, store_options
+from hyperfed.cli.invocation import Invocation, client_options, output_options, pass_invocation, setting_option, store_options
 from hyperfed.cli.output import instant, listed, show_pairs, show_table
 from hyperfed.errors import ConfigError, EngineError, HyperfedError
 
@@ -66,6 +67,12 @@ class Source:
 )
 @click.option("--edges", type=_FILE, help="Finished edges as CSV: source, target, lag, effect, confidence, stability [, hits, n, ci_low, ci_high].")
 @click.option("--measured", metavar="A,B,...", help="With --edges: all variables you measured, also those without an edge.")
+@setting_option(
+    "--record-bound",
+    setting="client.record_bound",
+    type=click.FloatRange(min=0, min_open=True),
+    help="How far one of your records may move your effects (L2): what you attest where the federation protects records.",
+)
 @click.option("--dry-run", is_flag=True, help="Show exactly what would leave the house, and send nothing.")
 @client_options
 @store_options
@@ -85,7 +92,8 @@ def submit(
 ) -> None:
     """Discover on your data and send what may be shared to the open round, signed with your key and sealed to the coordinator.
 
-    Your data stay here. A second submit in the same round corrects the first; up to three corrections are taken.
+    Your data stay here. A second submit in the same round corrects the first; up to three corrections are taken. In a round of local noise your update is
+    noised before it leaves, and there is one a round.
 
     \b
       hyperfed submit --data series.csv
@@ -118,7 +126,7 @@ def submit(
         return
     with invocation.out.step("Signing, sealing and sending"):
         sent = session.submit(update, now=invocation.now, plan=plan)
-    _show_sent(invocation, sent, plan.value, story)
+    _show_sent(invocation, session, sent, plan.value, story)
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
@@ -223,8 +231,43 @@ def _story_pairs(story: dict[str, Any]) -> dict[str, Any]:
     return pairs | {"Edges": f"{story['edges_shared']} shared, {story['edges_held_back']} held back as the policy says"}
 
 
-def _show_sent(invocation: Invocation, sent: "Submitted", plan: "Plan", story: dict[str, Any]) -> None:
-    document = {"key": sent.key, "sequence": sent.sequence, "digest": sent.digest, "bytes": sent.size, "deadline": plan.deadline, **story}
+def _noise(session: "ClientSession", plan: "Plan") -> dict[str, Any] | None:
+    """What local noise does to this update; None in other rounds. Raises PrivacyError where the policy cannot be kept."""
+    from hyperfed.privacy.policy import night_of
+    from hyperfed.privacy.slots import slot_count
+
+    night = night_of(plan.policy, plan.vocabulary, session.reader.registry.budget) if plan.policy.privacy == "local" else None
+    if night is None:
+        return None
+    values = slot_count(len(plan.vocabulary), plan.policy.max_lag)
+    return {
+        "unit": night.mechanism.unit,
+        "values": values,
+        "std": night.noise_std,
+        "clip_norm": night.clip_norm,
+        "epsilon": night.epsilon,
+        "delta": night.delta,
+    }
+
+
+def _noise_pairs(noise: dict[str, Any] | None) -> dict[str, Any]:
+    if noise is None:
+        return {}
+    return {
+        "Noise": f"added here: one value for each of the {noise['values']} possible edges, found or not, clipped to norm {noise['clip_norm']:g}, with noise of "
+        f"standard deviation {noise['std']:.3g}; no counts, intervals or anything else",
+        "Costs": f"epsilon {noise['epsilon']} and delta {noise['delta']} of your own budget, for one {noise['unit']}; one message a round",
+    }
+
+
+def _show_sent(invocation: Invocation, session: "ClientSession", sent: "Submitted", plan: "Plan", story: dict[str, Any]) -> None:
+    noise = _noise(session, plan)
+    document = {"key": sent.key, "sequence": sent.sequence, "digest": sent.digest, "bytes": sent.size, "deadline": plan.deadline, "noise": noise, **story}
+    pairs = _noise_pairs(noise)
+    if noise is not None:
+        spent = session.memory.privacy_guard(session.reader.registry.budget).accountant
+        document["own_budget_spent_share"] = spent.share
+        pairs["Own budget"] = f"{100 * spent.share:.2f} % spent after this, {100 * (1 - spent.share):.2f} % left"
     invocation.out.finish(
         document,
         lambda to: show_pairs(
@@ -232,6 +275,7 @@ def _show_sent(invocation: Invocation, sent: "Submitted", plan: "Plan", story: d
             {
                 "Sent": f"update {sent.sequence} for round {sent.round}, {sent.size} bytes, to {sent.key}",
                 **_story_pairs(story),
+                **pairs,
                 "Next": f"the round is counted after {instant(plan.deadline)}; then `hyperfed status` says what became of it",
             },
         ),
@@ -242,10 +286,10 @@ def _show_dry_run(invocation: Invocation, session: "ClientSession", update: "Upd
     """Everything that would leave, read back from the very bytes that would be signed."""
     from hyperfed.codec import PayloadCodec
     from hyperfed.packets import Update
-    from hyperfed.validator import check_against_policy
 
-    policy, names = plan.value.policy, plan.value.vocabulary.names
-    check_against_policy(update, plan.value, subject=f"update of {session.client_id} for round {plan.value.round}")
+    policy, names, noise = plan.value.policy, plan.value.vocabulary.names, _noise(session, plan.value)
+    update = session.attested(update, plan.value)
+    session.check(update, plan.value)
     body = PayloadCodec(compression="zstd").encode(update)
     leaving = PayloadCodec().decode(body, Update)
     rows: list[dict[str, Any]] = [
@@ -263,7 +307,8 @@ def _show_dry_run(invocation: Invocation, session: "ClientSession", update: "Upd
         "client_id": session.client_id,
         "federation": plan.value.federation,
         "deadline": plan.value.deadline,
-        "body_bytes": len(body),
+        "body_bytes": len(body) if noise is None else None,
+        "noise": noise,
         "sealed_to": sealed_to,
         "header_in_clear": in_clear,
         "edges": rows,
@@ -273,16 +318,17 @@ def _show_dry_run(invocation: Invocation, session: "ClientSession", update: "Upd
 
     def render(to: "Console") -> None:
         shown = ("source", "target", "lag", "effect", "confidence", "stability", "hits", "n")
-        title = f"What would leave the house: {len(rows)} edges" + (
-            f", the strongest {_SHOWN_ROWS} of them (--json shows all)" if len(rows) > _SHOWN_ROWS else ""
-        )
+        what = "What would leave the house" if noise is None else "Before the noise that is added as it leaves"
+        title = f"{what}: {len(rows)} edges" + (f", the strongest {_SHOWN_ROWS} of them (--json shows all)" if len(rows) > _SHOWN_ROWS else "")
         show_table(to, title, shown, ([row[name] for name in shown] for row in rows[:_SHOWN_ROWS]), right=shown[2:])
         show_pairs(
             to,
             {
                 "For": f"round {plan.value.round} of federation {plan.value.federation}, open until {instant(plan.value.deadline)}",
                 **_story_pairs(story),
-                "Body": f"{len(body)} bytes, " + (f"sealed to key {', '.join(sealed_to)}" if sealed_to else "NOT sealed: whoever reads the bucket reads it"),
+                **_noise_pairs(noise),
+                "Body": (f"{len(body)} bytes, " if noise is None else "")
+                + (f"sealed to key {', '.join(sealed_to)}" if sealed_to else "NOT sealed: whoever reads the bucket reads it"),
                 "In clear": ", ".join(in_clear),
                 "Sent": "nothing: this was a dry run",
             },

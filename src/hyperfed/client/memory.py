@@ -5,7 +5,8 @@
 3. Two processes may share it: each change is made under a lock, on what the file says then. A sequence is taken once, so that an overlapping run
    can never sign two updates with one sequence, which would count as equivocation (R-92).
 
-4. What local noise has spent of the client's privacy budget lies beside it, in `<name>.privacy.json` (`privacy_guard`).
+4. What local noise has spent of the client's privacy budget lies beside it, in `<name>.privacy.json` (`privacy_guard`), and the newest noised message, until
+   it has arrived, in `<name>.message.json` (`message`).
 
 What it does not do: trust what it reads (`session` verifies first, then raises the marks).
 """
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from hyperfed.client.noised import OneMessage
 from hyperfed.errors import ConfigError
 from hyperfed.privacy.guard import PrivacyGuard
 from hyperfed.registry import Budget
@@ -63,6 +65,7 @@ class ClientMemory:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._guard: PrivacyGuard | None = None
+        self.message = OneMessage(None if path is None else path.with_name(path.name + ".message.json"))
         self.marks = self._load() if path is not None and path.exists() else Marks()
 
     def privacy_guard(self, budget: Budget) -> PrivacyGuard:

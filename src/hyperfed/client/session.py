@@ -7,7 +7,8 @@
 4. A receipt is shown only if its leaf says what the receipt says, and lies under the head that the round's commit or void carries (R-70).
 5. Where the memory was lost, the sequence goes on above everything the receipts of ended rounds show (R-89).
 
-6. In a round of local noise it is this class that noises, so that nobody can forget to; the client's own budget is charged first.
+6. In a round of local noise it is this class that noises, so that nobody can forget to; the client's own budget is charged first, and there is one message a
+   round, in slot 0 (R-98, `client.noised`).
 
 What it does not do: discovery (`client_agent`), clocks (`now` is an argument), configuration (`cli`).
 """
@@ -17,6 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from hyperfed.client.memory import ClientMemory
+from hyperfed.client.noised import KeptMessage, noised, operation_of, recover
 from hyperfed.codec import PayloadCodec
 from hyperfed.config import DEFAULT_LIMITS, Limits
 from hyperfed.dropbox import DropBoxReader, Stored
@@ -25,8 +27,6 @@ from hyperfed.errors import AccessDenied, ObjectNotFound, ObjectTooLarge, Refuse
 from hyperfed.global_model import GlobalModel
 from hyperfed.keys import KeyPair
 from hyperfed.packets import Update
-from hyperfed.privacy.policy import night_of
-from hyperfed.privacy.release import noised_message
 from hyperfed.protocol.documents import receipt_holds
 from hyperfed.protocol.ledger import Chained
 from hyperfed.protocol.objects import EntryKind, Plan, Receipt
@@ -54,13 +54,23 @@ class Submitted:
 
 
 class ClientSession:
-    """fingerprint: the registry's roots as compared out of band. memory: what this client has seen."""
+    """fingerprint: the registry's roots as compared out of band. memory: what this client has seen. record_bound: what this client attests in claims that
+    say nothing of it: how far one of its records moves its effects (L2)."""
 
     def __init__(
-        self, store: ObjectStore, *, client_id: str, keys: KeyPair, fingerprint: str | None, memory: ClientMemory | None = None, limits: Limits = DEFAULT_LIMITS
+        self,
+        store: ObjectStore,
+        *,
+        client_id: str,
+        keys: KeyPair,
+        fingerprint: str | None,
+        memory: ClientMemory | None = None,
+        record_bound: float | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.client_id, self.keys, self.limits = check_client_id(client_id), keys, limits
         self.memory = memory or ClientMemory()
+        self.record_bound = record_bound
         self.store = store
         self.reader = DropBoxReader(store, fingerprint=fingerprint, not_below=self.memory.marks.registry_version, limits=limits)
 
@@ -89,34 +99,67 @@ class ClientSession:
         """
         plan = plan or self.plan_at(now)
         self._check_registered(plan.value.round)
-        subject = f"update of {self.client_id} for round {plan.value.round}"
-        if update.edges is not None:
-            check_against_policy(update, _before_noise(plan.value), subject=subject)
+        update = self.attested(update, plan.value)
+        self.check(update, plan.value)
         ledger = self.check_ledger()
         self._check_plan(plan, ledger)
-        update = self._noised(update, plan.value)
+        if plan.value.policy.privacy == "local":
+            return self._submit_noised(update, now=now, plan=plan, ledger=ledger)
+        data, sequence, digest = self._signed(update, plan, ledger=ledger, now=now)
+        key = self._drop(data, plan.value.round)
+        self.memory.raise_to(previous=digest)
+        edges = len(update.edges or update.deltas or ())
+        return Submitted(key=key, round=plan.value.round, sequence=sequence, digest=bytes.fromhex(digest), size=len(data), edges=edges)
+
+    def attested(self, update: Update, plan: Plan) -> Update:
+        """The update with this client's record bound in its claims, where the policy protects records and they say nothing of it."""
+        if plan.policy.privacy == "none" or not plan.policy.record_bound or self.record_bound is None or update.claims.record_bound is not None:
+            return update
+        return replace(update, claims=replace(update.claims, record_bound=self.record_bound))
+
+    def check(self, update: Update, plan: Plan) -> None:
+        """R-90 and R-91 as this client can know them before it sends, and before any noise. Raises BoundsError, RefusedError."""
+        if update.edges is not None:
+            check_against_policy(update, _before_noise(plan), subject=f"update of {self.client_id} for round {plan.round}")
+
+    def _submit_noised(self, update: Update, *, now: datetime, plan: Stored[Plan], ledger: list[Chained]) -> Submitted:
+        """The round's one message of local noise (R-98): drawn and kept the first time, sent again as it is after that, refused once it has arrived.
+
+        Raises PrivacyBudgetExhausted; nothing is noised or sent then. A message that never arrives stays charged: its noise was drawn.
+        """
+        operation, budget = operation_of(plan.value), self.reader.registry.budget
+        kept = self.memory.message.of(operation)
+        if kept is None:
+            guard = self.memory.privacy_guard(budget)
+            recover(guard, ledger)
+            message = noised(update, plan.value, budget=budget, guard=guard)
+            data, sequence, digest = self._signed(message, plan, ledger=ledger, now=now)
+            edges = len(message.edges or ())
+            kept = self.memory.message.keep(KeptMessage(operation=operation, sequence=sequence, digest=digest, edges=edges, data=data))
+        elif kept.arrived:
+            raise _second_message(self.client_id, plan.value.round)
+        key = Keys.inbox(plan.value.round, self.client_id, 0)
+        if not self.store.put_if_absent(key, kept.data) and not self._holds(key, kept.data):
+            raise _second_message(self.client_id, plan.value.round)
+        self.memory.message.arrived(operation)
+        self.memory.raise_to(previous=kept.digest)
+        digest_bytes = bytes.fromhex(kept.digest)
+        return Submitted(key=key, round=plan.value.round, sequence=kept.sequence, digest=digest_bytes, size=len(kept.data), edges=kept.edges)
+
+    def _signed(self, update: Update, plan: Stored[Plan], *, ledger: list[Chained], now: datetime) -> tuple[bytes, int, str]:
+        """(envelope, sequence, digest in hexadecimal). Raises RefusedError where it is too large to be read."""
         if self.memory.marks.sequence == 0:
             self._recover_sequence(ledger)
         sequence = self.memory.take_sequence()
         data, header = self._envelope(update, plan, ledger=ledger, sequence=sequence, now=now)
         if len(data) > self.limits.max_update_bytes:
-            raise RefusedError(f"{len(data)} bytes; at most {self.limits.max_update_bytes} are read", subject=subject, rule="R-80", remedy="Share fewer edges")
-        key = self._drop(data, plan.value.round)
-        digest = digest_of(PacketType.UPDATE, header.to_bytes())
-        self.memory.raise_to(previous=digest.hex())
-        return Submitted(key=key, round=plan.value.round, sequence=sequence, digest=digest, size=len(data), edges=len(update.edges or update.deltas or ()))
-
-    def _noised(self, update: Update, plan: Plan) -> Update:
-        """The update itself; where the policy asks for local noise, a noised message instead, charged to this client's own budget before it exists.
-
-        Raises PrivacyBudgetExhausted; nothing is noised or sent then. A message that could not be sent stays charged: its noise was drawn.
-        """
-        budget = self.reader.registry.budget
-        night = night_of(plan.policy, plan.vocabulary, budget) if plan.policy.privacy == "local" else None
-        if night is None:
-            return update
-        self.memory.privacy_guard(budget).charge(night.mechanisms)
-        return noised_message(update, night, vocabulary=plan.vocabulary, max_lag=plan.policy.max_lag)
+            raise RefusedError(
+                f"{len(data)} bytes; at most {self.limits.max_update_bytes} are read",
+                subject=f"update of {self.client_id} for round {plan.value.round}",
+                rule="R-80",
+                remedy="Share fewer edges",
+            )
+        return data, sequence, digest_of(PacketType.UPDATE, header.to_bytes()).hex()
 
     def _check_registered(self, round_id: int) -> None:
         registry = self.reader.registry
@@ -268,3 +311,12 @@ class ClientSession:
 def _before_noise(plan: Plan) -> Plan:
     """The plan as an update has to fit it before this client noises it."""
     return replace(plan, policy=replace(plan.policy, privacy="none")) if plan.policy.privacy == "local" else plan
+
+
+def _second_message(client_id: str, round_id: int) -> RefusedError:
+    return RefusedError(
+        f"round {round_id} has its message already",
+        subject=f"client {client_id}",
+        rule="R-98",
+        remedy="Nothing was sent or spent. Local noise allows one message a round: a second would tell more than the budget counts; correct in the next round",
+    )

@@ -26,10 +26,6 @@ def night_of(policy: PolicyPack, vocabulary: Vocabulary, budget: Budget) -> Nigh
         return None
     selected = policy.discovery == "selected"
     slots = slot_count(len(vocabulary), policy.max_lag) if selected else check_slots(len(vocabulary), policy.max_lag)
-    if policy.privacy == "local" and budget.unit == "record":
-        raise PrivacyError(
-            "local noise protects a client as a whole, and the budget's unit is the record", subject="privacy policy", remedy="privacy = 'central'"
-        )
     return plan_night(
         epsilon=policy.privacy_epsilon,
         delta=policy.privacy_delta,

@@ -107,7 +107,9 @@ def noised_message(update: Update, night: Night, *, vocabulary: Vocabulary, max_
     noised = grid + discrete_gaussian(night.mechanism.sigma, len(slots), random_bytes=random_bytes)
     source, target, lag = unpack_keys(slots)
     edges = EdgeTable.build(source=source, target=target, lag=lag, effect=noised * (night.clip_norm / night.bound), confidence=1.0, stability=1.0, hits=1, n=0)
-    return Update(measured=np.arange(len(vocabulary), dtype=np.uint32), edges=edges, claims=Claims(clip_norm=night.clip_norm))
+    return Update(
+        measured=np.arange(len(vocabulary), dtype=np.uint32), edges=edges, claims=Claims(clip_norm=night.clip_norm, record_bound=update.claims.record_bound)
+    )
 
 
 def released_store(released: Released, *, vocabulary: Vocabulary, least: float = 0.0) -> HypergraphStore:

@@ -174,26 +174,6 @@ def test_local_messages_leave_the_client_noised_and_charged() -> None:
     assert fed.reader().ledger()[0].entry.mechanisms[0].place == "local"
 
 
-def test_each_correction_of_a_local_message_draws_and_is_charged_anew() -> None:
-    fed = SmallFederation(policy=LOCAL)
-    fed.open(1)
-    for _ in range(2):
-        fed.submit("site-01")
-    one, two = (fed.reader().store.read(f"inbox/00000001/site-01/{slot}", max_bytes=1 << 20) for slot in (0, 1))
-    assert one != two
-    assert len(fed.memories["site-01"].privacy_guard(Budget()).accountant.mechanisms) == 2
-
-
-def test_a_client_whose_budget_is_used_up_sends_nothing() -> None:
-    fed = SmallFederation(policy=LOCAL, budget=Budget(epsilon=Decimal("1.5"), delta=Decimal("0.00001")))
-    fed.open(1)
-    fed.submit("site-01")
-    before = fed.objects("inbox/")
-    with pytest.raises(PrivacyBudgetExhausted):
-        fed.submit("site-01")
-    assert fed.objects("inbox/") == before
-
-
 def test_an_unnoised_table_is_refused_in_a_local_round() -> None:
     fed = SmallFederation(policy=LOCAL)
     fed.open(1)
