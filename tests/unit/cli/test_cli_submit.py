@@ -7,6 +7,7 @@ import pytest
 
 from hyperfed.demo import VARIABLES
 from hyperfed.packets import Update
+from hyperfed.registry import Budget
 from hyperfed.validator import Admission, PacketValidator
 from tests.unit.cli.conftest import World
 
@@ -135,3 +136,50 @@ def test_a_rolled_back_drop_box_is_noticed(world: World) -> None:
     objects = world.objects()
     assert world.desk.fails(1, "submit", "--data", world.data(), "--bootstraps", "5")["rule"] == "R-50"
     assert world.objects() == objects
+
+
+# -- private rounds --------------------------------------------------------------------------------------------------------------------
+
+PRIVATE = {"strategy": "mean", "trust_min": 0, "max_lag": 1}
+
+
+def test_a_dry_run_before_local_noise_shows_what_would_be_noised_and_draws_nothing(world: World) -> None:
+    world.federation.open(1, privacy="local", **PRIVATE)
+    data = world.data()
+    objects, files = world.objects(), world.files()
+    said = world.desk.ok("submit", "--data", data, "--dry-run", "--bootstraps", "5")
+    assert (world.objects(), world.files()) == (objects, files)
+    slots = len(VARIABLES) * (len(VARIABLES) - 1) + len(VARIABLES) ** 2
+    assert (said["noise"]["values"], said["noise"]["unit"], said["noise"]["epsilon"]) == (slots, "client", "1.0926")
+    told = world.desk("submit", "--data", data, "--dry-run", "--bootstraps", "5").out
+    for words in ("Before the noise", f"each of the {slots} possible edges", "epsilon 1.0926", "nothing: this was a dry run"):
+        assert words in told
+
+
+def test_a_noised_update_is_sent_once_and_the_client_is_told_what_it_has_left(world: World) -> None:
+    world.federation.open(1, privacy="local", **PRIVATE)
+    said = world.desk.ok("submit", "--data", world.data(), "--bootstraps", "5")
+    assert 0 < said["own_budget_spent_share"] < 0.05
+    assert _received(world).claims.clip_norm == 1.0
+    before = world.objects()
+    failed = world.desk.fails(1, "submit", "--data", world.data(), "--bootstraps", "5")
+    assert (failed["rule"], world.objects()) == ("R-98", before)
+
+
+@pytest.mark.parametrize("place", ["option", "configuration"])
+@pytest.mark.parametrize("privacy", ["central", "local"])
+def test_a_record_bound_is_attested_where_records_are_protected(world: World, place: str, privacy: str) -> None:
+    world.federation.amend(budget=Budget(unit="record"))
+    world.federation.open(1, privacy=privacy, record_bound=0.05, **PRIVATE)
+    command = ("submit", "--data", world.data(), "--bootstraps", "5")
+    before = world.objects()
+    assert "[client] record_bound" in world.desk.fails(1, *command)["remedy"]
+    assert world.objects() == before
+    if place == "option":
+        world.desk.ok(*command, "--record-bound", "0.04")
+    else:
+        Path("hyperfed.toml").write_text(world.config("texas") + "record_bound = 0.04\n")
+        world.desk.ok(*command)
+    assert _received(world).claims.record_bound == 0.04
+    (admitted,) = world.federation.judge().admitted
+    assert admitted.client == "texas"
