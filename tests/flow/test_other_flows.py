@@ -12,6 +12,7 @@ from flows.audit import audit
 from flows.client_night import client_night
 from flows.housekeeping import housekeeping
 from flows.simulate import simulate
+from hyperfed.adapters.filesystem import FilesystemStore
 from hyperfed.hypergraph import HypergraphStore
 from hyperfed.testing.federation import SmallFederation
 
@@ -51,6 +52,23 @@ def test_a_clients_night_pulls_and_submits_once(found: Found, tmp_path: Path) ->
     assert list(federation.objects("inbox/00000002/")) == ["inbox/00000002/site-01/0", "inbox/00000002/site-01/1"]
     federation.submit("site-02", round_id=2)
     assert federation.run(2).counted == 2
+
+
+def test_a_federation_below_submits_its_newest_result(found: Found, tmp_path: Path) -> None:
+    """The same flow, twice: what a region's rounds gave is one client's update in the country's."""
+    country, _ = found()
+    (tmp_path / "region").mkdir()
+    region = SmallFederation(name="region", store=FilesystemStore(tmp_path / "region"))
+    region.play(1)
+    country.open(1)
+    parameters = client_of(country, "site-02", tmp_path / "site-02") | {"data": "", "now": country.opens(1) + timedelta(hours=23)}
+    below = client_of(region, "site-01", tmp_path / "reader")["config"]
+    first, again = (client_night(**parameters, below=below) for _ in range(2))
+    assert first["update"]["sent"]
+    assert first["update"]["edges"] == 3
+    assert not again["update"]["sent"]
+    country.submit("site-01")
+    assert country.run(1).counted == 2
 
 
 def test_the_audit_fails_naming_the_first_broken_object(found: Found) -> None:

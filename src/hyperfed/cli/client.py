@@ -97,7 +97,8 @@ def _toml(text: str) -> str:
 
 
 @client.command()
-@click.option("--data", type=_FILE, required=True, help="The time series as CSV.")
+@click.option("--data", type=_FILE, help="The time series as CSV.")
+@click.option("--below", type=_FILE, help="In its place: hyperfed.toml of a federation below, whose newest result is this client's update.")
 @click.option("--out", type=_FILE, default="model", show_default=True, help="Folder for the global model.")
 @click.option("--max-lag", type=click.IntRange(1), default=1, show_default=True, help="The longest lag to look at, in steps.")
 @click.option("--correct", is_flag=True, help="Submit although an update of this round is there: it replaces that one.")
@@ -105,18 +106,22 @@ def _toml(text: str) -> str:
 @store_options
 @output_options
 @pass_invocation
-def night(invocation: Invocation, data: Path, out: Path, max_lag: int, correct: bool) -> None:
+def night(invocation: Invocation, data: Path | None, below: Path | None, out: Path, max_lag: int, correct: bool) -> None:
     """Pull the newest model, discover, submit: what a timer runs. Again in the same round sends nothing.
+
+    A federation can be a client of another: what it submits there is its own newest result, verified as its clients verify it.
 
     \b
       hyperfed client night --data series.csv --out model
+      hyperfed client night --config country/hyperfed.toml --below region/hyperfed.toml
     """
-    from hyperfed.cli.night import fetch_model, submit_update
+    from hyperfed.cli.night import fetch_model, open_session, submit_update
 
     with invocation.out.step("Pulling, discovering, submitting"):
         session = invocation.session(signing=True)
         model = fetch_model(session, out, now=invocation.now)
-        sent = submit_update(session, data, max_lag=max_lag, correct=correct, now=invocation.now)
+        source = None if below is None else open_session(below, signing=False)
+        sent = submit_update(session, data, below=source, max_lag=max_lag, correct=correct, now=invocation.now)
     said = f"update {sent['sequence']} with {sent['edges']} edges sent" if sent["sent"] else "an update is there already; nothing was sent"
     invocation.out.finish({"model": model, "update": sent}, lambda to: show_pairs(to, {"Model": model["said"], f"Round {sent['round']}": said}))
 
