@@ -12,7 +12,7 @@
 4. Hyperedges merge by the same rule. `dag_edges` are votes with their weight (held within [-1, 1]); a confounder's score is the share of weight
    that names it, among those who measured or name it; interventions are kept per client.
 5. consensus takes any rule of `hyperfed.aggregation` in place of bounded trust (`aggregation.edge_weights`); with median, trimmed-mean and bulyan
-   the vote of an edge is that order statistic of its voters' votes, and base weights do not enter it. With f stated an edge needs f + 1
+   the vote of an edge is that order statistic of its voters' votes, in which each counts by its base weight (`merge.shares`). With f stated an edge needs f + 1
    supporters, whatever their weight, and its effect is held to what f liars cannot move (`merge.order`). By bounded trust an effect far from
    the other effects of its edge loses weight, as a client far from the others does.
 6. Sums run in the order of client ids: the same set of (id, store) pairs gives the same bytes in whatever order it comes.
@@ -35,6 +35,7 @@ from hyperfed.merge.electorate import Electorate, PairElectorate, PatternElector
 from hyperfed.merge.order import effect_trust, held, median_effects, median_votes, trimmed_effects, trimmed_votes
 from hyperfed.merge.pooling import Z95, Pooled, pool_effects
 from hyperfed.merge.segments import Derived, Part, common, over, split
+from hyperfed.merge.shares import equal, share_median, share_trimmed
 from hyperfed.packets import STRATEGIES, CausalSemanticPack
 from hyperfed.tables import EdgeTable, HyperedgeTable, pack_keys, unpack_keys, votes_of
 
@@ -293,9 +294,7 @@ def _merge_part(rule: StoreReconciler, tables: Sequence[Any], part: Part, electo
     reported = np.bincount(segment, w, size)
     mean = np.divide(np.bincount(segment, w * vote, size), voters, out=np.zeros(size), where=voters > 0)
     if rule.rule in COORDINATE_RULES:
-        mean = (
-            median_votes(segment, size, vote, measured_by) if rule.rule == "median" else trimmed_votes(segment[heard], size, vote[heard], measured_by, rule.f)
-        )
+        mean = _middle_votes(rule, segment[heard], size, vote[heard], w[heard], voters, measured_by, weight)
     keep = (reported > 0) & _stays(rule, part, segment, size, mean, w * confidence, voters, len(tables))
     if rule.f:
         keep &= np.bincount(segment, np.sign(vote) * np.sign(mean)[segment] > 0, size) > rule.f
@@ -323,7 +322,7 @@ def _merge_part(rule: StoreReconciler, tables: Sequence[Any], part: Part, electo
     )
     sign = np.sign(mean)
     if everyone is not None:
-        pooled = _held(rule, pooled, segment, effect, sign, everyone, keep, number)
+        pooled = _held(rule, pooled, segment, effect, sign, everyone, keep, number, None if equal(weight) else w / weight.max())
     supports = np.sign(vote) == sign[segment]
     total = np.bincount(segment, w, size)
     if rule.strategy in ("consensus", "mean"):
@@ -351,6 +350,25 @@ def _merge_part(rule: StoreReconciler, tables: Sequence[Any], part: Part, electo
     }
 
 
+def _middle_votes(
+    rule: StoreReconciler,
+    segment: Rows,
+    size: int,
+    vote: Floats,
+    share: Floats,
+    voters: Floats,
+    measured_by: npt.NDArray[np.int64],
+    weight: Floats,
+) -> Floats:
+    """float64[keys]: the order statistic of each key's votes that a coordinate rule takes, of rows that count; weights enter where they differ."""
+    if equal(weight):
+        return median_votes(segment, size, vote, measured_by) if rule.rule == "median" else trimmed_votes(segment, size, vote, measured_by, rule.f)
+    largest = float(weight.max())
+    if rule.rule == "median":
+        return share_median(segment, size, vote, share / largest, voters / largest)
+    return share_trimmed(segment, size, vote, share / largest, voters / largest, rule.f)
+
+
 def _held(
     rule: StoreReconciler,
     pooled: Pooled,
@@ -360,12 +378,19 @@ def _held(
     everyone: tuple[Rows, Floats, Bools],
     keep: Bools,
     number: Rows,
+    share: Floats | None,
 ) -> Pooled:
     """`pooled` by the rule's order statistic, held to what f liars cannot move; a standard error grows by how far its effect was moved.
 
-    segment, effect: rows of the clients that count; everyone: segment, effect and support of all rows, whatever their weight, before keys were left out."""
+    segment, effect: rows of the clients that count; everyone: segment, effect and support of all rows, whatever their weight, before keys were left out;
+    share: rows' weights relative to the largest client's, None where all are equal."""
     moved = pooled.effect
-    if rule.rule == "median":
+    if rule.rule in COORDINATE_RULES and share is not None:
+        length: Floats = np.bincount(segment, share, len(sign)).astype(np.float64)
+        moved = share_median(segment, len(sign), effect, share, length)
+        if rule.rule != "median":
+            moved = np.where(length > 2 * rule.f, share_trimmed(segment, len(sign), effect, share, length, rule.f), moved)
+    elif rule.rule == "median":
         moved = median_effects(segment, len(sign), effect)
     elif rule.rule in COORDINATE_RULES:
         moved = trimmed_effects(segment, len(sign), effect, rule.f)

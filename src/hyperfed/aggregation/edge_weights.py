@@ -3,7 +3,8 @@
 1. A client's vector is its votes; not reporting an edge it could measure is a vote of 0 (DESIGN section 5). Two clients are compared on the edges that
    both could measure, their squared distance scaled up to all edges; where there is none they are as far apart as any two.
 2. Rules that combine clients (Krum, Multi-Krum, geometric median, MDA, SMEA, centered clipping) give their coefficients as weights; Bulyan those of
-   the clients it chooses, and votes are then trimmed edge by edge. Median and trimmed mean work edge by edge and weigh nobody.
+   the clients it chooses, and votes are then trimmed edge by edge. Median and trimmed mean work edge by edge; base weights (staleness,
+   organisation caps) enter them as shares (`merge.shares`).
 3. Bounded trust knows directions, not sizes: a client whose votes are louder than the median trusted client's is turned down to it (`loudness`), so
    that a few who are sure of everything do not outvote many who are careful.
 4. Whatever the rule, agreement and outliers are bounded trust's: reputation means the same under every rule.
