@@ -4,6 +4,7 @@ import itertools
 import logging
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from html import unescape
@@ -23,6 +24,7 @@ from hyperfed.errors import PrivacyBudgetExhausted
 from hyperfed.global_model import GlobalModel
 from hyperfed.protocol.objects import EntryKind
 from hyperfed.registry import Budget
+from hyperfed.tables import EdgeTable
 from hyperfed.testing.federation import SmallFederation
 from hyperfed.testing.seaweedfs import SeaweedFS
 
@@ -157,33 +159,83 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
         yield running
 
 
-@pytest.mark.seaweedfs
-@pytest.mark.usefixtures("prefect_harness")
-@pytest.mark.parametrize("privacy", ["central", "local"])
-def test_a_private_night_on_a_real_object_store(server: SeaweedFS, tmp_path: Path, privacy: str) -> None:
+def on_seaweedfs(server: SeaweedFS, folder: Path, policy: dict[str, Any], **about: Any) -> tuple[SmallFederation, str]:
+    """A federation in a prefix of its own, and the blocks' name. policy: what differs from CENTRAL; about: of SmallFederation."""
     from blocks import CoordinatorKeys, DropBox, FederationPolicy
-    from hyperfed.audit import audit
 
     name = f"private-{next(_numbers)}"
     known = server.credentials()
-    federation = SmallFederation(clients=5, store=server.store("private", prefix=name))
-    (tmp_path / "access.toml").write_text(f'access_key = "{known.access_key}"\nsecret_key = "{known.secret_key}"\n')
-    (tmp_path / "access.toml").chmod(0o600)
-    federation.coordinator.save(tmp_path / "coordinator.key")
-    DropBox(url=f"s3://private/{name}", endpoint=server.endpoint_url, access_key_file=str(tmp_path / "access.toml"), fingerprint=federation.fingerprint).save(
-        name
-    )
-    CoordinatorKeys(key_file=str(tmp_path / "coordinator.key")).save(name)
+    federation = SmallFederation(store=server.store("private", prefix=name), **about)
+    (folder / "access.toml").write_text(f'access_key = "{known.access_key}"\nsecret_key = "{known.secret_key}"\n')
+    (folder / "access.toml").chmod(0o600)
+    federation.coordinator.save(folder / "coordinator.key")
+    box = DropBox(url=f"s3://private/{name}", endpoint=server.endpoint_url, access_key_file=str(folder / "access.toml"), fingerprint=federation.fingerprint)
+    box.save(name)
+    CoordinatorKeys(key_file=str(folder / "coordinator.key")).save(name)
     FederationPolicy(
         variables=list(federation.vocabulary.names),
         domains=[v.domain for v in federation.vocabulary.variables],
         aggregation_delay_s=0.0,
         poll_s=0.01,
-        policy=CENTRAL | {"privacy": privacy},
+        policy=CENTRAL | policy,
     ).save(name)
+    return federation, name
+
+
+def check_with_everything(federation: SmallFederation) -> None:
+    from hyperfed.audit import audit
+
+    assert audit(federation.store, federation.fingerprint, federation.coordinator).findings == ()
+
+
+@pytest.mark.seaweedfs
+@pytest.mark.usefixtures("prefect_harness")
+@pytest.mark.parametrize("privacy", ["central", "local"])
+def test_a_private_night_on_a_real_object_store(server: SeaweedFS, tmp_path: Path, privacy: str) -> None:
+    federation, name = on_seaweedfs(server, tmp_path, {"privacy": privacy}, clients=5)
     outcome = night(federation, name)
     assert (outcome["outcome"], outcome["counted"]) == ("committed", 5)
     said = model_of(federation).privacy
     assert said is not None
     assert (said.place, said.clients, said.epsilon) == (privacy, 5, Decimal("1.0926"))
-    assert audit(federation.store, federation.fingerprint, federation.coordinator).findings == ()
+    check_with_everything(federation)
+
+
+@pytest.mark.seaweedfs
+@pytest.mark.usefixtures("prefect_harness")
+def test_a_night_of_selected_edges_on_a_real_object_store(server: SeaweedFS, tmp_path: Path) -> None:
+    """Twelve clients name the same edges, one of them another: what only one names is not chosen, and the page says what the choice costs."""
+    policy = {"discovery": "selected", "edges_per_client": 4, "privacy_epsilon": "20", "clip_norm": 2.0}
+    federation, name = on_seaweedfs(server, tmp_path, policy, clients=12, budget=Budget(epsilon=Decimal(60)))
+    assert open_round(now=federation.opens(1) + timedelta(minutes=1), return_state=True, **names(name)).is_completed()
+    alone = federation.update("site-01")
+    assert alone.edges is not None
+    rare = EdgeTable.build(source=[3], target=[0], lag=[0], effect=[0.95], confidence=[1.0], stability=[1.0], hits=[1], n=[9])
+    federation.submit("site-01", replace(alone, edges=rare))
+    federation.submit_all(but=["site-01"])
+    state = federation_round(now=federation.night(1), return_state=True, **names(name))
+    assert state.is_completed(), state.message
+    (reserve,) = [c.entry for c in federation.reader().ledger() if c.entry.kind is EntryKind.RESERVE]
+    assert [(m.kind, m.selection_delta) for m in reserve.mechanisms] == [("gaussian", Decimal("0.000005")), ("gaussian", 0)]
+    model = model_of(federation)
+    assert model.privacy is not None
+    assert (model.privacy.discovery, model.privacy.slots, model.privacy.clients) == ("selected", 3, 12)
+    assert 4 < model.privacy.threshold < 9
+    assert set(model.edges.keys.tolist()) <= set(alone.edges.keys.tolist())
+    assert "the 3 edges that enough clients name" in page_of(1)
+    check_with_everything(federation)
+
+
+@pytest.mark.seaweedfs
+@pytest.mark.usefixtures("prefect_harness")
+def test_a_night_of_private_baskets_on_a_real_object_store(server: SeaweedFS, tmp_path: Path) -> None:
+    federation, name = on_seaweedfs(server, tmp_path, {"basket_minimum": 3}, clients=7)
+    baskets = ["banks"] * 3 + ["plants"] * 4
+    federation.amend(clients=tuple(replace(c, basket=basket) for c, basket in zip(federation.registry.clients, baskets, strict=True)))
+    assert night(federation, name)["outcome"] == "committed"
+    (reserve,) = [c.entry for c in federation.reader().ledger() if c.entry.kind is EntryKind.RESERVE]
+    assert [m.epsilon for m in reserve.mechanisms] == [Decimal("1.0926")]
+    model = model_of(federation)
+    assert [(b.name, b.clients) for b in model.baskets] == [("banks", 3), ("plants", 4)]
+    assert "2 baskets and noised one by one" in page_of(1)
+    check_with_everything(federation)
