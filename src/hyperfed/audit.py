@@ -7,9 +7,10 @@ What is checked, in this order; the first broken object is the first finding:
    Merkle head; every counted update lies in `accepted/` with its client's signature and its digest (R-66); nobody is counted twice for one
    window (R-94), no sequence falls (R-89); every claim is in the ledger (R-73).
 4. Result, state and ledger name each other (R-61, R-67); receipts are what freeze and ledger give (R-68, R-70).
-5. With keys that open the bodies (a coordinator's or an auditor's): every result without noise and every state is computed again and must be the
-   same, byte for byte in the canonical form.
-6. Whatever lies at a key where nothing belongs.
+5. What a private result says of its privacy is what plan, registry and ledger give, and its reserve is what the plan spends (R-64): without any key.
+6. With keys that open the bodies (a coordinator's or an auditor's): every result without noise and every state is computed again and must be the
+   same, byte for byte in the canonical form. A noised result cannot be: nobody can say from outside that its noise was drawn.
+7. Whatever lies at a key where nothing belongs.
 
 What it does not do: write, or judge what was refused: that needs the inbox as it was. A receipt that is missing is a remark, no finding: a rerun
 of the round writes it.
@@ -28,6 +29,7 @@ from hyperfed.dropbox import DropBoxReader, Stored
 from hyperfed.errors import ConfigError, HyperfedError, PrivacyBudgetExhausted, RoundError, TransientError
 from hyperfed.global_model import GlobalModel
 from hyperfed.keys import KeyPair
+from hyperfed.privacy.policy import misstated, night_of
 from hyperfed.protocol import merkle
 from hyperfed.protocol.documents import receipts_of
 from hyperfed.protocol.ledger import Chained, check_claim
@@ -292,7 +294,31 @@ class _Audit:
                 self._require(any(c.entry.kind is EntryKind.RESERVE for c in lines), key, "can be read, and nothing was reserved for it", "R-64")
                 self._require(frozen is not None and result.value.freeze == frozen.digest, key, "is not of the round's freeze", "R-66")
                 self.checked["results"] += 1
+        if frozen is not None and result is not None and isinstance(result.value, GlobalModel):
+            with self._finding(key, "" if plan.value.policy.privacy == "none" else "privacy statements"):
+                self._stated(plan.value, frozen.value, result.value, lines)
         return result
+
+    def _stated(self, plan: Plan, freeze: Freeze, model: GlobalModel, lines: list[Chained]) -> None:
+        """R-64: what was reserved is what plan and registry ask for, and what the result says of its privacy is what plan, registry and ledger give."""
+        budget = self.reader.registry_at(freeze.registry_version).budget
+        night = night_of(plan.policy, plan.vocabulary, budget)
+        key, said = Keys.result(plan.round), model.privacy
+        reserves = [c.entry for c in lines if c.entry.kind is EntryKind.RESERVE]
+        if not reserves:
+            return  # said elsewhere
+        wanted = () if night is None else night.mechanisms
+        self._require(reserves[-1].mechanisms == wanted, Keys.ledger(reserves[-1].sequence), "does not reserve what the plan spends", "R-64")
+        self._require(night is not None or said is None, key, "claims a privacy that its plan does not ask for", "R-64")
+        if night is None:
+            return
+        if said is None:
+            self._broken(key, "says nothing of the privacy that its plan asks for", "R-64")
+            return
+        after = accountant_of(self.reader, self.ledger[: reserves[-1].sequence], version=freeze.registry_version)
+        wrong = misstated(said, plan.policy, night, vocabulary=plan.vocabulary, after=after)
+        self._require(not wrong, key, f"states another {', '.join(wrong)} than plan, registry and ledger give", "R-64")
+        self._require(model.statement == said.sentences, key, "says in words what its fields do not say", "R-64")
 
     def _state(self, plan: Plan, frozen: Stored[Freeze] | None, result: Stored[GlobalModel] | Stored[Tombstone] | None, end: Chained | None) -> None:
         r = plan.round
@@ -308,7 +334,7 @@ class _Audit:
                 self.checked["states"] += 1
         if state is None or frozen is None or result is None or not isinstance(result.value, GlobalModel):
             return
-        if self.keys is not None and plan.policy.privacy == "none":
+        if self.keys is not None:
             if self._opens(self.keys.key_id, plan, frozen.value):
                 self._recompute(plan, frozen, result.value, state)
             else:
@@ -322,13 +348,16 @@ class _Audit:
         return not plan.policy.sealed or all(key_id in {k.key_id for k in registry.sealing_keys(c.made_for)} for c in freeze.counted)
 
     def _recompute(self, plan: Plan, frozen: Stored[Freeze], model: GlobalModel, state: Stored[RoundState]) -> None:
-        """Rule 5 of the module."""
-        codec = PayloadCodec(limits=self.limits)
+        """Rule 6 of the module."""
+        codec, noised = PayloadCodec(limits=self.limits), plan.policy.privacy != "none"
         coordinator = None
-        with self._finding(Keys.result(plan.round), "results recomputed"):
+        with self._finding(Keys.result(plan.round), "" if noised else "results recomputed"):
             coordinator = self.sets.coordinator(plan, frozen)
-            same = codec.encode(coordinator.aggregate()) == codec.encode(model)
-            self._require(same, Keys.result(plan.round), "is not what the frozen updates give", "R-66")
+            if noised:
+                coordinator.weigh()
+            else:
+                same = codec.encode(coordinator.aggregate()) == codec.encode(model)
+                self._require(same, Keys.result(plan.round), "is not what the frozen updates give", "R-66")
         if coordinator is None or coordinator.reconciliation is None:
             return
         with self._finding(state.key, "states recomputed"):

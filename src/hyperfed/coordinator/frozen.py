@@ -59,7 +59,7 @@ class FrozenSets:
         budget = self.reader.registry_at(freeze.registry_version).budget
         coordinator = FederationCoordinator(plan=plan, keys=keys, freeze=frozen.digest, time=freeze.time, budget=budget)
         if plan.policy.privacy != "none":
-            coordinator.reserved = self._reserved(freeze.round)
+            coordinator.reserved = self._reserved(freeze)
         base = self.state_before(freeze)
         if base is not None and plan.policy.weigh_by == "reputation":
             coordinator.reputation = {client: trust_of(base, client) for client in plan.cohort}
@@ -77,11 +77,12 @@ class FrozenSets:
         self._known.clear()
         return coordinator
 
-    def _reserved(self, round_id: int) -> PrivacyAccountant:
-        """The accountant of the ledger up to and with the round's reserve, as the release's statement tells it."""
+    def _reserved(self, freeze: Freeze) -> PrivacyAccountant:
+        """The accountant of the ledger up to and with the round's reserve, by the registry it was frozen under: as the release's statement tells it, and as
+        anybody can compute it again."""
         ledger = self.reader.ledger()
-        until = max((c.entry.sequence for c in ledger if c.entry.round == round_id and c.entry.kind is EntryKind.RESERVE), default=len(ledger))
-        return accountant_of(self.reader, ledger[:until])
+        until = max((c.entry.sequence for c in ledger if c.entry.round == freeze.round and c.entry.kind is EntryKind.RESERVE), default=len(ledger))
+        return accountant_of(self.reader, ledger[:until], version=freeze.registry_version)
 
     def base_update(self, base: RoundState | None, client: str, digest: bytes) -> Update | None:
         """The client's last counted update, its own deltas resolved; None where it is gone or not the last counted one."""

@@ -7,6 +7,8 @@
 What it does not do: charge (`accountant`), noise (`release`).
 """
 
+from typing import Any
+
 from hyperfed.errors import PrivacyBudgetExhausted, PrivacyError
 from hyperfed.packets import PolicyPack
 from hyperfed.privacy.accountant import PrivacyAccountant
@@ -17,7 +19,7 @@ from hyperfed.privacy.statement import NOT_COVERED, PrivacyStatement
 from hyperfed.registry import Budget
 from hyperfed.vocabulary import Vocabulary
 
-__all__ = ["check_private_plan", "night_of", "statement_of"]
+__all__ = ["check_private_plan", "misstated", "night_of", "statement_of"]
 
 
 def night_of(policy: PolicyPack, vocabulary: Vocabulary, budget: Budget) -> Night | None:
@@ -63,31 +65,44 @@ def check_private_plan(policy: PolicyPack, vocabulary: Vocabulary, accountant: P
 
 def statement_of(policy: PolicyPack, night: Night, *, vocabulary: Vocabulary, released: Grouped, after: PrivacyAccountant) -> PrivacyStatement:
     """The statement of a release. after: the accountant with tonight charged."""
-    total, noise, whole = after.total, night.mechanism, released.whole
+    whole = released.whole
     return PrivacyStatement(
-        place=noise.place,
-        unit=noise.unit,
-        relation=noise.relation,
-        discovery=policy.discovery,
+        **_promised(policy, night, vocabulary=vocabulary, after=after),
         slots=len(whole.keys),
-        vocabulary=vocabulary.digest,
-        clip_norm=night.clip_norm,
-        record_bound=policy.record_bound if noise.unit == "record" else 0.0,
         clients=whole.clients,
-        mechanism="discrete Gaussian",
-        sigma=noise.sigma,
-        sensitivity=noise.sensitivity,
-        grid=night.bound,
         noise_std=whole.std,
         group_noise_std=tuple(group.released.std for group in released.groups) if policy.basket_minimum else (),
         cut=whole.cut,
-        threshold=night.selection.clients_needed if night.selection else 0.0,
-        epsilon=night.epsilon,
-        delta=night.delta,
-        total_epsilon=total.epsilon,
-        total_delta=total.delta,
-        composition=total.composition.value,
-        budget_epsilon=after.epsilon,
-        budget_delta=after.delta,
-        not_covered=NOT_COVERED[noise.place],
     )
+
+
+def misstated(said: PrivacyStatement, policy: PolicyPack, night: Night, *, vocabulary: Vocabulary, after: PrivacyAccountant) -> list[str]:
+    """Which fields of a statement are not what plan, registry and ledger give: what anybody can check without a key."""
+    return [name for name, value in _promised(policy, night, vocabulary=vocabulary, after=after).items() if getattr(said, name) != value]
+
+
+def _promised(policy: PolicyPack, night: Night, *, vocabulary: Vocabulary, after: PrivacyAccountant) -> dict[str, Any]:
+    """The fields that need no look at the release."""
+    total, noise = after.total, night.mechanism
+    return {
+        "place": noise.place,
+        "unit": noise.unit,
+        "relation": noise.relation,
+        "discovery": policy.discovery,
+        "vocabulary": vocabulary.digest,
+        "clip_norm": night.clip_norm,
+        "record_bound": policy.record_bound if noise.unit == "record" else 0.0,
+        "mechanism": "discrete Gaussian",
+        "sigma": noise.sigma,
+        "sensitivity": noise.sensitivity,
+        "grid": night.bound,
+        "threshold": night.selection.clients_needed if night.selection else 0.0,
+        "epsilon": night.epsilon,
+        "delta": night.delta,
+        "total_epsilon": total.epsilon,
+        "total_delta": total.delta,
+        "composition": total.composition.value,
+        "budget_epsilon": after.epsilon,
+        "budget_delta": after.delta,
+        "not_covered": NOT_COVERED[noise.place],
+    }
