@@ -33,7 +33,8 @@ NOT_PRIVATE = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BasketModel:
     """What a basket's clients found together, published inside the result. name: "" is the common group; clients: how many of it were counted; share: of
-    the global merge, 0 where the basket has no model; left_out: why it has none, else empty; edges with their evidence, aligned. Raises AggregationError."""
+    the global merge, 0 where the basket has no model; left_out: why it has none, else empty; edges and hyperedges with their evidence, aligned.
+    Raises AggregationError."""
 
     name: str
     clients: int
@@ -41,9 +42,12 @@ class BasketModel:
     left_out: str
     edges: EdgeTable
     evidence: Evidence
+    hyperedges: HyperedgeTable = field(default_factory=HyperedgeTable.empty)
+    hyper_evidence: Evidence = field(default_factory=Evidence.empty)
 
     def __post_init__(self) -> None:
-        if len(self.edges) != len(self.evidence) or not 0 <= self.share <= 1 or (self.left_out and len(self.edges)):
+        aligned = len(self.edges) == len(self.evidence) and len(self.hyperedges) == len(self.hyper_evidence)
+        if not aligned or not 0 <= self.share <= 1 or (self.left_out and (len(self.edges) or len(self.hyperedges))):
             raise AggregationError("edges, evidence and share do not fit together", subject=f"basket {self.name!r:.80}")
 
 

@@ -19,16 +19,17 @@ import numpy as np
 import numpy.typing as npt
 
 from hyperfed.errors import AggregationError, BreakdownError
-from hyperfed.hypergraph import HypergraphStore, StoreEvidence
+from hyperfed.hypergraph import Evidence, HypergraphStore, StoreEvidence
 from hyperfed.influence import capped_shares
 from hyperfed.reconciler import Reconciliation, StoreReconciler
-from hyperfed.tables import EdgeTable
+from hyperfed.tables import EdgeTable, HyperedgeTable
 
 __all__ = ["GROUP_WEIGHTS", "GroupModel", "LayerRules", "Layered", "merge_layers"]
 
 GROUP_WEIGHTS = ("size", "trust", "equal")
 
 Floats = npt.NDArray[np.float64]
+Keys = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,19 +138,37 @@ def _across(reconciler: StoreReconciler, inside: Mapping[str, Reconciliation], s
     evidence = merged.store.evidence
     if evidence is None:  # pragma: no cover - a merge has evidence
         return merged
-    keys = merged.store.edges.keys
+    stores = [r.store for r in inside.values()]
+    edges = _counted(evidence.edges, merged.store.edges.keys, [(s.edges.keys, s.evidence.edges) for s in stores if s.evidence is not None])
+    hyper = evidence.hyperedges
+    if hyper is not None:
+        of_groups = [(s.hyperedges, s.evidence.hyperedges) for s in stores if s.evidence is not None and s.evidence.hyperedges is not None]
+        ranks = _ranks([merged.store.hyperedges, *(table for table, _ in of_groups)])
+        hyper = _counted(hyper, ranks[0], [(rank, about) for rank, (_, about) in zip(ranks[1:], of_groups, strict=True)])
+    return replace(merged, store=replace(merged.store, evidence=replace(evidence, edges=edges, hyperedges=hyper)))
+
+
+def _counted(evidence: Evidence, keys: Keys, groups: Sequence[tuple[Keys, Evidence]]) -> Evidence:
+    """The evidence of rows with these ascending keys, its counts those of clients: summed over the groups behind each row."""
     counts = {name: np.zeros(len(keys), np.int64) for name in ("support", "reporting", "measured_by", "samples")}
-    for r in inside.values():
-        about = r.store.evidence
-        if about is None or not len(r.store.edges):  # pragma: no cover
+    for own, about in groups:
+        if not len(own):
             continue
-        at = np.minimum(np.searchsorted(r.store.edges.keys, keys), len(r.store.edges) - 1)
-        there = r.store.edges.keys[at] == keys
-        same = there & (np.sign(about.edges.vote[at]) == np.sign(evidence.edges.vote))
+        at = np.minimum(np.searchsorted(own, keys), len(own) - 1)
+        there = own[at] == keys
+        same = there & (np.sign(about.vote[at]) == np.sign(evidence.vote))
         for name, mask in (("support", same), ("reporting", there), ("measured_by", there), ("samples", there)):
-            counts[name] += np.where(mask, np.minimum(getattr(about.edges, name)[at].astype(np.float64), 2.0**53).astype(np.int64), 0)
-    edges = replace(evidence.edges, **counts)
-    return replace(merged, store=replace(merged.store, evidence=replace(evidence, edges=edges)))
+            counts[name] += np.where(mask, np.minimum(getattr(about, name)[at].astype(np.float64), 2.0**53).astype(np.int64), 0)
+    return replace(evidence, **counts)
+
+
+def _ranks(tables: Sequence[HyperedgeTable]) -> list[Keys]:
+    """For each table uint64[rows]: its hyperedges by their rank among all that occur."""
+    matrices = [table.key_matrix() for table in tables]
+    width = max(matrix.shape[1] for matrix in matrices)
+    padded = np.concatenate([np.pad(matrix, ((0, 0), (0, width - matrix.shape[1])), constant_values=-1) for matrix in matrices])
+    _, rank = np.unique(padded, axis=0, return_inverse=True)
+    return np.split(rank.reshape(-1).astype(np.uint64), np.cumsum([len(table) for table in tables])[:-1])
 
 
 def _client_columns(top: Reconciliation, inside: Mapping[str, Reconciliation], clients: Sequence[str]) -> Reconciliation:

@@ -15,6 +15,7 @@ from hyperfed.packets import Claims, PolicyPack, Update
 from hyperfed.protocol.machine import Why
 from hyperfed.protocol.reputation import trust_of
 from hyperfed.registry import ClientRecord, KeyRecord
+from hyperfed.tables import HyperedgeTable
 from hyperfed.testing.federation import SmallFederation, key_of
 
 pytestmark = pytest.mark.attack
@@ -158,6 +159,28 @@ def test_baskets_are_in_the_plan_and_their_models_in_the_result() -> None:
     assert model.evidence.edges.support.tolist() == [7, 7, 7]
     _play(federation, 2, basket_minimum=3)
     assert federation.plan(2).baskets == plan.baskets
+    _clean(federation)
+
+
+def test_hyperedges_are_in_the_baskets_models_too_and_their_support_counts_clients() -> None:
+    federation = _with_organisations(8, lambda i: f"org {i}", lambda i: "east" if i < 4 else "west")
+    federation.open(1, basket_minimum=3)
+    for i, client in enumerate(federation.clients):
+        sources = [[0, 1], [1, 2]] if i < 4 else [[0, 1]]  # the second one is the east's alone
+        rows = len(sources)
+        table = HyperedgeTable.build(sources=sources, target=[3] * rows, lag=[1] * rows, effect=[0.5] * rows, confidence=0.9, stability=0.9, n=10)
+        federation.submit(client, replace(federation.update(client), hyperedges=table))
+    assert federation.run(1).why is Why.COMMITTED
+    result = federation.reader().result(1)
+    assert result is not None
+    assert isinstance(result.value, GlobalModel)
+    by_name = {b.name: b for b in result.value.baskets}
+    assert [[list(map(int, row["sources"])) for row in by_name[name].hyperedges.rows()] for name in ("east", "west")] == [[[0, 1], [1, 2]], [[0, 1]]]
+    assert by_name["east"].hyper_evidence.support.tolist() == [4, 4]
+    evidence = result.value.evidence.hyperedges
+    assert evidence is not None
+    assert evidence.support.tolist() == [8, 4]
+    assert evidence.samples.tolist() == [80, 40]
     _clean(federation)
 
 

@@ -205,7 +205,16 @@ class FederationCoordinator:
             kept = suppress(group.store, [stores[c] for c in groups[group.name]], self.budget.minimum_support).store
             if kept.evidence is not None:
                 models.append(
-                    BasketModel(name=group.name, clients=group.clients, share=group.share, left_out="", edges=kept.edges, evidence=kept.evidence.edges)
+                    BasketModel(
+                        name=group.name,
+                        clients=group.clients,
+                        share=group.share,
+                        left_out="",
+                        edges=kept.edges,
+                        evidence=kept.evidence.edges,
+                        hyperedges=kept.hyperedges,
+                        hyper_evidence=kept.evidence.hyperedges or Evidence.empty(),
+                    )
                 )
         nothing = EdgeTable.empty()
         for name, why in self.layered.left_out:
