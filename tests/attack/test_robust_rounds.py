@@ -77,8 +77,8 @@ def test_a_policy_that_contradicts_itself_is_refused() -> None:
     with pytest.raises(BoundsError):
         PolicyPack(basket_minimum=3, basket_maximum=4)
     private = {"privacy": "central", "strategy": "mean", "trust_min": 0.0}
-    with pytest.raises(PrivacyError, match="basket"):
-        PolicyPack(**private, basket_minimum=2)
+    with pytest.raises(PrivacyError, match="group_weights"):
+        PolicyPack(**private, basket_minimum=2, group_weights="trust")
     with pytest.raises(BoundsError, match="belong to the strategy consensus"):
         PolicyPack(**private, rule="median")
 
@@ -175,7 +175,7 @@ def test_hyperedges_are_in_the_baskets_models_too_and_their_support_counts_clien
     assert result is not None
     assert isinstance(result.value, GlobalModel)
     by_name = {b.name: b for b in result.value.baskets}
-    assert [[list(map(int, row["sources"])) for row in by_name[name].hyperedges.rows()] for name in ("east", "west")] == [[[0, 1], [1, 2]], [[0, 1]]]
+    assert [by_name[name].hyperedges.sources.tolist() for name in ("east", "west")] == [[0, 1, 1, 2], [0, 1]]
     assert by_name["east"].hyper_evidence.support.tolist() == [4, 4]
     evidence = result.value.evidence.hyperedges
     assert evidence is not None
