@@ -16,6 +16,7 @@ from hyperfed.errors import ConfigError
 
 if TYPE_CHECKING:
     from hyperfed.privacy.planning import NightPlan
+    from hyperfed.protocol.objects import Mechanism
 
 __all__ = ["budget", "plan"]
 
@@ -51,16 +52,23 @@ def budget(ctx: click.Context, invocation: Invocation, last: int) -> int | None:
     return None if ctx.invoked_subcommand else _show(invocation, last)
 
 
+def _kind(mechanism: "Mechanism") -> str:
+    """A mechanism in words."""
+    if mechanism.kind != "gaussian":
+        return mechanism.kind
+    return "choice of edges" if mechanism.selection_delta else f"{mechanism.place} noise"
+
+
 def _show(invocation: Invocation, last: int) -> int:
     from hyperfed.coordinator.budget import budget_in_force
-    from hyperfed.privacy.accountant import PrivacyAccountant, charges_of
+    from hyperfed.privacy.accountant import PrivacyAccountant, charges_of, cost_of
 
     invocation.warn_unless_compared()
     with invocation.out.step("Reading the ledger"):
         reader = invocation.reader
         ledger = reader.ledger()
         holds = budget_in_force(reader, ledger)
-    charges = charges_of(ledger)
+    charges, newest_named = charges_of(ledger), reader.registry.budget
     accountant = PrivacyAccountant.of_ledger(ledger, holds)
     newest = [m for number, m in charges if number == charges[-1][0]] if charges else []
     total = accountant.total
@@ -71,9 +79,9 @@ def _show(invocation: Invocation, last: int) -> int:
         rounds.append(
             {
                 "round": number,
-                "kind": ", ".join(f"{m.place} {m.kind}".strip() for m in mine),
-                "epsilon": sum((m.epsilon for m in mine), Decimal(0)),
-                "delta": sum((m.delta for m in mine), Decimal(0)),
+                "kind": ", ".join(_kind(m) for m in mine),
+                "epsilon": cost_of(mine)[0],
+                "delta": cost_of(mine)[1],
                 "noise": ", ".join(f"{m.sigma / m.sensitivity:.4g}" for m in mine if m.sigma) or None,
                 "spent_share": upto.share,
             }
@@ -83,6 +91,7 @@ def _show(invocation: Invocation, last: int) -> int:
     document = {
         "federation": reader.registry.federation,
         "budget": {"epsilon": holds.epsilon, "delta": holds.delta, "unit": holds.unit, "minimum_support": holds.minimum_support},
+        "named_by_registry": {"version": reader.registry.version, "epsilon": newest_named.epsilon, "delta": newest_named.delta},
         "composition": total.composition,
         "spent": {"epsilon": total.epsilon, "delta": total.delta, "share": total.share, "epsilon_if_continuous": total.pld},
         "left_share": 1 - total.share,
@@ -93,14 +102,25 @@ def _show(invocation: Invocation, last: int) -> int:
 
     def render(to: Any) -> None:
         pairs: dict[str, Any] = {"Budget": f"epsilon {holds.epsilon}, delta {holds.delta} for each {holds.unit}, for the federation's whole life"}
+        if newest_named.epsilon > holds.epsilon or newest_named.delta > holds.delta:
+            pairs["Registry"] = (
+                f"version {reader.registry.version} names epsilon {newest_named.epsilon} and delta {newest_named.delta}: without effect, "
+                "for what was promised when the first night was charged holds for good"
+            )
         if not charges:
             pairs["Spent"] = "nothing: no round has added noise"
+        elif total.composition.value == "rdp":
+            pairs["Spent"] = f"{100 * total.share:.2f} % of what the Rényi filter allows, whatever the nights' noise depended on"
+            pairs["Epsilon"] = f"{total.epsilon} at delta {total.delta} so far, if the noise was fixed in advance; else what holds is the budget itself"
         else:
-            how = "Rényi filter" if total.composition.value == "rdp" else "basic composition, exact sums"
-            pairs["Spent"] = f"{100 * total.share:.2f} % ({how}); epsilon {total.epsilon} at delta {total.delta} for noise fixed in advance"
-            pairs["Left"] = f"{100 * (1 - total.share):.2f} %, {left} more nights like round {charges[-1][0]}"
+            pairs["Spent"] = f"{100 * total.share:.2f} % (basic composition, exact sums): epsilon {total.epsilon}, delta {total.delta}"
+        if charges:
+            like = f"{left:,} more night{'' if left == 1 else 's'} like round {charges[-1][0]}"
+            pairs["Left"] = f"{100 * (1 - total.share):.2f} %, {like}" + ("; then private rounds end, and nothing refills the budget" if left == 0 else "")
             if left_pld is not None:
-                pairs["Report"] = f"{left_pld} more nights if noise were continuous (exact curve); not what is enforced"
+                pairs["Report"] = f"{left_pld:,} more nights if noise were continuous and fixed in advance (exact curve); not what is enforced"
+            if any(m.place == "local" for m in newest):
+                pairs["Clients"] = "noise their own messages, one a round; each client's own record counts what it sent, also to rounds that ended void"
         show_pairs(to, pairs)
         if rounds:
             columns = ("round", "kind", "epsilon", "delta", "noise/sensitivity", "spent after it")
@@ -121,6 +141,8 @@ def _show(invocation: Invocation, last: int) -> int:
 @click.option("--edges", "slots", type=click.IntRange(min=1), help="How many edges are possible, instead of --variables.")
 @click.option("--place", type=click.Choice(["central", "local"]), default="central", show_default=True, help="Who adds the noise.")
 @click.option("--record-bound", type=_Exact(), help="Protect records instead of clients: how far one may move its client's effects (L2).")
+@click.option("--baskets", type=click.IntRange(min=1), default=1, show_default=True, help="Groups of equal size whose means are released too.")
+@click.option("--edges-per-client", type=click.IntRange(min=1), help='Let edges be discovered (policy discovery = "selected"): how many each client may name.')
 @output_options
 @pass_invocation
 def plan(
@@ -135,17 +157,29 @@ def plan(
     slots: int | None,
     place: str,
     record_bound: Decimal | None,
+    baskets: int,
+    edges_per_client: int | None,
 ) -> int:
-    """Say what noise so many nights need, and what can be seen through it. The exit code is 1 where nothing can.
+    """Say what noise so many nights need, what to write into the policy, and what can be seen through it. The exit code is 1 where nothing can.
+
+    Twenty hospitals are too few to be protected as a whole (the first line below says so); their records can be.
 
     \b
       hyperfed budget plan --nights 365 --epsilon 10 --delta 1e-4 --clip 1 --clients 20 --variables 6
+      hyperfed budget plan --nights 365 --epsilon 10 --delta 1e-4 --clip 1 --clients 20 --variables 6 --record-bound 0.02
+      hyperfed budget plan --nights 30 --epsilon 10 --delta 1e-4 --clip 1 --clients 500 --edges-per-client 10
     """
     from hyperfed.privacy.planning import plan_nights
     from hyperfed.privacy.slots import check_slots
 
-    if (variables is None) == (slots is None):
-        raise ConfigError("say how many edges are possible: --variables with --max-lag, or --edges", subject="budget plan")
+    if edges_per_client is None and (variables is None) == (slots is None):
+        raise ConfigError(
+            "say how many edges are possible",
+            subject="budget plan",
+            remedy="--variables with --max-lag, or --edges; or let them be discovered: --edges-per-client",
+        )
+    if edges_per_client is not None and (variables is not None or slots is not None):
+        raise ConfigError("edges are either all noised or discovered", subject="budget plan", remedy="--edges-per-client goes without --variables and --edges")
     count = check_slots(variables, max_lag) if variables is not None else slots
     found = plan_nights(
         nights=nights,
@@ -157,32 +191,63 @@ def plan(
         place=place,
         unit="client" if record_bound is None else "record",
         record_bound=float(record_bound or 0),
+        baskets=baskets,
+        edges_per_client=edges_per_client or 0,
     )
-    return invocation.out.finish(_plan_document(found), lambda to: _show_plan(to, found, epsilon, delta), code=0 if found.useful else 1)
+    lag = max_lag if variables is not None else None
+    return invocation.out.finish(_plan_document(found, lag), lambda to: _show_plan(to, found, epsilon, delta, lag), code=0 if found.useful else 1)
 
 
-def _plan_document(found: "NightPlan") -> dict[str, Any]:
-    names = ("nights", "clients", "slots", "multiplier", "multiplier_pld", "noise_std", "expected_error", "cut", "edges_visible", "useful", "verdict")
-    document = {name: getattr(found, name) for name in names}
+def _plan_document(found: "NightPlan", max_lag: int | None) -> dict[str, Any]:
+    names = ("nights", "clients", "baskets", "slots", "multiplier", "multiplier_pld", "noise_std", "basket_noise_std", "expected_error", "cut", "edges_visible")
+    document = {name: getattr(found, name) for name in (*names, "useful", "verdict")}
     return document | {
         "sigma": found.night.mechanism.sigma,
         "sensitivity": found.night.mechanism.sensitivity,
         "epsilon_a_night": found.night.epsilon,
+        "policy": _policy_of(found, max_lag),
+        "clients_for_selection": found.night.selection.clients_needed if found.night.selection else None,
         "clients_for_one_edge": found.clients_for_one,
         "clients_for_ten_edges": found.clients_for_ten,
     }
 
 
-def _show_plan(to: Any, found: "NightPlan", epsilon: Decimal, delta: Decimal) -> None:
-    noise = found.night.mechanism
-    show_pairs(
-        to,
-        {
-            "Plan": f"{found.nights} nights inside epsilon {epsilon} and delta {delta} for each {noise.unit}, noise {noise.place}",
-            "Noise": f"{found.multiplier:.2f} sensitivities a night by the filter that is enforced (as integers {noise.sigma} to {noise.sensitivity})",
-            "Report": f"{found.multiplier_pld:.2f} would do if noise were continuous and fixed in advance (exact curve)",
-            "Error": f"{found.expected_error:.3g} expected on the mean of an edge over {found.clients} clients (standard deviation {found.noise_std:.3g})",
-            "Shown": f"means of at least {found.cut:.3g}, so that none of {found.slots} possible edges is shown for its noise alone, with probability 0.95",
-            "Verdict": found.verdict,
-        },
-    )
+def _policy_of(found: "NightPlan", max_lag: int | None) -> dict[str, Any]:
+    """What a policy has to say for it; the unit, and the budget itself, are the registry's."""
+    policy: dict[str, Any] = {
+        "privacy": found.night.mechanism.place,
+        "privacy_epsilon": f"{found.policy_epsilon:f}",
+        "privacy_delta": f"{found.policy_delta:f}",
+        "clip_norm": found.night.clip_norm,
+        "strategy": "mean",
+        "trust_min": 0.0,
+    }
+    if max_lag is not None:
+        policy["max_lag"] = max_lag
+    if found.night.record_bound:
+        policy["record_bound"] = found.night.record_bound
+    if found.night.selection is not None:
+        policy |= {"discovery": "selected", "edges_per_client": found.night.selection.edges_per_client}
+    return policy
+
+
+def _show_plan(to: Any, found: "NightPlan", epsilon: Decimal, delta: Decimal, max_lag: int | None) -> None:
+    night = found.night
+    noise, selection = night.mechanism, night.selection
+    what = f"{found.slots:,} possible edges" if selection is None else f"the {found.slots:,} edges that can be chosen at most"
+    pairs = {
+        "Plan": f"{found.nights:,} nights inside epsilon {epsilon} and delta {delta} for each {noise.unit}; "
+        + ("the coordinator noises the sum" if noise.place == "central" else "each client noises its own message"),
+        "Noise": f"{found.multiplier:.2f} sensitivities a night, by the filter that is enforced"
+        + (f" (as integers {noise.sigma:,} to {noise.sensitivity:,})" if selection is None else ", shared by the choice of edges and their means"),
+        "Report": f"{found.multiplier_pld:.2f} would do if noise were continuous and fixed in advance (exact curve); not what is enforced",
+        "Policy": ", ".join(f"{name} = {value!r}".replace("'", '"') for name, value in _policy_of(found, max_lag).items()),
+    }
+    if selection is not None:
+        pairs["Chosen"] = f"edges that about {selection.clients_needed:.0f} clients name, each client naming at most {selection.edges_per_client}"
+    pairs["Error"] = f"{found.expected_error:.3g} expected on the mean of an edge over {found.clients:,} clients (standard deviation {found.noise_std:.3g})"
+    if found.baskets > 1:
+        pairs["Baskets"] = f"{found.baskets:,} of equal size: standard deviation {found.basket_noise_std:.3g} on a basket's own mean; no further cost"
+    pairs["Shown"] = f"means of at least {found.cut:.3g}: of {what}, none is shown for its noise alone in 95 of 100 nights"
+    pairs["Verdict"] = found.verdict
+    show_pairs(to, pairs)

@@ -25,7 +25,7 @@ from hyperfed.protocol.ledger import Chained, exact_sum
 from hyperfed.protocol.objects import EntryKind, Mechanism
 from hyperfed.registry import Budget
 
-__all__ = ["Composition", "PrivacyAccountant", "Total", "charges_of", "rho_of", "running_budget"]
+__all__ = ["Composition", "PrivacyAccountant", "Total", "charges_of", "cost_of", "rho_of", "running_budget"]
 
 _MANY_NIGHTS = 10**6
 
@@ -53,6 +53,15 @@ class Total:
 def rho_of(mechanism: Mechanism) -> Fraction:
     """sensitivity^2 / (2 sigma^2): RDP of order alpha is alpha times this."""
     return Fraction(mechanism.sensitivity**2, 2 * mechanism.sigma**2) if mechanism.sigma else Fraction(0)
+
+
+def cost_of(mechanisms: Sequence[Mechanism]) -> tuple[Decimal, Decimal]:
+    """(epsilon, delta) of one night's mechanisms together, as its statement tells it: by RDP where all are noise, else by basic sums."""
+    delta = exact_sum(m.delta for m in mechanisms)
+    if not mechanisms or not all(m.kind == "gaussian" for m in mechanisms):
+        return exact_sum(m.epsilon for m in mechanisms), delta
+    for_noise = exact_sum([delta, *(m.selection_delta.copy_negate() for m in mechanisms)])
+    return rdp_epsilon(sum((rho_of(m) for m in mechanisms), Fraction(0)), for_noise), delta
 
 
 def charges_of(entries: Sequence[Chained]) -> list[tuple[int, Mechanism]]:
@@ -164,12 +173,13 @@ class PrivacyAccountant:
 
     @property
     def share(self) -> float:
-        """Of the budget that is spent, in [0, 1]: by the filter, or of epsilon or delta, whichever is more."""
+        """Of the budget that is spent, in [0, 1]: by the filter or of the delta set aside beside it, or of epsilon or delta; whichever is more."""
         how = self.composition
         if how is Composition.NOTHING:
             return 0.0
         if how is Composition.RDP:
-            return float(self.rho / self.filter.rho)
+            aside = self.delta - self._delta_for_noise
+            return max(float(self.rho / self.filter.rho), float(self._extra_delta() / aside) if aside else 0.0)
         epsilon, delta = exact_sum(m.epsilon for m in self.mechanisms), exact_sum(m.delta for m in self.mechanisms)
         return max(float(epsilon / self.epsilon), float(delta / self.delta) if self.delta else 0.0)
 

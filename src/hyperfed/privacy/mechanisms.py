@@ -46,13 +46,15 @@ class Selection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Night:
-    """One night's release. bound: the clip in grid units; epsilon at delta: what it costs; selection: None for the whole public vocabulary."""
+    """One night's release. bound: the clip in grid units; epsilon at delta: what it costs; record_bound: of one
+    record (0: unit client); selection: None for the whole public vocabulary."""
 
     clip_norm: float
     bound: int
     mechanism: Mechanism
     epsilon: Decimal
     delta: Decimal
+    record_bound: float = 0.0
     selection: Selection | None = None
 
     @property
@@ -109,7 +111,15 @@ def plan_night(
     effects = _mechanism(sensitivity, each, place=place, unit=unit)
     selection = _selection(most, edges_per_client, each, delta / 2) if edges_per_client else None
     rho = rho_of(effects) + (rho_of(selection.mechanism) if selection else 0)
-    return Night(clip_norm=clip_norm, bound=bound, mechanism=effects, epsilon=rdp_epsilon(rho, noise_delta), delta=delta, selection=selection)
+    return Night(
+        clip_norm=clip_norm,
+        bound=bound,
+        mechanism=effects,
+        epsilon=rdp_epsilon(rho, noise_delta),
+        delta=delta,
+        record_bound=record_bound if unit == "record" else 0.0,
+        selection=selection,
+    )
 
 
 def _grid(most: int, clip_norm: float, slots: int, record_bound: float | None) -> tuple[int, int]:

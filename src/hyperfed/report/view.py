@@ -11,7 +11,6 @@ operator's or auditor's right.
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from hyperfed.dropbox import DropBoxReader, Stored
 from hyperfed.errors import ConfigError, PrivacyError, RoundError, SchemaError
 from hyperfed.global_model import GlobalModel
 from hyperfed.packets import PolicyPack
-from hyperfed.privacy.accountant import PrivacyAccountant, charges_of
+from hyperfed.privacy.accountant import PrivacyAccountant, charges_of, cost_of
 from hyperfed.protocol.documents import end_of
 from hyperfed.protocol.ledger import Chained
 from hyperfed.protocol.objects import EntryKind, Fate, Freeze, Plan, RoundState, Tombstone
@@ -192,8 +191,8 @@ def _budget(reader: DropBoxReader, registry: Registry, ledger: list[Chained], ro
         unit=budget.unit,
         spent_epsilon=total.epsilon,
         spent_delta=total.delta,
-        cost_epsilon=sum((m.epsilon for m in cost), Decimal(0)),
-        cost_delta=sum((m.delta for m in cost), Decimal(0)),
+        cost_epsilon=cost_of(cost)[0],
+        cost_delta=cost_of(cost)[1],
         refunded=any(e.id in refunds and e.mechanisms for e in reserves),
         composition=total.composition.value,
         share=total.share,

@@ -1,6 +1,7 @@
 """`hyperfed budget` and `hyperfed budget plan`: the numbers of the ledger, and plain words about too few clients."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,13 @@ from click.testing import CliRunner
 
 from hyperfed.adapters.filesystem import FilesystemStore
 from hyperfed.cli.app import app
+from hyperfed.errors import ConfigError
 from hyperfed.packets import PolicyPack
+from hyperfed.privacy.accountant import PrivacyAccountant
+from hyperfed.privacy.policy import night_of
+from hyperfed.registry import Budget
 from hyperfed.testing.federation import SmallFederation
+from hyperfed.vocabulary import Vocabulary
 
 pytestmark = pytest.mark.unit
 
@@ -41,6 +47,43 @@ def test_a_ledger_with_two_private_nights_is_added_up(tmp_path: Path) -> None:
     assert said["left_share"] == pytest.approx(1 - said["spent"]["share"])
 
 
+def told(fed: SmallFederation, folder: Path) -> str:
+    result = CliRunner().invoke(
+        app, ["budget", "--store", f"file://{folder / 'box'}", "--fingerprint", fed.fingerprint], standalone_mode=False, env={"COLUMNS": "200"}
+    )
+    assert result.exception is None
+    return result.output
+
+
+def test_the_night_of_a_choice_costs_here_what_its_statement_says(tmp_path: Path) -> None:
+    policy = PolicyPack(
+        privacy="central", strategy="mean", trust_min=0, max_lag=1, discovery="selected", privacy_epsilon=Decimal(6), edges_per_client=3, clip_norm=0.5
+    )
+    fed = SmallFederation(store=box(tmp_path), policy=policy, clients=12, budget=Budget(epsilon=Decimal(40)))
+    fed.play(1)
+    found = fed.reader().result(1)
+    assert found is not None
+    statement = found.value.privacy  # type: ignore[union-attr]
+    _, said = asked("budget", "--store", f"file://{tmp_path / 'box'}", "--fingerprint", fed.fingerprint)
+    (row,) = said["rounds"]
+    assert (Decimal(row["epsilon"]), Decimal(row["delta"])) == (statement.epsilon, statement.delta)
+    assert row["kind"] == "choice of edges, central noise"
+    assert said["nights_left"] == 9  # of the ten that half of delta pays the choice of
+    assert said["left_share"] == pytest.approx(0.9)
+
+
+def test_a_larger_budget_in_the_registry_is_shown_to_be_without_effect(tmp_path: Path) -> None:
+    fed = SmallFederation(store=box(tmp_path), policy=PolicyPack(privacy="local", strategy="mean", trust_min=0, max_lag=1))
+    fed.play(1)
+    before = told(fed, tmp_path)
+    assert "without effect" not in before
+    assert "noise their own messages, one a round" in before
+    fed.amend(budget=Budget(epsilon=Decimal(20)))
+    after = told(fed, tmp_path)
+    assert "version 2 names epsilon 20 and delta 0.0001: without effect" in after
+    assert "Budget    epsilon 10, delta 0.0001" in after
+
+
 def test_a_ledger_without_noise_has_spent_nothing(tmp_path: Path) -> None:
     fed = SmallFederation(store=box(tmp_path))
     fed.play(1)
@@ -69,6 +112,37 @@ def test_two_hundred_clients_see_something_and_records_of_twenty_do() -> None:
 def test_local_noise_needs_many_more() -> None:
     central, local = (asked(*YEAR, "--clients", "200", "--place", place)[1] for place in ("central", "local"))
     assert local["clients_for_one_edge"] > 20 * central["clients_for_one_edge"]
+
+
+@pytest.mark.parametrize(
+    ("options", "unit"),
+    [
+        (("--variables", "4"), "client"),
+        (("--variables", "4", "--record-bound", "0.02"), "record"),
+        (("--variables", "4", "--place", "local"), "client"),
+        (("--edges-per-client", "10"), "client"),
+    ],
+)
+def test_the_policy_it_prints_lasts_as_long_as_it_says_and_not_much_longer(options: tuple[str, ...], unit: str) -> None:
+    code, said = asked("budget", "plan", "--nights", "365", "--epsilon", "10", "--delta", "1e-4", "--clients", "500", *options)
+    policy = PolicyPack(**said["policy"])
+    names = Vocabulary.of("a", "b", "c", "d")
+    night = night_of(policy, names, Budget(unit=unit))
+    assert night is not None
+    fits = PrivacyAccountant(epsilon=Decimal(10), delta=Decimal("0.0001")).nights_left(night.mechanisms)
+    assert 365 <= fits <= 372
+    assert code == (1 if "local" in options else 0)
+
+
+def test_baskets_and_discovery_are_planned_too() -> None:
+    plain, four = (asked(*YEAR, "--clients", "200", "--baskets", n)[1] for n in ("1", "4"))
+    assert four["noise_std"] == pytest.approx(2 * plain["noise_std"])
+    assert four["basket_noise_std"] == pytest.approx(4 * plain["noise_std"])
+    code, few = asked("budget", "plan", "--nights", "10", "--epsilon", "10", "--delta", "1e-4", "--clients", "20", "--edges-per-client", "10")
+    assert code == 1
+    assert few["verdict"].startswith("Useless: an edge is chosen where about 36 clients name it, and there are 20.")
+    with pytest.raises(ConfigError, match="either all noised or discovered"):
+        asked(*YEAR, "--clients", "20", "--edges-per-client", "10")
 
 
 @pytest.mark.parametrize("bad", [("--epsilon", "0"), ("--epsilon", "nan"), ("--delta", "-1"), ("--clients", "0"), ("--nights", "0")])
