@@ -51,3 +51,9 @@ def test_keys_with_too_few_reporters_are_not_trimmed() -> None:
     rows = Ordered(np.array([0, 0, 0, 1, 1, 1, 1, 1]), 2, np.array([1.0, 2.0, 9.0, -5.0, 1.0, 2.0, 3.0, 50.0]))
     assert rows.trimmed(2).tolist() == [2.0, 2.0]
     assert rows.trimmed(1).tolist() == [2.0, 2.0]
+
+
+def test_values_beyond_a_float32_are_ordered_like_any_other() -> None:
+    rows = Ordered(np.zeros(3, np.int64), 1, np.array([1e300, -1e300, 2e300]))
+    assert rows.value.tolist() == [-1e300, 1e300, 2e300]
+    assert rows.median().tolist() == [1e300]

@@ -12,6 +12,8 @@ from hyperfed.tables import EdgeTable, pack_keys
 from hyperfed.testing.simulator import Simulation, World, build_world, score, simulate
 from hyperfed.testing.simulator.page import write_page
 from hyperfed.testing.simulator.run import attacked_stores
+from hyperfed.testing.simulator.score import kept
+from hyperfed.testing.simulator.table import VOICES, measure
 from hyperfed.vocabulary import Vocabulary
 
 pytestmark = pytest.mark.unit
@@ -90,11 +92,41 @@ def test_what_cannot_be_played_is_refused(bad: dict[str, object]) -> None:
         build_world("moon")
 
 
+def test_quiet_liars_vote_like_honest_clients_and_loud_ones_shout() -> None:
+    world = build_world("sem-weak", clients=20)
+    ids = sorted(world.stores)
+    sizes = {}
+    for quiet in (False, True):
+        sent = attacked_stores(world.stores, ids[:4], "sign-flip", np.random.default_rng(0), quiet=quiet)
+        sizes[quiet] = np.sqrt(np.mean(np.square(sent[ids[0]].edges.vote)))
+    usual = np.median([np.sqrt(np.mean(np.square(world.stores[c].edges.vote))) for c in ids[4:]])
+    assert sizes[False] == 1.0
+    assert sizes[True] == pytest.approx(usual)
+
+
+def test_what_was_kept_is_against_the_same_rules_own_honest_night() -> None:
+    night = next(simulate(Simulation(clients=20, attack="collusion", rule="mean", world="var")))
+    assert night.kept < 0.8
+    stands = next(simulate(Simulation(clients=20, attack="collusion", world="var")))
+    assert stands.kept == 1.0
+    edges = EdgeTable.build(source=[0, 0], target=[1, 2], lag=1, effect=[0.5, -0.5], confidence=1.0, stability=1.0)
+    assert kept(HypergraphStore(edges=edges), HypergraphStore(edges=edges.take([0]))) == pytest.approx(2 / 3)
+
+
+def test_false_losses_buy_weight_under_adaptive_only() -> None:
+    told = {"clients": 20, "world": "var", "attack": "sign-flip", "rule": "adaptive"}
+    true, false = (next(simulate(Simulation(false_losses=lie, **told))) for lie in (False, True))  # type: ignore[arg-type]
+    assert (true.weight, false.weight) == (pytest.approx(0.3), pytest.approx(60 / 74))
+    assert false.score.f1 < true.score.f1
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_the_page_is_made_by_its_command(tmp_path: Path) -> None:
-    ranking = write_page(tmp_path / "robustness.md")
+@pytest.mark.timeout(300)
+def test_the_page_is_made_by_its_command_and_says_what_this_code_does(tmp_path: Path) -> None:
+    ranking = write_page(tmp_path / "robustness.md", worlds=("demo",), shares=(0.3,), seeds=(0,))
     made, committed = (path.read_text().splitlines() for path in (tmp_path / "robustness.md", Path(__file__).parents[2] / "docs" / "robustness.md"))
-    assert [line for line in made if line.startswith("#")] == [line for line in committed if line.startswith("#")]
-    assert f"| 1 | {ranking[0][0]} |" in "\n".join(committed)  # figures may differ in the last digit on another processor
-    assert ranking[-1][0] == "mean"
+    assert {line for line in made if line.startswith("#")} <= {line for line in committed if line.startswith("#")}
+    assert ranking[-1].rule.startswith(("mean", "adaptive"))
+    default = measure(clients=48, worlds=("demo",), shares=(0.1, 0.2, 0.3), seeds=(0, 1, 2), rows=("bounded-trust",))
+    for voice in VOICES:
+        assert default.summary("demo", voice, (0.1, 0.2, 0.3)).splitlines()[-1] in committed

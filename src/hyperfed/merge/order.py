@@ -39,7 +39,8 @@ class Ordered:
     def __init__(self, segment: Segments, size: int, value: Floats) -> None:
         self.count: Ints = np.bincount(segment, minlength=size).astype(np.int64)
         self.start: Ints = np.cumsum(self.count) - self.count
-        short = value.astype(np.float32)
+        with np.errstate(over="ignore"):  # what no float32 holds is not equal to it, and is ranked
+            short = value.astype(np.float32)
         if np.array_equal(short, value):
             self._ranked, self._of_rank = np.sort(_high(segment) | _monotone(short)), None
         else:

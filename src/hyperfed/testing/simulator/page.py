@@ -17,18 +17,28 @@ _TITLES = {
     "var": "A VAR(2) with known truth: 5 variables, lags 1 and 2, 150 to 400 samples, clients that differ a little",
 }
 _DETAILED = ("demo",)
+_SMALL = ("sem", "var")
 
 
-def write_page(path: Path, *, seed: int = 0, seeds: Sequence[int] | None = None, progress: Callable[[str], None] | None = None) -> list[Rank]:
-    """Measure everything, write the page, and return the ranking, best first. seeds: SEEDS, counted from `seed`, unless given."""
+def write_page(
+    path: Path,
+    *,
+    seed: int = 0,
+    seeds: Sequence[int] | None = None,
+    worlds: Sequence[str] = tuple(_TITLES),
+    shares: Sequence[float] = SHARES,
+    progress: Callable[[str], None] | None = None,
+) -> list[Rank]:
+    """Measure everything, write the page, and return the ranking, best first. seeds: SEEDS, counted from `seed`, unless given; worlds, shares: fewer,
+    to try."""
     played = tuple(seed + s for s in SEEDS) if seeds is None else tuple(seeds)
-    large = measure(clients=48, seeds=played, progress=progress)
-    small = measure(clients=16, worlds=("sem", "var"), voices=("loud",), seeds=played[:1], progress=progress)
-    path.write_text(_page(large, small, played), encoding="utf-8")
+    large = measure(clients=48, worlds=worlds, shares=shares, seeds=played, progress=progress)
+    small = measure(clients=16, worlds=_SMALL, voices=("loud",), shares=shares, seeds=played[:1], progress=progress)
+    path.write_text(_page(large, small, played, worlds, shares), encoding="utf-8")
     return large.ranking()
 
 
-def _page(large: Table, small: Table, seeds: Sequence[int]) -> str:
+def _page(large: Table, small: Table, seeds: Sequence[int], worlds: Sequence[str], shares: Sequence[float]) -> str:
     default = PolicyPack().rule
     parts = [
         "# How robust each rule is",
@@ -52,19 +62,19 @@ def _page(large: Table, small: Table, seeds: Sequence[int]) -> str:
         "",
         "The same without the demonstration, where the truth is known:",
         "",
-        _ranked(large.ranking([world for world in _TITLES if world != "demo"])),
+        _ranked(large.ranking(_known(worlds) or worlds)),
         "",
-        _verdict(large, default),
+        _verdict(large, default, worlds),
     ]
-    for world, title in _TITLES.items():
-        parts += ["", f"## {title}"]
+    for world in worlds:
+        parts += ["", f"## {_TITLES[world]}"]
         for voice in VOICES:
-            parts += ["", f"{voice.capitalize()} liars:", "", large.summary(world, voice, SHARES)]
+            parts += ["", f"{voice.capitalize()} liars:", "", large.summary(world, voice, shares)]
             if world in _DETAILED:
-                parts += ["", f"At 30 %, {voice}, attack by attack: F1 / SHD / effect error.", "", large.detail(world, voice, 0.3)]
+                parts += ["", f"At {shares[-1]:.0%}, {voice}, attack by attack: F1 / SHD / effect error.", "", large.detail(world, voice, shares[-1])]
     parts += ["", "## Sixteen clients, where MDA and SMEA can search"]
-    for world in ("sem", "var"):
-        parts += ["", f"World `{world}`, loud, one seed:", "", small.summary(world, "loud", SHARES)]
+    for world in _SMALL:
+        parts += ["", f"World `{world}`, loud, one seed:", "", small.summary(world, "loud", shares)]
     parts += [
         "",
         "## What this does not show",
@@ -81,14 +91,19 @@ def _ranked(ranking: Sequence[Rank]) -> str:
     return "\n".join(["| place | rule | mean F1 | mean effect error | F1, loud | F1, quiet | kept |", "|---|---|---|---|---|---|---|", *rows])
 
 
-def _verdict(table: Table, default: str) -> str:
+def _known(worlds: Sequence[str]) -> list[str]:
+    """Where the truth is known."""
+    return [world for world in worlds if world != "demo"]
+
+
+def _verdict(table: Table, default: str, worlds: Sequence[str]) -> str:
     ranking = table.ranking()
     order = [rank.rule for rank in ranking]
     winner, place = order[0], order.index(default) + 1
     if winner == default:
         return f"The default is the winner: `{default}`, and it is told no number."
     by_kept = [rank.rule for rank in sorted(ranking, key=lambda rank: -rank.kept)]
-    known = [rank.rule for rank in table.ranking([world for world in _TITLES if world != "demo"])]
+    known = [rank.rule for rank in table.ranking(_known(worlds) or worlds)]
     return (
         f"`{winner}` wins. The default, `{default}`, is number {place}; where the truth is known it is number {known.index(default) + 1},\n"
         f"and by what is kept of an honest night number {by_kept.index(default) + 1}. It is told no number, takes time and memory in proportion to the rows\n"

@@ -60,7 +60,9 @@ class Table:
 
     @property
     def rows(self) -> list[str]:
-        return [name for name, _ in _entries(self.clients)]
+        """Those that were played, in the table's order."""
+        played = {row for _, _, _, row, _ in self.nights}
+        return [name for name, _ in _entries(self.clients) if name in played]
 
     def of(self, world: str, voice: str, share: float, row: str) -> list[Night]:
         """All nights of a row, over attacks and seeds."""
@@ -121,13 +123,16 @@ def measure(
     shares: Sequence[float] = SHARES,
     voices: Sequence[str] = VOICES,
     seeds: Sequence[int] = (0,),
+    rows: Sequence[str] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Table:
-    """Play everything. progress: told each world, share and row as it begins."""
+    """Play everything; rows: only these. progress: told each world, share and row as it begins."""
     table = Table(clients=clients)
     for world in worlds:
         for share in shares:
             for row, differs in _entries(clients):
+                if rows is not None and row not in rows:
+                    continue
                 if progress is not None:
                     progress(f"{world} {share:.0%} {row}")
                 for voice in voices:
