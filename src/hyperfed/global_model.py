@@ -88,12 +88,17 @@ class GlobalModel:
             raise AggregationError("names a variable outside the vocabulary", subject="model.suppressed")
 
     def status(self, source: int | str, target: int | str, lag: int) -> EdgeStatus:
-        """How an edge stands: present, suppressed, not measured, or absent. Raises BoundsError for an unknown variable."""
+        """How an edge stands: present, suppressed, not measured or absent; in a private release present or hidden.
+
+        Raises BoundsError for an unknown variable.
+        """
         store = self.store
         ends = [store.index(source), store.index(target)]
         key = pack_keys(np.array(ends[:1], np.uint32), np.array(ends[1:], np.uint32), np.array([lag], np.uint16))
         if np.isin(key, self.edges.keys).any():
             return EdgeStatus.PRESENT
+        if self.privacy is not None:
+            return EdgeStatus.HIDDEN
         if np.isin(key, self.suppressed).any() or np.isin(ends, self.few).any():
             return EdgeStatus.SUPPRESSED
         return EdgeStatus.ABSENT if np.isin(ends, self.measured).all() else EdgeStatus.UNMEASURED

@@ -3,7 +3,8 @@
 1. An edge that would stay in the merge with a support below k is suppressed: its key is named, its values are not.
 2. A variable that fewer than k clients measured is `few`: whatever touches it is suppressed, whether or not anybody found it.
 3. Hyperedges, `dag_edges` and confounders below k are left out without a name. Interventions are published by their clients on purpose, and stay.
-4. An edge is then present, suppressed, unmeasured (nobody measured one of its ends) or absent (`EdgeStatus`).
+4. An edge is then present, suppressed, unmeasured (nobody measured one of its ends) or absent (`EdgeStatus`). In a private release it is present or
+   hidden: there no count decides, and what the noise does not let through is neither absent nor unmeasured.
 
 Source: DESIGN section 3 (minimum support is the registry's). What it does not do: make anything differentially private. A count of k says nothing
 about who knows the other k - 1; suppression keeps single clients out of sight of a casual reader.
@@ -30,6 +31,7 @@ class EdgeStatus(StrEnum):
     SUPPRESSED = "suppressed: too few clients stand behind it"
     UNMEASURED = "not measured"
     ABSENT = "absent"
+    HIDDEN = "not shown: below the noise, whether or not it is there"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -135,6 +135,7 @@ def _save(model: "GlobalModel", digest: bytes, out: Path) -> None:
         "privacy": model.privacy,
         "edges": rows,
         "suppressed": model.suppressed_rows(),
+        "not_listed": (EdgeStatus.ABSENT if model.privacy is None else EdgeStatus.HIDDEN).value,
         "hyperedges": len(model.hyperedges),
         "confounders": [names[i] for i in model.semantic.confounders],
     }

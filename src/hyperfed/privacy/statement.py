@@ -7,6 +7,7 @@
 What it does not do: compute (`mechanisms`, `accountant`).
 """
 
+import math
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -31,6 +32,9 @@ NOT_COVERED = {
         "the time that drawing the noise takes",
     ),
 }
+
+
+_ADDED_UP = {"rdp": "added up as Rényi DP of noise fixed in advance", "basic": "added up by basic composition"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,12 +96,19 @@ class PrivacyStatement:
         return (
             f"Differentially private for {what}: with and without its contribution (counted as zero; that it took part is public), what is released "
             f"here has nearly the same law, epsilon {self.epsilon} and delta {self.delta} tonight, epsilon {self.total_epsilon} and delta "
-            f"{self.total_delta} with all nights before ({self.composition}), never above {self.budget_epsilon} and {self.budget_delta}. "
+            f"{self.total_delta} with all nights before ({_ADDED_UP.get(self.composition, self.composition)}), "
+            f"never above {self.budget_epsilon} and {self.budget_delta}. "
             f"Released are means over {self.clients} clients of effects on {chosen}. Each client's effects are clipped to L2 norm {self.clip_norm:g}"
             f"{attested} and rounded to integers, {self.grid} to a clip; {where} adds {self.mechanism} noise of standard deviation {self.sigma} where "
             f"one {self.unit} moves the integers by at most {self.sensitivity}. On a mean that is {self.noise_std:.3g}; "
             f"means below {self.cut:.3g} are not shown. {self._baskets}Not covered: {'; '.join(self.not_covered)}."
         )
+
+    @property
+    def clients_needed(self) -> int:
+        """How many clients, with noise like tonight's, one edge needs on which every client spends its whole clip, to be shown as often as not."""
+        ratio = self.cut / self.clip_norm
+        return max(1, math.ceil(self.clients * (ratio if self.place == "central" else ratio**2)), math.ceil(self.threshold))
 
     @property
     def _baskets(self) -> str:

@@ -93,8 +93,8 @@ def _comparison(views: Sequence[RoundView]) -> str:
             moved = ", ".join(said) or "unchanged"
         outcome = f'<span class="{_look(v.outcome)}">{v.outcome.value}</span>'
         people = [f"{len(v.counted)} of {len(v.cohort)}", f"{len(v.refused)}", f"{len(v.silenced)}"]
-        rows.append((f'<a href="#round-{v.round}">{v.round}</a>', outcome, *people, f"{v.edge_count:,}", moved, str(v.budget.left_epsilon)))
-    columns = ("round", "outcome", "counted", "refused", "no weight", "edges", "since the round before", "epsilon left")
+        rows.append((f'<a href="#round-{v.round}">{v.round}</a>', outcome, *people, f"{v.edge_count:,}", moved, f"{100 * v.budget.left_share:.1f} %"))
+    columns = ("round", "outcome", "counted", "refused", "no weight", "edges", "since the round before", "budget left")
     table = _table("What became of each round", columns, rows, numbers=(2, 3, 4, 5, 7))
     return f'<section class="card" aria-label="Comparison"><h2>All rounds</h2><p></p>{table}{_votes_by_round(views)}</section>'
 
@@ -161,7 +161,7 @@ def _tiles(view: RoundView) -> str:
     if view.change is not None:
         tiles.append(("without weight", f"{len(view.silenced)}", bool(view.silenced)))
         tiles.append(("edges", f"{view.edge_count:,}", False))
-    tiles.append(("epsilon left", f"{view.budget.left_epsilon} <small>of {view.budget.epsilon}</small>", False))
+    tiles.append(("budget left", f"{100 * view.budget.left_share:.1f} % <small>of epsilon {view.budget.epsilon}</small>", False))
     look = {True: ' class="alert"', False: ""}
     cells = "".join(f"<div{look[alert]}><dt>{name}</dt><dd>{value}</dd></div>" for name, value, alert in tiles)
     return f'<dl class="tiles">{cells}</dl>'
@@ -269,8 +269,8 @@ def _budget(view: RoundView) -> str:
     b = view.budget
     used = b.share
     bar = f'<span class="meter wide" role="img" aria-label="{100 * used:.0f} % of the budget spent"><i style="width:{100 * used:.1f}%"></i></span>'
-    rows = [("epsilon", str(b.cost_epsilon), str(b.spent_epsilon), str(b.left_epsilon), str(b.epsilon))]
-    rows.append(("delta", str(b.cost_delta), str(b.spent_delta), str(b.left_delta), str(b.delta)))
+    rows = [("epsilon", str(b.cost_epsilon), str(b.spent_epsilon), b.left_words[0], str(b.epsilon))]
+    rows.append(("delta", str(b.cost_delta), str(b.spent_delta), b.left_words[1], str(b.delta)))
     chart = f'<figure class="wide">{burn_svg(view)}</figure><p></p>' if b.burnt else ""
     table = _table(f"Unit: one {b.unit}", ("", "this round", "spent in all", "left", "budget"), rows, numbers=range(1, 5))
     return f"<h3>Privacy budget</h3><p>{_t(budget_words(view))}</p>{bar}{chart}{table}"

@@ -170,8 +170,8 @@ def _budget(view: RoundView) -> str:
     if view.outcome is Outcome.NOT_OPENED:
         return ""
     b = view.budget
-    rows = [("epsilon", str(b.cost_epsilon), str(b.spent_epsilon), str(b.left_epsilon), str(b.epsilon))]
-    rows.append(("delta", str(b.cost_delta), str(b.spent_delta), str(b.left_delta), str(b.delta)))
+    rows = [("epsilon", str(b.cost_epsilon), str(b.spent_epsilon), b.left_words[0], str(b.epsilon))]
+    rows.append(("delta", str(b.cost_delta), str(b.spent_delta), b.left_words[1], str(b.delta)))
     words = _t(budget_words(view))
     chart = f"{_image(burn_svg(view), 'Privacy budget left, round by round')}\n\n" if b.burnt else ""
     return f"## Privacy budget\n\n{words}\n\n{chart}" + _table(("", "this round", "spent in all", "left", "budget"), rows)

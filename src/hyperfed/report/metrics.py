@@ -30,9 +30,8 @@ def metrics_text(view: RoundView, *, timings: Sequence[tuple[str, float]] = ()) 
         ("edges", "Edges of the merged graph", view.edge_count),
         ("ledger_entries", "Ledger entries of the round", len(view.ledger)),
         ("budget_epsilon", "Privacy budget, epsilon", float(budget.epsilon)),
-        ("budget_epsilon_left", "What is left of epsilon", float(budget.left_epsilon)),
         ("budget_delta", "Privacy budget, delta", float(budget.delta)),
-        ("budget_delta_left", "What is left of delta", float(budget.left_delta)),
+        ("budget_left_ratio", "Share of the privacy budget that is left, by the composition that is enforced", budget.left_share),
     ]
     lines = [line for name, words, value in gauges for line in _gauge(name, words, [(label, value)])]
     if timings:

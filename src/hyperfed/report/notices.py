@@ -43,7 +43,7 @@ def notices(view: RoundView, reader: DropBoxReader) -> list[Notice]:
     if view.outcome is Outcome.VOID:
         out.append(Notice(kind="hyperfed.round.void", about=f"round {view.round}", text=headline(view)))
     budget = view.budget
-    if budget.left_epsilon < LOW * budget.epsilon or budget.left_delta < LOW * budget.delta:
+    if budget.left_share < LOW:
         out.append(Notice(kind="hyperfed.budget.low", about=view.federation, text=f"After round {view.round}: {budget_words(view)}"))
     state = reader.state(view.round) if view.outcome is Outcome.COMMITTED else None
     for client in state.value.clients if state else ():

@@ -99,6 +99,21 @@ class BudgetView:
     burnt: tuple[Burnt, ...] = ()
 
     @property
+    def left_share(self) -> float:
+        """Of the budget, in [0, 1]: by the filter where noise is added up by RDP, else of epsilon or delta, whichever is less."""
+        if self.composition == "rdp":
+            return max(0.0, 1 - self.share)
+        shares = [left / whole for left, whole in ((self.left_epsilon, self.epsilon), (self.left_delta, self.delta)) if whole]
+        return float(min(shares, default=Decimal(0)))
+
+    @property
+    def left_words(self) -> tuple[str, str]:
+        """What is left, of epsilon and of delta. Where noise is added up by RDP, epsilons do not subtract: the filter's share is what is left."""
+        if self.composition == "rdp":
+            return f"{100 * self.left_share:.1f} % of the filter", ""
+        return str(self.left_epsilon), str(self.left_delta)
+
+    @property
     def left_epsilon(self) -> Decimal:
         return self.epsilon - self.spent_epsilon
 

@@ -7,12 +7,13 @@
 What it does not do: tables, pictures.
 """
 
+from hyperfed.privacy.statement import PrivacyStatement
 from hyperfed.report.change import NOTICEABLE, Change, Turn
 from hyperfed.report.rows import Outcome
 from hyperfed.report.view import RoundView
 from hyperfed.report.wording import and_more, count, when
 
-__all__ = ["budget_words", "change_words", "headline", "sentences", "suppressed_words"]
+__all__ = ["budget_words", "change_words", "headline", "noise_words", "sentences", "suppressed_words"]
 
 
 def headline(view: RoundView) -> str:
@@ -41,6 +42,8 @@ def sentences(view: RoundView) -> list[str]:
         out.append(change_words(view.change))
     if view.suppressed or view.few:
         out.append(suppressed_words(view))
+    if view.privacy is not None and view.outcome is Outcome.COMMITTED:
+        out.append(noise_words(view.privacy, view.edge_count))
     if view.outcome is not Outcome.NOT_OPENED:
         out.append(budget_words(view))
     return out
@@ -119,6 +122,22 @@ def suppressed_words(view: RoundView) -> str:
     if view.few:
         out.append(f"Measured by fewer than {view.minimum_support} clients, so that nothing is said about them: {and_more(view.few)}.")
     return " ".join(out)
+
+
+def noise_words(privacy: PrivacyStatement, edges: int) -> str:
+    """What the noise lets be seen; plainly where it hides everything."""
+    shown = f"means below {privacy.cut:.3g} are not shown"
+    if privacy.clients_needed > privacy.clients:
+        return (
+            f"Too few clients for so much noise: it hides everything, even an edge on which all {privacy.clients} spend their whole clip of "
+            f"{privacy.clip_norm:g} ({shown}). One such edge needs {count(privacy.clients_needed, 'client')}."
+        )
+    if not edges:
+        return (
+            f"Nothing stands out of the noise: {shown}, and a client's whole clip is {privacy.clip_norm:g}. That says neither that there are edges nor "
+            "that there are none."
+        )
+    return f"Shown is what stands out of the noise: {shown}, and by chance alone something is in one night of twenty."
 
 
 def budget_words(view: RoundView) -> str:

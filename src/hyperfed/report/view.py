@@ -20,6 +20,7 @@ from hyperfed.errors import ConfigError, PrivacyError, RoundError, SchemaError
 from hyperfed.global_model import GlobalModel
 from hyperfed.packets import PolicyPack
 from hyperfed.privacy.accountant import PrivacyAccountant, charges_of, cost_of
+from hyperfed.privacy.statement import PrivacyStatement
 from hyperfed.protocol.documents import end_of
 from hyperfed.protocol.ledger import Chained
 from hyperfed.protocol.objects import EntryKind, Fate, Freeze, Plan, RoundState, Tombstone
@@ -43,7 +44,8 @@ class RoundView:
     arrived: clients of the cohort with something in the round's inbox; missing: those without an update for it; late: those whose update came after
     the freeze. rule, reason: of a void round. base_round: the last committed round before it, 0: none. change: None unless committed.
     suppressed, few, minimum_support: edges and variables that fewer clients than the registry asks for stand behind (`suppression`).
-    digests: of its objects, by name. statement: what the result protects and what not.
+    digests: of its objects, by name. statement: what the result protects and what not; privacy: the same as fields, of a private
+    release.
     """
 
     federation: str
@@ -80,6 +82,7 @@ class RoundView:
     ledger: tuple[LedgerRow, ...] = ()
     digests: tuple[tuple[str, bytes], ...] = ()
     statement: str = ""
+    privacy: PrivacyStatement | None = None
 
     @property
     def weighed(self) -> bool:
@@ -375,4 +378,5 @@ def _with_model(view: RoundView, model: GlobalModel, before: GlobalModel | None)
         few=tuple(names[i] for i in model.few.tolist()),
         change=change_between(before, model, keep=KEPT_EDGES),
         statement=model.statement,
+        privacy=model.privacy,
     )
