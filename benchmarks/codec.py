@@ -12,7 +12,7 @@ from typing import Any
 
 import msgpack
 import numpy as np
-from measure import medians
+from measure import best_of
 
 from hyperfed.codec import PayloadCodec
 from hyperfed.packets import Update
@@ -102,8 +102,8 @@ def run(*, quick: bool) -> list[dict[str, Any]]:
         slow = {"msgpack rows", "JSON, zlib"}
         for group in ([n for n in codecs if n not in slow], [n for n in codecs if n in slow]):
             repeats = 2 if group[0] in slow else (41 if rows <= 10_000 else 7)
-            encode = medians({name: codecs[name][0] for name in group}, repeats=repeats)
-            decode = medians({name: partial(codecs[name][1], data[name]) for name in group}, repeats=repeats)
+            encode = best_of({name: codecs[name][0] for name in group}, repeats=repeats)
+            decode = best_of({name: partial(codecs[name][1], data[name]) for name in group}, repeats=repeats)
             for name in group:
                 raw = ROW_BYTES * rows / 1e6
                 out.append(

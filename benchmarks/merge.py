@@ -1,21 +1,26 @@
 """Merging N clients of E edges beside `np.sort` of the same keys, polars, DuckDB and pyarrow, in one run.
 
-Kernels (weighted mean, median, median with trimmed mean) are what the reconciler is built of: `split`, `bincount`, `merge.order`. Strategies are the
-whole `StoreReconciler.merge`: votes, electorate, pooling, evidence. Alternatives group the same rows by the same uint64 keys, two threads.
+Kernels (weighted mean, median, median with trimmed mean, random-effects pooling, intersection) are what the reconciler is built of: `split`, `bincount`,
+`merge.order`, `merge.pooling`. Strategies are the whole `StoreReconciler.merge`: votes, electorate, trust, pooling, evidence. Alternatives group the same
+rows by the same uint64 keys, on two threads as ours do. Memory is what a merge takes beside its stores and the result, growth what twice the rows take.
 """
 
 import os
 import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 os.environ.setdefault("POLARS_MAX_THREADS", "2")
 
 import numpy as np
-from measure import medians
+from measure import best_of
 
 from hyperfed.hypergraph import HypergraphStore
-from hyperfed.merge import split
+from hyperfed.merge import common, pool_effects, split
 from hyperfed.merge.order import Ordered
+from hyperfed.merge.segments import over
 from hyperfed.reconciler import StoreReconciler
 from hyperfed.tables import EdgeTable
 
@@ -49,22 +54,40 @@ def clients(count: int, edges: int, *, distinct: int, seed: int = 0, interval: b
 
 
 def weighted_mean(keys: list[Any], values: list[Any], weights: np.ndarray) -> np.ndarray:
-    out = []
-    for part in split(keys):
-        weight = part.spread(weights)
-        size = len(part.keys)
-        out.append(np.bincount(part.segment, part.gather(values) * weight, size) / np.bincount(part.segment, weight, size))
-    return np.concatenate(out)
+    def mean(part: Any) -> np.ndarray:
+        weight, size = part.spread(weights), len(part.keys)
+        return np.bincount(part.segment, part.gather(values) * weight, size) / np.bincount(part.segment, weight, size)
+
+    return np.concatenate(list(over(mean, split(keys))))
 
 
-def medians_of(keys: list[Any], values: list[Any], *, trimmed: bool = False) -> tuple[np.ndarray, ...]:
-    out: list[list[np.ndarray]] = [[], []]
-    for part in split(keys):
+def medians_of(keys: list[Any], values: list[Any], *, trimmed: bool = False) -> list[tuple[np.ndarray, ...]]:
+    def statistics(part: Any) -> tuple[np.ndarray, ...]:
         rows = Ordered(part.segment, len(part.keys), part.gather(values).astype(np.float64))
-        out[0].append(rows.median())
-        if trimmed:
-            out[1].append(rows.trimmed(2))
-    return tuple(np.concatenate(columns) for columns in out if columns)
+        return (rows.median(), rows.trimmed(2)) if trimmed else (rows.median(),)
+
+    return list(over(statistics, split(keys)))
+
+
+def pooled(tables: list[EdgeTable], keys: list[Any], weights: np.ndarray) -> list[Any]:
+    low, high, effects = ([getattr(t, name) for t in tables] for name in ("ci_low", "ci_high", "effect"))
+
+    def pool(part: Any) -> Any:
+        effect, width = part.gather(effects).astype(np.float64), part.gather(high).astype(np.float64) - part.gather(low)
+        return pool_effects(part.segment.astype(np.intp), len(part.keys), effect=effect, vote=effect, weight=part.spread(weights), width=width)
+
+    return list(over(pool, split(keys)))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Key ranges are worked on one after the other."""
+    defaults = over.__kwdefaults__
+    before, defaults["threads"] = defaults["threads"], 1
+    try:
+        yield
+    finally:
+        defaults["threads"] = before
 
 
 def _alternatives(keys: np.ndarray, values: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
@@ -99,29 +122,52 @@ def run(*, quick: bool) -> dict[str, Any]:
         "weighted mean": lambda: weighted_mean(keys, values, weights),
         "median": lambda: medians_of(keys, values),
         "median and trimmed mean": lambda: medians_of(keys, values, trimmed=True),
+        "random-effects pooling": lambda: pooled(tables, keys, weights),
+        "intersection": lambda: common(keys),
     } | _alternatives(flat, flat_values, flat_weights)
-    seconds = medians(candidates, repeats=3)
+    seconds = best_of(candidates, repeats=3)
     stores = [HypergraphStore(edges=t, measured=np.arange(VARIABLES)) for t in tables]
     strategies = {f"strategy {s}": (lambda s=s: StoreReconciler(strategy=s).merge(stores)) for s in ("mean", "intersection", "consensus")}
     strategies["strategy union (everything pooled)"] = lambda: StoreReconciler(strategy="union").merge(stores)
-    seconds |= medians(strategies, repeats=2)
-    peaks = {}
-    for half in (count // 2, count):
-        tracemalloc.start()
-        before = tracemalloc.get_traced_memory()[0]
-        StoreReconciler(strategy="consensus").merge(stores[:half])
-        peaks[half] = tracemalloc.get_traced_memory()[1] - before
-        tracemalloc.stop()
-    growth = medians({"half": lambda: StoreReconciler().merge(stores[: count // 2]), "whole": lambda: StoreReconciler().merge(stores)}, repeats=2)
+    seconds |= best_of(strategies, repeats=2)
+
+    def on_one() -> Any:
+        with one_thread():
+            return StoreReconciler().merge(stores)
+
+    threads = best_of({"1": on_one, "2": lambda: StoreReconciler().merge(stores)}, repeats=3)
     return {
         "clients": count,
         "edges": edges,
         "rows": count * edges,
         "distinct": distinct,
         "seconds": seconds,
-        "consensus_peak_bytes": peaks,
-        "growth_of_twice_the_clients": growth["whole"] / growth["half"],
+        "extra_bytes": {str(rows): extra_bytes(stores[: rows // edges]) for rows in (count * edges // 4, count * edges // 2, count * edges)},
+        "threads": threads,
+        "growth": growth(stores),
     }
+
+
+def extra_bytes(stores: list[HypergraphStore]) -> dict[str, int]:
+    """By strategy: the peak of a merge beside its stores, less what the result itself takes."""
+    taken = {}
+    for strategy in ("mean", "consensus"):
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        kept = StoreReconciler(strategy=strategy).merge(stores)
+        left, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        taken[strategy] = peak - left
+        assert left - before > 0
+        assert len(kept.clients) == len(stores)
+    return taken
+
+
+def growth(stores: list[HypergraphStore]) -> list[dict[str, float]]:
+    """Seconds of a consensus of an eighth, a quarter, half and all of the clients."""
+    sizes = [len(stores) // 8, len(stores) // 4, len(stores) // 2, len(stores)]
+    seconds = best_of({str(n): (lambda n=n: StoreReconciler().merge(stores[:n])) for n in sizes}, repeats=3)
+    return [{"rows": n * len(stores[0].edges), "seconds": seconds[str(n)]} for n in sizes]
 
 
 def show(result: dict[str, Any]) -> str:
@@ -129,6 +175,10 @@ def show(result: dict[str, Any]) -> str:
     lines = [f"{result['clients']} clients x {result['edges']:,} edges, {result['distinct']:,} keys", ""]
     lines += ["| | seconds | x np.sort as they come | x np.sort shuffled |", "|---|---|---|---|"]
     lines += [f"| {name} | {s:.2f} | {s / limit:.2f} | {s / shuffled:.2f} |" for name, s in result["seconds"].items()]
-    peaks = ", ".join(f"{bytes_ / 1e6:.0f} MB at {n}" for n, bytes_ in result["consensus_peak_bytes"].items())
-    lines += ["", f"consensus takes beside its stores: {peaks} clients; twice the clients take {result['growth_of_twice_the_clients']:.2f} times as long"]
+    for rows, taken in result["extra_bytes"].items():
+        each = ", ".join(f"{strategy} {bytes_ / 1e6:.0f} MB" for strategy, bytes_ in taken.items())
+        lines.append(f"\nbeside stores and result, {int(rows):,} rows: {each}")
+    steps = [b["seconds"] / a["seconds"] for a, b in pairwise(result["growth"])]
+    lines.append("\ntwice the rows take " + ", ".join(f"{step:.2f}" for step in steps) + " times as long")
+    lines.append(f"\none thread {result['threads']['1']:.2f} s, two {result['threads']['2']:.2f} s")
     return "\n".join(lines)

@@ -1,10 +1,11 @@
 """Everything that `make bench` measures: one table each for the codec, verification, the merge and a night; JSON beside it, plots into docs/.
 
-    benchmarks/.venv/bin/python benchmarks/run.py [--quick]
+    benchmarks/.venv/bin/python benchmarks/run.py [--quick] [--only PART]
 
 1. Ratios within one run are what to look at; the machine, its load and its cores are written beside them.
-2. results/*.json hold the newest figures, performance.svg draws how a night grows with its clients and their edges.
-3. Nights run in processes of their own, so that one's memory is not another's peak.
+2. results/*.json hold the newest figures, targets.md sets them beside what they are to reach, docs/performance.svg draws how a merge grows with its rows
+   and threads, and a night with its clients and their edges.
+3. Nights run in processes of their own, so that one's memory is not another's peak; the flow in the project's environment, which has Prefect.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import codec
 import merge
 import numpy as np
 import verification
+from targets import beside_targets
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -65,23 +67,49 @@ def show_nights(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def draw(results: list[dict[str, Any]], path: Path) -> None:
+def flow(*, quick: bool) -> dict[str, Any]:
+    """What Prefect adds, measured by the project's own Python."""
+    quiet = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_LOGGING_LEVEL": "CRITICAL"}
+    with tempfile.NamedTemporaryFile(suffix=".json") as out:
+        arguments = ["--clients", "50" if quick else "1000", "--edges", "1000", "--json", out.name]
+        command = [str(HERE.parent / ".venv" / "bin" / "python"), str(HERE / "flow.py"), *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | quiet)  # noqa: S603
+        result: dict[str, Any] = json.loads(Path(out.name).read_text())
+    return result
+
+
+def show_flow(result: dict[str, Any]) -> str:
+    return (
+        f"{result['clients']:,} clients x {result['edges']:,} edges in a folder: {result['runner_seconds']:.1f} s by the library, "
+        f"{result['flow_seconds']:.1f} s by the flow: {result['extra_seconds']:.1f} s more"
+    )
+
+
+def draw(results: dict[str, Any], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "hyperfed"  # the same picture has the same bytes
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4))
-    for axis, name, fixed in ((axes[0], "clients", ("edges", 1000)), (axes[1], "edges", ("clients", 200))):
-        points = sorted((r[name], r["seconds"]) for r in results if r["store"] == "memory" and r[fixed[0]] == fixed[1])
+    figure, axes = pyplot.subplots(2, 2, figsize=(10, 7))
+    merged = results["merge"]
+    lines = {
+        "rows of a consensus": sorted((p["rows"], p["seconds"]) for p in merged["growth"]),
+        "clients of a night (1,000 edges each)": sorted((r["clients"], r["seconds"]) for r in results["night"] if (r["store"], r["edges"]) == ("memory", 1000)),
+        "edges of each of 200 clients, a night": sorted((r["edges"], r["seconds"]) for r in results["night"] if (r["store"], r["clients"]) == ("memory", 200)),
+    }
+    for axis, (name, points) in zip(axes.flat, lines.items(), strict=False):
         if points:
             x, y = zip(*points, strict=True)
-            axis.loglog(x, y, "o-", label="a night")
+            axis.loglog(x, y, "o-", label="measured")
             axis.loglog(x, [y[0] * value / x[0] for value in x], ":", label="twice as much, twice as long")
-        axis.set_xlabel(f"{name} ({fixed[1]:,} {fixed[0]} each)" if fixed[0] == "edges" else f"{name} of each of {fixed[1]} clients")
+            axis.legend()
+        axis.set_xlabel(name)
         axis.set_ylabel("seconds")
-        axis.legend()
+    axes[1][1].bar(list(merged["threads"]), list(merged["threads"].values()), width=0.5)
+    axes[1][1].set_xlabel(f"threads of a consensus of {merged['rows']:,} rows")
+    axes[1][1].set_ylabel("seconds")
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
 
@@ -89,13 +117,14 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small cases, nothing written")
-    parser.add_argument("--only", choices=("codec", "verification", "merge", "night"))
+    parser.add_argument("--only", choices=("codec", "verification", "merge", "night", "flow"))
     given = parser.parse_args(arguments)
     parts: dict[str, tuple[Any, Any]] = {
         "codec": (codec.run, codec.show),
         "verification": (verification.run, verification.show),
         "merge": (merge.run, merge.show),
         "night": (nights, show_nights),
+        "flow": (flow, show_flow),
     }
     RESULTS.mkdir(exist_ok=True)
     for name, (run, show) in parts.items():
@@ -104,8 +133,13 @@ def main(arguments: list[str]) -> int:
             print(f"\n## {name}\n\n{show(result)}", flush=True)
             if not given.quick:
                 (RESULTS / f"{name}.json").write_text(json.dumps({"machine": machine(), "result": result}, indent=1) + "\n")
-                if name == "night":
-                    draw(result, HERE.parent / "docs" / "performance.svg")
+    if not given.quick:
+        known = {name: json.loads((RESULTS / f"{name}.json").read_text())["result"] for name in parts if (RESULTS / f"{name}.json").exists()}
+        table = beside_targets(known)
+        print(f"\n## beside the targets\n\n{table}")
+        (RESULTS / "targets.md").write_text(f"{table}\n")
+        if {"merge", "night"} <= known.keys():
+            draw(known, HERE.parent / "docs" / "performance.svg")
     return 0
 
 
