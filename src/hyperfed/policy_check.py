@@ -43,8 +43,9 @@ def check_against_policy(update: Update, plan: Plan, *, subject: str) -> None:
         weak = (np.abs(table.effect) < policy.g_min) | (table.stability < policy.stability_min)
         if weak.any():
             row = int(np.argmax(weak))
+            found = f"|effect| {abs(float(table.effect[row])):g} and stability {float(table.stability[row]):g}"
             raise RefusedError(
-                f"{name} row {row} has |effect| {abs(float(table.effect[row])):g} and stability {float(table.stability[row]):g}; "
+                f"{name} row {row} has {found if policy.privacy == 'none' else 'an |effect| or a stability below'}; "
                 f"the policy wants at least {policy.g_min:g} and {policy.stability_min:g}",
                 subject=subject,
                 rule="R-91",

@@ -32,6 +32,7 @@ def demo(invocation: Invocation, directory: Path, nights: int, privacy: str, kee
       hyperfed demo
       hyperfed demo --keep
       hyperfed demo --privacy central
+      hyperfed demo --privacy local
     """
     run_demo = import_from_checkout("flows.demo", "run_demo")
     code: int = run_demo(directory, nights=nights, privacy=privacy, as_json=invocation.as_json, keep=keep)

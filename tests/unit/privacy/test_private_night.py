@@ -255,3 +255,14 @@ def test_coordinators_at_once_spend_one_share_and_publish_one_noised_value() -> 
     assert last is not None
     assert isinstance(last.value, Tombstone)
     assert audit(fed.store, fed.fingerprint, fed.coordinator).findings == ()
+
+
+def test_a_reason_for_a_refusal_names_no_effect_in_a_private_round() -> None:
+    """Reasons are stored and shown beside the round: an un-noised value has no business there."""
+    for policy, named in ((CENTRAL, False), (PolicyPack(), True)):
+        fed = SmallFederation(policy=replace(policy, g_min=0.6))
+        fed.open(1)
+        fed.put(fed.envelope("site-01", update=fed.update("site-01", effect=0.5123)), "site-01")
+        (refused,) = fed.judge().refused
+        assert refused.rule == "R-91"
+        assert ("0.5123" in refused.reason) is named
