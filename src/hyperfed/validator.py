@@ -16,14 +16,14 @@ What it does not do: read the store, decide what a round counts (`protocol.choos
 """
 
 import hashlib
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 
+from hyperfed.admission import Admission, Admitted, Arrival, BaseOf, RoundContext, few_strays, one_each, parse_inbox_key, refused_as, with_remedy
 from hyperfed.codec import PayloadCodec
 from hyperfed.config import DEFAULT_LIMITS, Limits
 from hyperfed.encryption import NOT_SEALED, open_body
@@ -32,9 +32,8 @@ from hyperfed.hypergraph import HypergraphStore
 from hyperfed.keys import KeyPair
 from hyperfed.packets import CausalSemanticPack, Claims, EdgeDelta, PathPack, PolicyPack, Update
 from hyperfed.policy_check import check_against_policy
-from hyperfed.protocol.objects import Plan, Refused
+from hyperfed.protocol.objects import Refused
 from hyperfed.registry import Registry
-from hyperfed.rounds import SLOTS, Keys
 from hyperfed.signing import PacketType, Signed, open_envelope, verify_envelope
 from hyperfed.tables import DeltaTable, EdgeTable, HyperedgeTable
 
@@ -43,74 +42,9 @@ __all__ = ["Admission", "Admitted", "Arrival", "PacketValidator", "RoundContext"
 _PACKETS: tuple[type, ...] = (PathPack, EdgeDelta, PolicyPack, CausalSemanticPack, Claims, Update, EdgeTable, DeltaTable, HyperedgeTable)
 
 
-_INBOX_KEY = re.compile(r"inbox/([0-9]{8,15})/([a-z0-9][a-z0-9-]{2,31})/([0-9])")
-_MAX_STRAYS = 64
-_MAX_REASON = 500
-
-BaseOf = Callable[[str, bytes], Update | None]  # (client, digest) -> its last counted update, if that is the one
-
-
 def policy_digest(policy: PolicyPack) -> bytes:
     """SHA-256 of the policy's document, 32 bytes: what an update's header names."""
     return hashlib.sha256(PayloadCodec().encode(policy)).digest()
-
-
-def parse_inbox_key(key: str) -> tuple[int, str, int]:
-    """(round, client, slot) of an inbox key. Raises SchemaError for a key that no honest client writes."""
-    found = _INBOX_KEY.fullmatch(key)
-    if found is not None:
-        round_id, client, slot = int(found[1]), found[2], int(found[3])
-        if Keys.inbox(round_id, client, slot) == key and slot < SLOTS and round_id > 0:
-            return round_id, client, slot
-    raise SchemaError("not an inbox key", subject=ascii(key)[:120], rule="R-82", remedy=f"inbox/{{round:08d}}/{{client}}/{{slot}} with slot 0 to {SLOTS - 1}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
-    """An object of the inbox as listed and, once read, its bytes; or why it could not be read."""
-
-    key: str
-    size: int
-    data: bytes | None = None
-    error: HyperfedError | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoundContext:
-    """Everything admission depends on besides the bytes. policies: policy digest by round; highest: counted sequence by client; now: one
-    instant; keys: open sealed bodies; base_of: a client's last counted update, for those that carry changes against it."""
-
-    registry: Registry
-    plan: Plan
-    now: datetime
-    policies: Mapping[int, bytes] = field(default_factory=dict)
-    highest: Mapping[str, int] = field(default_factory=dict)
-    keys: KeyPair | None = None
-    base_of: BaseOf | None = None
-    limits: Limits = DEFAULT_LIMITS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admitted:
-    """An update that may count: where it lay, whose, for which round, and what its header says. `update` is its content."""
-
-    key: str
-    client: str
-    made_for: int
-    sequence: int
-    digest: bytes
-    claim_sequence: int
-    claim_digest: bytes
-    update: Update | None = None
-    data: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
-    """A batch, judged: admitted ascend by client and round, one for each; refused by key."""
-
-    admitted: tuple[Admitted, ...]
-    refused: tuple[Refused, ...]
 
 
 class PacketValidator:
@@ -145,7 +79,7 @@ class PacketValidator:
             else:
                 self._validate_object(packet)
         except PacketError as error:
-            return False, str(_with_remedy(error))
+            return False, str(with_remedy(error))
         return True, None
 
     def _validate_object(self, packet: Any) -> None:
@@ -432,14 +366,14 @@ class PacketValidator:
                 said.setdefault((signed.header.sender, signed.header.sequence), set()).add(signed.digest)
                 good.append(self._content(signed, data, context, key=arrival.key))
             except PacketError as error:
-                refusal = _refusal(arrival.key, error, signed)
+                refusal = refused_as(arrival.key, error, signed)
                 (refused if refusal.client else strays).append(refusal)
             except HyperfedError as error:
                 if error is not arrival.error:
                     raise
-                refused.append(_refusal(arrival.key, error, None))
+                refused.append(refused_as(arrival.key, error, None))
         equivocal = {claim for claim, digests in said.items() if len(digests) > 1}
-        return _one_each(good, refused + _some(strays), equivocal)
+        return one_each(good, refused + few_strays(strays), equivocal)
 
     def _arrived(self, arrival: Arrival) -> bytes:
         """R-82 of its key, R-80, and the bytes."""
@@ -462,71 +396,6 @@ def _check_addressee(signed: Signed, federation: str, subject: str) -> None:
             rule="R-83",
             remedy=f"This is federation {federation}; updates are for its coordinator",
         )
-
-
-def _some(strays: list[Refused]) -> list[Refused]:
-    """At most 64 of the objects that lie where no honest client writes: whoever may write there must not be able to fill a freeze."""
-    kept = strays[:_MAX_STRAYS]
-    if len(strays) > len(kept):
-        kept[-1] = replace(kept[-1], reason=f"{kept[-1].reason}; and {len(strays) - len(kept)} more like it")
-    return kept
-
-
-def _one_each(good: list[Admitted], refused: list[Refused], equivocal: Set[tuple[str, int]]) -> Admission:
-    """R-92 and R-93 over the verified updates of a batch. equivocal: (client, sequence) that stand on two different updates, for whatever rounds."""
-    by_client: dict[tuple[str, int], list[Admitted]] = {}
-    for item in good:
-        if (item.client, item.sequence) in equivocal:
-            error = RefusedError(
-                f"{item.client} signed two different updates with sequence {item.sequence}: both are refused",
-                subject=item.key,
-                rule="R-92",
-                remedy="Submit a corrected one with a higher sequence; the operator is told",
-            )
-            refused.append(_refusal(item.key, error, item))
-        else:
-            by_client.setdefault((item.client, item.made_for), []).append(item)
-    admitted: list[Admitted] = []
-    for _, items in sorted(by_client.items()):
-        chosen = max(items, key=lambda i: i.sequence)
-        admitted.append(chosen)
-        for item in items:
-            if item is not chosen:
-                error = RefusedError(
-                    f"superseded by sequence {chosen.sequence}", subject=item.key, rule="R-93", remedy="Nothing to do: the client corrected itself"
-                )
-                refused.append(_refusal(item.key, error, item))
-    return Admission(admitted=tuple(admitted), refused=tuple(sorted(refused, key=lambda r: r.key)))
-
-
-def _refusal(key: str, error: HyperfedError, item: Admitted | Signed | None) -> Refused:
-    """A refusal as it is recorded; with what a verified header says, where it came that far. A key no client writes is kept only as it can be shown."""
-    sequence, digest = (-1, b"") if item is None else (item.header.sequence if isinstance(item, Signed) else item.sequence, item.digest)
-    try:
-        made_for, client, _ = parse_inbox_key(key)
-    except SchemaError:
-        made_for, client = 0, ""
-        key = key if len(key) <= 200 and key.isascii() and key.isprintable() else ascii(key)[:200]
-    reason = error.problem if error.subject in ("", key) else f"{error.subject}: {error.problem}"
-    return Refused(
-        key=key,
-        client=client,
-        made_for=made_for,
-        sequence=sequence,
-        digest=digest,
-        rule=error.rule or "R-11",
-        reason=reason[:_MAX_REASON],
-        remedy=_with_remedy(error).remedy,
-    )
-
-
-def _with_remedy(error: HyperfedError) -> HyperfedError:
-    """The error, with the remedy of its kind where it has none of its own: nobody is refused without being told what to do."""
-    if error.remedy:
-        return error
-    bounds = isinstance(error, BoundsError)
-    remedy = "Correct the value and submit again" if bounds else "Write it with this library (`hyperfed submit`, PayloadCodec) and send it again"
-    return type(error)(error.problem, subject=error.subject, rule=error.rule or "R-11", remedy=remedy)
 
 
 def resolved(update: Update, base: Update | None, *, subject: str) -> Update:
