@@ -47,7 +47,7 @@ def access_of(role: Role, *, client: str | None = None, links: bool = False) -> 
         case Role.HOUSEKEEPING:
             return Access(reads=("*",), creates=("pruned/*",), erases=("inbox/*", "prefect/stages/*"))
         case Role.ROOTS:
-            return Access(reads=("registry/*",), creates=("registry/*",))
+            return Access(reads=("registry/*", "probe/*"), creates=("registry/*", "probe/*"))  # publishing proves the store first
         case Role.AUDITOR:
             return Access(reads=("*",))
     own = check_client_id(client or "")

@@ -58,14 +58,13 @@ def init(invocation: Invocation, directory: Path, check: bool) -> int:
         if not key.exists():
             KeyPair.generate().save(key)
         create(config, _settings_text(invocation, client_id, key))
-    else:
-        invocation.settings = load_settings(config).with_overrides(invocation.options)
+    invocation.settings = load_settings(config).with_overrides(invocation.options)
     checks = check_access(invocation) if check else []
     good = all(c.good for c in checks)
     document = {"config": config, "made": made, "checks": [{"check": c.name, "good": c.good, "said": c.said} for c in checks]}
 
     def render(to: Any) -> None:
-        show_pairs(to, {"Settings": f"{config} ({'made' if made else 'there already'})", "Key": invocation.settings.file("client.key") or "made"})
+        show_pairs(to, {"Settings": f"{config} ({'made' if made else 'there already'})", "Key": invocation.settings.file("client.key")})
         if checks:
             show_table(to, "", ("check", "good", "what was found"), ((c.name, c.good, c.said) for c in checks))
         show_pairs(to, {"Next": "hyperfed enroll --organisation ... and send the file to the operator" if made else "hyperfed client timer"})
