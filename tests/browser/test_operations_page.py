@@ -251,7 +251,7 @@ class Page:
             self.fingerprint = said["root_fingerprint"]
         if command == "hyperfed round retry 328":
             done = self.ended(self.said["failed"]["id"], but=self.said["failed"]["state"]["id"])
-            assert "Round 1 is committed: 1 of 1 clients counted" in done["state"]["message"], done["state"]
+            assert "Round 1 is committed: 1 of 1 client counted" in done["state"]["message"], done["state"]
             assert self.hyperfed("hyperfed status")["headline"] == "counted in round 1"
 
     def night(self, round_id: int) -> str:
@@ -287,7 +287,7 @@ def test_every_command_of_the_page_in_its_order(page: Page) -> None:
     assert all(told["automations"].values())
     assert told["clients_by_link"] == ["hospital-1"], "what an earlier install said stays"
     page.worker = page.start("prefect worker start --pool hyperfed --type process", "restored")
-    again = page.run_deployment("federation-round", round_id=1)
+    again = page.run_deployment("federation-round", round_id=1, now=page.night(1))
     assert "already committed, digests verified" in again["state"]["message"], again["state"]
     reader = page.reader()
     opened = page.run_deployment("open-round", now=reader.registry.windows.opens(2).isoformat())

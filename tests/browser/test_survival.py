@@ -1,7 +1,6 @@
 """Power cuts in mid-round: whatever was killed, the round is committed afterwards, by itself or by one Retry, and never twice."""
 
 import contextlib
-import json
 import os
 import signal
 import time
@@ -13,10 +12,8 @@ import pytest
 
 from hyperfed.dev import Recorded
 from hyperfed.protocol.objects import EntryKind
-from hyperfed.registry import KeyRecord
 from hyperfed.rounds import Keys
-from hyperfed.testing.federation import key_of
-from tests.browser.conftest import Site, hyperfed
+from tests.browser.conftest import Site
 
 pytestmark = [pytest.mark.seaweedfs, pytest.mark.timeout(600)]
 
@@ -89,17 +86,21 @@ def morning(site: Site, run_id: str, round_id: int, *, timeout_s: float = 180) -
     return presses
 
 
-def test_the_flow_is_killed_right_after_the_freeze(site: Site) -> None:
-    site.ready(11)
-    run_id = site.start_night(11)
-    awaits(site, Keys.freeze(11))
-    flow_process(site).signal(signal.SIGKILL)
-    frozen = site.federation.reader().freeze(11)
-    assert morning(site, run_id, 11) <= 1
-    again = site.federation.reader().freeze(11)
-    assert frozen is not None
-    assert again is not None
-    assert again.digest == frozen.digest
+@pytest.mark.parametrize(("round_id", "last"), [(11, "freeze"), (15, "reserve"), (16, "result")])
+def test_the_flow_is_killed_after(site: Site, round_id: int, last: str) -> None:
+    """What was decided when it was killed is what the morning's round is made of."""
+    reserve = Keys.ledger(len(site.federation.reader().ledger()) + 1)
+    key = {"freeze": Keys.freeze(round_id), "reserve": reserve, "result": Keys.result(round_id)}[last]
+    site.ready(round_id)
+    run_id = site.start_night(round_id)
+    awaits(site, key)
+    flow = flow_process(site)
+    flow.signal(signal.SIGSTOP)  # at once: what follows takes milliseconds
+    decided = site.federation.objects(f"rounds/{round_id:08d}/") | site.federation.objects("ledger/")
+    flow.signal(signal.SIGKILL)
+    assert key in decided
+    morning(site, run_id, round_id)
+    assert decided.items() <= site.federation.objects().items()
 
 
 def test_the_object_store_is_killed_while_stragglers_are_awaited(site: Site) -> None:
@@ -123,6 +124,23 @@ def test_the_prefect_server_is_killed_while_stragglers_are_awaited(site: Site) -
     site.stack.wait_for_server()
     site.stack.tend()
     morning(site, run_id, 13)
+
+
+def test_the_store_and_the_server_are_killed_right_after_the_freeze(site: Site) -> None:
+    """The stages behind the freeze write at once: the store is gone between two of them, and the server with it."""
+    site.ready(17)
+    run_id = site.start_night(17)
+    awaits(site, Keys.freeze(17))
+    flow = flow_process(site)
+    flow.signal(signal.SIGSTOP)
+    os.kill(site.stack.store.pid, signal.SIGKILL)
+    site.stack.server.kill()
+    flow.signal(signal.SIGCONT)
+    time.sleep(2)
+    site.stack.tend()
+    site.stack.wait_for_server()
+    site.stack.tend()
+    morning(site, run_id, 17)
 
 
 def test_worker_and_flow_are_killed_and_the_zombie_automation_gives_retry_back(site: Site) -> None:
@@ -149,23 +167,3 @@ def test_the_servers_scheduler_has_made_the_nights_to_come(site: Site) -> None:
     for run in site.scheduled["federation-round"]:
         moment = datetime.fromisoformat(run["expected_start_time"].replace("Z", "+00:00"))
         assert moment == windows.deadline(windows.ended_at(moment))
-
-
-def test_a_new_machine_with_the_bucket_and_a_key_that_the_roots_name_is_back_in_service(site: Site) -> None:
-    """The restore drill's last command: vocabulary, policy and quorum come from the newest signed plan."""
-    federation = site.federation
-    federation.coordinator = key_of("browser-fed/coordinator-2")
-    federation.amend(coordinators=(*federation.registry.coordinators, KeyRecord(keys=federation.coordinator.public)))
-    federation.coordinator.save(site.folder / "coordinator-2.key")
-    config = site.folder / "hyperfed.toml"
-    config.write_text(config.read_text().replace("coordinator.key", "coordinator-2.key"))
-    done = hyperfed(site, "service", "install", "--config", str(config), "--aggregation-delay", "0s", "--poll", "1s", "--json")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout)["variables"] == len(federation.vocabulary)
-    site.ready(15)
-    run_id = site.start_night(15)
-    found = site.ended(run_id)
-    assert found["state_type"] == "COMPLETED", found["state"]
-    result = federation.reader().result(15)
-    assert result is not None
-    assert result.signed.header.key_id == federation.coordinator.key_id
