@@ -89,9 +89,9 @@ def oracle_trust(crowd: list[HypergraphStore]) -> list[float]:
         votes = {k: _vote(rows.get(k)) for k in able & contested}
         norm = math.sqrt(math.fsum(v * v for v in votes.values()))
         units.append({k: (v / norm if norm else 0.0) for k, v in votes.items()})
-    heard = iter(oracle_attention([size for size, ok in zip(oracle_sizes(crowd), comparable, strict=True) if ok]))
-    attention = [next(heard) if ok else 1.0 for ok in comparable]
-    weights = [1.0] * count
+    loud = iter(oracle_attention([size for size, ok in zip(oracle_sizes(crowd), comparable, strict=True) if ok]))
+    attention = [next(loud) if ok else 1.0 for ok in comparable]
+    weights = attention
     for _ in range(8):
         agreement = []
         for i in range(count):
@@ -101,7 +101,9 @@ def oracle_trust(crowd: list[HypergraphStore]) -> list[float]:
                 total = math.fsum(weights[j] for j in others)
                 mean[k] = math.fsum(weights[j] * units[j][k] for j in others) / total if total > 1e-9 else 0.0
             size = math.sqrt(math.fsum(m * m for m in mean.values()))
-            agreement.append(attention[i] * math.fsum(units[i][k] * mean[k] for k in mean) / size if size > 1e-12 else 0.0)
+            agreement.append(math.fsum(units[i][k] * mean[k] for k in mean) / size if size > 1e-12 else 0.0)
+        middle = statistics.median(a for a, ok in zip(agreement, comparable, strict=True) if ok)
+        agreement = [a if a >= middle - 1e-9 or a <= 0 else a * heard for a, heard in zip(agreement, attention, strict=True)]
         known = [a for a, ok in zip(agreement, comparable, strict=True) if ok]
         median = statistics.median(known)
         mad = 1.4826 * statistics.median(abs(a - median) for a in known) + 0.02

@@ -51,13 +51,29 @@ def test_a_client_somewhat_louder_than_the_others_is_weighed_as_before() -> None
     np.testing.assert_allclose(bounded_trust_dense(votes * 7).weight, bounded_trust_dense(votes).weight, atol=1e-12)  # all louder: nobody is
 
 
-def test_who_shouts_is_not_heard_even_where_it_agrees() -> None:
+def test_who_shouts_has_to_agree() -> None:
+    """Ten times as loud: one that agrees better than most loses nothing, one that agrees worse is not heard."""
     votes = _crowd() * 0.1
-    votes[3] *= 10
-    trust = bounded_trust_dense(votes)
-    assert trust.weight[3] == 0.0
-    assert trust.agreement[3] > 0.7  # what is reported is the cosine
+    order = np.argsort(bounded_trust_dense(votes).agreement)
+    loud = votes.copy()
+    loud[order[-1]] *= 10
+    loud[order[4]] *= 10
+    trust, before = bounded_trust_dense(loud), bounded_trust_dense(votes)
+    assert (trust.weight[order[-1]], trust.weight[order[4]]) == (1.0, 0.0)
+    assert before.weight[order[4]] > 0.3
+    assert trust.agreement[order[4]] > 0.5  # what is reported is the cosine
     assert (trust.weight == 1).sum() >= 10
+
+
+def test_a_third_that_shout_the_same_is_not_heard() -> None:
+    """Without attention they agree with each other and win over clients who differ much; quiet ones still do."""
+    rng = np.random.default_rng(5)
+    votes = np.clip(0.3 * rng.uniform(-1, 1, 25) + 0.35 * rng.normal(size=(48, 25)), -1, 1)
+    lie = np.sign(rng.normal(size=25))
+    loud, quiet = votes.copy(), votes.copy()
+    loud[:14], quiet[:14] = lie, 0.35 * lie
+    assert bounded_trust_dense(loud).weight[:14].tolist() == [0.0] * 14
+    assert bounded_trust_dense(quiet).weight[:14].mean() > 0.5  # the limit, said in ADR 0013
 
 
 def test_loudness_is_relative_to_what_others_say_on_the_same_edges() -> None:

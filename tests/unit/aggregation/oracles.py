@@ -105,13 +105,14 @@ def trusted_mean(x, f=0):
     usual = float(np.median(length))
     spread = 1.4826 * (usual - float(np.percentile(length, 25))) + 0.2 * usual
     heard = [min(1.0, max(0.0, (usual + 2 * spread - own) / spread)) if spread else 1.0 for own in length]
-    weight = np.ones(n)
+    weight = np.array(heard)
     for _ in range(8):
         agreement = []
         for i in range(n):
             others = sum((weight[j] * unit[j] for j in range(n) if j != i), np.zeros(x.shape[1]))
             size = np.linalg.norm(others) * np.linalg.norm(unit[i])
-            agreement.append(heard[i] * float(unit[i] @ others / size) if size else 0.0)
+            agreement.append(float(unit[i] @ others / size) if size else 0.0)
+        agreement = [a if a >= np.median(agreement) - 1e-9 or a <= 0 else a * h for a, h in zip(agreement, heard, strict=True)]
         middle = float(np.median(agreement))
         spread = 1.4826 * float(np.median([abs(a - middle) for a in agreement])) + 0.02
         floor = max(0.0, middle - 3 * spread)
