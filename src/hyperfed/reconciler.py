@@ -51,7 +51,7 @@ Columns = dict[str, npt.NDArray[Any]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
     """A merge and how it came about. clients: the ids, sorted; aligned with them, float64[clients]: trust in [0, 1], what the rule says (1 unless the
-    strategy is consensus), weight = trust * base weight * min(n, n_cap) * loudness, agreement in [-1, 1] (0 where not computed); outlier: bool[clients], who
+    strategy is consensus), weight = trust * base weight * min(n, n_cap), agreement in [-1, 1] (0 where not computed); outlier: bool[clients], who
     has no weight by bounded trust, whatever the rule."""
 
     store: HypergraphStore
@@ -137,7 +137,7 @@ class StoreReconciler:
             parts = list(parts)
             claimed = [None] * len(members) if losses is None else [list(losses)[i] for i in order]
             result = edge_weights(self.rule, self.f, keys, votes, electorate, parts, losses=claimed, shares=part)
-            trust, agreement, outlier, base = result.weight, result.agreement, result.outlier, base * result.loudness
+            trust, agreement, outlier = result.weight, result.agreement, result.outlier
         weight = trust * base
         edges, evidence = self._edges(tables, parts, electorate, weight)
         hyperedges, hyper_evidence = self._hyperedges([store.hyperedges for store in members], measured, weight)

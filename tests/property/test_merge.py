@@ -115,15 +115,6 @@ def oracle_trust(crowd: list[HypergraphStore]) -> list[float]:
     return weights
 
 
-def oracle_loudness(crowd: list[HypergraphStore], trust: list[float]) -> list[float]:
-    """min(1, median / own size); the median is over clients with trust and votes, if three have both, and if three were compared at all."""
-    sizes = oracle_sizes(crowd)
-    heard = [size for size, t in zip(sizes, trust, strict=True) if t > 0 and size > 0]
-    if sum(able for _, able in _contested(crowd)) < 3 or len(heard) < 3:
-        return [1.0] * len(crowd)
-    return [min(1.0, statistics.median(heard) / size) if size > 0 else 1.0 for size in sizes]
-
-
 def oracle_effect_trust(effect: dict[int, float]) -> dict[int, float]:
     """Weight 1 up to the median deviation from the median, falling to 0 three spreads above it; fewer than five reporters: all 1."""
     if len(effect) < 5:
@@ -204,7 +195,7 @@ def test_consensus_is_what_the_definition_says(crowd: list[HypergraphStore], dat
     base = [data.draw(st.sampled_from([1.0, 0.9, 0.81])) for _ in crowd]
     result = StoreReconciler(vote_min=0.0).merge(crowd, base_weights=base)
     trust = result.trust.tolist()
-    weights = [t * b * loud for t, b, loud in zip(trust, base, oracle_loudness(crowd, trust), strict=True)]
+    weights = [t * b for t, b in zip(trust, base, strict=True)]
     np.testing.assert_allclose(result.weight, weights, rtol=1e-9)
     expected = oracle_merge(crowd, weights)
     store = result.store

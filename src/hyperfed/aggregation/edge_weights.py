@@ -5,10 +5,8 @@
 2. Rules that combine clients (Krum, Multi-Krum, geometric median, MDA, SMEA, centered clipping) give their coefficients as weights; Bulyan those of
    the clients it chooses, and votes are then trimmed edge by edge. Median and trimmed mean work edge by edge; base weights (staleness,
    organisation caps) enter them as shares (`merge.shares`).
-3. Bounded trust knows directions, not sizes: a client whose votes are louder than the median trusted client's is turned down to it (`loudness`), so
-   that a few who are sure of everything do not outvote many who are careful.
-4. Whatever the rule, agreement and outliers are bounded trust's: reputation means the same under every rule.
-5. Below the rule's breakdown point: BreakdownError.
+3. Whatever the rule, agreement and outliers are bounded trust's: reputation means the same under every rule.
+4. Below the rule's breakdown point: BreakdownError.
 
 What it does not do: merge (`reconciler`).
 """
@@ -26,7 +24,6 @@ from hyperfed.aggregation.catalogue import build_rule
 from hyperfed.aggregation.centered_clipping import CenteredClipping
 from hyperfed.aggregation.geometric_median import GeometricMedian, barycentric_median
 from hyperfed.aggregation.krum import Krum, MultiKrum, krum_order
-from hyperfed.aggregation.loudness import held_loudness
 from hyperfed.aggregation.rule import checked_weights
 from hyperfed.aggregation.smallest_subset import MinimumDiameter, SmallestEigenvalue
 from hyperfed.errors import AggregationError
@@ -43,13 +40,11 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EdgeWeights:
-    """weight: float64[clients] in [0, 1], the rule's; agreement: float64[clients] in [-1, 1] and outlier: bool[clients]: bounded trust's;
-    loudness: float64[clients] in (0, 1], what its votes are scaled by so that none is louder than the median client with trust; 1 under other rules."""
+    """weight: float64[clients] in [0, 1], the rule's; agreement: float64[clients] in [-1, 1] and outlier: bool[clients]: bounded trust's."""
 
     weight: Floats
     agreement: Floats
     outlier: npt.NDArray[np.bool_]
-    loudness: Floats
 
 
 def edge_weights(
@@ -73,8 +68,7 @@ def edge_weights(
     rule.check(clients)
     result = bounded_trust(keys, votes, electorate, parts=parts, shares=shares)
     if name == "bounded-trust":
-        loudness = held_loudness(result.size, result.weight)
-        return EdgeWeights(weight=result.weight, agreement=result.agreement, outlier=result.weight <= 0, loudness=loudness)
+        return EdgeWeights(weight=result.weight, agreement=result.agreement, outlier=result.weight <= 0)
     weight = np.ones(clients)
     if isinstance(rule, Adaptive):
         if any(loss is None for loss in losses):
@@ -99,9 +93,7 @@ def edge_weights(
         elif isinstance(rule, CenteredClipping):
             weight = rule.coefficients(inner, np.full(clients, 1 / clients))
     largest = float(weight.max())
-    return EdgeWeights(
-        weight=weight / largest if largest > 0 else np.ones(clients), agreement=result.agreement, outlier=result.weight <= 0, loudness=np.ones(clients)
-    )
+    return EdgeWeights(weight=weight / largest if largest > 0 else np.ones(clients), agreement=result.agreement, outlier=result.weight <= 0)
 
 
 def vote_inner_products(votes: Sequence[Floats], electorate: Electorate, parts: Sequence[Part]) -> tuple[Floats, Floats]:

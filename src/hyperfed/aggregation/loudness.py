@@ -1,12 +1,11 @@
-"""How loud a client votes, and what comes of being too loud. A cosine knows no size: a few who are sure of everything would outvote many who are careful.
+"""How loud a client votes, and from where on it has to agree to be heard. A cosine knows no size: a few who are sure of everything would outvote many who are careful.
 
 1. A client's size: the norm of its votes, relative to what those who could vote on the same edges usually have (the root of the summed mean square
    votes): 1 is usual, whatever part of the vocabulary a client measured. `bounded_trust` computes it.
 2. `attention`: 1 up to median + S, falling linearly to 0 at median + 2 S, S = 1.4826 (median - lower quartile) + a fifth of the median. The spread is
    measured below the median, where liars who shout cannot widen it. Bounded trust starts from it, and multiplies agreements below the median with it: a
    client that has seen more than the others, and is surer, agrees with them and loses nothing; liars who agree with each other only are not heard.
-3. `held_loudness`: what a client's votes are scaled by so that none is louder than the median client with trust.
-4. Fewer than three clients with votes: nobody is too loud.
+3. Fewer than three clients with votes: nobody is too loud.
 
 Source: this project (ADR 0013). It knows nothing about directions: a liar as quiet as honest clients is not found here.
 """
@@ -14,7 +13,7 @@ Source: this project (ADR 0013). It knows nothing about directions: a liar as qu
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["attention", "held_loudness", "share_quantile"]
+__all__ = ["attention", "share_quantile"]
 
 _NOISE = 0.2  # of the median size: so far honest clients differ where they all have equal data
 
@@ -30,14 +29,6 @@ def attention(sizes: Floats, shares: Floats | None = None) -> Floats:
         return np.ones(len(sizes))
     spread = 1.4826 * (middle - lower) + _NOISE * middle
     return np.asarray(np.clip((middle + 2.0 * spread - sizes) / spread, 0.0, 1.0))
-
-
-def held_loudness(sizes: Floats, trust: Floats) -> Floats:
-    """float64[clients] in (0, 1]: min(1, median / own), the median over clients with trust. sizes, trust: float64[clients] >= 0."""
-    heard = (trust > 0) & (sizes > 0)
-    if heard.sum() < 3:
-        return np.ones(len(sizes))
-    return np.minimum(1.0, float(np.median(sizes[heard])) / np.maximum(sizes, 1e-300))
 
 
 def share_quantile(values: Floats, q: float, shares: Floats | None) -> float:

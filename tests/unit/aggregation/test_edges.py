@@ -174,16 +174,3 @@ def test_bounded_trust_is_the_one_of_the_dense_form() -> None:
     electorate = PairElectorate([np.array([0], np.uint32)] * 8)
     weights = edge_weights("bounded-trust", 0, keys, list(votes), electorate, list(split(keys)), losses=[])
     np.testing.assert_allclose(weights.weight, bounded_trust_dense(votes).weight)
-
-
-def test_a_few_who_are_sure_of_everything_do_not_outvote_many_who_are_careful() -> None:
-    """Three of ten agree with the others' signs, and shout: they weigh no more votes than the median client; other rules leave loudness alone."""
-    votes = np.abs(_dense(10, 40, 5)) * 0.2
-    votes[:3] = 1.0
-    keys = [np.arange(40, dtype=np.uint64)] * 10
-    electorate, parts = PatternElectorate(np.ones((40, 10), dtype=bool)), list(split(keys))
-    held_down = edge_weights("bounded-trust", 0, keys, list(votes), electorate, parts, losses=[])
-    size = np.sqrt((votes**2).mean(axis=1))
-    np.testing.assert_allclose(held_down.loudness, np.minimum(1, np.median(size[held_down.weight > 0]) / size))
-    assert held_down.loudness[0] < 0.2
-    assert (edge_weights("mean", 0, keys, list(votes), electorate, parts, losses=[]).loudness == 1).all()

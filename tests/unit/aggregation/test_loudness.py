@@ -1,9 +1,9 @@
-"""Loudness: who is too loud, and what is done about it."""
+"""Loudness: who is too loud to be heard."""
 
 import numpy as np
 import pytest
 
-from hyperfed.aggregation.loudness import attention, held_loudness, share_quantile
+from hyperfed.aggregation.loudness import attention, share_quantile
 from hyperfed.aggregation.trusted_mean import trust_of_gram
 
 pytestmark = pytest.mark.unit
@@ -35,12 +35,6 @@ def test_shares_count_in_what_is_usual() -> None:
     assert attention(sizes).tolist()[3:] == [1.0] * 5  # five of eight are the usual
     assert attention(sizes, shares).tolist() == [1.0] * 3 + [0.0] * 5
     assert share_quantile(np.array([1.0, 2.0, 3.0, 4.0]), 0.5, None) == 2.5
-
-
-def test_votes_are_held_to_the_median_client_with_trust() -> None:
-    sizes, trust = np.array([1.0, 2.0, 4.0, 100.0]), np.array([1.0, 1.0, 0.5, 0.0])
-    assert held_loudness(sizes, trust).tolist() == [1.0, 1.0, 0.5, 0.02]
-    assert held_loudness(sizes[:2], trust[:2]).tolist() == [1.0, 1.0]
 
 
 def test_dense_vectors_are_not_heard_for_their_length() -> None:
