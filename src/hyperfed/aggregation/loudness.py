@@ -1,4 +1,4 @@
-"""How loud a client votes, and from where on it has to agree to be heard. A cosine knows no size: a few who are sure of everything would outvote many who are careful.
+"""How loud a client votes, and when it must agree to be heard. A cosine knows no size: a few who are sure of everything would outvote many who are careful.
 
 1. A client's size: the norm of its votes, relative to what those who could vote on the same edges usually have (the root of the summed mean square
    votes): 1 is usual, whatever part of the vocabulary a client measured. `bounded_trust` computes it.
