@@ -4,7 +4,7 @@
    in a row fewer than `minimum` of its members were counted, active again when they are; disbanded after `disband_after` such rounds, or without
    members. A disbanded basket stays so: its clients are in the common group until the registry names another basket for them.
 2. A basket above `maximum` is split into equal parts "name/1", "name/2", ... by the digest of the client ids, so that nobody chooses whom to be with.
-3. Groups are part of the signed plan: everyone sees the same ones, and a client that the registry moves is elsewhere from the next plan on.
+3. R-102: groups are part of the signed plan: everyone sees the same ones, and a client that the registry moves is elsewhere from the next plan on.
 4. Clients of baskets that are not active are merged together in the common group "" under the same minimum.
 
 A pure function of the last plan's baskets, the cohort, the registry and who was counted. It does not merge (`layers`).

@@ -1,6 +1,6 @@
 """How much one party may weigh: organisations that have several clients, baskets that have many.
 
-1. `organisation_weights`: the clients of one organisation together weigh at most what `cap` clients do. With cap = 1 splitting into several clients
+1. R-104, `organisation_weights`: the clients of one organisation together weigh at most what `cap` clients do. With cap = 1 splitting into several clients
    gains nothing. 0: no cap.
 2. `capped_shares`: no share of a whole is above `cap`; what is cut off goes to the others in proportion. Where there are too few parties for the
    cap, all get the same.

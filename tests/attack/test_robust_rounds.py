@@ -15,7 +15,7 @@ from hyperfed.packets import Claims, PolicyPack, Update
 from hyperfed.protocol.machine import Why
 from hyperfed.protocol.reputation import trust_of
 from hyperfed.registry import ClientRecord, KeyRecord
-from hyperfed.tables import HyperedgeTable
+from hyperfed.tables import EdgeTable, HyperedgeTable
 from hyperfed.testing.federation import SmallFederation, key_of
 
 pytestmark = pytest.mark.attack
@@ -64,7 +64,7 @@ def test_a_plan_that_its_rule_cannot_bear_is_not_made() -> None:
     before = federation.objects()
     with pytest.raises(ConfigError, match="cannot be met by 6"):
         federation.open(1, rule="bulyan", f=1)
-    with pytest.raises(ConfigError, match="below the 5 clients that krum needs"):
+    with pytest.raises(ConfigError, match=r"below the 5 clients that krum needs.*R-100"):
         federation.open(1, rule="krum", f=1, quorum=4)
     assert federation.objects() == before
     assert federation.open(1, rule="krum", f=1).value.quorum == 5
@@ -141,6 +141,7 @@ def test_registering_anew_never_helps() -> None:
 
 
 def test_baskets_are_in_the_plan_and_their_models_in_the_result() -> None:
+    """R-102."""
     federation = _with_organisations(9, lambda i: f"org {i}", lambda i: "east" if i < 4 else "west" if i < 8 else "north")
     model = _play(federation, liars=1, basket_minimum=3)
     plan = federation.plan(1)
@@ -205,3 +206,29 @@ def test_reputation_weighs_where_the_policy_says_so() -> None:
         assert client.weight == pytest.approx(trust_of(before.value, client.client))
     assert np.ptp([c.weight for c in after.value.clients]) > 0.2
     _clean(federation)
+
+
+@pytest.mark.parametrize("strategy", ["union", "weighted", "intersection", "mean", "consensus"])
+@pytest.mark.parametrize(("effect", "half"), [(1e308, 1e290), (-1e308, 0.0), (0.5, 1e-30)])
+def test_a_result_stays_finite_whatever_one_client_claims(strategy: str, effect: float, half: float) -> None:
+    """One liar with the largest number there is, or an interval of nothing: the round has a result, its numbers are finite, and consensus is not moved."""
+    federation = SmallFederation(clients=5)
+    federation.open(1, strategy=strategy)
+    for client in federation.clients[:-1]:
+        federation.submit(client)
+    honest = federation.update()
+    assert honest.edges is not None
+    value = np.full(3, effect)
+    lie = EdgeTable.build(
+        source=[0, 1, 2], target=[1, 2, 3], lag=1, effect=value, ci_low=value - half, ci_high=value + half, confidence=1.0, stability=1.0, n=9
+    )
+    federation.submit(federation.clients[-1], replace(honest, edges=lie))
+    assert federation.run(1).why is Why.COMMITTED
+    result = federation.reader().result(1)
+    assert result is not None
+    assert isinstance(result.value, GlobalModel)
+    edges, evidence = result.value.edges, result.value.evidence.edges
+    for column in (edges.effect, edges.confidence, edges.stability, evidence.std_error, evidence.tau2, evidence.i2):
+        assert np.isfinite(column).all()
+    if strategy == "consensus":
+        np.testing.assert_allclose(edges.effect, [0.515, 0.615, 0.715], atol=0.01)

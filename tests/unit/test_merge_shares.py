@@ -58,7 +58,7 @@ def _store(effect: float) -> HypergraphStore:
 
 @pytest.mark.parametrize(("rule", "f"), [("median", 0), ("trimmed-mean", 1), ("bulyan", 0)])
 def test_many_clients_of_one_organisation_are_one_under_coordinate_rules_too(rule: str, f: int) -> None:
-    """Three honest clients say +, five of one organisation say -: with a share of a fifth each the five are one."""
+    """R-104: three honest clients say +, five of one organisation say -: with a share of a fifth each the five are one."""
     stores = [_store(0.5)] * 3 + [_store(-0.5)] * 5
     merge = StoreReconciler(rule=rule, f=f).merge
     alone = merge(stores).store

@@ -46,7 +46,7 @@ def test_no_more_than_the_last_three_rounds_are_remembered() -> None:
 
 
 def test_a_round_remembers_what_the_last_model_lost_and_the_auditor_computes_the_same() -> None:
-    """Night 2's model has lost the edge of night 1; on night 3 one client contradicts it, and is less accurate for it."""
+    """R-103: night 2's model has lost the edge of night 1; on night 3 one client contradicts it, and is less accurate for it."""
     fed = SmallFederation(clients=5, auditors=1)
     whole = fed.update(fed.clients[0])
     for night in (1, 2, 3):

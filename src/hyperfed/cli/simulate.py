@@ -40,15 +40,20 @@ _BAR = 40
 @click.option("--baskets", type=click.IntRange(1, 100), default=1, show_default=True, help="Groups that are merged on their own first.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Everything follows from it.")
 @click.option("--signed", is_flag=True, help="Through a drop-box in memory: plans, sealed updates, ledger, results.")
-@click.option("--table", "table_file", type=click.Path(path_type=Path), help="Instead: write the table of all rules and attacks to this file (minutes).")
+@click.option(
+    "--table", "table_file", type=click.Path(path_type=Path), help="Instead: write the page with all rules and attacks to this file (about ten minutes)."
+)
 @output_options
 @pass_invocation
 def simulate(invocation: Invocation, /, attack: str, rule: str, stated: int | None, table_file: Path | None, **settings: Any) -> int:
-    """Play a federation of which a share lies, beside its honest twin.
+    """Play a federation of which a share lies, beside its honest twin: what would stand, and what would have stood had nobody lied.
+
+    F1 and SHD (edges missing, too many or of the wrong sign) are against the truth; the effect error is relative, 1 is an empty model; liars' weight is their
+    share of all weight; liars out and honest out are left out by their reputation, which takes three nights.
 
     \b
       hyperfed simulate --clients 50 --byzantine 0.3 --attack alie --rule multi-krum
-      hyperfed simulate --world demo --clients 48 --attack collusion --from-night 3 --nights 7
+      hyperfed simulate --world demo --clients 48 --attack collusion --quiet-liars --from-night 3 --nights 7
       hyperfed simulate --table docs/robustness.md
     """
     from hyperfed.aggregation import RULES
@@ -104,17 +109,18 @@ def _progress(invocation: Invocation, nights: int) -> Any:
         from rich.progress import Progress
 
         with Progress(console=console(stderr=True), transient=True) as bar:
-            task = bar.add_task("nights", total=nights)
+            task = bar.add_task("playing", total=nights)
             yield lambda night: bar.update(task, completed=night)
 
     return shown()
 
 
 def _write_table(invocation: Invocation, path: Path, seed: int) -> int:
-    from hyperfed.testing.simulator.page import write_page
+    from hyperfed.testing.simulator.page import cells, write_page
 
-    with invocation.out.step("Playing every rule against every attack"):
-        ranking = write_page(path, seed=seed)
+    played = iter(range(1, 10_000))
+    with _progress(invocation, cells()) as advance:
+        ranking = write_page(path, seed=seed, progress=None if advance is None else lambda _: advance(next(played)))
     rows = [(rank.rule, rank.f1, rank.effect_error, rank.loud, rank.quiet, rank.kept) for rank in ranking]
     invocation.out.finish(
         {"file": path, "ranking": ranking},

@@ -3,7 +3,7 @@
 1. Rows are sorted by (key, value), as integers; a rank counts from 0 within its key. Not reporting is a vote of 0: a key's silent voters stand between its
    negative and its positive votes without having rows.
 2. `trimmed_votes` and `median_votes` are the coordinate-wise rules over all voters of a key, silent ones too.
-3. `held` keeps a pooled effect between the (f + 1)-th smallest and the (f + 1)-th largest reported one: with at most f liars and at least 2f + 1
+3. R-101: `held` keeps a pooled effect between the (f + 1)-th smallest and the (f + 1)-th largest reported one: with at most f liars and at least 2f + 1
    reporters that is within what honest clients report. Between f + 1 and 2f supporters the sign is known and the size is not: the
    effect is then the smallest magnitude that a supporter reports, no more than an honest one's.
 4. `effect_trust` is bounded trust applied to effects: within a key, weight 1 at or below the median deviation from the median effect, falling

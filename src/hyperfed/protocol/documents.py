@@ -108,6 +108,7 @@ def make_plan(
         raise ConfigError(
             f"a quorum of {quorum} is below the {least} clients that {policy.rule} needs to bear f = {policy.f}",
             subject=f"plan of round {round_id}",
+            rule="R-100",
             remedy="Raise the quorum, or state a smaller f",
         )
     if quorum < support:

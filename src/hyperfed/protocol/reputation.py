@@ -1,8 +1,8 @@
 """From one round's evidence to the next state: trust, sequences, windows; a pure function of freeze, base state and the frozen updates.
 
-1. A counted client is observed (`trust_scorer`): outlier = bounded trust gave it weight 0; consistency = its agreement with the others (the leave-one-out
-   cosine of the merge); accuracy = the share of its reported edges, among those of the last three committed models, that have the sign of the newest
-   model with that edge.
+1. R-103: a counted client is observed (`trust_scorer`): outlier = bounded trust gave it weight 0; consistency = its agreement with the others (the
+   leave-one-out cosine of the merge); accuracy = the share of its reported edges, among those of the last three committed models, that have the
+   sign of the newest model with that edge.
 2. A client of the cohort that is not counted was absent; so was one that is excluded: trust only decays toward the prior.
    Where the policy asks for privacy, being counted is all the evidence there is: nothing is computed from one client's data but the noised sum.
 3. The highest sequence and the windows a client was counted for rise only with what was counted (R-89, R-94).

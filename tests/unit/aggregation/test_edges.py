@@ -117,6 +117,7 @@ def _stores(effects: list[list[float | None]], *, loss_free: bool = True) -> lis
 
 
 def test_an_edge_needs_more_supporters_than_there_may_be_liars() -> None:
+    """R-101."""
     rows: list[list[float | None]] = [[0.5, None]] * 4 + [[0.5, 8.0]] * 2
     merged = StoreReconciler(vote_min=0.1, f=2).reconcile(_stores(rows))
     assert merged.edges.target.tolist() == [1]

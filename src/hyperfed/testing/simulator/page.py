@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hyperfed.packets import PolicyPack
-from hyperfed.testing.simulator.table import SHARES, VOICES, Rank, Table, measure
+from hyperfed.testing.simulator.table import SHARES, VOICES, Rank, Table, entries, measure
 
-__all__ = ["SEEDS", "write_page"]
+__all__ = ["SEEDS", "cells", "write_page"]
 
 SEEDS = (0, 1, 2)
 _TITLES = {
@@ -18,6 +18,12 @@ _TITLES = {
 }
 _DETAILED = ("demo",)
 _SMALL = ("sem", "var")
+
+
+def cells() -> int:
+    """How many cells the whole page has: how often `progress` is called."""
+    rows = len(entries(48))
+    return rows * len(SHARES) * (len(_TITLES) + len(_SMALL))
 
 
 def write_page(

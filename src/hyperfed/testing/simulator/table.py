@@ -20,7 +20,7 @@ from hyperfed.testing.attackers import ATTACKS
 from hyperfed.testing.simulator.run import Night, Simulation, simulate
 from hyperfed.testing.simulator.worlds import WORLDS
 
-__all__ = ["SHARES", "VOICES", "Rank", "Table", "measure"]
+__all__ = ["SHARES", "VOICES", "Rank", "Table", "entries", "measure"]
 
 SHARES = (0.1, 0.2, 0.3)
 VOICES = ("loud", "quiet")
@@ -29,7 +29,7 @@ WRONG = 0.3  # what `multi-krum` is told in its second row
 Entry = tuple[str, dict[str, Any]]
 
 
-def _entries(clients: int) -> list[Entry]:
+def entries(clients: int) -> list[Entry]:
     """(row, what differs from a simulation's defaults) in the table's order."""
     rows: list[Entry] = [(name, {"rule": name}) for name in RULES if name != "adaptive"]
     at = next(i for i, (name, _) in enumerate(rows) if name == "multi-krum") + 1
@@ -62,7 +62,7 @@ class Table:
     def rows(self) -> list[str]:
         """Those that were played, in the table's order."""
         played = {row for _, _, _, row, _ in self.nights}
-        return [name for name, _ in _entries(self.clients) if name in played]
+        return [name for name, _ in entries(self.clients) if name in played]
 
     def of(self, world: str, voice: str, share: float, row: str) -> list[Night]:
         """All nights of a row, over attacks and seeds."""
@@ -130,7 +130,7 @@ def measure(
     table = Table(clients=clients)
     for world in worlds:
         for share in shares:
-            for row, differs in _entries(clients):
+            for row, differs in entries(clients):
                 if rows is not None and row not in rows:
                     continue
                 if progress is not None:
