@@ -95,9 +95,9 @@ class PrivacyStatement:
         where = "to their sum the coordinator" if self.place == "central" else "each client to its own message"
         return (
             f"Differentially private for {what}: with and without its contribution (counted as zero; that it took part is public), what is released "
-            f"here has nearly the same law, epsilon {self.epsilon} and delta {self.delta} tonight, epsilon {self.total_epsilon} and delta "
-            f"{self.total_delta} with all nights before ({_ADDED_UP.get(self.composition, self.composition)}), "
-            f"never above {self.budget_epsilon} and {self.budget_delta}. "
+            f"here has nearly the same law, epsilon {_plain(self.epsilon)} and delta {_plain(self.delta)} tonight, "
+            f"epsilon {_plain(self.total_epsilon)} and delta {_plain(self.total_delta)} with all nights before ({_ADDED_UP.get(self.composition, self.composition)}), "
+            f"never above {_plain(self.budget_epsilon)} and {_plain(self.budget_delta)}. "
             f"Released are means over {self.clients} clients of effects on {chosen}. Each client's effects are clipped to L2 norm {self.clip_norm:g}"
             f"{attested} and rounded to integers, {self.grid} to a clip; {where} adds {self.mechanism} noise of standard deviation {self.sigma} where "
             f"one {self.unit} moves the integers by at most {self.sensitivity}. On a mean that is {self.noise_std:.3g}; "
@@ -120,3 +120,8 @@ class PrivacyStatement:
             f"Sums are taken in {len(self.group_noise_std)} baskets and noised one by one; a client is in one of them, so that all of them, and the global "
             f"mean, which is computed from the noised ones, cost what one sum costs. On a basket's own mean the noise is {width}. "
         )
+
+
+def _plain(number: Decimal) -> str:
+    """Without trailing zeros: the same words whether the numbers were computed or have travelled."""
+    return f"{number.normalize():f}"

@@ -23,7 +23,7 @@ def audited(fed: SmallFederation, *, opened: bool = False) -> AuditReport:
     return audit(fed.store, fed.fingerprint, fed.coordinator if opened else None)
 
 
-@pytest.mark.parametrize("policy", [CENTRAL, replace(CENTRAL, privacy="local"), replace(CENTRAL, basket_minimum=2)])
+@pytest.mark.parametrize("policy", [CENTRAL, replace(CENTRAL, privacy="local"), replace(CENTRAL, basket_minimum=2), replace(CENTRAL, discovery="selected")])
 def test_honest_statements_pass_also_after_the_budget_was_tightened(policy: PolicyPack) -> None:
     fed = SmallFederation(policy=policy)
     fed.play(1)
