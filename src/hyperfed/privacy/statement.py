@@ -96,8 +96,8 @@ class PrivacyStatement:
         return (
             f"Differentially private for {what}: with and without its contribution (counted as zero; that it took part is public), what is released "
             f"here has nearly the same law, epsilon {_plain(self.epsilon)} and delta {_plain(self.delta)} tonight, "
-            f"epsilon {_plain(self.total_epsilon)} and delta {_plain(self.total_delta)} with all nights before ({_ADDED_UP.get(self.composition, self.composition)}), "
-            f"never above {_plain(self.budget_epsilon)} and {_plain(self.budget_delta)}. "
+            f"epsilon {_plain(self.total_epsilon)} and delta {_plain(self.total_delta)} with all nights before "
+            f"({_ADDED_UP.get(self.composition, self.composition)}), never above {_plain(self.budget_epsilon)} and {_plain(self.budget_delta)}. "
             f"Released are means over {self.clients} clients of effects on {chosen}. Each client's effects are clipped to L2 norm {self.clip_norm:g}"
             f"{attested} and rounded to integers, {self.grid} to a clip; {where} adds {self.mechanism} noise of standard deviation {self.sigma} where "
             f"one {self.unit} moves the integers by at most {self.sensitivity}. On a mean that is {self.noise_std:.3g}; "
