@@ -97,13 +97,14 @@ def _alternatives(keys: np.ndarray, values: np.ndarray, weights: np.ndarray) -> 
 
     frame = pl.DataFrame({"key": keys, "value": values, "weight": weights})
     arrow = pa.table({"key": keys, "value": values, "weight": weights, "product": values * weights})
+    tenth = arrow.slice(0, len(keys) // 10)  # of all of them it takes minutes
     connection = duckdb.connect(config={"threads": 2})
     connection.register("edges", arrow)
     mean = (pl.col("value") * pl.col("weight")).sum() / pl.col("weight").sum()
     return {
         "polars: weighted mean": lambda: frame.group_by("key").agg(mean),
         "DuckDB: weighted mean": lambda: connection.execute("SELECT key, sum(value * weight) / sum(weight) FROM edges GROUP BY key").fetchnumpy(),
-        "pyarrow: weighted mean": lambda: arrow.group_by("key").aggregate([("product", "sum"), ("weight", "sum")]),
+        "pyarrow: weighted mean of a tenth of the rows": lambda: tenth.group_by("key").aggregate([("product", "sum"), ("weight", "sum")]),
         "polars: median": lambda: frame.group_by("key").agg(pl.col("value").median()),
         "DuckDB: median": lambda: connection.execute("SELECT key, median(value) FROM edges GROUP BY key").fetchnumpy(),
     }
