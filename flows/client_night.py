@@ -55,7 +55,8 @@ def client_night(
         below: Path of the hyperfed.toml of a federation below: its newest result is submitted, and data are not looked at. Empty: none.
         model_folder: Folder for the global model: model.npz.
         max_lag: The longest lag that discovery looks at, in steps.
-        correct: Submit although an update of this round is there: it replaces that one. Three corrections a round are taken.
+        correct: Submit although an update of this round is there: it replaces that one. Three corrections a round are taken; none in a round of local
+            noise, which takes one message.
         now: The clock, for rehearsals; empty: the real one.
     """
     model = pull(config, model_folder, now)
