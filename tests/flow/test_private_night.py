@@ -125,11 +125,14 @@ def kept_by_prefect() -> str:
     return "\n".join(parts)
 
 
-def test_nothing_of_the_sum_is_in_logs_results_or_artifacts(found: Found, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("baskets", [0, 2])
+def test_nothing_of_the_sum_is_in_logs_results_or_artifacts(
+    found: Found, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, baskets: int
+) -> None:
     """The values before their noise are caught where they exist, and looked for everywhere else."""
     from hyperfed.privacy import release
 
-    federation, name = found(**CENTRAL)
+    federation, name = found(**CENTRAL, basket_minimum=baskets)
     honest, grids = release.to_grid, []
 
     def caught(values: np.ndarray, *, clip_norm: float, bound: int) -> np.ndarray:
