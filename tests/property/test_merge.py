@@ -102,8 +102,7 @@ def oracle_trust(crowd: list[HypergraphStore]) -> list[float]:
                 mean[k] = math.fsum(weights[j] * units[j][k] for j in others) / total if total > 1e-9 else 0.0
             size = math.sqrt(math.fsum(m * m for m in mean.values()))
             agreement.append(math.fsum(units[i][k] * mean[k] for k in mean) / size if size > 1e-12 else 0.0)
-        middle = statistics.median(a for a, ok in zip(agreement, comparable, strict=True) if ok)
-        agreement = [a if a >= middle - 1e-9 or a <= 0 else a * heard for a, heard in zip(agreement, attention, strict=True)]
+        agreement = [a if a <= 0 else a * heard for a, heard in zip(agreement, attention, strict=True)]
         known = [a for a, ok in zip(agreement, comparable, strict=True) if ok]
         median = statistics.median(known)
         mad = 1.4826 * statistics.median(abs(a - median) for a in known) + 0.02

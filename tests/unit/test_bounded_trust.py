@@ -51,17 +51,12 @@ def test_a_client_somewhat_louder_than_the_others_is_weighed_as_before() -> None
     np.testing.assert_allclose(bounded_trust_dense(votes * 7).weight, bounded_trust_dense(votes).weight, atol=1e-12)  # all louder: nobody is
 
 
-def test_who_shouts_has_to_agree() -> None:
-    """Ten times as loud: one that agrees better than most loses nothing, one that agrees worse is not heard."""
+def test_who_shouts_is_not_heard_even_where_it_agrees() -> None:
     votes = _crowd() * 0.1
-    order = np.argsort(bounded_trust_dense(votes).agreement)
-    loud = votes.copy()
-    loud[order[-1]] *= 10
-    loud[order[4]] *= 10
-    trust, before = bounded_trust_dense(loud), bounded_trust_dense(votes)
-    assert (trust.weight[order[-1]], trust.weight[order[4]]) == (1.0, 0.0)
-    assert before.weight[order[4]] > 0.3
-    assert trust.agreement[order[4]] > 0.5  # what is reported is the cosine
+    votes[3] *= 10
+    trust = bounded_trust_dense(votes)
+    assert trust.weight[3] == 0.0
+    assert trust.agreement[3] > 0.7  # what is reported is the cosine
     assert (trust.weight == 1).sum() >= 10
 
 

@@ -3,8 +3,8 @@
 1. Agreement of a client: the cosine, over the edges it could measure, of its votes with the leave-one-out weighted mean of the others'
    unit-norm votes. An edge that no other client could have voted on says nothing about it and is left out of its norm.
 2. Weight 1 at or above the median agreement, falling linearly to 0 at max(0, median - 3 * MAD), MAD = 1.4826 * median absolute deviation
-   + 0.02. Eight iterations. Fewer than three clients that can be compared: all 1. Who shouts has to agree with those who do not (ADR 0013): the
-   iteration starts from `loudness.attention`, and an agreement below the median is multiplied with it. What is reported is the cosine.
+   + 0.02. Eight iterations. Fewer than three clients that can be compared: all 1. Who shouts is not heard (ADR 0013): the iteration starts from
+   `loudness.attention`, and a positive agreement is multiplied with it before it is weighed. What is reported is the cosine.
 3. At least half of the clients keep weight 1 in every iteration: it cannot collapse, and a minority below half cannot set the median.
 4. A client that shares no measurable edge with others cannot be compared: it keeps weight 1 and does not enter the median.
 5. Where organisation caps leave a client less than a whole share, it counts by its share in means and medians: many clients of one are one.
@@ -26,7 +26,7 @@ from hyperfed.errors import AggregationError
 from hyperfed.merge.electorate import Electorate, PatternElectorate, blocks, summed
 from hyperfed.merge.segments import Part, over, split
 
-__all__ = ["ITERATIONS", "Trust", "bounded_trust", "bounded_trust_dense", "heard_agreement", "trust_weights"]
+__all__ = ["ITERATIONS", "Trust", "bounded_trust", "bounded_trust_dense", "trust_weights"]
 
 ITERATIONS = 8
 _TIE = 1e-9  # agreements this close to the median are at it: rounding must not decide about a whole weight
@@ -67,15 +67,6 @@ def trust_weights(agreement: Floats, comparable: Bools | None = None, shares: Fl
     return weight
 
 
-def heard_agreement(agreement: Floats, heard: Floats, comparable: Bools | None = None, shares: Floats | None = None) -> Floats:
-    """float64[clients]: agreements as they are weighed: a positive one below the median is multiplied with `heard`. Arguments as in `trust_weights`."""
-    known = np.ones(len(agreement), dtype=bool) if comparable is None else comparable
-    if not known.any():
-        return agreement
-    median = share_quantile(agreement[known], 0.5, None if shares is None else shares[known])
-    return np.where((agreement >= median - _TIE) | (agreement <= 0), agreement, agreement * heard)
-
-
 def bounded_trust(
     keys: Sequence[npt.NDArray[np.uint64]],
     votes: Sequence[Floats],
@@ -107,7 +98,7 @@ def bounded_trust(
     agreement = np.zeros(clients)
     for _ in range(ITERATIONS):
         agreement = ballot.agreement(weight if shares is None else weight * shares)
-        weight = trust_weights(heard_agreement(agreement, heard, comparable, shares), comparable, shares)
+        weight = trust_weights(np.where(agreement > 0, agreement * heard, agreement), comparable, shares)
     return Trust(weight=weight, agreement=agreement, comparable=comparable, size=ballot.size)
 
 

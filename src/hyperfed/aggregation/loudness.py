@@ -1,10 +1,10 @@
-"""How loud a client votes, and when it must agree to be heard. A cosine knows no size: a few who are sure of everything would outvote many who are careful.
+"""How loud a client votes, and when it is not heard. A cosine knows no size: a few who are sure of everything would outvote many who are careful.
 
 1. A client's size: the norm of its votes, relative to what those who could vote on the same edges usually have (the root of the summed mean square
    votes): 1 is usual, whatever part of the vocabulary a client measured. `bounded_trust` computes it.
 2. `attention`: 1 up to median + S, falling linearly to 0 at median + 2 S, S = 1.4826 (median - lower quartile) + a fifth of the median. The spread is
-   measured below the median, where liars who shout cannot widen it. Bounded trust starts from it, and multiplies agreements below the median with it: a
-   client that has seen more than the others, and is surer, agrees with them and loses nothing; liars who agree with each other only are not heard.
+   measured below the median, where liars who shout cannot widen it. Bounded trust starts from it, and
+   multiplies agreement with it.
 3. Fewer than three clients with votes: nobody is too loud.
 
 Source: this project (ADR 0013). It knows nothing about directions: a liar as quiet as honest clients is not found here.

@@ -1,8 +1,8 @@
 """Bounded trust as a rule on dense vectors: the mean of vectors of held norm, weighted by how far each agrees with the others.
 
 1. Weights: `bounded_trust` on the vectors (agreement = cosine with the leave-one-out weighted mean of the others' unit-norm vectors; full weight at or
-   above the median, none at median - 3 MAD; vectors longer than honest ones differ have to agree with the others, `loudness`), times the given
-   weights. It needs nothing but the Gram matrix.
+   above the median, none at median - 3 MAD; vectors longer than honest ones differ are not heard, `loudness`), times the given weights.
+   It needs nothing but the Gram matrix.
 2. A cosine knows no size, so sizes are held apart: every vector is scaled down to the median norm of the clients with trust before it is averaged.
 3. More than half the clients must be honest: f < n / 2. At least half always keep full weight, so it cannot collapse.
 
@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from hyperfed.aggregation.bounded_trust import ITERATIONS, heard_agreement, trust_weights
+from hyperfed.aggregation.bounded_trust import ITERATIONS, trust_weights
 from hyperfed.aggregation.loudness import attention
 from hyperfed.aggregation.rows import Rows
 from hyperfed.aggregation.rule import Rule
@@ -43,7 +43,7 @@ def trust_of_gram(gram: Floats) -> tuple[Floats, Floats]:
         square = float(weight @ toward) - 2 * weight * toward + weight * weight * own
         known = square > 1e-12 * max(1.0, float(weight.sum()) ** 2)
         agreement = np.clip(np.where(known, dot / np.sqrt(np.where(known, square, 1.0)), 0.0), -1.0, 1.0)
-        weight = trust_weights(heard_agreement(agreement, heard))
+        weight = trust_weights(np.where(agreement > 0, agreement * heard, agreement))
     return weight, agreement
 
 

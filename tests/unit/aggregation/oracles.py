@@ -112,7 +112,7 @@ def trusted_mean(x, f=0):
             others = sum((weight[j] * unit[j] for j in range(n) if j != i), np.zeros(x.shape[1]))
             size = np.linalg.norm(others) * np.linalg.norm(unit[i])
             agreement.append(float(unit[i] @ others / size) if size else 0.0)
-        agreement = [a if a >= np.median(agreement) - 1e-9 or a <= 0 else a * h for a, h in zip(agreement, heard, strict=True)]
+        agreement = [a if a <= 0 else a * h for a, h in zip(agreement, heard, strict=True)]
         middle = float(np.median(agreement))
         spread = 1.4826 * float(np.median([abs(a - middle) for a in agreement])) + 0.02
         floor = max(0.0, middle - 3 * spread)
