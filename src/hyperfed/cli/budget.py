@@ -68,7 +68,7 @@ def _show(invocation: Invocation, last: int) -> int:
         reader = invocation.reader
         ledger = reader.ledger()
         holds = budget_in_force(reader, ledger)
-    charges, newest_named = charges_of(ledger), reader.registry.budget
+    charges = charges_of(ledger)
     accountant = PrivacyAccountant.of_ledger(ledger, holds)
     newest = [m for number, m in charges if number == charges[-1][0]] if charges else []
     total = accountant.total
@@ -91,7 +91,6 @@ def _show(invocation: Invocation, last: int) -> int:
     document = {
         "federation": reader.registry.federation,
         "budget": {"epsilon": holds.epsilon, "delta": holds.delta, "unit": holds.unit, "minimum_support": holds.minimum_support},
-        "named_by_registry": {"version": reader.registry.version, "epsilon": newest_named.epsilon, "delta": newest_named.delta},
         "composition": total.composition,
         "spent": {"epsilon": total.epsilon, "delta": total.delta, "share": total.share, "epsilon_if_continuous": total.pld},
         "left_share": 1 - total.share,
@@ -102,11 +101,6 @@ def _show(invocation: Invocation, last: int) -> int:
 
     def render(to: Any) -> None:
         pairs: dict[str, Any] = {"Budget": f"epsilon {holds.epsilon}, delta {holds.delta} for each {holds.unit}, for the federation's whole life"}
-        if newest_named.epsilon > holds.epsilon or newest_named.delta > holds.delta:
-            pairs["Registry"] = (
-                f"version {reader.registry.version} names epsilon {newest_named.epsilon} and delta {newest_named.delta}: without effect, "
-                "for what was promised when the first night was charged holds for good"
-            )
         if not charges:
             pairs["Spent"] = "nothing: no round has added noise"
         elif total.composition.value == "rdp":

@@ -1,7 +1,7 @@
 """The budget as a drop-box has it: which registry versions speak about it, and what its ledger has spent.
 
-1. The budget in force is the tightest of those that the registry named since the first charged reserve was frozen; one that loosens unit or minimum support
-   meanwhile is refused (`privacy.accountant.running_budget`, R-72).
+1. The budget in force is what the registry names; a version that loosens it after the first charged reserve was frozen (a larger epsilon or delta, another
+   unit, less support) is refused: no private round is opened, charged or found right under it (`privacy.accountant.running_budget`, R-72).
 2. Before anything is charged, today's registry decides.
 
 What it does not do: append (`runner`), show (`cli.budget`, `report`).

@@ -8,7 +8,7 @@
    has such a delta; otherwise there is none, and the mechanism is refused.
 3. All sums are exact rationals: two coordinators never differ about the last share.
 4. A value is immutable; `charged` returns a new one.
-5. Loosening is refused: the budget of a ledger is the tightest its registry versions named since its first charge (`running_budget`).
+5. Loosening is refused: the budget of a ledger is what its registry names, and no later version may loosen it after the first charge (`running_budget`).
 
 What it does not do: compose by itself what dp-accounting composes (`rdp`), read ledgers from a store, add noise.
 """
@@ -71,25 +71,30 @@ def charges_of(entries: Sequence[Chained]) -> list[tuple[int, Mechanism]]:
 
 
 def running_budget(budgets: Sequence[Budget]) -> Budget:
-    """The budget that holds, of those that the registry named since the ledger's first charge, oldest first: epsilon and delta are the least of them.
+    """The budget that holds, of those that the registry named since the ledger's first charge, oldest first: the last, for each is as tight as those before.
 
-    Raises PrivacyError where a later one changes the unit or lowers the minimum support: what was promised yesterday is promised for good.
+    Raises PrivacyError where one raises epsilon or delta, changes the unit or lowers the minimum support: what was promised yesterday is promised for good.
     """
     first = budgets[0]
     for later in budgets[1:]:
-        changed = []
+        changed = [
+            f"{name} from {before} to {now}"
+            for name, before, now in (("epsilon", first.epsilon, later.epsilon), ("delta", first.delta, later.delta))
+            if now > before
+        ]
         if later.unit != first.unit:
             changed.append(f"the unit from {first.unit} to {later.unit}")
         if later.minimum_support < first.minimum_support:
             changed.append(f"the minimum support from {first.minimum_support} to {later.minimum_support}")
         if changed:
             raise PrivacyError(
-                f"the registry changes {' and '.join(changed)} while the budget is being spent",
+                f"the registry loosens the running budget: {', '.join(changed)}",
                 subject="privacy budget",
                 rule="R-72",
                 remedy="Sign a registry that keeps them; another promise needs another federation",
             )
-    return replace(budgets[-1], epsilon=min(b.epsilon for b in budgets), delta=min(b.delta for b in budgets))
+        first = later
+    return first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

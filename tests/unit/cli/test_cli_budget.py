@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from hyperfed.adapters.filesystem import FilesystemStore
 from hyperfed.cli.app import app
-from hyperfed.errors import ConfigError
+from hyperfed.errors import ConfigError, PrivacyError
 from hyperfed.packets import PolicyPack
 from hyperfed.privacy.accountant import PrivacyAccountant
 from hyperfed.privacy.policy import night_of
@@ -72,16 +72,13 @@ def test_the_night_of_a_choice_costs_here_what_its_statement_says(tmp_path: Path
     assert said["left_share"] == pytest.approx(0.9)
 
 
-def test_a_larger_budget_in_the_registry_is_shown_to_be_without_effect(tmp_path: Path) -> None:
+def test_a_larger_budget_in_the_registry_is_refused(tmp_path: Path) -> None:
     fed = SmallFederation(store=box(tmp_path), policy=PolicyPack(privacy="local", strategy="mean", trust_min=0, max_lag=1))
     fed.play(1)
-    before = told(fed, tmp_path)
-    assert "without effect" not in before
-    assert "noise their own messages, one a round" in before
+    assert "noise their own messages, one a round" in told(fed, tmp_path)
     fed.amend(budget=Budget(epsilon=Decimal(20)))
-    after = told(fed, tmp_path)
-    assert "version 2 names epsilon 20 and delta 0.0001: without effect" in after
-    assert "Budget    epsilon 10, delta 0.0001" in after
+    with pytest.raises(PrivacyError, match="epsilon from 10 to 20"):
+        asked("budget", "--store", f"file://{tmp_path / 'box'}", "--fingerprint", fed.fingerprint)
 
 
 def test_a_ledger_without_noise_has_spent_nothing(tmp_path: Path) -> None:

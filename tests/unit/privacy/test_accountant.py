@@ -161,17 +161,28 @@ def test_no_noise_costs_nothing_and_a_budget_without_delta_takes_no_noise() -> N
     assert PrivacyAccountant(epsilon=Decimal(1), delta=Decimal(0)).why_not([NIGHT]) == "the budget has no delta, and noise needs one"
 
 
-@pytest.mark.parametrize(("later", "what"), [({"unit": "record"}, "the unit"), ({"minimum_support": 1}, "the minimum support")])
+@pytest.mark.parametrize(
+    ("later", "what"),
+    [
+        ({"unit": "record"}, "the unit"),
+        ({"minimum_support": 1}, "the minimum support"),
+        ({"epsilon": EPSILON + 1}, "epsilon from"),
+        ({"delta": DELTA * 2}, "delta from"),
+    ],
+)
 def test_a_registry_that_loosens_a_running_budget_is_refused(later: dict, what: str) -> None:
     first = Budget(epsilon=EPSILON, delta=DELTA, minimum_support=3)
     with pytest.raises(PrivacyError, match=what):
         running_budget([first, replace(first, **later)])
+    assert running_budget([first]) == first
 
 
 def test_of_several_budgets_the_tightest_holds() -> None:
     first = Budget(epsilon=Decimal(5), delta=DELTA)
-    assert running_budget([first, replace(first, epsilon=Decimal(50))]).epsilon == 5
-    assert running_budget([first, replace(first, epsilon=Decimal(2))]).epsilon == 2
+    tight = replace(first, epsilon=Decimal(2))
+    assert running_budget([first, tight, tight]).epsilon == 2
+    with pytest.raises(PrivacyError, match="epsilon from 2 to 5"):  # nor back to what it was
+        running_budget([first, tight, first])
 
 
 # -- a thousand histories --------------------------------------------------------------------------------------------------------------
