@@ -36,9 +36,10 @@ class Site:
     folder: Path
     scheduled: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
-    def api(self, path: str, body: Any = None, *, attempts: int = 5) -> Any:
+    def api(self, path: str, body: Any = None, *, method: str | None = None, attempts: int = 5) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.stack.api_url + path, data, {"content-type": "application/json"})  # noqa: S310 - our own loopback address
+        headers = {"content-type": "application/json"}
+        request = urllib.request.Request(self.stack.api_url + path, data, headers, method=method)  # noqa: S310 - our own loopback address
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
                 return json.loads(answer.read() or b"null")
@@ -46,7 +47,7 @@ class Site:
             if error.code != 503 or attempts == 1:  # "database is locked", where the machine is busy: Prefect's own client asks again too
                 raise
         time.sleep(1)
-        return self.api(path, body, attempts=attempts - 1)
+        return self.api(path, body, method=method, attempts=attempts - 1)
 
     def use(self, credentials: S3Credentials) -> None:
         """The coordinator's access key from now on."""
