@@ -15,7 +15,9 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +52,11 @@ def night(clients: int, edges: int, store: str) -> dict[str, Any]:
     return result
 
 
-def nights(*, quick: bool) -> list[dict[str, Any]]:
+def nights(*, quick: bool, stores: Sequence[str] = ("memory", "s3", "s3-fast")) -> list[dict[str, Any]]:
     cases = [(1000, 10_000, "memory"), (1000, 10_000, "s3"), (1000, 10_000, "s3-fast"), (10_000, 1000, "s3-fast")]
     cases += [(n, 1000, "memory") for n in (250, 500, 1000, 2000)] + [(200, e, "memory") for e in (1000, 4000, 16_000)]
-    return [night(*case) for case in ([(100, 1000, "memory"), (200, 1000, "memory"), (100, 1000, "s3-fast")] if quick else cases)]
+    small = [(100, 1000, "memory"), (200, 1000, "memory"), (100, 1000, "s3-fast")]
+    return [night(*case) for case in (small if quick else cases) if case[2] in stores]
 
 
 def show_nights(results: list[dict[str, Any]]) -> str:
@@ -118,12 +121,13 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small cases, nothing written")
     parser.add_argument("--only", choices=("codec", "verification", "merge", "night", "flow"))
+    parser.add_argument("--stores", default="memory,s3,s3-fast", help="of the nights, those from these stores")
     given = parser.parse_args(arguments)
     parts: dict[str, tuple[Any, Any]] = {
         "codec": (codec.run, codec.show),
         "verification": (verification.run, verification.show),
         "merge": (merge.run, merge.show),
-        "night": (nights, show_nights),
+        "night": (partial(nights, stores=given.stores.split(",")), show_nights),
         "flow": (flow, show_flow),
     }
     RESULTS.mkdir(exist_ok=True)

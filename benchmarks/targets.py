@@ -13,7 +13,7 @@ def _codec(results: Results, rows: int, codec: str, field: str) -> float:
 
 
 def _ratio(name: str) -> Callable[[Results], float]:
-    return lambda r: float(r["merge"]["seconds"][name] / r["merge"]["seconds"]["limit: np.sort"])
+    return lambda r: float(r["merge"]["cpu_seconds"][name] / r["merge"]["cpu_seconds"]["limit: np.sort"])
 
 
 def _faster(results: Results, ours: str, theirs: str) -> float:
@@ -56,11 +56,11 @@ _TARGETS: list[tuple[str, str, str, float, Callable[[Results], float]]] = [
         3.5,
         lambda r: float(r["verification"]["hyperfed envelope"] / r["verification"]["PyNaCl, whole message"]),
     ),
-    ("weighted mean, x np.sort", "merge", "<=", 2.6, _ratio("weighted mean")),
-    ("median, x np.sort", "merge", "<=", 1.3, _ratio("median")),
-    ("median and trimmed mean, x np.sort", "merge", "<=", 1.7, _ratio("median and trimmed mean")),
-    ("intersection, x np.sort", "merge", "<=", 0.15, _ratio("intersection")),
-    ("random-effects pooling, x np.sort", "merge", "<=", 5.0, _ratio("random-effects pooling")),
+    ("weighted mean, x np.sort (CPU)", "merge", "<=", 2.6, _ratio("weighted mean")),
+    ("median, x np.sort (CPU)", "merge", "<=", 1.3, _ratio("median")),
+    ("median and trimmed mean, x np.sort (CPU)", "merge", "<=", 1.7, _ratio("median and trimmed mean")),
+    ("intersection, x np.sort (CPU)", "merge", "<=", 0.15, _ratio("intersection")),
+    ("random-effects pooling, x np.sort (CPU)", "merge", "<=", 5.0, _ratio("random-effects pooling")),
     (
         "weighted mean, x polars (1: as fast)",
         "merge",
@@ -101,7 +101,10 @@ def beside_targets(results: Results) -> str:
     lines = ["| figure | target | measured | |", "|---|---|---|---|"]
     for what, part, sense, target, figure in _TARGETS:
         if part in results:
-            got = figure(results)
+            try:
+                got = figure(results)
+            except StopIteration:  # that night was not measured
+                continue
             good = got <= target if sense == "<=" else got >= target
             lines.append(f"| {what} | {sense} {target:g} | {got:.3g} | {'reached' if good else 'missed'} |")
     return "\n".join(lines)
