@@ -98,7 +98,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
     figure, axes = pyplot.subplots(2, 2, figsize=(10, 7))
     merged = results["merge"]
     lines = {
-        "rows of a consensus": sorted((p["rows"], p["seconds"]) for p in merged["growth"]),
+        "rows of a consensus (CPU seconds)": sorted((p["rows"], p["seconds"]) for p in merged["growth"]),
         "clients of a night (1,000 edges each)": sorted((r["clients"], r["seconds"]) for r in results["night"] if (r["store"], r["edges"]) == ("memory", 1000)),
         "edges of each of 200 clients, a night": sorted((r["edges"], r["seconds"]) for r in results["night"] if (r["store"], r["clients"]) == ("memory", 200)),
     }
