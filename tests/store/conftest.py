@@ -3,6 +3,8 @@
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import pytest
 
@@ -24,15 +26,25 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
 
 @pytest.fixture(scope="session")
 def moto_endpoint() -> Iterator[str]:
-    """moto's in-process server. It accepts any signature: nothing here may assert security against it."""
+    """moto's in-process server. It accepts any signature: nothing here may assert security against it. It looks whether a key is there and then writes
+    it, each request in its own thread, so that a slow machine sees two winners of a race: one put at a time."""
+    from moto.s3.responses import S3Response
     from moto.server import ThreadedMotoServer
 
+    one, put = Lock(), S3Response.put_object
+
+    def put_alone(self: S3Response) -> Any:
+        with one:
+            return put(self)
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    S3Store("suite", endpoint_url=f"http://{host}:{port}", credentials=S3Credentials(access_key="moto", secret_key="moto")).ensure_bucket()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(S3Response, "put_object", put_alone)
+        server.start()
+        host, port = server.get_host_and_port()
+        S3Store("suite", endpoint_url=f"http://{host}:{port}", credentials=S3Credentials(access_key="moto", secret_key="moto")).ensure_bucket()
+        yield f"http://{host}:{port}"
+        server.stop()
 
 
 @pytest.fixture(scope="session")
