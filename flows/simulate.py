@@ -1,66 +1,98 @@
-"""`simulate`: a federation in memory, played for some nights, with liars if wanted: what would the policy do with them? Touches no drop-box."""
+"""`simulate`: a federation of which a share lies, beside its honest twin, night by night: what would the rule do with them? Touches no drop-box.
 
-from dataclasses import replace
-from typing import Any
+The simulator is `hyperfed.testing.simulator`, the one of `hyperfed simulate`; this is its door in Prefect's UI.
+"""
 
-import numpy as np
+from typing import Annotated, Any, Literal
+
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, State
+from pydantic import Field
 
-from hyperfed.hypergraph import HypergraphStore
-from hyperfed.packets import PolicyPack, Update
-from hyperfed.report.outcome import outcome_of
-from hyperfed.report.view import view_of
-from hyperfed.testing.federation import SmallFederation
-from hyperfed.testing.simulator.run import attacked_stores
+from hyperfed.testing.simulator import Night, Simulation
+from hyperfed.testing.simulator import simulate as played
 
 __all__ = ["simulate"]
 
+_Share = Annotated[float, Field(ge=0, lt=0.5)]
+_World = Literal["sem", "var", "sem-weak", "var-weak", "demo"]
+
 
 @task(name="play", cache_policy=NO_CACHE)
-def play(clients: int, liars: int, nights: int, attack: str, policy: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row a night: counted, edges, and the mean weight of liars and of the others."""
-    federation = SmallFederation(clients=clients, policy=replace(PolicyPack(), **policy))
-    lying, rows, rng = set(federation.clients[:liars]), [], np.random.default_rng(0)
-    for night in range(1, nights + 1):
-        federation.open(night)
-        honest = {client: HypergraphStore.from_update(federation.update(client), vocabulary=federation.vocabulary) for client in federation.clients}
-        for client, sent in attacked_stores(honest, sorted(lying), attack, rng).items():
-            federation.submit(client, Update(measured=sent.measured, edges=sent.edges), round_id=night)
-        federation.run(night)
-        view = view_of(federation.reader(), night)
-        weights = {row.client: row.weight for row in view.trust if row.weight is not None}
-        said = outcome_of(view)
-        rows.append(
-            {name: said[name] for name in ("round", "outcome", "counted", "edges")}
-            | {
-                "excluded": len(said["excluded"]),
-                "weight of liars": _mean([w for c, w in weights.items() if c in lying]),
-                "weight of the others": _mean([w for c, w in weights.items() if c not in lying]),
-            }
-        )
+def play(simulation: Simulation) -> list[dict[str, Any]]:
+    """A row a night; each is told as it ends."""
+    rows, logger = [], get_run_logger()
+    for night in played(simulation):
+        rows.append(_row(night))
+        logger.info("stage=play night=%d of=%d f1=%.3f honest_f1=%.3f", night.night, simulation.nights, night.score.f1, night.honest.f1)
     return rows
 
 
-def _mean(values: list[float]) -> float | None:
-    return round(sum(values) / len(values), 3) if values else None
+def _row(night: Night) -> dict[str, Any]:
+    return {
+        "night": night.night,
+        "F1": round(night.score.f1, 3),
+        "SHD": night.score.shd,
+        "effect error": round(night.score.effect_error, 3),
+        "F1, had nobody lied": round(night.honest.f1, 3),
+        "weight of liars": round(night.weight, 3),
+        "liars out": night.excluded[0],
+        "honest out": night.excluded[1],
+        "refused": night.refused,
+    }
 
 
-@flow(name="simulate", flow_run_name="simulate {clients} clients, {liars} liars, {nights} nights", persist_result=False)
-def simulate(clients: int = 8, liars: int = 2, nights: int = 5, attack: str = "sign-flip", policy: dict[str, Any] | None = None) -> State[dict[str, Any]]:
-    """Play a federation whose clients found the same chain of four variables, by signed rounds in memory; `hyperfed simulate` has larger worlds.
+@flow(name="simulate", flow_run_name="simulate {clients} clients, {byzantine} of them {attack}, {nights} nights", persist_result=False)
+def simulate(
+    clients: Annotated[int, Field(ge=3, le=1000)] = 20,
+    byzantine: _Share = 0.3,
+    attack: str = "sign-flip",
+    rule: str = "bounded-trust",
+    f: Annotated[int, Field(ge=0)] | None = None,
+    world: _World = "sem",
+    nights: Annotated[int, Field(ge=1, le=365)] = 5,
+    from_night: Annotated[int, Field(ge=1, le=365)] = 1,
+    baskets: Annotated[int, Field(ge=1, le=100)] = 1,
+    quiet_liars: bool = False,
+    signed: bool = True,
+    seed: int = 0,
+) -> State[dict[str, Any]]:
+    """Play a federation of which a share lies, beside its honest twin, in memory.
 
     Args:
-        clients: How many there are, at most 200.
-        liars: How many of them lie, fewer than all.
-        nights: How many nights are played, at most 60.
-        attack: What liars do, such as sign-flip, alie, mimic or collusion (hyperfed.testing.attackers).
-        policy: Fields of the policy pack that differ from its defaults, such as {"rule": "multi-krum", "f": 2}.
+        clients: How many there are. The world "demo" has 48 states at most.
+        byzantine: The share of them that lies, below one half.
+        attack: What liars do, such as sign-flip, alie, mimic or collusion; `hyperfed simulate --attack list` names all.
+        rule: The aggregation rule, such as bounded-trust, multi-krum or median; `hyperfed simulate --rule list` names all.
+        f: How many liars the rule is told of; as many as there are, unless given.
+        world: Where the truth comes from - a linear SEM, a VAR(2), either with few samples and clients that differ (weak), or the 48 US states.
+        nights: How many nights are played.
+        from_night: When the lying starts.
+        baskets: Groups that are merged on their own first.
+        quiet_liars: Liars vote no louder than honest clients do; otherwise they are sure of everything.
+        signed: Through a drop-box in memory, with plans, sealed updates, ledger and results; without, the same merge, quicker.
+        seed: Everything follows from it.
     """
-    rows = play(min(max(clients, 1), 200), min(liars, clients - 1), min(nights, 60), attack, policy or {})
-    create_table_artifact(key="simulation", table=rows, description=f"{clients} clients, {liars} of them lie ({attack}), {nights} nights")
+    chosen = Simulation(
+        clients=clients,
+        byzantine=byzantine,
+        attack=attack,
+        rule=rule,
+        f=f,
+        world=world,
+        nights=nights,
+        from_night=from_night,
+        baskets=baskets,
+        quiet=quiet_liars,
+        signed=signed,
+        seed=seed,
+    )
+    rows = play(chosen)
+    about = f"{clients} clients, {chosen.liars} of them lie ({attack}); {rule} with f = {chosen.stated}; world {world}"
+    create_table_artifact(key="simulation", table=rows, description=about)
     last = rows[-1]
-    get_run_logger().info("flow=simulate nights=%d edges=%d", len(rows), last["edges"])
-    return Completed(message=f"after {len(rows)} nights: {last['edges']} edges, liars weigh {last['weight of liars']}", data={"nights": rows})
+    get_run_logger().info("flow=simulate nights=%d f1=%.3f weight_of_liars=%.3f", len(rows), last["F1"], last["weight of liars"])
+    message = f"night {last['night']}: F1 {last['F1']} ({last['F1, had nobody lied']} had nobody lied), liars weigh {last['weight of liars']:.0%}"
+    return Completed(message=message, data={"about": about, "nights": rows})

@@ -102,7 +102,21 @@ def test_housekeeping_counts_first_and_takes_only_what_is_old(found: Found) -> N
 
 @pytest.mark.slow
 def test_a_simulation_silences_its_liars(found: Found) -> None:
-    state = simulate(clients=7, liars=2, nights=2, return_state=True)
-    rows = state.result()["nights"]
-    assert [row["counted"] for row in rows] == [7, 7]
-    assert rows[-1]["weight of liars"] < 0.2 < 0.9 < rows[-1]["weight of the others"]
+    state = simulate(clients=9, byzantine=0.34, nights=2, return_state=True)
+    said = state.result()
+    assert said["about"] == "9 clients, 3 of them lie (sign-flip); bounded-trust with f = 3; world sem"
+    assert [row["night"] for row in said["nights"]] == [1, 2]
+    for row in said["nights"]:
+        assert row["weight of liars"] == 0.0
+        assert row["F1"] == row["F1, had nobody lied"] > 0.9
+    assert "liars weigh 0%" in state.message
+
+
+@pytest.mark.usefixtures("prefect_harness")
+@pytest.mark.parametrize(
+    ("wrong", "said"), [({"byzantine": 0.5}, "less than 0.5"), ({"clients": 2}, "greater than or equal to 3"), ({"rule": "magic"}, "unknown rule")]
+)
+def test_a_simulation_that_cannot_be_is_refused(wrong: dict[str, Any], said: str) -> None:
+    state = simulate(**wrong, return_state=True)
+    assert state.is_failed()
+    assert said in state.message
