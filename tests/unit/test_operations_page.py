@@ -118,6 +118,10 @@ def test_client_init_makes_what_a_night_needs_and_again_only_checks(place: tuple
         text = json.loads(run("client", "timer", "--kind", kind, "--data", "series.csv", "--json"))["text"]
         assert words in text
         assert str(machine / "series.csv") in text
+        text = json.loads(run("client", "timer", "--kind", kind, "--below", "region.toml", "--json"))["text"]
+        assert f"{'below: ' if kind == 'prefect' else '--below '}{machine / 'region.toml'}" in text
+        assert "data" not in text.replace("--prefect-file", "")
+    assert "one source is needed" in run("client", "timer", "--json", code=2)
 
 
 def test_init_without_a_drop_box_or_in_a_foreign_one_says_so(place: tuple[SmallFederation, Path]) -> None:
@@ -130,7 +134,7 @@ def test_init_without_a_drop_box_or_in_a_foreign_one_says_so(place: tuple[SmallF
 
 
 def test_times_that_are_none_and_percent_signs_in_timers() -> None:
-    paths = {"config": Path("/a"), "data": Path("/b"), "out": Path("/c")}
+    paths = {"config": Path("/a"), "source": "data", "file": Path("/b"), "out": Path("/c")}
     with pytest.raises(ConfigError, match="no time of day"):
         timer_text("cron", moment="25:00", command="x", **paths)
     assert "a%%b" in timer_text("systemd", moment="9:05", command="a%b", **paths)

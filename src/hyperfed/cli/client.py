@@ -128,25 +128,29 @@ def night(invocation: Invocation, data: Path | None, below: Path | None, out: Pa
 @client.command()
 @click.option("--kind", type=click.Choice(["systemd", "cron", "prefect"]), default="systemd", show_default=True, help="What this machine runs things with.")
 @click.option("--at", "moment", default="20:00", show_default=True, metavar="HH:MM", help="When, in UTC; inside the round's window.")
-@click.option("--data", type=_FILE, required=True, help="The time series as CSV.")
+@click.option("--data", type=_FILE, help="The time series as CSV.")
+@click.option("--below", type=_FILE, help="In its place: hyperfed.toml of a federation below, whose newest result is this client's update.")
 @click.option("--out", type=_FILE, default="model", show_default=True, help="Folder for the global model.")
 @config_option
 @output_options
 @pass_invocation
-def timer(invocation: Invocation, kind: str, moment: str, data: Path, out: Path) -> None:
+def timer(invocation: Invocation, kind: str, moment: str, data: Path | None, below: Path | None, out: Path) -> None:
     """Print what runs this client every night: a systemd service and timer, a cron line, or a Prefect deployment. Changes nothing.
 
     \b
       hyperfed --config hyperfed.toml client timer --data series.csv
       hyperfed client timer --config hyperfed.toml --kind cron --at 21:30 --data series.csv
+      hyperfed client timer --config country/hyperfed.toml --below region/hyperfed.toml
     """
     from hyperfed.cli.timers import timer_text
 
     config = invocation.settings.path
     if config is None:
         raise ConfigError("no hyperfed.toml was found", subject="client timer", remedy="Make it with `hyperfed client init`, or give --config")
-    command = shlex.join(
-        [str(Path(sys.argv[0]).resolve()), "client", "night", "--config", str(config.resolve()), "--data", str(data.resolve()), "--out", str(out.resolve())]
-    )
-    text = timer_text(kind, moment=moment, command=command, config=config.resolve(), data=data.resolve(), out=out.resolve())
+    if (data is None) == (below is None):
+        raise ConfigError("one source is needed", subject="client timer", remedy="Give the series (--data), or the settings of a federation below (--below)")
+    source, file = ("data", data.resolve()) if data is not None else ("below", (below or Path()).resolve())
+    paths = ["--config", str(config.resolve()), f"--{source}", str(file), "--out", str(out.resolve())]
+    command = shlex.join([str(Path(sys.argv[0]).resolve()), "client", "night", *paths])
+    text = timer_text(kind, moment=moment, command=command, config=config.resolve(), source=source, file=file, out=out.resolve())
     invocation.out.finish({"kind": kind, "text": text}, lambda to: to.print(text, soft_wrap=True))

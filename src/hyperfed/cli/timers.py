@@ -50,18 +50,21 @@ pull:
 deployments:
   - name: client-night
     entrypoint: flows/client_night.py:client_night
-    parameters: {{config: {config}, data: {data}, model_folder: {out}}}
+    parameters: {{config: {config}, {source}: {file}, model_folder: {out}}}
     work_pool: {{name: hyperfed-client}}
     concurrency_limit: {{limit: 1, collision_strategy: ENQUEUE}}
     schedules:
       - {{cron: "{minute} {hour} * * *", timezone: UTC}}"""
 
 
-def timer_text(kind: str, *, moment: str, command: str, config: Path, data: Path, out: Path) -> str:
-    """The text for `kind`: systemd, cron or prefect. Raises ConfigError for a moment that is not HH:MM."""
+def timer_text(kind: str, *, moment: str, command: str, config: Path, source: str, file: Path, out: Path) -> str:
+    """The text for `kind`: systemd, cron or prefect. source, file: "data" and a CSV, or "below" and the settings of a federation below.
+
+    Raises ConfigError for a moment that is not HH:MM.
+    """
     found = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", moment)
     if found is None:
         raise ConfigError(f"{moment!r:.20} is no time of day", subject="--at", remedy="Write it as 20:00")
     form = {"systemd": _SYSTEMD, "cron": _CRON, "prefect": _PREFECT}[kind]
     safe = command.replace("%", "%%") if kind == "systemd" else command.replace("%", r"\%")
-    return form.format(command=safe, hour=int(found[1]), minute=int(found[2]), config=config, data=data, out=out)
+    return form.format(command=safe, hour=int(found[1]), minute=int(found[2]), config=config, source=source, file=file, out=out)
