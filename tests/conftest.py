@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-_MARK_OF_FOLDER = ("unit", "property", "store", "flow", "fault", "attack", "vectors", "browser")
+_MARK_OF_FOLDER = ("unit", "property", "store", "flow", "fault", "attack", "vectors", "installation", "browser")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hyperfed.registry import Budget
 from hyperfed.testing.federation import SmallFederation
 from tests.browser.conftest import BUCKET, CHECKOUT, Site
-from tests.browser.receivers import Kept, mail_server, web_server
+from tests.installation.receivers import Kept, mail_server, web_server
 
 pytestmark = [pytest.mark.seaweedfs, pytest.mark.timeout(600)]
 NAME = "telling"
@@ -30,7 +30,7 @@ def told() -> Iterator[tuple[Kept, Kept]]:
 def federation(site: Site, told: tuple[Kept, Kept]) -> SmallFederation:
     """Five clients and a budget for one private night, with blocks of its own on the site; its automations tell both receivers.
 
-    By the functions behind `hyperfed service notify` and `install`, in one process; tests/browser/test_operations_page.py runs the commands.
+    By the functions behind `hyperfed service notify` and `install`, in one process; tests/installation/test_operations_page.py runs the commands.
     """
     web, mail = told
     genesis, store = site.federation.registry.genesis, site.stack.store.store(BUCKET, prefix=NAME)

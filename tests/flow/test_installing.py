@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def _deploys_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deploying is Prefect's own command, half a minute of it; tests/browser runs it."""
+    """Deploying is Prefect's own command, half a minute of it; tests/installation runs it."""
     monkeypatch.setattr(importlib.import_module("flows.service.install"), "_deploy", lambda checkout: None)
 
 

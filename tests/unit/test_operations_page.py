@@ -79,7 +79,7 @@ def test_the_restore_drill_as_written_gives_the_new_machine_its_voice(place: tup
     ]
     for arguments in drill:
         if arguments[:2] == ["service", "install"]:
-            continue  # tests/browser runs it against a server
+            continue  # tests/installation runs it against a server
         number = [a.replace("000004", "000002") for a in arguments]
         run(*number, *(["--yes"] if number[1:2] in (["add"], ["sign"]) else []))
     registry = federation.reader().registry

@@ -19,7 +19,7 @@ from hyperfed.dev.founding import BUCKET
 from hyperfed.dev.processes import Recorded, carrying
 from hyperfed.dev.supervisor import MARK, read_status
 
-pytestmark = [pytest.mark.seaweedfs, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.seaweedfs, pytest.mark.timeout(600)]
 CHECKOUT = Path(__file__).parents[2]
 
 

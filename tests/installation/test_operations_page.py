@@ -30,10 +30,10 @@ from hyperfed.dev.processes import Process
 from hyperfed.dropbox import DropBoxReader
 from hyperfed.protocol.objects import EntryKind
 from hyperfed.testing.seaweedfs import SeaweedFS, free_ports
-from tests.browser.postgres import postgresql
-from tests.browser.receivers import mail_server, web_server
+from tests.installation.postgres import postgresql
+from tests.installation.receivers import mail_server, web_server
 
-pytestmark = [pytest.mark.seaweedfs, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.seaweedfs, pytest.mark.timeout(900)]
 CHECKOUT = Path(__file__).parents[2]
 PAGE = CHECKOUT / "docs" / "operations.md"
 BIN = Path(sys.executable).parent
@@ -41,7 +41,7 @@ LOGIN = "operator:a-long-secret"
 CLIENT_DESK = ("client", "enroll", "status", "keygen hospital")
 ROOTS_DESK = ("registry init", "registry sign", "registry publish", "keygen root")
 ELSEWHERE = {
-    "make ": "tests/browser/test_dev.py runs what is behind up and down; setup made this environment",
+    "make ": "tests/installation/test_dev.py runs what is behind up and down; setup made this environment",
     "--below ": "two federations: tests/unit/test_federation_engine.py and tests/flow/test_other_flows.py",
 }
 CONFIRMED = ("registry add", "registry sign", "registry revoke")
