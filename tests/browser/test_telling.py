@@ -34,7 +34,7 @@ def federation(site: Site, told: tuple[Kept, Kept]) -> SmallFederation:
     """
     web, mail = told
     genesis, store = site.federation.registry.genesis, site.stack.store.store(BUCKET, prefix=NAME)
-    fed = SmallFederation(clients=5, name=NAME, store=store, genesis=genesis, budget=Budget(epsilon=Decimal("1.2"), delta=Decimal("0.0001")))
+    fed = SmallFederation(clients=5, name=NAME, store=store, genesis=genesis, budget=Budget(epsilon=Decimal("1"), delta=Decimal("0.0001")))
     site.use(site.stack.store.credentials())
     fed.coordinator.save(site.folder / "telling.key")
     install = f"""

@@ -2,7 +2,7 @@
 
 1. A notice is a fact of the round's own objects; the same round says the same notices again, and only a round that has ended says any.
 2. A client that stays away is told of when it was not counted for `ABSENT` rounds in a row, and again every `AGAIN` rounds, not every night.
-3. Low budget: less than `LOW` of epsilon or delta is left.
+3. Low budget: less than `LOW` of what the ledger's composition lets be spent is left.
 
 What it does not do: send (an automation does, where one is configured: docs/operations.md).
 """
