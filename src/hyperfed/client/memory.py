@@ -11,9 +11,7 @@
 What it does not do: trust what it reads (`session` verifies first, then raises the marks).
 """
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -21,10 +19,13 @@ from pathlib import Path
 
 from hyperfed.client.noised import OneMessage
 from hyperfed.errors import ConfigError
+from hyperfed.lasting import alone_with, write_lasting
 from hyperfed.privacy.guard import PrivacyGuard
 from hyperfed.registry import Budget
 
 __all__ = ["ClientMemory", "Marks"]
+
+_REMEDY = "Nothing was sent; give the client a place it can write to"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +109,7 @@ class ClientMemory:
 
     def _set(self, marks: Marks) -> None:
         if self._path is not None and (marks != self.marks or not self._path.exists()):
-            self._write(marks, self._path)
+            write_lasting(self._path, json.dumps(asdict(marks), indent=1) + "\n", error=ConfigError, remedy=_REMEDY)
         self.marks = marks
 
     @contextmanager
@@ -117,35 +118,5 @@ class ClientMemory:
         if self._path is None:
             yield self.marks
             return
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            lock = self._path.with_name(f".{self._path.name}.lock").open("w")
-        except OSError as exc:
-            raise ConfigError(
-                f"cannot be locked: {exc.strerror}", subject=str(self._path), remedy="Nothing was sent; give the client a place it can write to"
-            ) from exc
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with alone_with(self._path, error=ConfigError, remedy=_REMEDY):
             yield self._load() if self._path.exists() else self.marks
-
-    @staticmethod
-    def _write(marks: Marks, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with part.open("w") as file:
-                json.dump(asdict(marks), file, indent=1)
-                file.write("\n")
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-            directory = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
-        except OSError as exc:
-            part.unlink(missing_ok=True)
-            raise ConfigError(
-                f"cannot be written: {exc.strerror}", subject=str(path), remedy="Nothing was sent; give the client a place it can write to"
-            ) from exc

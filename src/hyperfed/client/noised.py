@@ -12,15 +12,14 @@ What it does not do: sign, send (`session`), choose the noise (`privacy.mechanis
 """
 
 import base64
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from hyperfed.errors import ConfigError, RefusedError
+from hyperfed.lasting import alone_with, write_lasting
 from hyperfed.packets import Update
 from hyperfed.privacy.guard import PrivacyGuard
 from hyperfed.privacy.policy import night_of
@@ -30,6 +29,8 @@ from hyperfed.protocol.objects import EntryKind, Plan
 from hyperfed.registry import Budget
 
 __all__ = ["KeptMessage", "OneMessage", "noised", "operation_of", "recover"]
+
+_REMEDY = "Nothing was sent; give the client a writable place"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,15 +75,7 @@ class OneMessage:
         if self._path is None:
             yield
             return
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            lock = self._path.with_name(f".{self._path.name}.lock").open("w")
-        except OSError as exc:
-            raise ConfigError(
-                f"cannot be locked: {exc.strerror}", subject=str(self._path), remedy="Nothing was sent; give the client a writable place"
-            ) from exc
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with alone_with(self._path, error=ConfigError, remedy=_REMEDY):
             self._load(self._path)
             yield
 
@@ -99,23 +92,8 @@ class OneMessage:
         self._kept = message
         if self._path is None:
             return
-        part = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
-        try:
-            with part.open("w") as file:
-                json.dump(asdict(message) | {"data": base64.b64encode(message.data).decode()}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(self._path)
-            directory = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
-        except OSError as exc:
-            part.unlink(missing_ok=True)
-            raise ConfigError(
-                f"cannot be written: {exc.strerror}", subject=str(self._path), remedy="Nothing was sent; give the client a writable place"
-            ) from exc
+        text = json.dumps(asdict(message) | {"data": base64.b64encode(message.data).decode()})
+        write_lasting(self._path, text, error=ConfigError, remedy=_REMEDY)
 
 
 def operation_of(plan: Plan) -> str:

@@ -11,9 +11,7 @@
 What it does not do: add noise, or compose (`accountant` does).
 """
 
-import fcntl
 import json
-import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,11 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from hyperfed.errors import HyperfedError, PrivacyBudgetExhausted, PrivacyError
+from hyperfed.lasting import alone_with, write_lasting
 from hyperfed.privacy.accountant import PrivacyAccountant, charges_of
 from hyperfed.protocol.ledger import Chained, exact_sum
 from hyperfed.protocol.objects import Mechanism
 
 __all__ = ["PrivacyGuard"]
+
+_REMEDY = "Nothing was recorded; do not spend"
 
 Number = float | int | str | Decimal
 
@@ -166,13 +167,7 @@ class PrivacyGuard:
             if self._path is None:
                 yield
                 return
-            try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                lock = self._path.with_name(self._path.name + ".lock").open("w")
-            except OSError as exc:
-                raise PrivacyError(f"cannot be locked: {exc.strerror}", subject=str(self._path), remedy="Nothing was recorded; do not spend") from exc
-            with lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with alone_with(self._path, error=PrivacyError, remedy=_REMEDY):
                 self._load(self._path)
                 yield
 
@@ -195,18 +190,4 @@ class PrivacyGuard:
             "max_delta": str(self.max_delta),
             "operations": {name: [_plain(m) for m in mechanisms] for name, mechanisms in operations.items()},
         }
-        part = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
-        try:
-            with part.open("w") as file:
-                json.dump(document, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(self._path)
-            directory = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
-        except OSError as exc:
-            part.unlink(missing_ok=True)
-            raise PrivacyError(f"cannot be written: {exc.strerror}", subject=str(self._path), remedy="Nothing was recorded; do not spend") from exc
+        write_lasting(self._path, json.dumps(document, indent=1), error=PrivacyError, remedy=_REMEDY)

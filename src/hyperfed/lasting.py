@@ -1,0 +1,49 @@
+"""A small file that must outlast a power cut and be shared by processes: a client's memory, its guard, its kept message.
+
+1. `alone_with`: one process at a time, by a lock file beside it.
+2. `write_lasting`: replaced at once or not at all, on disk before it returns; what was there stays where that fails.
+
+What it does not do: know what is in the file, or what to do about a failure: the caller names the error and the remedy.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hyperfed.errors import HyperfedError
+
+__all__ = ["alone_with", "write_lasting"]
+
+
+@contextmanager
+def alone_with(path: Path, *, error: type[HyperfedError], remedy: str) -> Iterator[None]:
+    """Hold the lock of `path`, whose folder is made where it is missing. Raises `error` where that cannot be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_name(f".{path.name}.lock").open("w")
+    except OSError as exc:
+        raise error(f"cannot be locked: {exc.strerror}", subject=str(path), remedy=remedy) from exc
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def write_lasting(path: Path, text: str, *, error: type[HyperfedError], remedy: str) -> None:
+    """Replace `path`, and fsync it and its folder. Raises `error` where it cannot be written."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as exc:
+        part.unlink(missing_ok=True)
+        raise error(f"cannot be written: {exc.strerror}", subject=str(path), remedy=remedy) from exc
