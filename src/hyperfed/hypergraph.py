@@ -21,9 +21,10 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from hyperfed.columns import first_outside
 from hyperfed.errors import BoundsError, ConfigError, SchemaError
 from hyperfed.packets import CausalSemanticPack, EdgeDelta, PathPack, Update
-from hyperfed.tables import DeltaTable, EdgeTable, HyperedgeTable, first_outside
+from hyperfed.tables import DeltaTable, EdgeTable, HyperedgeTable
 from hyperfed.vocabulary import Variable, Vocabulary
 
 __all__ = ["Evidence", "HypergraphStore", "StoreDiff", "StoreEvidence"]

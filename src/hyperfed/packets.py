@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hyperfed.columns import as_column, first_outside
 from hyperfed.errors import BoundsError, PrivacyError
-from hyperfed.tables import MAX_LAG, DeltaTable, EdgeTable, HyperedgeTable, as_column, first_outside
+from hyperfed.tables import MAX_LAG, DeltaTable, EdgeTable, HyperedgeTable
 from hyperfed.vocabulary import MAX_VARIABLES
 
 __all__ = ["CausalSemanticPack", "Claims", "EdgeDelta", "PathPack", "PolicyPack", "Update"]

@@ -16,25 +16,21 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from hyperfed.columns import as_column, check_floats, check_interval, check_samples, check_unit, freeze, refuse_where
 from hyperfed.errors import BoundsError
 from hyperfed.vocabulary import MAX_VARIABLES
 
 __all__ = [
     "MAX_LAG",
-    "MAX_SAMPLES",
     "DeltaTable",
     "EdgeTable",
     "HyperedgeTable",
-    "all_finite",
-    "as_column",
-    "first_outside",
     "pack_keys",
     "unpack_keys",
     "votes_of",
 ]
 
 MAX_LAG = (1 << 16) - 1
-MAX_SAMPLES = 1 << 63  # a merged table's sum is held here; above it sums would wrap around
 
 _TIES_AT_ONCE = 1 << 10
 _ROWS_AT_ONCE = 1 << 16
@@ -62,121 +58,6 @@ def unpack_keys(keys: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint32], n
         ((keys >> np.uint64(16)) & np.uint64(MAX_VARIABLES - 1)).astype(np.uint32),
         (keys & np.uint64(MAX_LAG)).astype(np.uint16),
     )
-
-
-def as_column(values: Any, dtype: Any, field: str) -> Array:
-    """`values` as a one-dimensional array of `dtype`. Raises BoundsError for an integer that does not fit; a float may round, or become infinite."""
-    try:
-        array = np.asarray(values)
-    except (ValueError, TypeError, OverflowError) as exc:
-        raise BoundsError(f"is no column: {exc}"[:200], subject=field) from exc
-    if array.size == 0 and array.ndim == 1 and array.dtype.kind in "iufO":
-        array = array.astype(dtype)
-    if array.ndim != 1 or array.dtype.kind not in "iuf" or (np.dtype(dtype).kind != "f" and array.dtype.kind == "f"):
-        raise BoundsError(f"a column of {array.dtype}{list(array.shape)}, expected one dimension of {np.dtype(dtype)}", subject=field)
-    if np.dtype(dtype).kind in "iu" and array.size and array.dtype != dtype:
-        info = np.iinfo(dtype)
-        low, high = int(array.min()), int(array.max())
-        if low < info.min or high > info.max:
-            raise BoundsError(f"holds {low if low < info.min else high}, outside [{info.min}, {info.max}]", subject=field)
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused as not finite, with its row
-        return np.ascontiguousarray(array, dtype=dtype)
-
-
-def all_finite(column: Array) -> bool:
-    """Whether a float column holds no NaN and no infinity: in its least and its greatest, which a NaN becomes. True for other columns."""
-    return column.dtype.kind != "f" or not len(column) or bool(np.isfinite(column.min()) and np.isfinite(column.max()))
-
-
-def first_outside(indices: npt.NDArray[np.uint32], measured: npt.NDArray[np.uint32]) -> int | None:
-    """The first of `indices` that is not among the ascending `measured`, or None; in parts, so that it takes little beside the columns."""
-    gaps = not len(measured) or int(measured[-1]) - int(measured[0]) != len(measured) - 1  # none where everything was measured
-    if not len(indices) or (not gaps and int(indices.min()) >= int(measured[0]) and int(indices.max()) <= int(measured[-1])):
-        return None
-    for part in (indices[i : i + _ROWS_AT_ONCE] for i in range(0, len(indices), _ROWS_AT_ONCE)):
-        outside = ~_among(part, measured)
-        if outside.any():
-            return int(part[np.argmax(outside)])
-    return None
-
-
-def _among(indices: npt.NDArray[np.uint32], measured: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
-    """bool[indices]: by a table of what was measured where that is small, else by binary search."""
-    if len(measured) and int(measured[-1]) < _ROWS_AT_ONCE:
-        there = np.zeros(_ROWS_AT_ONCE + 1, dtype=bool)
-        there[measured] = True
-        return np.asarray(there[np.minimum(indices, _ROWS_AT_ONCE)])
-    at = np.searchsorted(measured, indices)
-    inside = at < len(measured)
-    inside[inside] = measured[at[inside]] == indices[inside]
-    return np.asarray(inside)
-
-
-def _in_unit(column: Array) -> bool:
-    """Whether all floats lie in [0, 1] and none is -0.0: the bits of such floats are integers from 0 to those of 1.0, in the same order."""
-    bits = column.view(f"<i{column.dtype.itemsize}")
-    return not len(bits) or bool(bits.min() >= 0 and bits.max() <= np.ones(1, column.dtype).view(bits.dtype)[0])
-
-
-def _holds_minus_zero(column: Array) -> bool:
-    bits = column.view(f"<i{column.dtype.itemsize}")
-    return bool(len(bits)) and int(bits.min()) == np.iinfo(bits.dtype).min
-
-
-def _refuse_where(bad: npt.NDArray[np.bool_], values: Array, subject: str, needed: str, rule: str = "") -> None:
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise BoundsError(f"row {row} holds {values[row].item()!r}; {needed}", subject=subject, rule=rule)
-
-
-def _check_floats(table: Any, names: tuple[str, ...], kind: str) -> None:
-    for name in names:
-        column = getattr(table, name)
-        if column is None or _in_unit(column):
-            continue
-        if not all_finite(column):
-            _refuse_where(~np.isfinite(column), column, f"{kind}.{name}", "numbers must be finite", "R-10")
-        if _holds_minus_zero(column):
-            _refuse_where((column == 0) & np.signbit(column), column, f"{kind}.{name}", "-0.0 is not canonical, write 0.0")
-
-
-def _check_unit(table: Any, names: tuple[str, ...], kind: str) -> None:
-    for name in names:
-        column = getattr(table, name)
-        if not _in_unit(column):
-            _refuse_where((column < 0) | (column > 1), column, f"{kind}.{name}", "must lie in [0, 1]")
-
-
-def _check_samples(table: Any, kind: str) -> None:
-    if len(table.n) and table.n.max() > MAX_SAMPLES:
-        _refuse_where(table.n > MAX_SAMPLES, table.n, f"{kind}.n", f"at most {MAX_SAMPLES} samples")
-
-
-def _check_interval(table: Any, kind: str) -> None:
-    if (table.ci_low is None) != (table.ci_high is None):
-        raise BoundsError("ci_low and ci_high come together or not at all", subject=kind)
-    if table.ci_low is not None:
-        _refuse_where(table.ci_low > table.effect, table.ci_low, f"{kind}.ci_low", "must not exceed the effect")
-        _refuse_where(table.ci_high < table.effect, table.ci_high, f"{kind}.ci_high", "must not be below the effect")
-
-
-def _freeze(table: Any, kind: str, dtypes: dict[str, Any], floats: tuple[str, ...], rows: int | None = None) -> None:
-    """Cast, check lengths and make every column read-only. Set through object.__setattr__: the types are frozen."""
-    float_dtype = np.dtype(np.float32) if np.asarray(getattr(table, floats[0])).dtype == np.float32 else np.dtype(np.float64)
-    for name in (*dtypes, *floats):
-        value = getattr(table, name)
-        if value is None:
-            continue
-        column = as_column(value, dtypes.get(name, float_dtype), f"{kind}.{name}")
-        if column is value or column.base is not None:
-            column = column.view()
-        column.flags.writeable = False
-        object.__setattr__(table, name, column)
-        if name not in ("sources", "offsets"):
-            if rows is None:
-                rows = len(column)
-            if len(column) != rows:
-                raise BoundsError(f"has {len(column)} rows where the others have {rows}", subject=f"{kind}.{name}")
 
 
 class _Columns:
@@ -212,9 +93,9 @@ def _check_edge_keys(table: Any, kind: str) -> None:
     for name in ("source", "target"):
         column = getattr(table, name)
         if len(column) and column.max() >= MAX_VARIABLES:
-            _refuse_where(column >= MAX_VARIABLES, column, f"{kind}.{name}", f"indices are below {MAX_VARIABLES}")
+            refuse_where(column >= MAX_VARIABLES, column, f"{kind}.{name}", f"indices are below {MAX_VARIABLES}")
     if len(table.lag) and table.lag.min() == 0:
-        _refuse_where((table.source == table.target) & (table.lag == 0), table.source, f"{kind}.source", "source and target differ where lag is 0")
+        refuse_where((table.source == table.target) & (table.lag == 0), table.source, f"{kind}.source", "source and target differ where lag is 0")
     step = _not_above(table.source, table.target, table.lag)
     if step.any():
         row = int(np.argmax(step)) + 1
@@ -255,12 +136,12 @@ class EdgeTable(_Columns):
     ci_high: Array | None = None
 
     def __post_init__(self) -> None:
-        _freeze(self, "edges", _EDGE_INTS, _EDGE_FLOATS)
+        freeze(self, "edges", _EDGE_INTS, _EDGE_FLOATS)
         _check_edge_keys(self, "edges")
-        _check_floats(self, _EDGE_FLOATS, "edges")
-        _check_unit(self, ("confidence", "stability"), "edges")
-        _check_samples(self, "edges")
-        _check_interval(self, "edges")
+        check_floats(self, _EDGE_FLOATS, "edges")
+        check_unit(self, ("confidence", "stability"), "edges")
+        check_samples(self, "edges")
+        check_interval(self, "edges")
 
     @classmethod
     def build(
@@ -358,9 +239,9 @@ class DeltaTable(_Columns):
 
     def __post_init__(self) -> None:
         floats = ("weight_delta", "ci_low_delta", "ci_high_delta")
-        _freeze(self, "deltas", {"source": np.uint32, "target": np.uint32, "lag": np.uint16, "hits_delta": np.int32}, floats)
+        freeze(self, "deltas", {"source": np.uint32, "target": np.uint32, "lag": np.uint16, "hits_delta": np.int32}, floats)
         _check_edge_keys(self, "deltas")
-        _check_floats(self, floats, "deltas")
+        check_floats(self, floats, "deltas")
 
     def __len__(self) -> int:
         return len(self.source)
@@ -392,12 +273,12 @@ class HyperedgeTable(_Columns):
 
     def __post_init__(self) -> None:
         ints = {"sources": np.uint32, "offsets": np.uint32, "target": np.uint32, "lag": np.uint16, "hits": np.uint32, "n": np.uint64}
-        _freeze(self, "hyperedges", ints, _EDGE_FLOATS)
+        freeze(self, "hyperedges", ints, _EDGE_FLOATS)
         self._check_shape()
-        _check_floats(self, _EDGE_FLOATS, "hyperedges")
-        _check_unit(self, ("confidence", "stability"), "hyperedges")
-        _check_samples(self, "hyperedges")
-        _check_interval(self, "hyperedges")
+        check_floats(self, _EDGE_FLOATS, "hyperedges")
+        check_unit(self, ("confidence", "stability"), "hyperedges")
+        check_samples(self, "hyperedges")
+        check_interval(self, "hyperedges")
 
     def _check_shape(self) -> None:
         rows, offsets, sources = len(self.target), self.offsets.astype(np.int64), self.sources
@@ -407,16 +288,16 @@ class HyperedgeTable(_Columns):
         if rows and (int(arity.min()) < 2 or int(arity.max()) > 64):
             raise BoundsError("a hyperedge has 2 to 64 sources", subject="hyperedges.offsets")
         for name in ("sources", "target"):
-            _refuse_where(getattr(self, name) >= MAX_VARIABLES, getattr(self, name), f"hyperedges.{name}", f"indices are below {MAX_VARIABLES}")
+            refuse_where(getattr(self, name) >= MAX_VARIABLES, getattr(self, name), f"hyperedges.{name}", f"indices are below {MAX_VARIABLES}")
         if not rows:
             return
         starts = np.zeros(len(sources), dtype=bool)
         starts[offsets[:-1]] = True
         unsorted_at = np.zeros(len(sources), dtype=bool)
         unsorted_at[1:] = (sources[1:] <= sources[:-1]) & ~starts[1:]
-        _refuse_where(unsorted_at, sources, "hyperedges.sources", "the sources of a row strictly ascend")
+        refuse_where(unsorted_at, sources, "hyperedges.sources", "the sources of a row strictly ascend")
         own = (sources == np.repeat(self.target, arity)) & (np.repeat(self.lag, arity) == 0)
-        _refuse_where(own, sources, "hyperedges.sources", "sources differ from the target where lag is 0")
+        refuse_where(own, sources, "hyperedges.sources", "sources differ from the target where lag is 0")
         wrong = self._not_above(offsets[:-1], arity)
         if wrong.any():
             problem = f"row {int(np.argmax(wrong)) + 1} is out of order or given twice"

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hyperfed.columns import MAX_SAMPLES, as_column
 from hyperfed.errors import BoundsError
 from hyperfed.packets import CausalSemanticPack, Claims, EdgeDelta, PathPack, PolicyPack, Update
-from hyperfed.tables import MAX_LAG, MAX_SAMPLES, DeltaTable, EdgeTable, HyperedgeTable, as_column, pack_keys, unpack_keys
+from hyperfed.tables import MAX_LAG, DeltaTable, EdgeTable, HyperedgeTable, pack_keys, unpack_keys
 from hyperfed.vocabulary import MAX_VARIABLES, Variable, Vocabulary
 
 GOOD: dict[type, dict[str, Any]] = {

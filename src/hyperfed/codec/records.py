@@ -26,8 +26,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from hyperfed.codec.planes import SMALLEST, Coding, PlaneReader, PlaneWriter, read_all
+from hyperfed.columns import all_finite
 from hyperfed.errors import BoundsError, HyperfedError, PacketError, SchemaError
-from hyperfed.tables import DeltaTable, EdgeTable, HyperedgeTable, all_finite
+from hyperfed.tables import DeltaTable, EdgeTable, HyperedgeTable
 
 __all__ = ["from_record", "to_record"]
 
