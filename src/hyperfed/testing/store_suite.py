@@ -15,6 +15,7 @@ What it does not do: test credentials and policies, which every store has its ow
 
 import hashlib
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -59,16 +60,16 @@ _THREADS = 16
 _E = TypeVar("_E", bound=Exception)
 
 
-class StoreSuite:
+class StoreSuite(ABC):
     """Subclass it and give `make_store`."""
 
     many = 1100
     large = 8 << 20
     races = 5
 
+    @abstractmethod
     def make_store(self) -> ObjectStore:
         """A store without objects."""
-        raise NotImplementedError
 
     # Create-only (rule 1)
 

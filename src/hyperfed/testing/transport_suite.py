@@ -12,6 +12,7 @@ Use it with pytest, for a transport of your own too:
 What it does not do: bad weather (`hyperfed.testing.faults` under a `StoreTransport`), who may write where (the store's rights, or the URLs).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from hyperfed.errors import ConfigError
@@ -22,12 +23,12 @@ __all__ = ["TransportSuite"]
 _MANY = 12
 
 
-class TransportSuite:
+class TransportSuite(ABC):
     """Subclass it and give `connect`."""
 
+    @abstractmethod
     def connect(self, name: str) -> Transport:
         """The party called `name`, in a place that is empty at the beginning of each test. Raises ConfigError for what is no name."""
-        raise NotImplementedError
 
     def test_a_message_arrives_with_its_sender_and_nobody_else_gets_it(self) -> None:
         ann, bob, eve = self.connect("ann"), self.connect("bob"), self.connect("eve")
