@@ -1,4 +1,4 @@
-"""`housekeeping`: forgets old inbox objects and stage results of the drop-box, and old artifacts of Prefect. What goes is recorded, and the audit says so."""
+"""`housekeeping`: forgets old inbox objects, stage results and scratch, and old artifacts of Prefect. What goes is recorded, and the audit says so."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,8 +24,10 @@ def prune_drop_box(drop_box: str, coordinator_keys: str, keep_rounds: int, dry_r
     if dry_run:
         found = prunable(runner.reader, keep_rounds=keep_rounds)
         return {"objects": len(found), "bytes": sum(info.size for info in found)}
-    record = prune(runner.reader, keys=runner.keys, now=runner.now, keep_rounds=keep_rounds)
-    return {"objects": len(record.keys) if record else 0, "bytes": sum(record.sizes) if record else 0}
+    objects = size = 0
+    while record := prune(runner.reader, keys=runner.keys, now=runner.now, keep_rounds=keep_rounds):
+        objects, size = objects + len(record.keys), size + sum(record.sizes)
+    return {"objects": objects, "bytes": size}
 
 
 @task(name="prune artifacts", cache_policy=NO_CACHE)
@@ -53,7 +55,8 @@ def housekeeping(
     """Forget what is old. Never registry, plan, freeze, accepted updates, result, state, receipts or ledger.
 
     Args:
-        keep_rounds: Inbox objects and stage results of so many rounds stay; at least 32, which late updates and corrections need.
+        keep_rounds: Inbox objects and stage results of so many rounds stay; at least 32, which late updates and corrections need. Scratch of a merge across
+            machines goes as soon as its round has ended.
         keep_days: Rounds' pages in Prefect of so many days stay. A page can be made again from the drop-box at any time.
         dry_run: Only count what would go.
         drop_box: Name of the Hyperfed Drop-Box block.

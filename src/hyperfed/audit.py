@@ -37,7 +37,7 @@ from hyperfed.protocol.links import verify_links
 from hyperfed.protocol.objects import Counted, EntryKind, Freeze, LedgerEntry, Plan, RoundState, Tombstone
 from hyperfed.protocol.reputation import next_states
 from hyperfed.retention import FOLDER as PRUNED
-from hyperfed.retention import read_pruned
+from hyperfed.retention import read_pruned, scratch_of
 from hyperfed.rounds import Keys, check_client_id
 from hyperfed.signing import PacketType, open_envelope, verify_envelope
 from hyperfed.store import ObjectStore
@@ -193,6 +193,9 @@ class _Audit:
         before = lines[0].entry.sequence - 1 if lines else len(self.ledger)
         plan: Stored[Plan] | None = None
         self._links(r, [key for key in keys if key.startswith(Keys.links(r, ""))])
+        if any(key.startswith(Keys.scratch(r)) for key in keys):
+            left = scratch_of(self.store, r)
+            self.remarks.append(f"round {r} left {len(left)} sealed scratch objects ({sum(i.size for i in left):,} bytes), which housekeeping erases")
         with self._finding(Keys.plan(r), "plans"):
             plan = self.reader.plan(r)
             self._require(plan is not None, Keys.plan(r), "is missing", "R-60")
@@ -415,6 +418,8 @@ def _belongs(key: str) -> bool:
             return key == f"rounds/{int(number):08d}/{name}"
         case ["rounds", number, "accepted", digest] if number.isdecimal():
             return len(number) == 8 and len(digest) == 64 and set(digest) <= set("0123456789abcdef")
+        case ["rounds", number, "scratch", *names] if number.isdecimal():  # sealed by and for the coordinator, and gone with the next housekeeping
+            return len(number) == 8 and len(names) > 2
         case ["rounds", number, "receipts" | "links", client] if number.isdecimal():
             return len(number) == 8 and _is_client(client)
     return False

@@ -25,7 +25,7 @@ from hyperfed.errors import ConfigError, SchemaError, SignatureError
 from hyperfed.keys import KeyPair, PublicKeys
 from hyperfed.signing import NO_DIGEST, Header, Signed
 
-__all__ = ["NOT_SEALED", "SEALED", "bind_body", "open_body", "seal_body"]
+__all__ = ["NOT_SEALED", "SEALED", "bind_body", "open_body", "open_with", "seal_body", "seal_with"]
 
 NOT_SEALED = "none"
 SEALED = "xchacha20poly1305+sealedbox/1"
@@ -103,3 +103,19 @@ def _parts(value: Any, subject: str) -> tuple[dict[str, bytes], bytes, bytes, by
     if len(value[2]) != _NONCE_BYTES or len(value[3]) != 32:
         raise SchemaError("a nonce has 24 bytes and a commitment 32", subject=subject, rule="R-40")
     return boxes, bytes(value[2]), bytes(value[3]), bytes(value[4])
+
+
+def seal_with(key: bytes, data: bytes | memoryview, *, about: bytes) -> bytes:
+    """Nonce and ciphertext of `data` under a 32-byte key of one's own (`KeyPair.derived`), with a fresh nonce; `about` must be the same to open it.
+
+    For objects that one holder of a key leaves for another: nobody else chose the key, so nothing commits to it (rule 3)."""
+    nonce = nacl.utils.random(_NONCE_BYTES)
+    return nonce + nacl.bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(bytes(data), about, nonce, key)
+
+
+def open_with(key: bytes, sealed: bytes, *, about: bytes, subject: str) -> bytes:
+    """What `seal_with` sealed. Raises SignatureError where key, `about` or a byte is another."""
+    try:
+        return nacl.bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(sealed[_NONCE_BYTES:], about, sealed[:_NONCE_BYTES], key)
+    except (nacl.exceptions.CryptoError, nacl.exceptions.TypeError, ValueError) as exc:
+        raise SignatureError("does not open: it was changed, moved here, or sealed with another key", subject=subject, rule="R-43") from exc

@@ -1,7 +1,7 @@
 """Least-privilege access of each role in a drop-box, as AWS IAM policies and as SeaweedFS identities.
 
 1. `access_of` says it once: which keys a role reads, which it creates, which it may erase. The two forms are only spellings of it.
-2. Clients create in their own inbox and read what is meant for them; `accepted/`, `state`, other inboxes and other receipts stay closed (DESIGN section 3).
+2. Clients create in their own inbox and read what is meant for them; `accepted/`, `state`, `scratch/`, others' inboxes and receipts stay closed (DESIGN 3).
 3. In AWS's form a write is allowed only as create-only (condition key `s3:if-none-match`): not even a stolen key overwrites an object.
 4. Everybody lists: a store answers 403 instead of 404 where a missing object is asked for without it. Listing shows names and sizes, no content.
 
@@ -45,7 +45,7 @@ def access_of(role: Role, *, client: str | None = None, links: bool = False) -> 
         case Role.COORDINATOR:
             return Access(reads=("*",), creates=("rounds/*", "ledger/*", "probe/*", "prefect/*", *(("inbox/*",) if links else ())))
         case Role.HOUSEKEEPING:
-            return Access(reads=("*",), creates=("pruned/*",), erases=("inbox/*", "prefect/stages/*"))
+            return Access(reads=("*",), creates=("pruned/*",), erases=("inbox/*", "prefect/stages/*", "rounds/*/scratch/*"))
         case Role.ROOTS:
             return Access(reads=("registry/*", "probe/*"), creates=("registry/*", "probe/*"))  # publishing proves the store first
         case Role.AUDITOR:

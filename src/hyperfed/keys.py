@@ -122,6 +122,10 @@ class KeyPair:
         """What was sealed to this pair's sealing key (SealedBox). Raises nacl's CryptoError, translated by `encryption`."""
         return nacl.bindings.crypto_box_seal_open(box, self.public.sealing, self._sealing_secret)
 
+    def derived(self, purpose: bytes) -> bytes:
+        """A 32-byte secret for one purpose, the same wherever this pair is loaded; nothing is learned from it about the pair or another purpose's."""
+        return hashlib.blake2b(purpose, key=self._seed, person=b"hyperfed/derive", digest_size=32).digest()
+
     def save(self, path: Path, passphrase: str | None = None) -> None:
         """Create `path` with mode 0600. Raises ConfigError where it exists: a key is never overwritten."""
         if passphrase == "":

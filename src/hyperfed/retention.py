@@ -1,6 +1,7 @@
 """What of a drop-box may be forgotten, and the record of what was.
 
-1. Only two things ever: inbox objects and remembered stage results, of rounds that have ended and lie `keep_rounds` behind the newest ended one.
+1. Only three things ever: inbox objects and remembered stage results, of rounds that have ended and lie `keep_rounds` behind the newest ended one; and what
+   a merge across machines left (`coordinator.scratch`), of every round up to the newest ended one: rounds finish in order, so nobody works on it any more.
    Registry, plan, freeze, accepted updates, result, state, receipts and ledger are kept for ever: the audit needs them.
 2. `keep_rounds` is at least what the protocol looks back (`REMEMBERED`): an inbox that a round may still take late updates from is not touched.
 3. The record, signed by the coordinator, is written before the first object goes: `pruned/{number:06d}`. `hyperfed audit` verifies and tells it.
@@ -19,10 +20,11 @@ from hyperfed.errors import ConfigError, RoundError
 from hyperfed.keys import KeyPair
 from hyperfed.protocol.documents import sign_object
 from hyperfed.protocol.objects import REMEMBERED, EntryKind
+from hyperfed.rounds import Keys
 from hyperfed.signing import PacketType, open_envelope, verify_envelope
-from hyperfed.store import ObjectInfo
+from hyperfed.store import ObjectInfo, ObjectStore
 
-__all__ = ["FOLDER", "KEEP_ROUNDS", "Pruned", "prunable", "prune", "read_pruned"]
+__all__ = ["FOLDER", "KEEP_ROUNDS", "Pruned", "prunable", "prune", "read_pruned", "scratch_of"]
 
 FOLDER = "pruned"
 KEEP_ROUNDS = 90
@@ -43,9 +45,19 @@ class Pruned:
 def _round_of(key: str) -> int:
     """The round of a key that may ever be pruned; 0 for every other key."""
     parts = key.split("/")
-    at = {"inbox": 1, "prefect": 3}.get(parts[0], 0)
-    right = at and len(parts) > at + 1 and (parts[0] == "inbox" or parts[1:3] == ["stages", "rounds"])
+    at = {"inbox": 1, "prefect": 3, "rounds": 1}.get(parts[0], 0)
+    right = at and len(parts) > at + 1 and (parts[0] == "inbox" or parts[1:3] == ["stages", "rounds"] or _is_scratch(key))
     return int(parts[at]) if right and parts[at].isdecimal() else 0
+
+
+def _is_scratch(key: str) -> bool:
+    parts = key.split("/")
+    return len(parts) > 3 and parts[0] == "rounds" and parts[2] == "scratch"
+
+
+def scratch_of(store: ObjectStore, round_id: int) -> list[ObjectInfo]:
+    """What a merge across machines left of a round, ascending."""
+    return list(store.list(Keys.scratch(round_id)))
 
 
 def prunable(reader: DropBoxReader, *, keep_rounds: int = KEEP_ROUNDS) -> list[ObjectInfo]:
@@ -55,7 +67,8 @@ def prunable(reader: DropBoxReader, *, keep_rounds: int = KEEP_ROUNDS) -> list[O
     ended = {c.entry.round for c in reader.ledger() if c.entry.kind is not EntryKind.RESERVE}
     last = max(ended, default=0) - keep_rounds
     listed = [info for prefix in ("inbox/", "prefect/stages/") for info in reader.store.list(prefix)]
-    return [info for info in listed if 0 < (number := _round_of(info.key)) <= last and (number in ended or reader.plan(number) is None)]
+    old = [info for info in listed if 0 < (number := _round_of(info.key)) <= last and (number in ended or reader.plan(number) is None)]
+    return old + [info for r in sorted(ended) for info in scratch_of(reader.store, r)]
 
 
 def prune(reader: DropBoxReader, *, keys: KeyPair, now: datetime, keep_rounds: int = KEEP_ROUNDS) -> Pruned | None:

@@ -82,6 +82,11 @@ class Keys:
         return f"rounds/{round_id:08d}/accepted/{digest.hex()}"
 
     @staticmethod
+    def scratch(round_id: int, folder: str = "") -> str:
+        """The prefix of what a merge across machines keeps for itself, or a folder in it (`coordinator.scratch`)."""
+        return f"rounds/{round_id:08d}/scratch/" + (f"{folder}/" if folder else "")
+
+    @staticmethod
     def freeze(round_id: int) -> str:
         return f"rounds/{round_id:08d}/freeze"
 

@@ -31,4 +31,4 @@ def erase(store: ObjectStore, key: str) -> None:
             with store._errors(key):
                 store._client().delete_object(Bucket=store.bucket, Key=store.prefix + key)
         case _:
-            raise ConfigError("objects of this store cannot be erased", subject=type(store).__name__, remedy="Use a life-cycle rule of the store for inbox/")
+            raise ConfigError("objects of this store cannot be erased", subject=type(store).__name__, remedy="Use a life-cycle rule of the store")

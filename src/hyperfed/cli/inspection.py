@@ -93,6 +93,9 @@ def _fill(view: View, data: bytes, reader: DropBoxReader, keys_for: Callable[[],
         view.kind = "update"
         made_for, client, _ = parse_inbox_key(key)
         _update(view, data, reader, keys_for, round_id=made_for, client=client, digest=None)
+    elif key.startswith("rounds/") and "/scratch/" in key:
+        view.kind = "scratch"
+        view.why = "left by a merge across machines, sealed by the coordinator for itself; nothing depends on it once the round has ended"
     elif key.startswith("probe/"):
         view.kind = "probe"
         view.why = "left by the start-up check of the store; it is not signed and means nothing"

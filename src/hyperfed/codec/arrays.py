@@ -1,0 +1,53 @@
+"""Arrays by name <-> bytes: what processes of one coordinator leave for each other, and nothing a client ever sends.
+
+1. The canonical array of [name, dtype, shape, little-endian bytes], names ascending; only the plain numeric dtypes below, so that nothing else can come back.
+2. What is read is views of the given bytes, read-only: nothing is copied. A field that does not fit its shape is refused.
+
+What it does not do: compress, sign, seal (`coordinator.scratch` does).
+"""
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hyperfed.codec.canonical import pack, unpack
+from hyperfed.errors import SchemaError
+
+__all__ = ["pack_arrays", "unpack_arrays"]
+
+_DTYPES = frozenset(np.dtype(name).str for name in ("b1", "u1", "<u2", "<u4", "<u8", "<i4", "<i8", "<f4", "<f8"))
+_MAX_NAMES = 1 << 12
+_VALUES_A_NAME = 16
+
+
+def pack_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    """The bytes of arrays of any shape. Raises SchemaError for another dtype."""
+    fields = []
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        if array.dtype.str not in _DTYPES:
+            raise SchemaError(f"an array of {array.dtype} cannot be kept", subject=name)
+        fields.append([name, array.dtype.str, list(array.shape), memoryview(array.reshape(-1).view(np.uint8))])
+    return pack(fields)
+
+
+def unpack_arrays(data: bytes | memoryview) -> dict[str, npt.NDArray[Any]]:
+    """The arrays in `data`, as views of it. Raises SchemaError for anything that `pack_arrays` does not write."""
+    plain = unpack(data, max_values=_MAX_NAMES * _VALUES_A_NAME)
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    last = ""
+    for field in plain if isinstance(plain, list) else [None]:
+        if not (isinstance(field, list) and [type(part) for part in field] == [str, str, list, memoryview]):
+            raise SchemaError("not [name, dtype, shape, bytes]", subject="arrays")
+        name, dtype, shape, content = field
+        if name <= last and arrays:
+            raise SchemaError("names ascend, each once", subject=f"array {name!r:.40}")
+        if dtype not in _DTYPES or not all(type(length) is int and length >= 0 for length in shape):
+            raise SchemaError(f"dtype {dtype!r:.20} or its shape is unknown", subject=f"array {name!r:.40}")
+        if len(content) != prod(shape) * np.dtype(dtype).itemsize:
+            raise SchemaError(f"has {len(content)} bytes, which is not its shape's", subject=f"array {name!r:.40}")
+        arrays[name], last = np.frombuffer(content, dtype=dtype).reshape(shape), name
+    return arrays
