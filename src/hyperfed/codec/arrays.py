@@ -30,7 +30,7 @@ def pack_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
         array = np.ascontiguousarray(arrays[name])
         if array.dtype.str not in _DTYPES:
             raise SchemaError(f"an array of {array.dtype} cannot be kept", subject=name)
-        fields.append([name, array.dtype.str, list(array.shape), memoryview(array.reshape(-1).view(np.uint8))])
+        fields.append([name, array.dtype.str, list(array.shape), array.reshape(-1).view(np.uint8).data])
     return pack(fields)
 
 
