@@ -20,7 +20,7 @@ import nacl.bindings
 import nacl.exceptions
 import nacl.utils
 
-from hyperfed.codec import leading_int, pack, unpack
+from hyperfed.codec import is_array, leading_int, pack, unpack_around
 from hyperfed.errors import ConfigError, SchemaError, SignatureError
 from hyperfed.keys import KeyPair, PublicKeys
 from hyperfed.signing import NO_DIGEST, Header, Signed
@@ -73,7 +73,7 @@ def open_body(signed: Signed, keys: KeyPair | None, *, subject: str = "body") ->
     version = leading_int(signed.body)
     if version is not None and version != _VERSION:
         raise SchemaError(f"sealed body version {version}; this library reads version {_VERSION}", subject=subject, rule="R-12", remedy="Update hyperfed")
-    boxes, nonce, commitment, ciphertext = _parts(unpack(signed.body, max_values=8 + 5 * _MAX_BOXES), subject)
+    boxes, nonce, commitment, ciphertext = _parts(unpack_around(signed.body, max_values=8 + 5 * _MAX_BOXES), subject)
     box = boxes.get(keys.key_id)
     if box is None:
         raise SignatureError(
@@ -93,11 +93,11 @@ def open_body(signed: Signed, keys: KeyPair | None, *, subject: str = "body") ->
 
 
 def _parts(value: Any, subject: str) -> tuple[dict[str, bytes], bytes, bytes, bytes]:
-    if not isinstance(value, list) or [type(p) for p in value] != [int, list, memoryview, memoryview, memoryview]:
+    if not is_array(value, int, list, bytes, bytes, bytes):
         raise SchemaError("not [1, boxes, nonce, commitment, ciphertext]", subject=subject, rule="R-40")
     boxes: dict[str, bytes] = {}
     for item in value[1]:
-        if not isinstance(item, list) or [type(p) for p in item] != [str, memoryview] or len(item[1]) != 80 or item[0] <= max(boxes, default=""):
+        if not is_array(item, str, bytes) or len(item[1]) != 80 or item[0] <= max(boxes, default=""):
             raise SchemaError("a box is [key id, 80 bytes], one for each recipient, ascending", subject=subject, rule="R-40")
         boxes[item[0]] = bytes(item[1])
     if len(value[2]) != _NONCE_BYTES or len(value[3]) != 32:

@@ -303,6 +303,7 @@ def _intervention(value: object) -> dict[str, Any]:
             kept[name] = entry
         else:
             what = f"a text of {len(entry)} characters" if isinstance(entry, str) else f"a {type(entry).__name__}"
+            what = "a binary field" if isinstance(entry, bytes | memoryview) else what
             raise BoundsError(f"intervention {name!r:.80} is {what}; texts of at most 2000 characters, numbers, booleans and null are allowed", subject=kind)
     return kept
 

@@ -22,7 +22,7 @@ from typing import Any
 import nacl.bindings
 import nacl.exceptions
 
-from hyperfed.codec import from_record, leading_int, pack, to_record, unpack
+from hyperfed.codec import from_record, is_array, leading_int, pack, to_record, unpack, unpack_around
 from hyperfed.errors import HyperfedError, SchemaError, SignatureError
 from hyperfed.keys import KeyPair
 
@@ -97,6 +97,15 @@ class Header:
     encryption: str = "none"
 
     def __post_init__(self) -> None:
+        digests = {len(self.policy), len(self.vocabulary), len(self.previous), len(self.seen_broadcast), len(self.ledger_digest), len(self.body_digest)}
+        counts = (self.round, self.sequence, self.ledger_sequence, self.body_length)
+        texts = (self.federation, self.sender, self.key_id, self.audience, self.encryption)
+        fits = digests <= {0, 32} and min(counts) >= 0 and max(counts) < 1 << 53 and max(map(len, texts)) <= 128 and "".join(texts).isprintable()
+        if not fits or len(self.nonce) > 32:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        """Say which field does not fit."""
         for name in ("policy", "vocabulary", "previous", "seen_broadcast", "ledger_digest", "body_digest"):
             if len(getattr(self, name)) not in (0, 32):
                 raise SchemaError(f"{name} has {len(getattr(self, name))} bytes, not 32 or none", subject="header")
@@ -126,10 +135,10 @@ def digest_of(type_: str, header_bytes: bytes | memoryview) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """An envelope as received: taken apart, nothing believed. The memoryviews are views of the received bytes."""
+    """An envelope as received: taken apart, nothing believed. The body is a view of the received bytes."""
 
     type: str
-    header_bytes: memoryview
+    header_bytes: bytes
     signatures: tuple[tuple[str, bytes], ...]
     body: memoryview
     size: int
@@ -164,10 +173,10 @@ def open_envelope(data: bytes | memoryview, *, subject: str = "envelope") -> Env
     if version is not None and version != _VERSION:
         raise SchemaError(f"envelope version {version}; this library reads version {_VERSION}", subject=subject, rule="R-12", remedy="Update hyperfed")
     try:
-        parts = unpack(data, max_values=16 + 5 * MAX_SIGNATURES)
+        parts = unpack_around(data, max_values=16 + 5 * MAX_SIGNATURES)
     except SchemaError as exc:
         raise SchemaError(exc.problem, subject=subject, rule=exc.rule, remedy="It is not a Hyperfed envelope, or was cut off on its way") from None
-    if not isinstance(parts, list) or [type(p) for p in parts] != [int, str, memoryview, list, memoryview]:
+    if not is_array(parts, int, str, bytes, list, bytes):
         raise SchemaError("not [1, type, header, signatures, body]", subject=subject, rule="R-30")
     if len(parts[2]) > _MAX_HEADER_BYTES or not 1 <= len(parts[3]) <= MAX_SIGNATURES:
         raise SchemaError(f"a header has at most {_MAX_HEADER_BYTES} bytes, and 1 to {MAX_SIGNATURES} sign it", subject=subject, rule="R-30")
@@ -175,11 +184,11 @@ def open_envelope(data: bytes | memoryview, *, subject: str = "envelope") -> Env
     key_ids = [key_id for key_id, _ in signatures]
     if sorted(set(key_ids)) != key_ids:
         raise SchemaError("signatures must ascend by key id, one for each key", subject=subject, rule="R-30")
-    return Envelope(type=parts[1], header_bytes=parts[2], signatures=signatures, body=parts[4], size=len(data))
+    return Envelope(type=parts[1], header_bytes=bytes(parts[2]), signatures=signatures, body=parts[4], size=len(data))
 
 
 def _signature(item: Any, subject: str) -> tuple[str, bytes]:
-    if not isinstance(item, list) or [type(p) for p in item] != [str, memoryview] or len(item[1]) != 64:
+    if not is_array(item, str, bytes) or len(item[1]) != 64:
         raise SchemaError("a signature is [key id, 64 bytes]", subject=subject, rule="R-30")
     return item[0], bytes(item[1])
 
@@ -220,7 +229,7 @@ def verify_envelope(
             rule="R-32",
             remedy="The sender's key is not in the registry, or no longer",
         )
-    header_bytes = bytes(envelope.header_bytes)
+    header_bytes = envelope.header_bytes
     try:
         header = from_record(Header, unpack(header_bytes), "header")
     except HyperfedError as exc:

@@ -11,7 +11,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from hyperfed.codec import leading_int, pack, unpack
+from hyperfed.codec import leading_int, pack, unpack, unpack_around
 from hyperfed.codec.canonical import MAX_DEPTH, MAX_VALUES
 from hyperfed.errors import SchemaError
 
@@ -101,6 +101,35 @@ def test_refuses_every_other_form(name: str) -> None:
     with pytest.raises(SchemaError) as caught:
         unpack(NOT_CANONICAL[name])
     assert caught.value.rule == "R-10"
+
+
+@pytest.mark.parametrize("name", [n for n in NOT_CANONICAL if n not in ("trailing", "empty")])
+def test_refuses_every_other_form_before_a_large_field(name: str) -> None:
+    """What precedes a large binary field is read by itself, and held to the same form."""
+    for data in (b"\x92" + NOT_CANONICAL[name] + pack(b"x" * 2000), b"\x93\x01\x91" + NOT_CANONICAL[name] + pack(b"x" * 2000)):
+        with pytest.raises(SchemaError):
+            unpack_around(data)
+
+
+@pytest.mark.parametrize("length", [0, 1, 255, 256, 511, 2000, 65535, 65536])
+def test_a_large_field_has_one_form_of_its_length(length: int) -> None:
+    data = pack([1, "a", b"x" * length])
+    assert [plain(item) for item in unpack_around(data)] == [1, "a", b"x" * length]
+    for header in (
+        b"\xc4" + length.to_bytes(1, "big") if length < 256 else b"",
+        b"\xc5" + length.to_bytes(2, "big") if length < 65536 else b"",
+        b"\xc6" + length.to_bytes(4, "big"),
+    ):
+        other = b"\x93\x01\xa1a" + header + b"x" * length
+        if header and other != data:
+            with pytest.raises(SchemaError, match="shortest"):
+                unpack_around(other)
+    for cut in (data[:-1], data + b"x"):
+        with pytest.raises(SchemaError):
+            unpack_around(cut)
+    assert unpack_around(pack([[0] * 20, b"x" * length]), max_values=25)[0] == [0] * 20
+    with pytest.raises(SchemaError, match="too many"):
+        unpack_around(pack([[0] * 20, b"x" * length]), max_values=24)
 
 
 def test_the_oracle_shows_that_these_are_forms_msgpack_takes() -> None:

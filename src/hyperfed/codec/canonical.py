@@ -7,27 +7,30 @@
    object of 184 bytes, so a binary field counts as three values: a million values never take more than 100 MB.
 3. Therefore pack(unpack(data)) == data for everything that `unpack` accepts, without encoding it again to find out.
 
-Why not msgpack's own reader: it takes duplicate keys, ext types, NaN, any length form, and lets 2 MB become 128 MB. It is the
-independent oracle in the tests, and its packer writes our scalars.
+Msgpack's own reader takes duplicate keys, ext types, NaN, any length form, and lets 2 MB become 128 MB. It is the independent oracle in the tests; its packer
+writes our scalars, and what it reads is used where `proven` shows that it is the one value of canonical bytes. Errors are always this reader's.
 
 What it does not do: know any field (`records`) or version (`payload`).
 """
 
 import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import msgpack
 
+from hyperfed.codec.proven import UNPROVEN, proven, proven_head
 from hyperfed.errors import SchemaError
 
-__all__ = ["MAX_DEPTH", "MAX_VALUES", "leading_int", "pack", "pack_around", "pack_parts", "unpack"]
+__all__ = ["MAX_DEPTH", "MAX_VALUES", "is_array", "leading_int", "pack", "pack_around", "pack_parts", "read_strictly", "unpack", "unpack_around"]
 
 MAX_DEPTH = 8
 MAX_VALUES = 1 << 20
 _VIEW_COSTS = 2  # values more than the one every value counts as
 _BUFFER_IS_LARGE = 512  # below this a copy is cheaper than a part of its own
+_FIRST_BYTES = 1024  # of the writer's buffer, which grows
+_AT_ONCE = frozenset((str, int, bool, type(None), bytes))
 
 
 def pack(value: Any) -> bytes:
@@ -40,7 +43,7 @@ def pack(value: Any) -> bytes:
 
 def pack_parts(value: Any) -> list[bytes | memoryview]:
     """What `pack` joins: large buffers are parts of their own."""
-    packer = msgpack.Packer(use_bin_type=True, autoreset=False)
+    packer = msgpack.Packer(autoreset=False, buf_size=_FIRST_BYTES)
     parts: list[bytes | memoryview] = []
     _emit(value, packer, parts, 1)
     parts.append(packer.bytes())
@@ -80,18 +83,34 @@ def _emit(value: Any, packer: Any, parts: list[bytes | memoryview], depth: int) 
             parts.append(_bin_header(len(view)))
             parts.append(view)
     elif kind in (list, tuple):
+        if _emit_at_once(value, value, packer):
+            return
         packer.pack_array_header(len(value))
         for item in value:
             _emit(item, packer, parts, depth + 1)
     elif kind is dict:
         if any(type(key) is not str for key in value):
             raise SchemaError("a map key is not a text", rule="R-10")
+        ordered = dict(sorted(value.items()))
+        if _emit_at_once(ordered, ordered.values(), packer):
+            return
         packer.pack_map_header(len(value))
-        for key in sorted(value):
+        for key, item in ordered.items():
             _emit_text(key, packer)
-            _emit(value[key], packer, parts, depth + 1)
+            _emit(item, packer, parts, depth + 1)
     else:
         raise SchemaError(f"a {kind.__name__} cannot travel", rule="R-10")
+
+
+def _emit_at_once(value: Any, inner: Collection[Any], packer: Any) -> bool:
+    """Whether all that a list or an ordered map holds are scalars with one form in msgpack's own writer, and were written by it in one call."""
+    if not _AT_ONCE.issuperset(map(type, inner)) or any(type(item) is bytes and len(item) >= _BUFFER_IS_LARGE for item in inner):
+        return False
+    try:
+        packer.pack(value)
+    except (UnicodeEncodeError, OverflowError):
+        return False  # item by item one of them raises too, and says why; what was packed before is gone
+    return True
 
 
 def _emit_text(text: str, packer: Any) -> None:
@@ -112,7 +131,21 @@ def _bin_header(length: int) -> bytes:
 
 
 def unpack(data: bytes | memoryview, *, max_values: int = MAX_VALUES) -> Any:
-    """The value of canonical bytes; binary fields come as memoryviews of `data`. Raises SchemaError, and nothing else, for anything else."""
+    """The value of canonical bytes; binary fields come as memoryviews of `data`, or as bytes where none is large. Raises SchemaError, and nothing else."""
+    view = memoryview(data).cast("B")
+    value = proven(view, max_values=max_values, max_depth=MAX_DEPTH)
+    return read_strictly(view, max_values=max_values) if value is UNPROVEN else value
+
+
+def unpack_around(data: bytes | memoryview, *, max_values: int = MAX_VALUES) -> Any:
+    """`unpack` for what `pack_around` makes: an array whose last field is binary, and large. That one comes as a memoryview."""
+    view = memoryview(data).cast("B")
+    values = proven_head(view, max_values=max_values, max_depth=MAX_DEPTH)
+    return read_strictly(view, max_values=max_values) if values is UNPROVEN else values
+
+
+def read_strictly(data: bytes | memoryview, *, max_values: int = MAX_VALUES) -> Any:
+    """The same by our own reader alone, which says what is wrong; all binary fields come as memoryviews."""
     reader = _Reader(memoryview(data).cast("B"), max_values)
     value = reader.value(1)
     if reader.at != reader.end:
@@ -120,12 +153,23 @@ def unpack(data: bytes | memoryview, *, max_values: int = MAX_VALUES) -> Any:
     return value
 
 
+def is_array(value: Any, *kinds: type) -> bool:
+    """Whether a value that was read is an array of exactly these kinds; bytes stands for a binary field, which may be a view."""
+    return (
+        type(value) is list
+        and len(value) == len(kinds)
+        and all(type(v) is k or (k is bytes and type(v) is memoryview) for v, k in zip(value, kinds, strict=True))
+    )
+
+
 def leading_int(data: bytes | memoryview) -> int | None:
     """The non-negative integer that begins an array, read without the rest of it; None where `data` begins otherwise.
 
     Versions lead every array of ours, so that a newer one can be named whatever else it changed.
     """
-    head = bytes(memoryview(data).cast("B")[:14])
+    head = bytes(data[:14])
+    if len(head) > 1 and 0x91 <= head[0] <= 0x9F and head[1] < 0x80:
+        return head[1]
     if not head or not (0x91 <= head[0] <= 0x9F or head[0] in _ARRAYS):
         return None
     reader = _Reader(memoryview(head), 1)

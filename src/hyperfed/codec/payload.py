@@ -15,7 +15,7 @@ What it does not do: say who wrote it (`signing`) or whether it may count (`vali
 import typing
 from typing import Any, TypeVar
 
-from hyperfed.codec.canonical import leading_int, pack_around, pack_parts, unpack
+from hyperfed.codec.canonical import is_array, leading_int, pack_around, pack_parts, unpack, unpack_around
 from hyperfed.codec.planes import PlaneReader, PlaneWriter, deflate, inflate
 from hyperfed.codec.records import from_record, to_record
 from hyperfed.config import DEFAULT_LIMITS, Limits
@@ -95,8 +95,8 @@ class PayloadCodec:
             raise SchemaError(f"schema version {version}; this library reads up to {SCHEMA_VERSION}", rule="R-12", remedy="Update hyperfed")
         if version < 1:
             raise SchemaError(f"schema version {version} never existed", rule="R-12")
-        document = unpack(data, max_values=8)
-        if not isinstance(document, list) or [type(part) for part in document] != [int, str, str, int, memoryview]:
+        document = unpack_around(data, max_values=8)
+        if not is_array(document, int, str, str, int, bytes):
             raise SchemaError("not [version, kind, compression, raw size, payload]", rule="R-12")
         return typing.cast("tuple[int, str, str, int, memoryview]", tuple(document))
 
@@ -111,12 +111,12 @@ class PayloadCodec:
         if compression != "zstd":
             raise SchemaError(f"compression {compression!r:.40} is unknown", rule="R-13", remedy="Use '' or 'zstd'")
         try:
-            size, record, planes = unpack(payload, max_values=10)
-            form = (type(size), type(record), type(planes)) == (int, memoryview, memoryview)
-        except (SchemaError, TypeError, ValueError):
-            form = False
-        if not form:
+            parts = unpack_around(payload, max_values=10)
+        except SchemaError:
+            parts = None
+        if not is_array(parts, int, bytes, bytes):
             raise SchemaError("a compressed payload is [size, record, planes]", rule="R-13")
+        size, record, planes = parts
         if not 0 <= size <= raw_size:
             raise SchemaError(f"declares {raw_size} raw bytes and a record of {size}", rule="R-13")
-        return inflate(record, size), PlaneReader(planes, raw_size - size)
+        return inflate(memoryview(record), size), PlaneReader(planes, raw_size - size)

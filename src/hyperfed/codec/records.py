@@ -13,11 +13,10 @@ dict[str, scalar], NDArray, and dataclasses of these.
 
 import dataclasses
 import functools
-import re
 import types
 import typing
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from functools import partial
@@ -26,6 +25,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from hyperfed.codec.planes import SMALLEST, Coding, PlaneReader, PlaneWriter, read_all
+from hyperfed.codec.quick import quick_reader
+from hyperfed.codec.scalars import decimal_text, expect, expect_binary, micros_of, read_decimal, read_enum, read_instant
 from hyperfed.columns import all_finite
 from hyperfed.errors import BoundsError, HyperfedError, PacketError, SchemaError
 from hyperfed.tables import DeltaTable, EdgeTable, HyperedgeTable
@@ -35,9 +36,8 @@ __all__ = ["from_record", "to_record"]
 T = TypeVar("T")
 Reader = Callable[[Any, str, PlaneReader | None], Any]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_AS_THEY_ARE = frozenset((types.NoneType, bool, int, float, str, bytes, memoryview))
 _TABLES = (EdgeTable, DeltaTable, HyperedgeTable)
-_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _WIRE_DTYPES = ("|b1", "<f4", "<f8", "<i4", "<i8", "<u2", "<u4", "<u8", "|u1")
 _IN_PLANES = ":planes"
 _UNIT = ("confidence", "stability")
@@ -49,14 +49,15 @@ def to_record(value: Any, *, planes: PlaneWriter | None = None, unit_bits: int |
     """The plain value of a record. planes: takes its large columns; unit_bits: 8 or 16, of confidence and stability in tables.
 
     Raises SchemaError for a type that cannot travel."""
-    if value is None or type(value) in (bool, int, float, str, bytes, memoryview):
+    kind: Any = type(value)
+    if kind in _AS_THEY_ARE:
         return value
+    if kind in (tuple, list):
+        return [item if type(item) in _AS_THEY_ARE else to_record(item, planes=planes, unit_bits=unit_bits) for item in value]
     if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise SchemaError(f"instant {value.isoformat()} has no time zone", rule="R-11")
-        return (value - _EPOCH) // timedelta(microseconds=1)
+        return micros_of(value)
     if isinstance(value, Decimal):
-        return _decimal_text(value)
+        return decimal_text(value)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, np.ndarray):
@@ -64,18 +65,23 @@ def to_record(value: Any, *, planes: PlaneWriter | None = None, unit_bits: int |
     if isinstance(value, _TABLES):
         return _write_table(value, planes, unit_bits)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_record(getattr(value, f.name), planes=planes, unit_bits=unit_bits) for f in dataclasses.fields(value)}
-    if type(value) in (tuple, list):
-        return [to_record(item, planes=planes, unit_bits=unit_bits) for item in value]
-    if type(value) is dict:
+        return {
+            name: item if type(item := getattr(value, name)) in _AS_THEY_ARE else to_record(item, planes=planes, unit_bits=unit_bits) for name in _names(kind)
+        }
+    if kind is dict:
         return {key: to_record(item) for key, item in value.items()}
     raise SchemaError(f"a {type(value).__name__} cannot travel", rule="R-11")
+
+
+@functools.cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(f.name for f in dataclasses.fields(kind))
 
 
 def _write_table(table: Any, planes: PlaneWriter | None, unit_bits: int | None) -> dict[str, Any]:
     """A table's columns: keys as steps, the upper end of an interval by its lower one."""
     out: dict[str, Any] = {}
-    for name in (f.name for f in dataclasses.fields(table)):
+    for name in _names(typing.cast(Any, type(table))):
         column = getattr(table, name)
         if column is None:
             out[name] = None
@@ -101,15 +107,6 @@ def _write_column(column: np.ndarray[Any, Any], planes: PlaneWriter | None, codi
     if planes is None or column.nbytes < SMALLEST or column.dtype.kind == "b":
         return [little.str, _buffer(column)]
     return [little.str + _IN_PLANES, planes.put(np.ascontiguousarray(column, dtype=little), coding, around)]
-
-
-def _decimal_text(number: Decimal) -> str:
-    """Digits with a point where needed, no exponent, no zero too many. Raises SchemaError beyond 64 digits: an exponent costs its writer nothing."""
-    if not number.is_finite() or not -64 <= number.adjusted() <= 64 or len(number.as_tuple().digits) > 64:
-        raise SchemaError(f"decimal {str(number)[:80]} cannot travel", rule="R-11")
-    text = format(number, "f")
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return "0" if text in ("-0", "") else text
 
 
 def _buffer(array: np.ndarray[Any, Any]) -> memoryview:
@@ -139,27 +136,28 @@ def _reader(hint: Any) -> Reader:
         return partial(_read_tuple, arguments)
     if origin is list:
         item = _reader(arguments[0])
-        return lambda plain, where, planes: [item(value, f"{where}[{i}]", planes) for i, value in enumerate(_expect(list, plain, where))]
+        return lambda plain, where, planes: [item(value, f"{where}[{i}]", planes) for i, value in enumerate(expect(list, plain, where))]
     if origin is dict or hint is dict:
-        return lambda plain, where, planes: dict(_expect(dict, plain, where))
+        return lambda plain, where, planes: dict(expect(dict, plain, where))
     if origin is np.ndarray:
         return lambda plain, where, planes: _checked_column(_claim_column(plain, where, planes)(None), where)
     if isinstance(hint, typing.NewType):
         return _reader(hint.__supertype__)
     if hint in (bool, int, float, str):
-        return lambda plain, where, planes: plain if type(plain) is hint else _expect(hint, plain, where)
+        return lambda plain, where, planes: plain if type(plain) is hint else expect(hint, plain, where)
     if hint is bytes:
-        return lambda plain, where, planes: bytes(_expect(memoryview, plain, where))
+        return lambda plain, where, planes: bytes(expect_binary(plain, where))
     if hint is datetime:
-        return lambda plain, where, planes: _read_instant(plain, where)
+        return lambda plain, where, planes: read_instant(plain, where)
     if hint is Decimal:
-        return lambda plain, where, planes: _read_decimal(plain, where)
+        return lambda plain, where, planes: read_decimal(plain, where)
     if isinstance(hint, type) and issubclass(hint, Enum):
-        return lambda plain, where, planes: _read_enum(hint, plain, where)
+        return lambda plain, where, planes: read_enum(hint, plain, where)
     if hint in _TABLES:
         return partial(_read_table, hint)
     if dataclasses.is_dataclass(hint):
-        return partial(_read_dataclass, hint)
+        quick = quick_reader(typing.cast(Any, hint))
+        return partial(_read_dataclass, hint) if quick is None else partial(_read_quickly, quick, hint)
     return partial(_refuse_kind, hint)
 
 
@@ -167,15 +165,8 @@ def _refuse_kind(hint: Any, plain: Any, where: str, planes: PlaneReader | None) 
     raise SchemaError(f"{hint!r} is no wire type", subject=where, rule="R-11")
 
 
-def _expect(kind: type, plain: Any, where: str) -> Any:
-    if type(plain) is not kind:
-        name = "binary field" if kind is memoryview else kind.__name__
-        raise SchemaError(f"a {type(plain).__name__} where a {name} belongs", subject=where, rule="R-11")
-    return plain
-
-
 def _read_tuple(hints: tuple[Any, ...], plain: Any, where: str, planes: PlaneReader | None) -> tuple[Any, ...]:
-    items = _expect(list, plain, where)
+    items = expect(list, plain, where)
     if len(hints) == 2 and hints[1] is Ellipsis:
         return tuple(_read(hints[0], item, f"{where}[{i}]", planes) for i, item in enumerate(items))
     if len(items) != len(hints):
@@ -185,15 +176,15 @@ def _read_tuple(hints: tuple[Any, ...], plain: Any, where: str, planes: PlaneRea
 
 def _claim_column(plain: Any, where: str, planes: PlaneReader | None) -> Callable[[Any], np.ndarray[Any, Any]]:
     """What reads the column, given (effect, ci_low) where its coding needs them. Its form and size are checked now, its values are not."""
-    pair = _expect(list, plain, where)
+    pair = expect(list, plain, where)
     tag = pair[0] if len(pair) == 2 and type(pair[0]) is str else ""
     coded = planes is not None and tag.endswith(_IN_PLANES)
     name = tag.removesuffix(_IN_PLANES) if coded else tag
     if name not in _WIRE_DTYPES:
         raise SchemaError(f"a column is [dtype, bytes] with a dtype of {', '.join(_WIRE_DTYPES)}", subject=where, rule="R-11")
-    dtype, buffer = np.dtype(name), _expect(memoryview, pair[1], where)
+    dtype, buffer = np.dtype(name), expect_binary(pair[1], where)
     if coded and planes is not None:
-        return planes.claim(buffer, dtype, where)
+        return planes.claim(memoryview(buffer), dtype, where)
     if len(buffer) % dtype.itemsize:
         raise SchemaError(f"{len(buffer)} bytes are no whole number of {dtype.str}", subject=where, rule="R-11")
     return lambda around: np.frombuffer(buffer, dtype=dtype)
@@ -205,32 +196,6 @@ def _checked_column(column: np.ndarray[Any, Any], where: str) -> np.ndarray[Any,
     if column.dtype.kind == "b" and (column.view(np.uint8) > 1).any():
         raise SchemaError("a boolean column holds only 0 and 1", subject=where, rule="R-11")
     return column
-
-
-def _read_instant(plain: Any, where: str) -> datetime:
-    micros = _expect(int, plain, where)
-    try:
-        return _EPOCH + timedelta(microseconds=micros)
-    except OverflowError:
-        raise SchemaError(f"{micros} microseconds are no instant", subject=where, rule="R-11") from None
-
-
-def _read_decimal(plain: Any, where: str) -> Decimal:
-    text = _expect(str, plain, where)
-    if len(text) > 66 or not _DECIMAL.fullmatch(text):  # before Decimal sees it: ten bytes of exponent would become gigabytes of zeros
-        raise SchemaError(f"{text!r:.80} is no canonical decimal number", subject=where, rule="R-11")
-    number = Decimal(text)
-    if _decimal_text(number) != text:
-        raise SchemaError(f"{text!r:.80} is no canonical decimal number", subject=where, rule="R-11")
-    return number
-
-
-def _read_enum(hint: type[Enum], plain: Any, where: str) -> Enum:
-    try:
-        return hint(plain)
-    except ValueError:
-        known = ", ".join(str(member.value) for member in hint)
-        raise SchemaError(f"{plain!r:.80} is not one of {known}", subject=where, rule="R-11") from None
 
 
 @functools.cache
@@ -245,13 +210,21 @@ def _readers(kind: type) -> tuple[tuple[str, Reader], ...]:
 
 
 def _fields_of(kind: type, plain: Any, where: str) -> dict[str, Any]:
-    given = _expect(dict, plain, where)
+    given = expect(dict, plain, where)
     names = _hints(kind).keys()
     if given.keys() != names:
         missing, unknown = sorted(names - given.keys()), sorted(given.keys() - names)[:5]  # the sender's words are shown quoted: they reach terminals
         parts = ([f"missing {', '.join(missing)}"] if missing else []) + ([f"unknown {', '.join(f'{u!r:.40}' for u in unknown)}"] if unknown else [])
         raise SchemaError(f"fields {' and '.join(parts)}", subject=where, rule="R-11")
     return dict(given)
+
+
+def _read_quickly(quick: Callable[[Any], Any], kind: Any, plain: Any, where: str, planes: PlaneReader | None) -> Any:
+    """A record without columns. What is not read at once is read field by field: that says which one is wrong, and how."""
+    try:
+        return quick(plain)
+    except (HyperfedError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError):
+        return _read_dataclass(kind, plain, where, planes)
 
 
 def _read_dataclass(kind: Any, plain: Any, where: str, planes: PlaneReader | None) -> Any:

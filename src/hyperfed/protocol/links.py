@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from hyperfed.codec import PayloadCodec, leading_int, pack, unpack
+from hyperfed.codec import PayloadCodec, is_array, leading_int, pack, unpack
 from hyperfed.config import DEFAULT_LIMITS, Limits
 from hyperfed.encryption import SEALED, open_body, seal_body
 from hyperfed.errors import RefusedError, SchemaError, SignatureError
@@ -204,7 +204,7 @@ class LinksFile:
             parts: Any = unpack(data, max_values=8 + 3 * _MAX_REGISTRIES)
         except SchemaError as exc:
             raise SchemaError(f"is not a file of links: {exc.problem}", subject=subject, rule=exc.rule, remedy=remedy) from None
-        good = isinstance(parts, list) and [type(p) for p in parts] == [int, list, memoryview] and all(type(r) is memoryview for r in parts[1])
+        good = is_array(parts, int, list, bytes) and is_array(parts[1], *[bytes] * len(parts[1]))
         if not good or not parts[1]:
             raise SchemaError("is not a file of links", subject=subject, rule="R-53", remedy=remedy)
         return cls(registries=tuple(bytes(r) for r in parts[1]), envelope=bytes(parts[2]))

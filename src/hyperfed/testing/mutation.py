@@ -11,7 +11,7 @@ What it does not do: learn from coverage. `fuzz/decode.py` does, with atheris.
 import random
 from collections.abc import Callable, Sequence
 
-from hyperfed.codec import unpack
+from hyperfed.codec import is_array, unpack
 from hyperfed.errors import SchemaError
 from hyperfed.keys import KeyPair
 from hyperfed.signing import assemble, pre_authentication_encoding
@@ -98,7 +98,7 @@ def resign(data: bytes, keys: KeyPair) -> bytes:
         parts = unpack(data, max_values=1000)
     except SchemaError:
         return data
-    if not isinstance(parts, list) or [type(p) for p in parts[1:3]] != [str, memoryview] or len(parts) != 5 or not isinstance(parts[4], memoryview):
+    if not isinstance(parts, list) or len(parts) != 5 or not is_array([*parts[1:3], parts[4]], str, bytes, bytes):
         return data
     header = bytes(parts[2])
     return assemble(parts[1], header, [(keys.key_id, keys.sign(pre_authentication_encoding(parts[1], header)))], bytes(parts[4]))
