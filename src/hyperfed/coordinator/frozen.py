@@ -7,7 +7,7 @@
 What it does not do: decide who counts, write.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from hyperfed.config import Limits
@@ -18,7 +18,7 @@ from hyperfed.errors import HyperfedError, ObjectNotFound, RoundError, Transient
 from hyperfed.keys import KeyPair
 from hyperfed.packets import Update
 from hyperfed.privacy.accountant import PrivacyAccountant
-from hyperfed.protocol.objects import EntryKind, Freeze, Plan, RoundState
+from hyperfed.protocol.objects import Counted, EntryKind, Freeze, Plan, RoundState
 from hyperfed.protocol.reputation import trust_of
 from hyperfed.rounds import Keys
 from hyperfed.store import ObjectStore
@@ -63,19 +63,25 @@ class FrozenSets:
         base = self.state_before(freeze)
         if base is not None and plan.policy.weigh_by == "reputation":
             coordinator.reputation = {client: trust_of(base, client) for client in plan.cohort}
-        by_key = {Keys.accepted(freeze.round, c.digest): c for c in freeze.counted}
+        for counted, admitted in self.read(freeze, freeze.counted):
+            coordinator.handle_update(counted.client, admitted)
+        self._known.clear()
+        return coordinator
+
+    def read(self, freeze: Freeze, some: Sequence[Counted]) -> Iterator[tuple[Counted, Admitted]]:
+        """Some of what a freeze counts, in the order given, each read, verified and resolved. Raises RoundError where an object is gone or changed (R-66)."""
+        base = self.state_before(freeze)
+        by_key = {Keys.accepted(freeze.round, c.digest): c for c in some}
         for key, data in self.store.read_many(by_key, max_bytes=self.limits.max_update_bytes):
             counted = by_key[key]
             if isinstance(data, TransientError):
                 raise data
             if isinstance(data, HyperfedError):
                 raise RoundError(f"cannot be read: {data}", subject=key, rule="R-66", remedy="Restore the bucket from its versions") from data
-            admitted = self._reopen(
-                freeze, counted.made_for, counted.client, counted.digest, data, lambda client, digest: self.base_update(base, client, digest)
+            yield (
+                counted,
+                self._reopen(freeze, counted.made_for, counted.client, counted.digest, data, lambda client, digest: self.base_update(base, client, digest)),
             )
-            coordinator.handle_update(counted.client, admitted)
-        self._known.clear()
-        return coordinator
 
     def _reserved(self, freeze: Freeze) -> PrivacyAccountant:
         """The accountant of the ledger up to and with the round's reserve, by the registry it was frozen under: as the release's statement tells it, and as
