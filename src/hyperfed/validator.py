@@ -16,7 +16,7 @@ What it does not do: read the store, decide what a round counts (`protocol.choos
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -251,12 +251,8 @@ class PacketValidator:
         made_for: int,
         keys: KeyPair | None,
         base_of: BaseOf | None,
-        content_of: Callable[[bytes], Update | None] = lambda digest: None,
     ) -> Admitted:
-        """An update that was admitted before, from its bytes: signature, sender, round and content, but no clock and no replay check.
-
-        content_of: digest -> what this process has read in that very packet before, or None: a digest names the body too.
-        """
+        """An update that was admitted before, from its bytes: signature, sender, round and content, but no clock and no replay check."""
         signed = self._check_signature(data, (), key)
         if (signed.header.sender, signed.header.round) != (client, made_for):
             raise RefusedError(
@@ -265,13 +261,11 @@ class PacketValidator:
                 rule="R-82",
                 remedy="Restore the bucket from its versions; run `hyperfed audit`",
             )
-        return self._open(signed, data, key=key, made_for=made_for, keys=keys, base_of=base_of, known=content_of(signed.digest))
+        return self._open(signed, data, key=key, made_for=made_for, keys=keys, base_of=base_of)
 
-    def _open(
-        self, signed: Signed, data: bytes, *, key: str, made_for: int, keys: KeyPair | None, base_of: BaseOf | None, known: Update | None = None
-    ) -> Admitted:
+    def _open(self, signed: Signed, data: bytes, *, key: str, made_for: int, keys: KeyPair | None, base_of: BaseOf | None) -> Admitted:
         header = signed.header
-        update = known or PayloadCodec(limits=self._limits).decode(open_body(signed, keys, subject=key), Update)
+        update = PayloadCodec(limits=self._limits).decode(open_body(signed, keys, subject=key), Update)
         if update.base is not None:
             update = resolved(update, base_of(header.sender, update.base) if base_of else None, subject=key)
         return Admitted(

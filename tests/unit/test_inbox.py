@@ -86,10 +86,13 @@ def test_what_was_judged_is_not_read_again_by_the_same_process_and_comes_to_the_
     assert results[0].value.edges == results[1].value.edges
 
 
-def test_bytes_that_were_changed_in_accepted_are_noticed_though_their_content_is_known() -> None:
-    fed = SmallFederation(clients=4)
-    fed.open(1)
-    fed.submit_all()
+def test_bytes_that_were_changed_in_accepted_reach_no_result() -> None:
+    """Who judged and copied an update merges what it judged; everyone else reads the copy, and refuses it (R-66)."""
+    fed, twin = SmallFederation(clients=4), SmallFederation(clients=4)
+    for each in (fed, twin):
+        each.open(1)
+        each.submit_all()
+    twin.run(1)
     runner = fed.runner(1)
     runner.freeze(1, runner.validate(runner.collect(1)))
     (key, *_) = sorted(info.key for info in fed.store.list("rounds/00000001/accepted/"))
@@ -97,8 +100,23 @@ def test_bytes_that_were_changed_in_accepted_are_noticed_though_their_content_is
     fed.store._objects[key] = data[:-1] + bytes([data[-1] ^ 1])  # type: ignore[attr-defined]
     before = fed.decided()
     with pytest.raises(SignatureError):
-        runner.release(1)
+        fed.runner(1).release(1)
     assert {k for k in fed.decided() if k.endswith("result")} == {k for k in before if k.endswith("result")} == set()
+    runner.release(1)
+    assert fed.reader().result(1).value.edges == twin.reader().result(1).value.edges  # type: ignore[union-attr]
+
+
+def test_what_was_judged_under_another_registry_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The freeze says under which version a signature has to hold."""
+    fed = SmallFederation(clients=4)
+    fed.open(1)
+    fed.submit_all()
+    runner = fed.runner(1)
+    runner.freeze(1, runner.validate(runner.collect(1)))
+    runner.frozen._judged_under += 1
+    kinds = decodes(monkeypatch)
+    runner.conclude(1)
+    assert kinds == [Update] * 4
 
 
 def test_a_copy_that_is_there_must_be_that_packet() -> None:
@@ -110,7 +128,7 @@ def test_a_copy_that_is_there_must_be_that_packet() -> None:
         return Copy(key=key, data=b"mine", digest=b"d", digest_of=lambda data: b"e")
 
     fed = SmallFederation(clients=1)
-    accept(store, [copy("a"), copy("c")], limits=fed.limits)
+    assert [c.key for c in accept(store, [copy("a"), copy("c")], limits=fed.limits)] == ["a", "c"]
     assert store.read("c", max_bytes=9) == b"mine"
     with pytest.raises(RoundError):
-        accept(store, [copy("b")], limits=fed.limits)
+        list(accept(store, [copy("b")], limits=fed.limits))

@@ -1,14 +1,16 @@
-"""What a freeze names, read from `accepted/`, its signatures and digests verified again: all that a merge may work on (R-66).
+"""What a freeze names, verified by the process that merges it: all that a merge may work on (R-66).
 
 1. Each update is the one that was frozen: same client, round and digest; anything else ends the stage, naming the object.
-2. An update that carries changes is resolved against its sender's last counted update, which lies in the freeze of an earlier round; along at most
+2. What this process has judged and itself copied to `accepted/` is taken as it was judged, under the freeze's own registry: a digest names the body too, and an
+   object is never changed. Everything else is read from there, and its signature and digest are verified again.
+3. An update that carries changes is resolved against its sender's last counted update, which lies in the freeze of an earlier round; along at most
    32 such steps. Where one is gone there is no base, and the answer is "send the whole table" (R-97).
 
 What it does not do: decide who counts, write.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from hyperfed.config import Limits
 from hyperfed.coordinator.budget import accountant_of
@@ -30,7 +32,7 @@ _MAX_DELTA_CHAIN = 32
 _KEPT_BYTES = 512 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class FrozenSets:
     """Reads frozen sets. keys: open sealed bodies (a coordinator's or an auditor's; None where nothing is sealed)."""
 
@@ -38,20 +40,25 @@ class FrozenSets:
     reader: DropBoxReader
     keys: KeyPair | None
     limits: Limits
-    _known: dict[bytes, Update] = field(default_factory=dict)
+    _known: dict[bytes, Admitted] = field(default_factory=dict)
+    _judged_under: int = 0  # the registry's version
+    _left: int = 0
     _validators: dict[int, PacketValidator] = field(default_factory=dict)  # by registry version: each maps every client's keys
 
-    def remember(self, admitted: Iterable[Admitted]) -> None:
-        """Keep what validation has just read, so that the merge of the same process need not read it again: its bytes are verified all the same.
-
-        At most 512 MB of columns; what goes beyond is read again.
-        """
+    def begin(self, *, registry_version: int) -> None:
+        """Forget what was remembered: a round is judged (again), under this version of the registry."""
         self._known.clear()
-        left = _KEPT_BYTES
-        for item in admitted:
-            left -= 0 if item.update is None else item.update.nbytes
-            if item.update is not None and left >= 0:
-                self._known[item.digest] = item.update
+        self._judged_under, self._left = registry_version, _KEPT_BYTES
+
+    def remember(self, item: Admitted) -> None:
+        """Keep what validation has read and copied to `accepted/` (created there, or compared): the merge of the same process need not read it again.
+
+        At most 512 MB of columns; what goes beyond is read again, and verified.
+        """
+        if item.update is not None:
+            self._left -= item.update.nbytes
+            if self._left >= 0:
+                self._known[item.digest] = replace(item, data=None)
 
     def coordinator(self, plan: Plan, frozen: Stored[Freeze], *, keys: KeyPair | None = None) -> FederationCoordinator:
         """A coordinator that holds exactly the frozen set. keys: to sign its broadcast with. Raises RoundError where an object is gone or changed (R-66)."""
@@ -69,11 +76,20 @@ class FrozenSets:
         return coordinator
 
     def read(self, freeze: Freeze, some: Sequence[Counted]) -> Iterator[tuple[Counted, Admitted]]:
-        """Some of what a freeze counts, in the order given, each read, verified and resolved. Raises RoundError where an object is gone or changed (R-66)."""
+        """Some of what a freeze counts, in the order given, each verified and resolved; what was judged here is not read again. Raises RoundError where an
+        object is gone or changed (R-66)."""
         base = self.state_before(freeze)
-        by_key = {Keys.accepted(freeze.round, c.digest): c for c in some}
-        for key, data in self.store.read_many(by_key, max_bytes=self.limits.max_update_bytes):
-            counted = by_key[key]
+        judged: dict[bytes, Admitted] = {}
+        if freeze.registry_version == self._judged_under:
+            found = ((c, self._known.get(c.digest)) for c in some)
+            judged = {c.digest: known for c, known in found if known is not None and (known.client, known.made_for) == (c.client, c.made_for)}
+        keys = [Keys.accepted(freeze.round, c.digest) for c in some if c.digest not in judged]
+        reading = self.store.read_many(keys, max_bytes=self.limits.max_update_bytes)
+        for counted in some:
+            if counted.digest in judged:
+                yield counted, judged[counted.digest]
+                continue
+            key, data = next(reading)
             if isinstance(data, TransientError):
                 raise data
             if isinstance(data, HyperfedError):
@@ -128,9 +144,7 @@ class FrozenSets:
         version = freeze.registry_version
         if version not in self._validators:
             self._validators[version] = PacketValidator(self.reader.registry_at(version), limits=self.limits)
-        admitted = self._validators[version].reopen(
-            data, key=key, client=client, made_for=made_for, keys=self.keys, base_of=base_of, content_of=self._known.get
-        )
+        admitted = self._validators[version].reopen(data, key=key, client=client, made_for=made_for, keys=self.keys, base_of=base_of)
         if admitted.digest != digest:
             raise RoundError("is not the update that was frozen", subject=key, rule="R-66", remedy="Restore the bucket from its versions; run `hyperfed audit`")
         return admitted

@@ -7,7 +7,8 @@
 What it does not do: wait (`stragglers`), judge (`validator`), choose (`protocol.choose`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from hyperfed.config import Limits
@@ -91,16 +92,26 @@ class Copy:
     digest_of: Callable[[bytes], bytes]
 
 
-def accept(store: ObjectStore, copies: Sequence[Copy], *, limits: Limits) -> None:
-    """Copy verified updates. What is there already must be that very packet (its envelope may carry other signatures beside the sender's).
+def accept(store: ObjectStore, copies: Iterable[Copy], *, limits: Limits) -> Iterator[Copy]:
+    """Copy verified updates, each as it is asked for; those that are there now. What is there already must be that very packet (its envelope may carry other
+    signatures beside the sender's).
 
     Raises RoundError, TransportError.
     """
-    for copy, (_, answer) in zip(copies, store.put_many((c.key, c.data) for c in copies), strict=True):
+    sent: deque[Copy] = deque()
+
+    def objects() -> Iterator[tuple[str, bytes]]:
+        for copy in copies:
+            sent.append(copy)
+            yield copy.key, copy.data
+
+    for _, answer in store.put_many(objects()):
+        copy = sent.popleft()
         if isinstance(answer, TransportError):
             raise answer
         if not answer:
             _check_same(store, copy, limits=limits)
+        yield copy
 
 
 def _check_same(store: ObjectStore, copy: Copy, *, limits: Limits) -> None:

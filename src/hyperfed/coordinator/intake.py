@@ -1,6 +1,6 @@
 """`Intake`: what was listed in an inbox is read, verified, judged and copied to `accepted/` (step 2 of the round), whole or in shards.
 
-1. Content stays out of what is returned: keys, digests and reasons. What was read is remembered for the merge of the same process only.
+1. Content stays out of what is returned: keys, digests and reasons. What was read and copied is remembered for the merge of the same process only.
 2. A shard is the updates of some clients. All that admission compares (sequences, nonces, corrections) is compared within one client, so shards judge
    apart what one batch would judge together, and `combined` gives the same admission, byte for byte. Objects of nobody's go with the first shard.
 3. Shards that were judged under different registries or base states are not combined: the stage is tried again.
@@ -76,18 +76,18 @@ class Intake:
         ledger = self.reader.ledger()
         for item in admission.admitted:
             check_claim(ledger, sequence=item.claim_sequence, digest=item.claim_digest, by=f"{item.client} ({item.key})")
-        copies = [
+        self.frozen.begin(registry_version=context.registry.version)
+        copies = (
             Copy(
                 key=Keys.accepted(plan.round, item.digest),
-                data=item.data,
+                data=item.data or b"",
                 digest=item.digest,
                 digest_of=partial(self._digest_of, context, item.client, item.made_for),
             )
             for item in admission.admitted
-            if item.data is not None
-        ]
-        accept(self.store, copies, limits=self.limits)
-        self.frozen.remember(admission.admitted)
+        )
+        for item, _ in zip(admission.admitted, accept(self.store, copies, limits=self.limits), strict=True):
+            self.frozen.remember(item)
         return Judged(
             admitted=tuple(replace(a, update=None, data=None) for a in admission.admitted),
             refused=admission.refused,
