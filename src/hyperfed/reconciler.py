@@ -21,30 +21,31 @@ Source: DESIGN sections 2 and 5. No strategy carries a privacy label (DESIGN sec
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hyperfed.aggregation.catalogue import build_rule
-from hyperfed.aggregation.edge_weights import COORDINATE_RULES, edge_weights
+from hyperfed.aggregation.edge_weights import edge_weights
 from hyperfed.errors import AggregationError
 from hyperfed.hypergraph import Evidence, HypergraphStore, StoreEvidence
-from hyperfed.merge.electorate import Electorate, PairElectorate, PatternElectorate, class_weights
-from hyperfed.merge.order import effect_trust, held, median_effects, median_votes, trimmed_effects, trimmed_votes
-from hyperfed.merge.pooling import Z95, Pooled, pool_effects
-from hyperfed.merge.segments import Derived, Part, common, over, split
-from hyperfed.merge.shares import equal, share_median, share_trimmed
+from hyperfed.merge.electorate import Electorate, PairElectorate, PatternElectorate
+from hyperfed.merge.pooling import Z95
+from hyperfed.merge.ranges import Merge, Ranges
+from hyperfed.merge.rows import MergeRule, no_rows
+from hyperfed.merge.segments import common
+from hyperfed.merge.tables import table_ranges
 from hyperfed.packets import STRATEGIES, CausalSemanticPack
-from hyperfed.tables import EdgeTable, HyperedgeTable, pack_keys, unpack_keys, votes_of
+from hyperfed.tables import EdgeTable, HyperedgeTable, pack_keys, unpack_keys
+from hyperfed.vocabulary import Vocabulary
 
-__all__ = ["Reconciliation", "StoreReconciler", "build_reconciler"]
+__all__ = ["Reconciliation", "SmallThings", "StoreReconciler", "build_reconciler"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.uint32]
-Rows = npt.NDArray[np.intp]
 Columns = dict[str, npt.NDArray[Any]]
 
 
@@ -64,6 +65,20 @@ class Reconciliation:
     def __post_init__(self) -> None:
         if not len(self.outlier):
             object.__setattr__(self, "outlier", np.zeros(len(self.clients), dtype=bool))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SmallThings:
+    """What a merge needs of a client beside its edges' rows."""
+
+    measured: Indices
+    hyperedges: HyperedgeTable
+    semantic: CausalSemanticPack
+    vocabulary: Vocabulary | None
+
+    @classmethod
+    def of(cls, store: HypergraphStore) -> "SmallThings":
+        return cls(measured=store.measured, hyperedges=store.hyperedges, semantic=store.semantic, vocabulary=store.vocabulary)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,19 +142,34 @@ class StoreReconciler:
             whole = [table.keys for table in tables]
             shared = common(whole)
             tables = [table.take(np.searchsorted(own, shared)) for table, own in zip(tables, whole, strict=True)]
-        keys = Derived(pack_keys, ([t.source for t in tables], [t.target for t in tables], [t.lag for t in tables]))
-        votes = Derived(votes_of, ([t.effect for t in tables], [t.confidence for t in tables], [t.stability for t in tables]))
         measured = [store.measured for store in members]
-        electorate = PairElectorate(measured)
+        ranges = table_ranges(tables, PairElectorate(measured))
+        claimed = [None] * len(members) if losses is None else [list(losses)[i] for i in order]
+        return self.merge_ranges(ranges, [SmallThings.of(store) for store in members], clients=clients, base=base, losses=claimed, shares=part)
+
+    def merge_ranges(
+        self,
+        ranges: Ranges,
+        small: Sequence[SmallThings],
+        *,
+        clients: tuple[str, ...],
+        base: Floats,
+        losses: Sequence[float | None],
+        shares: Floats | None = None,
+    ) -> Reconciliation:
+        """The same from the edges' ranges, wherever they lie, and what is small of each client.
+
+        All are aligned with `clients`, sorted ids. base: float64[clients] > 0, with shares and sample counts in it already; ranges: their electorate is the
+        `PairElectorate` of what the clients measured. Raises AggregationError, BreakdownError.
+        """
+        members, electorate = small, ranges.electorate
+        measured = [one.measured for one in small]
         trust, agreement, outlier = np.ones(len(members)), np.zeros(len(members)), np.zeros(len(members), dtype=bool)
-        parts: Iterable[Part] = split(keys)
         if self.strategy == "consensus" and self.bounded:
-            parts = list(parts)
-            claimed = [None] * len(members) if losses is None else [list(losses)[i] for i in order]
-            result = edge_weights(self.rule, self.f, keys, votes, electorate, parts, losses=claimed, shares=part)
+            result = edge_weights(self.rule, self.f, ranges, losses=losses, shares=shares)
             trust, agreement, outlier = result.weight, result.agreement, result.outlier
         weight = trust * base
-        edges, evidence = self._edges(tables, parts, electorate, weight)
+        edges, evidence = self._edges(ranges, weight)
         hyperedges, hyper_evidence = self._hyperedges([store.hyperedges for store in members], measured, weight)
         semantic, about = self._semantic([store.semantic for store in members], clients, electorate, measured, weight)
         store = HypergraphStore(
@@ -152,8 +182,14 @@ class StoreReconciler:
         )
         return Reconciliation(store=store, clients=clients, trust=trust, weight=weight, agreement=agreement, outlier=outlier)
 
-    def _edges(self, tables: Sequence[EdgeTable], parts: Iterable[Part], electorate: Electorate, weight: Floats) -> tuple[EdgeTable, Evidence]:
-        columns = merge_rows(self, tables, parts, electorate, weight)
+    def _merged(self, ranges: Ranges, weight: Floats) -> Columns:
+        """The merged rows of all ranges, by ascending keys: what `EdgeTable`, `HyperedgeTable` and `Evidence` need, as columns."""
+        rule = MergeRule(strategy=self.strategy, vote_min=self.vote_min, bounded=self.bounded, rule=self.rule, f=self.f)
+        kept = list(ranges.map(Merge(rule=rule, weight=weight)))
+        return {name: np.concatenate([part[name] for part in kept]) for name in kept[0]} if kept else no_rows()
+
+    def _edges(self, ranges: Ranges, weight: Floats) -> tuple[EdgeTable, Evidence]:
+        columns = self._merged(ranges, weight)
         source, target, lag = unpack_keys(columns["keys"])
         return EdgeTable(source=source, target=target, lag=lag, **_row_columns(columns)), _evidence(columns)
 
@@ -171,7 +207,7 @@ class StoreReconciler:
         could = np.ones((len(distinct), len(tables)), dtype=bool)
         for client, indices in enumerate(measured):
             could[:, client] = (np.isin(variables, indices) | (variables < 0)).all(axis=1)
-        columns = merge_rows(self, tables, split(keys), PatternElectorate(could), weight)
+        columns = self._merged(table_ranges(tables, PatternElectorate(could), keys=keys), weight)
         kept = distinct[columns["keys"].astype(np.int64)]
         offsets = np.concatenate([[0], np.cumsum(kept[:, 2])]).astype(np.int64)
         sources = kept[:, 3:][kept[:, 3:] >= 0]
@@ -183,7 +219,7 @@ class StoreReconciler:
     ) -> tuple[CausalSemanticPack, dict[str, Any]]:
         # a dag edge is a row without an interval whose effect is its weight and whose vote is the weight within [-1, 1]
         tables = [_DagTable.of(pack) for pack in packs]
-        dag = merge_rows(self, tables, split([table.keys for table in tables]), electorate, weight)
+        dag = self._merged(table_ranges(tables, electorate, keys=[table.keys for table in tables]), weight)
         source, target, _ = unpack_keys(dag["keys"])
         edges = list(zip(source.tolist(), target.tolist(), dag["vote"].tolist(), strict=True))
         confounders, scores = self._confounders(packs, measured, weight)
@@ -264,164 +300,6 @@ class _DagTable:
         strength = np.minimum(np.abs(table[:, 2]), 1.0)
         keys = pack_keys(ends[:, 0], ends[:, 1], np.zeros(rows, np.uint64))
         return cls(keys=keys, effect=table[:, 2], confidence=strength, stability=np.ones(rows), hits=np.ones(rows, np.uint32), n=np.zeros(rows, np.uint64))
-
-
-def merge_rows(rule: StoreReconciler, tables: Sequence[Any], parts: Iterable[Part], electorate: Electorate, weight: Floats) -> Columns:
-    """The merged rows of abstract keys, ascending: what `EdgeTable`, `HyperedgeTable` and `Evidence` need, as columns.
-
-    tables: for each client the columns of an edge table; parts: its keys, split; weight: float64[clients] >= 0.
-    """
-    kept = list(over(lambda part: _merge_part(rule, tables, part, electorate, weight), parts))
-    if not kept:
-        nothing = np.zeros(0)
-        names = ("effect", "confidence", "stability", "vote", "std_error", "tau2", "i2", "support", "reporting", "measured_by", "samples", "hits", "pooled")
-        return dict.fromkeys(names, nothing) | {"keys": np.zeros(0, np.uint64)}
-    return {name: np.concatenate([part[name] for part in kept]) for name in kept[0]}
-
-
-def _merge_part(rule: StoreReconciler, tables: Sequence[Any], part: Part, electorate: Electorate, weight: Floats) -> Columns:
-    """One key range: votes first, then the effects of what stays."""
-    size, segment = len(part.keys), part.segment.astype(np.intp)  # numpy takes by its own integers in a third of the time
-    codes, which = np.unique(electorate.classes(part.keys), return_inverse=True)
-    voters, count = class_weights(electorate, codes, weight)
-    voters, measured_by = voters[which], count[which]
-    w = part.spread(weight)
-    effect = part.gather([t.effect for t in tables]).astype(np.float64, copy=False)
-    confidence = part.gather([t.confidence for t in tables]).astype(np.float64, copy=False)
-    stability = part.gather([t.stability for t in tables]).astype(np.float64, copy=False)
-    vote = np.sign(effect) * confidence * stability
-    heard = w > 0
-    reported = np.bincount(segment, w, size)
-    mean = np.divide(np.bincount(segment, w * vote, size), voters, out=np.zeros(size), where=voters > 0)
-    if rule.rule in COORDINATE_RULES:
-        mean = _middle_votes(rule, segment[heard], size, vote[heard], w[heard], voters, measured_by, weight)
-    keep = (reported > 0) & _stays(rule, part, segment, size, mean, w * confidence, voters, len(tables))
-    if rule.f:
-        keep &= np.bincount(segment, np.sign(vote) * np.sign(mean)[segment] > 0, size) > rule.f
-    bounds = bool(rule.f) or rule.rule in COORDINATE_RULES
-    everyone = (segment, effect, np.sign(vote) * np.sign(mean)[segment] > 0) if bounds else None
-    # only rows of kept keys, by clients that count, go on
-    rows = heard if keep.all() else heard & keep[segment]
-    number, all_stay = np.cumsum(keep, dtype=np.intp) - 1, bool(rows.all())
-    if not all_stay:
-        effect, confidence, stability, vote, w = effect[rows], confidence[rows], stability[rows], vote[rows], w[rows]
-        segment = number[segment[rows]]
-    size, mean, voters, measured_by = int(keep.sum()), mean[keep], voters[keep], measured_by[keep]
-    width = _widths(tables, part)
-    samples, hits, client = part.gather([t.n for t in tables]), part.gather([t.hits for t in tables]), part.client
-    if not all_stay:
-        width, samples, hits, client = None if width is None else width[rows], samples[rows], hits[rows], client[rows]
-    robust = rule.strategy == "consensus" and rule.bounded and rule.rule == "bounded-trust"
-    pooled = pool_effects(
-        segment,
-        size,
-        effect=effect,
-        vote=vote,
-        weight=w * effect_trust(segment, size, effect, client=client, clients=len(tables)) if robust else w,
-        width=width,
-    )
-    sign = np.sign(mean)
-    if everyone is not None:
-        pooled = _held(rule, pooled, segment, effect, sign, everyone, keep, number, None if equal(weight) else w / weight.max())
-    supports = np.sign(vote) == sign[segment]
-    total = np.bincount(segment, w, size)
-    if rule.strategy in ("consensus", "mean"):
-        backing = np.bincount(segment, w * supports, size)
-        strength = np.divide(np.bincount(segment, w * supports * stability, size), backing, out=np.zeros(size), where=backing > 0)
-        sure = np.divide(np.abs(mean), strength, out=np.zeros(size), where=strength > 0)
-    else:
-        strength, sure = np.bincount(segment, w * stability, size) / total, np.bincount(segment, w * confidence, size) / total
-    samples = np.minimum(samples, np.uint64(1 << 53))
-    return {
-        "keys": part.keys[keep],
-        "effect": pooled.effect,
-        "confidence": np.clip(sure, 0.0, 1.0),
-        "stability": np.clip(strength, 0.0, 1.0),
-        "vote": np.clip(mean, -1.0, 1.0) + 0.0,
-        "std_error": pooled.std_error,
-        "tau2": pooled.tau2,
-        "i2": pooled.i2,
-        "pooled": pooled.pooled,
-        "support": np.bincount(segment, supports, size),
-        "reporting": np.bincount(segment, minlength=size),
-        "measured_by": measured_by,
-        "samples": np.minimum(np.bincount(segment, samples, size), 2.0**63),
-        "hits": np.minimum(np.bincount(segment, hits, size), 2.0**32 - 1),
-    }
-
-
-def _middle_votes(
-    rule: StoreReconciler,
-    segment: Rows,
-    size: int,
-    vote: Floats,
-    share: Floats,
-    voters: Floats,
-    measured_by: npt.NDArray[np.int64],
-    weight: Floats,
-) -> Floats:
-    """float64[keys]: the order statistic of each key's votes that a coordinate rule takes, of rows that count; weights enter where they differ."""
-    if equal(weight):
-        return median_votes(segment, size, vote, measured_by) if rule.rule == "median" else trimmed_votes(segment, size, vote, measured_by, rule.f)
-    largest = float(weight.max())
-    if rule.rule == "median":
-        return share_median(segment, size, vote, share / largest, voters / largest)
-    return share_trimmed(segment, size, vote, share / largest, voters / largest, rule.f)
-
-
-def _held(
-    rule: StoreReconciler,
-    pooled: Pooled,
-    segment: Rows,
-    effect: Floats,
-    sign: Floats,
-    everyone: tuple[Rows, Floats, Bools],
-    keep: Bools,
-    number: Rows,
-    share: Floats | None,
-) -> Pooled:
-    """`pooled` by the rule's order statistic, held to what f liars cannot move; a standard error grows by how far its effect was moved.
-
-    segment, effect: rows of the clients that count; everyone: segment, effect and support of all rows, whatever their weight, before keys were left out;
-    share: rows' weights relative to the largest client's, None where all are equal."""
-    moved = pooled.effect
-    if rule.rule in COORDINATE_RULES and share is not None:
-        length: Floats = np.bincount(segment, share, len(sign)).astype(np.float64)
-        moved = share_median(segment, len(sign), effect, share, length)
-        if rule.rule != "median":
-            moved = np.where(length > 2 * rule.f, share_trimmed(segment, len(sign), effect, share, length, rule.f), moved)
-    elif rule.rule == "median":
-        moved = median_effects(segment, len(sign), effect)
-    elif rule.rule in COORDINATE_RULES:
-        moved = trimmed_effects(segment, len(sign), effect, rule.f)
-    if rule.f:
-        at, value, supports = everyone
-        kept = keep[at]
-        moved = held(moved, number[at[kept]], value[kept], supports[kept], sign, rule.f)
-    error = np.where(pooled.pooled, np.hypot(pooled.std_error, moved - pooled.effect), 0.0)
-    return replace(pooled, effect=moved, std_error=error)
-
-
-def _stays(rule: StoreReconciler, part: Part, segment: Rows, size: int, mean: Floats, sure: Floats, voters: Floats, stores: int) -> Bools:
-    """bool[keys]: what the strategy keeps."""
-    if rule.strategy == "union":
-        return np.ones(size, dtype=bool)
-    if rule.strategy == "intersection":
-        return np.asarray(np.bincount(segment, minlength=size) == stores)
-    if rule.strategy == "weighted":
-        return np.asarray(np.bincount(segment, sure, size) >= rule.vote_min * voters)
-    return np.asarray(np.abs(mean) >= rule.vote_min)
-
-
-def _widths(tables: Sequence[Any], part: Part) -> Floats | None:
-    """float64[rows]: the intervals' widths, 0 where unknown; None where no client gives intervals."""
-    if all(t.ci_low is None for t in tables):
-        return None
-    missing = [np.zeros(len(t.effect)) if t.ci_low is None else t.ci_low for t in tables]
-    present = [np.zeros(len(t.effect)) if t.ci_high is None else t.ci_high for t in tables]
-    with np.errstate(over="ignore"):
-        width = part.gather(present).astype(np.float64, copy=False) - part.gather(missing).astype(np.float64, copy=False)
-    return np.minimum(width, 1e300, out=width)
 
 
 def _row_columns(columns: Columns) -> Columns:

@@ -24,9 +24,11 @@ import numpy.typing as npt
 from hyperfed.aggregation.loudness import attention, share_quantile
 from hyperfed.errors import AggregationError
 from hyperfed.merge.electorate import Electorate, PatternElectorate, blocks, summed
-from hyperfed.merge.segments import Part, over, split
+from hyperfed.merge.ranges import UNITS, Agreement, Measure, Partial, Ranges, Squares
+from hyperfed.merge.segments import ROWS_A_PART, distinct
+from hyperfed.merge.tables import vote_ranges
 
-__all__ = ["ITERATIONS", "Trust", "bounded_trust", "bounded_trust_dense", "trust_weights"]
+__all__ = ["ITERATIONS", "Trust", "bounded_trust", "bounded_trust_dense", "trust_of", "trust_weights"]
 
 ITERATIONS = 8
 _TIE = 1e-9  # agreements this close to the median are at it: rounding must not decide about a whole weight
@@ -60,7 +62,7 @@ def trust_weights(agreement: Floats, comparable: Bools | None = None, shares: Fl
     median = share_quantile(agreement[known], 0.5, part)
     mad = 1.4826 * share_quantile(np.abs(agreement[known] - median), 0.5, part) + 0.02
     floor = max(0.0, median - 3.0 * mad)
-    if median > floor:
+    if median > floor + _TIE:
         weight[known] = np.clip((agreement[known] - floor) / (median - floor), 0.0, 1.0)
     else:
         weight[known] = agreement[known] >= median - _TIE
@@ -68,30 +70,30 @@ def trust_weights(agreement: Floats, comparable: Bools | None = None, shares: Fl
 
 
 def bounded_trust(
-    keys: Sequence[npt.NDArray[np.uint64]],
-    votes: Sequence[Floats],
-    electorate: Electorate,
-    *,
-    parts: Sequence[Part] | None = None,
-    shares: Floats | None = None,
+    keys: Sequence[npt.NDArray[np.uint64]], votes: Sequence[Floats], electorate: Electorate, *, shares: Floats | None = None, rows_a_range: int = ROWS_A_PART
 ) -> Trust:
     """The clients' weights from their votes on keys; not reporting a key is a vote of 0 by those who, says `electorate`, could have.
 
-    keys: for each client uint64[rows], strictly ascending; votes: for each client float64[rows], finite; parts: `split(keys)` if it is there already;
+    keys: for each client uint64[rows], strictly ascending; votes: for each client float64[rows], finite;
     shares: float64[clients] in (0, 1], what organisation caps leave of each client, 1 where None.
     Raises AggregationError where the numbers of clients differ.
     """
     clients = electorate.clients
     if len(keys) != clients or len(votes) != clients:
         raise AggregationError(f"{len(keys)} clients' keys, {len(votes)} clients' votes, an electorate of {clients}", subject="bounded trust")
-    pieces = list(split(keys)) if parts is None else parts
-    codes_of = [electorate.classes(part.keys) for part in pieces]
-    codes = _distinct(np.concatenate([np.zeros(0, np.int64), *(_distinct(at) for at in codes_of)]))
-    comparable, contested = _contested(electorate, codes)
+    return trust_of(vote_ranges(keys, votes, electorate, rows_a_range=rows_a_range), shares=shares)
+
+
+def trust_of(ranges: Ranges, *, shares: Floats | None = None) -> Trust:
+    """The same from ranges of rows, wherever they lie. shares: as in `bounded_trust`."""
+    clients = ranges.electorate.clients
+    measured = list(ranges.map(Measure()))
+    codes, _ = distinct(np.concatenate([np.zeros(0, np.int64), *(part["codes"] for part in measured)]))
+    comparable, contested = _contested(ranges.electorate, codes)
     if comparable.sum() < 3:
         return Trust(weight=np.ones(clients), agreement=np.zeros(clients), comparable=comparable, size=np.ones(clients))
-    cast = over(lambda piece: _Piece.of(piece[0], votes, np.searchsorted(codes, piece[1]), contested), zip(pieces, codes_of, strict=True))
-    ballot = _Ballot(electorate, codes, contested, list(cast))
+    ballot = _Ballot(ranges, codes, contested, measured)
+    del measured
     heard = np.ones(clients)
     heard[comparable] = attention(ballot.size[comparable], None if shares is None else shares[comparable])
     weight = heard
@@ -113,13 +115,6 @@ def bounded_trust_dense(votes: Floats, measured: Bools | None = None) -> Trust:
     return bounded_trust([edges[row] for row in could], cast, PatternElectorate(could.T))
 
 
-def _distinct(values: Ints) -> Ints:
-    """The distinct values, ascending, by one sort: many times faster on millions of integers than the hash table of `np.unique`."""
-    ordered = np.sort(values)
-    new = np.concatenate([np.ones(min(1, len(ordered)), dtype=bool), ordered[1:] != ordered[:-1]])
-    return np.asarray(ordered[new])
-
-
 def _contested(electorate: Electorate, codes: Ints) -> tuple[Bools, Bools]:
     """(bool[clients]: could vote on something that another could vote on, bool[codes]: at least two could vote)."""
     comparable, contested = np.zeros(electorate.clients, dtype=bool), np.zeros(len(codes), dtype=bool)
@@ -129,89 +124,54 @@ def _contested(electorate: Electorate, codes: Ints) -> tuple[Bools, Bools]:
     return comparable, contested
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Piece:
-    """One key range. segment: int32[rows], the row's key; rows: int64[clients], how many each client has, in client order; vote: float64[rows], 0 on
-    uncontested keys, made unit-norm by `_Ballot`; key_class: int32[keys], the position of the key's class; keys: how many."""
-
-    segment: npt.NDArray[np.int32]
-    rows: Ints
-    vote: Floats
-    key_class: npt.NDArray[np.int32]
-    keys: int
-
-    @classmethod
-    def of(cls, part: Part, votes: Sequence[Floats], key_class: Ints, contested: Bools) -> "_Piece":
-        vote = part.gather(votes)
-        if not contested.all():
-            vote = np.where(contested[key_class][part.segment], vote, 0.0)
-        return cls(part.segment, part.high - part.low, vote, key_class.astype(np.int32), len(part.keys))
-
-
-def _by_client(values: Floats, rows: Ints) -> Floats:
-    """float64[clients]: the sums of runs of `rows` values. numpy adds a run pairwise, always in the same order: nothing is gathered, nothing scattered."""
-    out = np.zeros(len(rows))
-    some = np.flatnonzero(rows)
-    if len(some):
-        out[some] = np.add.reduceat(values, (np.cumsum(rows) - rows)[some])
-    return out
-
-
 class _Ballot:
-    """All votes as unit-norm columns, and what does not change between iterations."""
+    """What the iterations need of all ranges, by (client, class of keys) pairs that have rows, and what does not change between them."""
 
-    def __init__(self, electorate: Electorate, codes: Ints, contested: Bools, pieces: list[_Piece]) -> None:
-        self.electorate, self.codes, self.contested, self.pieces = electorate, codes, contested, pieces
-        clients, classes = electorate.clients, len(codes)
-        square = np.zeros(clients)
-        for piece in pieces:
-            square += _by_client(piece.vote * piece.vote, piece.rows)
-        norm = np.sqrt(square)
-        usual = np.zeros(classes)  # the sum over a class's keys of the mean square vote of those who could vote
-        for piece in pieces:
-            usual += np.bincount(piece.key_class[piece.segment], piece.vote * piece.vote, classes)
+    def __init__(self, ranges: Ranges, codes: Ints, contested: Bools, measured: Sequence[Partial]) -> None:
+        self.ranges, self.codes, self.contested = ranges, codes, contested
+        clients, classes = ranges.electorate.clients, len(codes)
+        self.class_at = [np.searchsorted(codes, part["codes"]) for part in measured]  # of each range, its classes among all
+        pairs = [part["client"].astype(np.int64) * classes + at[part["place"]] for part, at in zip(measured, self.class_at, strict=True)]
+        self.pairs = np.arange(clients) if classes == 1 else distinct(np.concatenate([np.zeros(0, np.int64), *pairs]))[0]
+        self.pair_at = [np.searchsorted(self.pairs, own) for own in pairs]
+        self.pair_client, self.pair_class = np.divmod(self.pairs, classes)
+        rows, peak = np.zeros(clients, dtype=np.int64), np.zeros(clients)
+        for part in measured:
+            rows += part["rows"]
+            np.maximum(peak, part["peak"], out=peak)
+        bits = int(rows.max(initial=0)).bit_length()
+        bits += bits % 2
+        unit = 2.0**bits / UNITS
+        factor = np.where(peak > 0, 1.0 / (np.sqrt(unit) * np.where(peak > 0, peak, 1.0)), 0.0)
+        units = np.zeros(len(self.pairs), dtype=np.int64)
+        for part, places in zip(ranges.map(Squares(factor=factor)), self.pair_at, strict=True):
+            units[places] += part["square"]
+        square = units * unit * (peak * peak)[self.pair_client]
+        norm = np.sqrt(np.bincount(self.pair_client, square, clients))
+        usual = np.bincount(self.pair_class, square, classes)  # the sum over a class's keys of the mean square vote of those who could vote
         expected = np.zeros(clients)
-        for at, members in blocks(electorate, codes):
+        for at, members in blocks(ranges.electorate, codes):
             of_class = usual[at] / np.maximum(members.sum(axis=0), 1)
             expected += np.cumsum(members * of_class, axis=1)[:, -1]
         self.size = np.where(expected > 0, norm / np.sqrt(np.where(expected > 0, expected, 1.0)), 0.0)  # `loudness`, rule 1
-        scale = np.where(norm > 0, 1.0 / np.where(norm > 0, norm, 1.0), 0.0)
-        for piece in pieces:
-            np.multiply(piece.vote, np.repeat(scale, piece.rows), out=piece.vote)
-        # the (client, class) pairs that have rows, and each row's pair (None where it is the row's client)
-        self.row_pair: list[npt.NDArray[np.int32] | None] = [None] * len(pieces)
-        self.pairs = np.arange(clients)
-        if classes > 1:
-            rows = [np.repeat(np.arange(clients) * classes, piece.rows) + piece.key_class[piece.segment] for piece in pieces]
-            self.pairs = _distinct(np.concatenate([_distinct(r) for r in rows]))
-            self.row_pair = [np.searchsorted(self.pairs, r).astype(np.int32) for r in rows]
-        self.pair_client, self.pair_class = np.divmod(self.pairs, classes)
-        self.own = np.zeros(len(self.pairs))  # sum of u² by pair
-        for piece, pair in zip(pieces, self.row_pair, strict=True):
-            self.own += self._by_pair(piece, pair, piece.vote * piece.vote)
-
-    def _by_pair(self, piece: _Piece, pair: npt.NDArray[np.int32] | None, values: Floats) -> Floats:
-        """float64[pairs]: the rows' values summed by pair."""
-        return _by_client(values, piece.rows) if pair is None else np.asarray(np.bincount(pair, values, len(self.pairs)))
+        self.scale = np.where(norm > 0, 1.0 / np.where(norm > 0, norm, 1.0), 0.0)
+        self.dot_units = UNITS / (clients * (float(norm.max(initial=0.0)) or 1.0))
+        self.square_units = UNITS / clients**2
+        self.own = square * (self.scale * self.scale)[self.pair_client]  # sum of u² by pair
 
     def agreement(self, weight: Floats) -> Floats:
         """float64[clients] in [-1, 1]: rule 1 at these weights; 0 for a client without votes or where the others have none."""
         clients, classes = len(weight), len(self.codes)
-        with_total = np.zeros(len(self.pairs))  # sum of u T by pair
-        total_square = np.zeros(classes)  # sum of T² by class
-
-        def shares_of(at: tuple[_Piece, npt.NDArray[np.int32] | None]) -> tuple[Floats, Floats]:
-            piece, pair = at
-            segment = piece.segment.astype(np.intp)  # numpy takes by its own integers in a third of the time
-            total = np.bincount(segment, piece.vote * np.repeat(weight, piece.rows), piece.keys)
-            return self._by_pair(piece, pair, piece.vote * total.take(segment)), np.asarray(np.bincount(piece.key_class, total * total, classes), np.float64)
-
-        for by_pair, by_class in over(shares_of, zip(self.pieces, self.row_pair, strict=True)):
-            with_total += by_pair
-            total_square += by_class
+        dot_total, square_total = np.zeros(len(self.pairs), dtype=np.int64), np.zeros(classes, dtype=np.int64)
+        step = Agreement(weight=weight, scale=self.scale, dot_units=self.dot_units, square_units=self.square_units)
+        for part, pair_at, class_at in zip(self.ranges.map(step), self.pair_at, self.class_at, strict=True):
+            dot_total[pair_at] += part["dot"]
+            square_total[class_at] += part["square"]
+        with_total = dot_total / self.dot_units * self.scale[self.pair_client]  # sum of u T by pair
+        total_square = square_total / self.square_units  # sum of T² by class
         voters = np.zeros(classes)
         square = np.zeros(clients)  # of the leave-one-out mean; here from T alone, each client's own votes are taken out below
-        for at, members in blocks(self.electorate, self.codes):
+        for at, members in blocks(self.ranges.electorate, self.codes):
             voters[at] = summed(members, weight)
             of_contested = np.where(self.contested[at], total_square[at], 0.0)
             shares: dict[float, Floats] = {}  # by the client's own weight: at least half of the clients have weight 1

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hyperfed.aggregation.adaptive import Adaptive
-from hyperfed.aggregation.bounded_trust import bounded_trust
+from hyperfed.aggregation.bounded_trust import trust_of
 from hyperfed.aggregation.bulyan import Bulyan
 from hyperfed.aggregation.catalogue import build_rule
 from hyperfed.aggregation.centered_clipping import CenteredClipping
@@ -27,13 +27,10 @@ from hyperfed.aggregation.krum import Krum, MultiKrum, krum_order
 from hyperfed.aggregation.rule import checked_weights
 from hyperfed.aggregation.smallest_subset import MinimumDiameter, SmallestEigenvalue
 from hyperfed.errors import AggregationError
-from hyperfed.merge.electorate import Electorate
-from hyperfed.merge.segments import Part
+from hyperfed.merge.ranges import InnerProducts, Ranges
+from hyperfed.merge.rows import COORDINATE_RULES
 
 __all__ = ["COORDINATE_RULES", "EdgeWeights", "edge_weights", "vote_inner_products"]
-
-COORDINATE_RULES = ("median", "trimmed-mean", "bulyan")
-_CELLS = 1 << 20  # clients x keys held at once
 
 Floats = npt.NDArray[np.float64]
 
@@ -50,23 +47,20 @@ class EdgeWeights:
 def edge_weights(
     name: str,
     f: int,
-    keys: Sequence[npt.NDArray[np.uint64]],
-    votes: Sequence[Floats],
-    electorate: Electorate,
-    parts: Sequence[Part],
+    ranges: Ranges,
     *,
     losses: Sequence[float | None],
     shares: Floats | None = None,
 ) -> EdgeWeights:
     """The clients' weights under the rule `name`.
 
-    keys, votes: for each client; parts: `split(keys)`; losses: for each client, None where it claims none; shares: as in `bounded_trust`.
+    ranges: of the clients' votes; losses: for each client, None where it claims none; shares: as in `bounded_trust`.
     Raises AggregationError, BreakdownError.
     """
     rule = build_rule(name, f=f)
-    clients = electorate.clients
+    clients = ranges.electorate.clients
     rule.check(clients)
-    result = bounded_trust(keys, votes, electorate, parts=parts, shares=shares)
+    result = trust_of(ranges, shares=shares)
     if name == "bounded-trust":
         return EdgeWeights(weight=result.weight, agreement=result.agreement, outlier=result.weight <= 0)
     weight = np.ones(clients)
@@ -77,7 +71,7 @@ def edge_weights(
             )
         weight = rule.shares(checked_weights(np.array(losses, dtype=np.float64), clients, name, what="losses", some=False))
     elif name not in ("mean", "median", "trimmed-mean"):
-        inner, squared = vote_inner_products(votes, electorate, parts)
+        inner, squared = vote_inner_products(ranges)
         if isinstance(rule, Krum | MultiKrum):
             keep = 1 if isinstance(rule, Krum) else clients - f
             weight = np.zeros(clients)
@@ -96,27 +90,24 @@ def edge_weights(
     return EdgeWeights(weight=weight / largest if largest > 0 else np.ones(clients), agreement=result.agreement, outlier=result.weight <= 0)
 
 
-def vote_inner_products(votes: Sequence[Floats], electorate: Electorate, parts: Sequence[Part]) -> tuple[Floats, Floats]:
-    """(inner products, squared distances), float64[clients, clients] each: over the edges that both could measure, scaled up to all edges."""
-    n = electorate.clients
-    inner, own, joint, total = np.zeros((n, n)), np.zeros((n, n)), np.zeros((n, n)), 0
-    step = max(1, _CELLS // n)
-    for part in parts:
-        cast, client = part.gather(votes).astype(np.float64, copy=False), part.client
-        codes = electorate.classes(part.keys)
-        for first in range(0, len(part.keys), step):
-            last = min(first + step, len(part.keys))
-            rows = (part.segment >= first) & (part.segment < last)
-            block = np.zeros((n, last - first))
-            block[client[rows], part.segment[rows] - first] = cast[rows]
-            could = electorate.members(codes[first:last]).astype(np.float64)
-            inner += block @ block.T
-            own += (block * block) @ could.T
-            joint += could @ could.T
-            total += last - first
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scale = np.where(joint > 0, total / joint, 0.0)
-    squared = np.maximum(own + own.T - 2 * inner, 0.0) * scale
-    squared = np.where(joint > 0, squared, squared.max(initial=0.0))
+def vote_inner_products(ranges: Ranges) -> tuple[Floats, Floats]:
+    """(inner products, squared distances), float64[clients, clients] each: over the edges that both could measure, scaled up to all edges.
+
+    Sums are of whole numbers (`merge.ranges`): neither depends on how ranges are cut.
+    """
+    n = ranges.electorate.clients
+    sums, total = {name: np.zeros((n, n), dtype=np.int64) for name in ("inner", "finer", "own", "joint")}, 0
+    for part in ranges.map(InnerProducts()):
+        total += int(part["keys"][0])
+        for name, value in sums.items():
+            value += part[name]
+    inner = np.asarray(sums["inner"] * 2.0**-40 + sums["finer"] * 2.0**-60, dtype=np.float64)
+    own = np.asarray(sums["own"] * 2.0**-40, dtype=np.float64)
+    joint = sums["joint"]
+    scale: Floats = np.zeros((n, n))
+    np.divide(total, joint, out=scale, where=joint > 0)
+    squared: Floats = np.zeros((n, n))
+    np.multiply(np.maximum(own + own.T - 2 * inner, 0.0), scale, out=squared)
+    squared[joint == 0] = squared.max(initial=0.0)
     np.fill_diagonal(squared, 0.0)
     return inner * scale, (squared + squared.T) / 2

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MAX_PARTS", "ROWS_A_PART", "THREADS", "Derived", "Part", "common", "over", "split"]
+__all__ = ["MAX_PARTS", "ROWS_A_PART", "THREADS", "Derived", "Part", "common", "cuts", "distinct", "number", "over", "rows_between", "split"]
 
 ROWS_A_PART = 1 << 18  # a column of a part is 2 MiB: it stays in the processor's cache
 MAX_PARTS = 32
@@ -60,7 +60,7 @@ class Part:
 
     def gather(self, columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
         """[rows]: this part's rows of one column of each client."""
-        return _rows(columns, self.low, self.high)
+        return rows_between(columns, self.low, self.high)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,10 +80,10 @@ class Derived(Sequence[npt.NDArray[Any]]):
         return self.of(*(columns[client] for columns in self.sources))
 
 
-def _rows(columns: Sequence[npt.NDArray[Any]], low: Ints, high: Ints) -> npt.NDArray[Any]:
+def rows_between(columns: Sequence[npt.NDArray[Any]], low: Ints, high: Ints) -> npt.NDArray[Any]:
     """The rows [low, high) of each client's column, one client after the other."""
     if isinstance(columns, Derived):
-        return columns.of(*(_rows(source, low, high) for source in columns.sources))
+        return columns.of(*(rows_between(source, low, high) for source in columns.sources))
     return np.concatenate([column[a:b] for column, a, b in zip(columns, low.tolist(), high.tolist(), strict=True)])
 
 
@@ -102,24 +102,40 @@ def common(keys: Sequence[Keys]) -> Keys:
 
 def split(keys: Sequence[Keys], *, rows_a_part: int = ROWS_A_PART) -> Iterator[Part]:
     """The parts, by ascending key range. keys: for each client uint64[rows], strictly ascending (or `Derived`). Clients without rows are fine."""
+
+    def part(ends: tuple[Ints, Ints]) -> Part:
+        distinct_keys, segment = number(rows_between(keys, *ends))
+        return Part(keys=distinct_keys, segment=segment, low=ends[0], high=ends[1])
+
+    yield from over(part, cuts(keys, rows_a_part=rows_a_part))
+
+
+def cuts(keys: Sequence[Keys], *, rows_a_part: int = ROWS_A_PART, max_parts: int = MAX_PARTS) -> list[tuple[Ints, Ints]]:
+    """(low, high) int64[clients] of every range that has rows, by ascending keys. keys: as in `split`. Cut where a sample says that ranges are equal."""
     sizes = [len(k) for k in (keys.sources[0] if isinstance(keys, Derived) else keys)]
     total = sum(sizes)
     if total == 0:
-        return
-    wanted = min(MAX_PARTS, max(1, total // rows_a_part))
-    cuts = np.zeros((len(keys), 2), dtype=np.int64)
-    cuts[:, 1] = sizes
+        return []
+    wanted = min(max_parts, max(1, total // rows_a_part))
+    ends = np.zeros((len(keys), 2), dtype=np.int64)
+    ends[:, 1] = sizes
     if wanted > 1:
         stride = max(1, total // (wanted * 256))
         sample = np.sort(np.concatenate([k[stride // 2 :: stride] for k in keys]))
-        bounds = np.unique(sample[np.arange(1, wanted) * len(sample) // wanted])
-        cuts = np.stack([np.concatenate([[0], np.searchsorted(k, bounds), [len(k)]]) for k in keys]).astype(np.int64)
+        bounds = distinct(sample[np.arange(1, wanted) * len(sample) // wanted])[0]
+        ends = np.stack([np.concatenate([[0], np.searchsorted(k, bounds), [len(k)]]) for k in keys]).astype(np.int64)
+    return [(low, high) for low, high in zip(ends.T[:-1], ends.T[1:], strict=True) if (high > low).any()]
 
-    def part(ends: tuple[Ints, Ints]) -> Part:
-        distinct, segment = _number(_rows(keys, *ends))
-        return Part(keys=distinct, segment=segment, low=ends[0], high=ends[1])
 
-    yield from over(part, (ends for ends in zip(cuts.T[:-1], cuts.T[1:], strict=True) if (ends[1] > ends[0]).any()))
+def distinct(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Ints]:
+    """(the distinct values ascending, int64: each value's position among them), by one sort; by one pass where all are the same."""
+    if not len(values) or (values == values[0]).all():
+        return values[:1].copy(), np.zeros(len(values), dtype=np.int64)
+    ordered = np.sort(values)
+    new = np.ones(len(ordered), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+    kept = ordered[new]
+    return kept, np.searchsorted(kept, values)
 
 
 def over(work: Callable[[T], R], items: Iterable[T], *, threads: int = THREADS) -> Iterator[R]:
@@ -139,20 +155,22 @@ def over(work: Callable[[T], R], items: Iterable[T], *, threads: int = THREADS) 
             yield begun.popleft().result()
 
 
-def _number(keys: Keys) -> tuple[Keys, npt.NDArray[np.int32]]:
+def number(keys: Keys) -> tuple[Keys, npt.NDArray[np.int32]]:
     """(distinct keys ascending, int32[rows] the position of each row's key)."""
+    if not len(keys):
+        return keys[:0], np.zeros(0, dtype=np.int32)
     narrow, width = _varying_bits(keys)
     rows = len(keys)
     if width < 63 and (1 << width) <= 4 * rows + 1024:
         first = np.zeros(1 << width, dtype=np.int32)
         slot = narrow.astype(np.int64)
         first[slot] = 1
-        number = np.cumsum(first, dtype=np.int32)
-        number -= 1
-        segment = number[slot]
-        distinct = np.empty(int(number[-1]) + 1, dtype=np.uint64)
-        distinct[segment] = keys
-        return distinct, segment
+        rank = np.cumsum(first, dtype=np.int32)
+        rank -= 1
+        segment = rank[slot]
+        found = np.empty(int(rank[-1]) + 1, dtype=np.uint64)
+        found[segment] = keys
+        return found, segment
     row_bits = max(1, (rows - 1).bit_length())
     if width + row_bits <= 64:
         shift = np.uint64(row_bits)

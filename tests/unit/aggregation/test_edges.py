@@ -7,8 +7,9 @@ from hyperfed.aggregation import RULES, bounded_trust_dense, build_rule
 from hyperfed.aggregation.edge_weights import edge_weights, vote_inner_products
 from hyperfed.errors import AggregationError, BreakdownError
 from hyperfed.hypergraph import HypergraphStore
-from hyperfed.merge import PairElectorate, PatternElectorate, split
+from hyperfed.merge import PairElectorate, PatternElectorate
 from hyperfed.merge.order import effect_trust, held, median_effects, median_votes, trimmed_effects, trimmed_votes
+from hyperfed.merge.tables import vote_ranges
 from hyperfed.reconciler import StoreReconciler
 from hyperfed.tables import EdgeTable
 
@@ -78,7 +79,7 @@ def test_where_all_measured_all_the_weighted_votes_are_the_dense_rule(name: str)
     votes = _dense(11, 60, 1)
     keys = [np.arange(60, dtype=np.uint64)] * 11
     electorate = PatternElectorate(np.ones((60, 11), dtype=bool))
-    weight = edge_weights(name, 2, keys, list(votes), electorate, list(split(keys)), losses=[]).weight
+    weight = edge_weights(name, 2, vote_ranges(keys, list(votes), electorate), losses=[]).weight
     combined = weight @ votes / weight.sum()
     direct = build_rule(name, f=2).aggregate(votes)
     if name == "centered-clipping":  # a weighted mean keeps the direction, not the shrinking toward 0
@@ -92,10 +93,9 @@ def test_clients_are_compared_on_what_both_could_measure() -> None:
     votes = np.where(could.T, rng.uniform(-1, 1, (6, 80)), 0.0)
     keys = [np.flatnonzero(c & (v != 0)).astype(np.uint64) for c, v in zip(could.T, votes, strict=True)]
     cast = [v[k.astype(int)] for v, k in zip(votes, keys, strict=True)]
-    parts = list(split(keys))
     present = np.unique(np.concatenate(keys)).astype(int)
     electorate = PatternElectorate(could)
-    inner, squared = vote_inner_products(cast, electorate, parts)
+    inner, squared = vote_inner_products(vote_ranges(keys, cast, electorate))
     for i in range(6):
         for j in range(6):
             both = could[present, i] & could[present, j]
@@ -173,5 +173,5 @@ def test_bounded_trust_is_the_one_of_the_dense_form() -> None:
     votes = _dense(8, 30, 3)
     keys = [np.arange(30, dtype=np.uint64)] * 8
     electorate = PairElectorate([np.array([0], np.uint32)] * 8)
-    weights = edge_weights("bounded-trust", 0, keys, list(votes), electorate, list(split(keys)), losses=[])
+    weights = edge_weights("bounded-trust", 0, vote_ranges(keys, list(votes), electorate), losses=[])
     np.testing.assert_allclose(weights.weight, bounded_trust_dense(votes).weight)

@@ -1,0 +1,60 @@
+"""The arithmetic of ballots: arrays in, arrays out. What an agreement step spends its time in, and what may be compiled.
+
+1. `key_totals` adds in client order, one addition after the other. All other sums here are of whole numbers below 2**52, and the same in any order.
+
+What it does not do: know ranges, steps or classes of voters (`ranges`).
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["by_client", "class_squares", "exact", "key_totals", "peaks", "times_totals"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Segments = npt.NDArray[np.int32]
+
+
+def key_totals(segment: Segments, vote: Floats, rows: Ints, factor: Floats, keys: int) -> Floats:
+    """float64[keys]: the sum of factor * vote by key, in client order. segment: int32[rows]; rows: int64[clients]; factor: float64[clients]."""
+    part = np.repeat(factor, rows)
+    part *= vote
+    return np.asarray(np.bincount(segment, part, keys))
+
+
+def times_totals(segment: Segments, vote: Floats, total: Floats) -> Floats:
+    """float64[rows], whole numbers: each row's vote times its key's total."""
+    out = total.take(segment)
+    out *= vote
+    return np.asarray(np.rint(out, out=out))
+
+
+def class_squares(total: Floats, place: Ints, classes: int, units: float) -> Floats:
+    """float64[classes], whole numbers: the sum of total**2 * units by class. place: int64[keys], the class of each key."""
+    square = total * total
+    square *= units
+    np.rint(square, out=square)
+    return np.array([square.sum()]) if classes == 1 else np.asarray(np.bincount(place, square, classes))
+
+
+def by_client(units: Floats, rows: Ints) -> Floats:
+    """float64[clients]: the sums of runs of `rows` values, whole numbers: nothing is gathered, nothing scattered."""
+    out = np.zeros(len(rows))
+    some = np.flatnonzero(rows)
+    if len(some):
+        out[some] = np.add.reduceat(units, (np.cumsum(rows) - rows)[some])
+    return out
+
+
+def peaks(vote: Floats, rows: Ints) -> Floats:
+    """float64[clients]: the largest |vote| of each run, 0 where it is empty."""
+    out = np.zeros(len(rows))
+    some = np.flatnonzero(rows)
+    if len(some):
+        out[some] = np.maximum.reduceat(np.abs(vote), (np.cumsum(rows) - rows)[some])
+    return out
+
+
+def exact(units: Floats) -> Ints:
+    """int64: whole numbers below 2**53 as integers."""
+    return units.astype(np.int64)

@@ -1,0 +1,111 @@
+"""Ranges of client tables in memory: each range gathers its rows where a step looks at them, and its ballots stay within a budget.
+
+What it does not do: number keys, compute (`ranges`).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hyperfed.merge.electorate import Electorate
+from hyperfed.merge.ranges import BALLOT_BYTES, LocalRanges, RangeWork
+from hyperfed.merge.segments import ROWS_A_PART, Derived, cuts, rows_between
+from hyperfed.tables import pack_keys, votes_of
+
+__all__ = ["table_ranges", "vote_ranges"]
+
+_KEPT_BYTES = 192 << 20  # of ballots; ranges beyond make theirs again at each step
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Keys = Sequence[npt.NDArray[np.uint64]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _TableRows:
+    """A `RangeRows`: the rows [low, high) of each client's table. low, high: int64[clients]."""
+
+    tables: Sequence[Any]
+    all_keys: Keys
+    low: Ints
+    high: Ints
+
+    @property
+    def rows(self) -> Ints:
+        return self.high - self.low
+
+    def keys(self) -> npt.NDArray[np.uint64]:
+        return rows_between(self.all_keys, self.low, self.high)
+
+    def votes(self) -> Floats:
+        return votes_of(*(self.column(name) for name in ("effect", "confidence", "stability")))
+
+    def column(self, name: str) -> Array:
+        return rows_between([getattr(table, name) for table in self.tables], self.low, self.high)
+
+    def widths(self) -> Floats | None:
+        if all(table.ci_low is None for table in self.tables):
+            return None
+        nothing = np.zeros(int(self.rows.max(initial=0)))
+        ends = [[self._end(table.ci_low, nothing, a, b), self._end(table.ci_high, nothing, a, b)] for table, a, b in self._spans()]
+        low, high = (np.concatenate([pair[i] for pair in ends]).astype(np.float64, copy=False) for i in (0, 1))
+        with np.errstate(over="ignore"):
+            width = high - low
+        return np.minimum(width, 1e300, out=width)
+
+    def _spans(self) -> Iterator[tuple[Any, int, int]]:
+        return zip(self.tables, self.low.tolist(), self.high.tolist(), strict=True)
+
+    @staticmethod
+    def _end(column: Array | None, nothing: Floats, low: int, high: int) -> Array:
+        return nothing[: high - low] if column is None else column[low:high]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _VoteRows:
+    """A `RangeRows` of keys and votes alone: enough for every step but a merge."""
+
+    all_keys: Keys
+    all_votes: Sequence[Floats]
+    low: Ints
+    high: Ints
+
+    @property
+    def rows(self) -> Ints:
+        return self.high - self.low
+
+    def keys(self) -> npt.NDArray[np.uint64]:
+        return rows_between(self.all_keys, self.low, self.high)
+
+    def votes(self) -> Floats:
+        return np.array(rows_between(self.all_votes, self.low, self.high), dtype=np.float64)
+
+    def column(self, name: str) -> Array:
+        raise LookupError(f"votes alone have no {name}")
+
+    def widths(self) -> Floats | None:
+        return None
+
+
+def table_ranges(tables: Sequence[Any], electorate: Electorate, *, keys: Keys | None = None, rows_a_range: int = ROWS_A_PART) -> LocalRanges:
+    """Ranges of edge tables, or of what has an edge table's columns. keys: for each client uint64[rows], strictly ascending; the tables' own where None."""
+    own = Derived(pack_keys, ([t.source for t in tables], [t.target for t in tables], [t.lag for t in tables])) if keys is None else keys
+    return _local(partial(_TableRows, tables=tables, all_keys=own), own, electorate, rows_a_range)
+
+
+def vote_ranges(keys: Keys, votes: Sequence[Floats], electorate: Electorate, *, rows_a_range: int = ROWS_A_PART) -> LocalRanges:
+    """Ranges of votes on keys. keys: for each client uint64[rows], strictly ascending; votes: float64[rows], finite."""
+    return _local(partial(_VoteRows, all_keys=keys, all_votes=votes), keys, electorate, rows_a_range)
+
+
+def _local(rows_of: Any, keys: Keys, electorate: Electorate, rows_a_range: int) -> LocalRanges:
+    left, works = _KEPT_BYTES, []
+    for low, high in cuts(keys, rows_a_part=rows_a_range):
+        left -= int((high - low).sum()) * BALLOT_BYTES
+        works.append(RangeWork(load=partial(rows_of, low=low, high=high), electorate=electorate, keep=left >= 0))
+    return LocalRanges(works=works, electorate=electorate)

@@ -1,0 +1,107 @@
+"""Ranges: the same bytes wherever they are cut, however many ballots are kept, and in whatever order clients come."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hyperfed.aggregation.bounded_trust import bounded_trust, trust_of
+from hyperfed.aggregation.edge_weights import edge_weights
+from hyperfed.hypergraph import HypergraphStore
+from hyperfed.merge import PairElectorate
+from hyperfed.merge.ranges import LocalRanges, Merge, RangeWork
+from hyperfed.merge.rows import MergeRule
+from hyperfed.merge.tables import table_ranges
+from hyperfed.tables import EdgeTable
+
+RULE = MergeRule(strategy="consensus", vote_min=0.3, bounded=True, rule="bounded-trust", f=0)
+
+
+def crowd(seed: int, clients: int = 9, edges: int = 400, *, gaps: bool = True) -> list[HypergraphStore]:
+    """Clients that measured different variables, with and without intervals."""
+    rng = np.random.default_rng(seed)
+    stores = []
+    for client in range(clients):
+        measured = np.sort(rng.choice(30, 30 if not gaps else int(rng.integers(18, 31)), replace=False)).astype(np.uint32)
+        pairs = np.unique(rng.choice(len(measured) ** 2, edges))
+        source, target = measured[pairs // len(measured)], measured[pairs % len(measured)]
+        rows = len(source)
+        effect = np.sin(source + 3.0 * target) + 0.3 * rng.normal(size=rows)
+        ends = {} if client % 3 == 0 else {"ci_low": effect - 0.2, "ci_high": effect + 0.1 + rng.random(rows)}
+        table = EdgeTable(
+            source=source,
+            target=target,
+            lag=np.ones(rows, np.uint16),
+            effect=effect,
+            confidence=rng.random(rows),
+            stability=rng.random(rows),
+            hits=np.ones(rows, np.uint32),
+            n=np.full(rows, 10 + client, np.uint64),
+            **ends,
+        )
+        stores.append(HypergraphStore(edges=table, measured=measured))
+    return stores
+
+
+def ranges_of(stores: list[HypergraphStore], rows_a_range: int, *, keep: bool = True) -> LocalRanges:
+    made = table_ranges([s.edges for s in stores], PairElectorate([s.measured for s in stores]), rows_a_range=rows_a_range)
+    works = [RangeWork(load=work.load, electorate=work.electorate, keep=keep) for work in made.works]
+    return LocalRanges(works=works, electorate=made.electorate)
+
+
+def merged_bytes(ranges: LocalRanges) -> tuple[bytes, ...]:
+    trust = trust_of(ranges)
+    parts = list(ranges.map(Merge(rule=RULE, weight=trust.weight)))
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return tuple(a.tobytes() for a in (trust.weight, trust.agreement, trust.size, *columns.values()))
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 900), keep=st.booleans(), gaps=st.booleans())
+def test_the_bytes_do_not_depend_on_the_cuts(seed: int, rows: int, keep: bool, gaps: bool) -> None:
+    stores = crowd(seed, gaps=gaps)
+    assert merged_bytes(ranges_of(stores, rows, keep=keep)) == merged_bytes(ranges_of(stores, 1 << 30))
+
+
+@pytest.mark.parametrize("name", ["multi-krum", "geometric-median", "centered-clipping", "bulyan", "median"])
+def test_nor_does_any_rule(name: str) -> None:
+    stores = crowd(5, clients=11)
+    few, many = (edge_weights(name, 1, ranges_of(stores, rows), losses=[]) for rows in (1 << 30, 150))
+    assert few.weight.tobytes() == many.weight.tobytes()
+    assert few.agreement.tobytes() == many.agreement.tobytes()
+
+
+def test_ballots_that_are_not_kept_are_made_again_and_a_merge_lets_go() -> None:
+    loads = [0]
+    (work,) = ranges_of(crowd(1), 1 << 30).works
+    rows = work.load()
+
+    def load():
+        loads[0] += 1
+        return rows
+
+    electorate = work.electorate
+    for keep, expected in ((True, 2), (False, 11)):
+        loads[0] = 0
+        ranges = LocalRanges(works=[RangeWork(load=load, electorate=electorate, keep=keep)], electorate=electorate)
+        merged_bytes(ranges)
+        assert loads[0] == expected
+        assert ranges.works[0]._ballot is None
+
+
+@pytest.mark.parametrize("power", [-40, 0, 30])
+def test_the_units_fit_votes_of_any_size(power: int) -> None:
+    """Trust in the votes' directions, however small or large all votes are."""
+    rng = np.random.default_rng(3)
+    votes = np.sign(rng.normal(size=500)) * rng.random(500) + 0.5 * rng.normal(size=(7, 500))
+    votes[0] *= -1
+    electorate = PairElectorate([np.array([0], np.uint32)] * 7)
+    ranked = np.arange(500, dtype=np.uint64)  # lag alone: all ends are variable 0
+    plain, scaled = (bounded_trust([ranked] * 7, list(votes * factor), electorate) for factor in (1.0, 2.0**power))
+    np.testing.assert_allclose(scaled.agreement, plain.agreement, atol=1e-12)
+    assert plain.weight[0] == 0
+    unit = votes / np.linalg.norm(votes, axis=1)[:, None]
+    ends = plain.weight
+    for i in (1, 4):  # a fixed point of the definition, up to how far the last iteration moved
+        others = np.delete(unit, i, 0).T @ np.delete(ends, i)
+        assert plain.agreement[i] == pytest.approx(unit[i] @ others / np.linalg.norm(others), abs=1e-6)
