@@ -39,8 +39,9 @@ def unpack_arrays(data: bytes | memoryview) -> dict[str, npt.NDArray[Any]]:
     plain = unpack(data, max_values=_MAX_NAMES * _VALUES_A_NAME)
     arrays: dict[str, npt.NDArray[Any]] = {}
     last = ""
-    for field in plain if isinstance(plain, list) else [None]:
-        if not (isinstance(field, list) and [type(part) for part in field] == [str, str, list, memoryview]):
+    for field in plain if isinstance(plain, list) else [plain]:
+        kinds = [type(part) for part in field] if isinstance(field, list) else []
+        if kinds[:3] != [str, str, list] or len(kinds) != 4 or kinds[3] not in (bytes, memoryview):
             raise SchemaError("not [name, dtype, shape, bytes]", subject="arrays")
         name, dtype, shape, content = field
         if name <= last and arrays:

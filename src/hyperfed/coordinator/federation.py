@@ -11,12 +11,13 @@ What it does not do: read, write, wait, order rounds. The flow drives it through
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from hyperfed.basket import COMMON, groups_of
 from hyperfed.errors import PrivacyError, QuorumMissed, RefusedError
@@ -32,8 +33,8 @@ from hyperfed.privacy.groups import Grouped, counted_groups, grouped_means
 from hyperfed.privacy.policy import night_of, statement_of
 from hyperfed.privacy.release import released_store
 from hyperfed.protocol.documents import Write, sign_object
-from hyperfed.protocol.objects import Plan
-from hyperfed.reconciler import Reconciliation, build_reconciler
+from hyperfed.protocol.objects import Counted, Plan
+from hyperfed.reconciler import Reconciliation, StoreReconciler, build_reconciler
 from hyperfed.registry import Budget
 from hyperfed.rounds import Keys, check_client_id
 from hyperfed.signing import PacketType
@@ -43,7 +44,9 @@ from hyperfed.trust_scorer import PRIOR
 from hyperfed.validator import Admitted, PacketValidator, policy_digest
 from hyperfed.vocabulary import Vocabulary
 
-__all__ = ["FederationCoordinator"]
+__all__ = ["Elsewhere", "FederationCoordinator"]
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,6 +56,26 @@ class _Held:
     sequence: int
 
 
+class Elsewhere(Protocol):
+    """Edges that lie where other processes work on them; `accuracy`: of each client, as `protocol.reputation.accuracy_of` says."""
+
+    @property
+    def accuracy(self) -> Mapping[str, float]: ...
+
+    def merge(
+        self,
+        reconciler: StoreReconciler,
+        stores: Sequence[HypergraphStore],
+        *,
+        clients: tuple[str, ...],
+        base: Floats,
+        losses: Sequence[float | None],
+        shares: Sequence[float],
+    ) -> Reconciliation:
+        """What `reconciler.merge` gives, to the last bit, of stores that have no edges here."""
+        ...
+
+
 @dataclass(slots=True, kw_only=True)
 class FederationCoordinator:
     """One round's coordinator.
@@ -60,6 +83,7 @@ class FederationCoordinator:
     policy, vocabulary, quorum: taken from `plan` where there is one. validator: judges signed bytes. keys: signs the broadcast. freeze: the digest
     the result names. time: the freeze's. `reconciliation` is the last merge, with the weights behind it. budget: the registry's, with unit and minimum support.
     reserved: the ledger's accountant with tonight's reserve in it; without one (in-process) tonight is charged to an empty one. random_bytes: of the noise.
+    elsewhere: where the edges of what is held lie, if not in it.
     """
 
     policy: PolicyPack = field(default_factory=PolicyPack)
@@ -76,6 +100,7 @@ class FederationCoordinator:
     budget: Budget = field(default_factory=Budget)
     reserved: PrivacyAccountant | None = None
     random_bytes: RandomBytes = os.urandom
+    elsewhere: Elsewhere | None = None
     _held: dict[str, _Held] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -131,6 +156,10 @@ class FederationCoordinator:
             self._held[client_id] = _Held(update=content, made_for=made_for, sequence=sequence)
         return admitted
 
+    def hold(self, counted: Counted, update: Update) -> None:
+        """Take an update that a freeze counts and that this coordinator has read and verified (R-66), or what is small of it."""
+        self._held[counted.client] = _Held(update=update, made_for=counted.made_for, sequence=counted.sequence)
+
     def should_aggregate(self) -> bool:
         """Whether the quorum is there."""
         return len(self._held) >= self.quorum
@@ -170,6 +199,10 @@ class FederationCoordinator:
             base = base * np.array([self.reputation.get(client, PRIOR) for client in clients])
         losses = [self._held[c].update.claims.loss for c in clients]
         self.layered = None
+        if self.elsewhere is not None:
+            self.reconciliation = self.elsewhere.merge(reconciler, self.stores(), clients=clients, base=base, losses=losses, shares=shares)
+            self._by_reputation()
+            return
         if not policy.basket_minimum:
             self.reconciliation = reconciler.merge(self.stores(), client_ids=clients, base_weights=base.tolist(), losses=losses, shares=shares)
             self._by_reputation()

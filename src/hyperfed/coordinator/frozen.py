@@ -60,8 +60,8 @@ class FrozenSets:
             if self._left >= 0:
                 self._known[item.digest] = replace(item, data=None)
 
-    def coordinator(self, plan: Plan, frozen: Stored[Freeze], *, keys: KeyPair | None = None) -> FederationCoordinator:
-        """A coordinator that holds exactly the frozen set. keys: to sign its broadcast with. Raises RoundError where an object is gone or changed (R-66)."""
+    def coordinator(self, plan: Plan, frozen: Stored[Freeze], *, keys: KeyPair | None = None, empty: bool = False) -> FederationCoordinator:
+        """A coordinator that holds exactly the frozen set; empty: nothing yet. keys: to sign with. Raises RoundError where one is gone or changed (R-66)."""
         freeze = frozen.value
         budget = self.reader.registry_at(freeze.registry_version).budget
         coordinator = FederationCoordinator(plan=plan, keys=keys, freeze=frozen.digest, time=freeze.time, budget=budget)
@@ -70,7 +70,7 @@ class FrozenSets:
         base = self.state_before(freeze)
         if base is not None and plan.policy.weigh_by == "reputation":
             coordinator.reputation = {client: trust_of(base, client) for client in plan.cohort}
-        for counted, admitted in self.read(freeze, freeze.counted):
+        for counted, admitted in () if empty else self.read(freeze, freeze.counted):
             coordinator.handle_update(counted.client, admitted)
         self._known.clear()
         return coordinator

@@ -26,6 +26,7 @@ from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.coordinator.frozen import FrozenSets
 from hyperfed.coordinator.inbox import Arrivals, Judged, is_inbox_key, without_litter
 from hyperfed.coordinator.intake import Intake
+from hyperfed.coordinator.shuffle import Shuffle, may_shuffle
 from hyperfed.dropbox import DropBoxReader, Stored
 from hyperfed.errors import LedgerError, QuorumMissed, RegistryError, RoundError, TransientError, TransportError
 from hyperfed.global_model import GlobalModel
@@ -74,6 +75,8 @@ class RoundRunner:
         self.intake = Intake(store, reader=self.reader, frozen=self.frozen, keys=keys, now=now, limits=limits)
         self._plans: dict[int, Stored[Plan]] = {}
         self._merged: dict[int, FederationCoordinator] = {}
+        self.merges_elsewhere: Callable[[FederationCoordinator, Shuffle], FederationCoordinator] | None = None  # see `coordinator.remote`
+        self.code = ""
 
     # -- opening -------------------------------------------------------------------------------------------------------------------
 
@@ -397,7 +400,8 @@ class RoundRunner:
         frozen = self.reader.freeze(round_id)
         if frozen is None:
             raise RoundError("is not frozen yet", subject=f"round {round_id}", remedy="Run the round first")
-        coordinator = self._merged_of(round_id, frozen)
+        self.merges_elsewhere = None  # an attack needs whole stores
+        coordinator = self._merged_of(round_id, frozen, fresh=True)
         if coordinator.policy.privacy != "none":
             coordinator.rehearse({})  # refuses
         stores = dict(zip(coordinator.clients, coordinator.stores(), strict=True))
@@ -407,8 +411,25 @@ class RoundRunner:
         """The coordinator that holds the frozen set; fresh: read it anew. The state of a round may use what its release has just read."""
         known = self._merged.get(round_id)
         if fresh or known is None or known.freeze != frozen.digest:
-            self._merged = {round_id: self.frozen.coordinator(self.plan(round_id).value, frozen, keys=self.keys)}
+            plan = self.plan(round_id).value
+            if self.merges_elsewhere is not None and may_shuffle(plan.policy):
+                self._merged = {round_id: self.merges_elsewhere(self.frozen.coordinator(plan, frozen, keys=self.keys, empty=True), self.shuffle(round_id))}
+            else:
+                self._merged = {round_id: self.frozen.coordinator(plan, frozen, keys=self.keys)}
         return self._merged[round_id]
+
+    def shuffle(self, round_id: int) -> Shuffle:
+        """The shuffle of a frozen round, for the code that `code` names. Raises RoundError where nothing is frozen."""
+        frozen = self.reader.freeze(round_id)
+        if frozen is None:
+            raise RoundError("is not frozen yet", subject=f"round {round_id}", remedy="Run the round first")
+        base = frozen.value.base_round
+        return Shuffle(self.frozen, frozen, keys=self.keys, code=self.code, models=lambda: self._last_models(base))
+
+    def needs_merge(self, round_id: int) -> bool:
+        """Whether the round is frozen, may be merged across machines, and has no state yet."""
+        frozen = self.reader.freeze(round_id)
+        return frozen is not None and may_shuffle(self.plan(round_id).value.policy) and self.reader.state(round_id) is None
 
     def _put_state(self, round_id: int) -> None:
         """R-67. A state that is there is adopted if it is of this freeze, result and base; what is in it `hyperfed audit` computes again."""
@@ -437,6 +458,7 @@ class RoundRunner:
                 reconciliation=coordinator.reconciliation,
                 stores=dict(zip(coordinator.clients, coordinator.stores(), strict=True)),
                 last_models=self._last_models(frozen.value.base_round),
+                accuracy=None if coordinator.elsewhere is None else coordinator.elsewhere.accuracy,
             ),
         )
         write = sign_object(Keys.state(round_id), PacketType.STATE, state, keys=self.keys, time=frozen.value.time, audience=COORDINATOR, compression="zstd")

@@ -86,9 +86,10 @@ def next_states(
     reconciliation: Reconciliation,
     stores: dict[str, HypergraphStore],
     last_models: Sequence[GlobalModel],
+    accuracy: Mapping[str, float] | None = None,
 ) -> tuple[ClientState, ...]:
     """The states after a round, ascending by client. stores: of the counted clients; last_models: committed before this round, newest first, at most
-    ACCURACY_ROUNDS of them are looked at."""
+    ACCURACY_ROUNDS of them are looked at. accuracy: of each counted client, where its edges lie elsewhere (`accuracy_of` there)."""
     scorer = _scorer(base)
     counted = {c.client: c for c in freeze.counted}
     trust = dict(zip(reconciliation.clients, reconciliation.trust.tolist(), strict=True))
@@ -100,8 +101,11 @@ def next_states(
             scorer.observe(client, available=False)
             continue
         consistency = agreement[client] if weighed and len(counted) > 2 else 1.0
-        accuracy = accuracy_of(stores[client], last_models) if plan.policy.privacy == "none" else 1.0
-        scorer.observe(client, outlier=outlier[client], consistency=max(-1.0, min(1.0, consistency)), accuracy=accuracy)
+        if accuracy is not None:
+            right = accuracy[client]
+        else:
+            right = accuracy_of(stores[client], last_models) if plan.policy.privacy == "none" else 1.0
+        scorer.observe(client, outlier=outlier[client], consistency=max(-1.0, min(1.0, consistency)), accuracy=right)
     after = scorer.state()
     rows = zip(after.client, after.alpha.tolist(), after.beta.tolist(), after.nights.tolist(), after.absences.tolist(), strict=True)
     return tuple(
