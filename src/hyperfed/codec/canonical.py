@@ -15,7 +15,7 @@ What it does not do: know any field (`records`) or version (`payload`).
 
 import math
 import struct
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgpack
@@ -30,7 +30,8 @@ MAX_VALUES = 1 << 20
 _VIEW_COSTS = 2  # values more than the one every value counts as
 _BUFFER_IS_LARGE = 512  # below this a copy is cheaper than a part of its own
 _FIRST_BYTES = 1024  # of the writer's buffer, which grows
-_AT_ONCE = frozenset((str, int, bool, type(None), bytes))
+_SCALARS = frozenset((str, int, bool, type(None)))
+_TEXT = frozenset((str,))
 
 
 def pack(value: Any) -> bytes:
@@ -44,6 +45,12 @@ def pack(value: Any) -> bytes:
 def pack_parts(value: Any) -> list[bytes | memoryview]:
     """What `pack` joins: large buffers are parts of their own."""
     packer = msgpack.Packer(autoreset=False, buf_size=_FIRST_BYTES)
+    try:
+        packer.pack(_ordered(value, 1))
+    except (_NotAtOnceError, UnicodeEncodeError, OverflowError, TypeError):
+        packer.reset()
+    else:
+        return [packer.bytes()]
     parts: list[bytes | memoryview] = []
     _emit(value, packer, parts, 1)
     parts.append(packer.bytes())
@@ -83,34 +90,38 @@ def _emit(value: Any, packer: Any, parts: list[bytes | memoryview], depth: int) 
             parts.append(_bin_header(len(view)))
             parts.append(view)
     elif kind in (list, tuple):
-        if _emit_at_once(value, value, packer):
-            return
         packer.pack_array_header(len(value))
         for item in value:
             _emit(item, packer, parts, depth + 1)
     elif kind is dict:
         if any(type(key) is not str for key in value):
             raise SchemaError("a map key is not a text", rule="R-10")
-        ordered = dict(sorted(value.items()))
-        if _emit_at_once(ordered, ordered.values(), packer):
-            return
         packer.pack_map_header(len(value))
-        for key, item in ordered.items():
+        for key in sorted(value):
             _emit_text(key, packer)
-            _emit(item, packer, parts, depth + 1)
+            _emit(value[key], packer, parts, depth + 1)
     else:
         raise SchemaError(f"a {kind.__name__} cannot travel", rule="R-10")
 
 
-def _emit_at_once(value: Any, inner: Collection[Any], packer: Any) -> bool:
-    """Whether all that a list or an ordered map holds are scalars with one form in msgpack's own writer, and were written by it in one call."""
-    if not _AT_ONCE.issuperset(map(type, inner)) or any(type(item) is bytes and len(item) >= _BUFFER_IS_LARGE for item in inner):
-        return False
-    try:
-        packer.pack(value)
-    except (UnicodeEncodeError, OverflowError):
-        return False  # item by item one of them raises too, and says why; what was packed before is gone
-    return True
+class _NotAtOnceError(Exception):
+    """The value holds a large buffer, or something without a canonical form: it is written item by item, which says what."""
+
+
+def _ordered(value: Any, depth: int) -> Any:
+    """The value with the keys of every map in order, if msgpack's own writer then has one form for it. Raises _NotAtOnceError."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if kind is bytes and len(value) < _BUFFER_IS_LARGE:
+        return value
+    if kind is float and math.isfinite(value) and (value or math.copysign(1, value) > 0):
+        return value
+    if kind is dict and depth <= MAX_DEPTH and _TEXT.issuperset(map(type, value)):
+        return {key: item if type(item) in _SCALARS else _ordered(item, depth + 1) for key, item in sorted(value.items())}
+    if kind in (list, tuple) and depth <= MAX_DEPTH:
+        return value if _SCALARS.issuperset(map(type, value)) else [_ordered(item, depth + 1) for item in value]
+    raise _NotAtOnceError
 
 
 def _emit_text(text: str, packer: Any) -> None:
