@@ -29,12 +29,15 @@ __all__ = [
 MAX_SAMPLES = 1 << 63  # a merged table's sum is held here; above it sums would wrap around
 
 _ROWS_AT_ONCE = 1 << 16
+_BITS_OF_ONE = {4: 0x3F800000, 8: 0x3FF0000000000000}  # 1.0 as an integer, by the bytes of the float
 
 Array = npt.NDArray[Any]
 
 
 def as_column(values: Any, dtype: Any, field: str) -> Array:
     """`values` as a one-dimensional array of `dtype`. Raises BoundsError for an integer that does not fit; a float may round, or become infinite."""
+    if type(values) is np.ndarray and values.dtype == dtype and values.ndim == 1 and values.flags.c_contiguous:
+        return values
     try:
         array = np.asarray(values)
     except (ValueError, TypeError, OverflowError) as exc:
@@ -84,12 +87,12 @@ def _among(indices: npt.NDArray[np.uint32], measured: npt.NDArray[np.uint32]) ->
 def _in_unit(column: Array) -> bool:
     """Whether all floats lie in [0, 1] and none is -0.0: the bits of such floats are integers from 0 to those of 1.0, in the same order."""
     bits = column.view(f"<i{column.dtype.itemsize}")
-    return not len(bits) or bool(bits.min() >= 0 and bits.max() <= np.ones(1, column.dtype).view(bits.dtype)[0])
+    return not len(bits) or bool(bits.min() >= 0 and bits.max() <= _BITS_OF_ONE[column.dtype.itemsize])
 
 
 def _holds_minus_zero(column: Array) -> bool:
     bits = column.view(f"<i{column.dtype.itemsize}")
-    return bool(len(bits)) and int(bits.min()) == np.iinfo(bits.dtype).min
+    return bool(len(bits)) and int(bits.min()) == -1 << (8 * column.dtype.itemsize - 1)
 
 
 def refuse_where(bad: npt.NDArray[np.bool_], values: Array, subject: str, needed: str, rule: str = "") -> None:

@@ -8,6 +8,7 @@
 It knows neither trust nor votes. Source: DESIGN section 5; Douceur 2002 (The Sybil Attack): identities are only as scarce as who hands them out makes them.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -31,7 +32,7 @@ def organisation_weights(clients: Sequence[str], organisation_of: Mapping[str, s
     if cap == 0:
         return factor
     names = [f"organisation {organisation_of[c]}" if c in organisation_of else f"client {c}" for c in clients]
-    counts = {name: names.count(name) for name in set(names)}
+    counts = Counter(names)
     return np.array([min(1.0, cap / counts[name]) for name in names])
 
 

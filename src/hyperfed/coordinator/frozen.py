@@ -119,8 +119,8 @@ class FrozenSets:
         except ObjectNotFound:
             return None
         frozen = self.reader.freeze(round_id)
-        counted = next((c for c in frozen.value.counted if c.client == client and c.digest == digest), None) if frozen else None
-        if frozen is None or counted is None:
+        counted = frozen.value.of(client) if frozen else None
+        if frozen is None or counted is None or counted.digest != digest:
             return None
         base = self.state_before(frozen.value)
 

@@ -150,6 +150,11 @@ class Freeze:
         """The Merkle tree's leaves in order: counted, then refused."""
         return [c.leaf for c in self.counted] + [r.leaf for r in self.refused]
 
+    def of(self, client: str) -> Counted | None:
+        """What is counted of a client."""
+        at = bisect_left(self.counted, client, key=lambda c: c.client)
+        return self.counted[at] if at < len(self.counted) and self.counted[at].client == client else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tombstone:
