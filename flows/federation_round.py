@@ -8,13 +8,14 @@
 5. It needs no Prefect server: without one, Prefect starts its own for the run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from time import perf_counter
 from typing import Any
 
 from prefect import flow, get_run_logger
+from prefect.futures import PrefectFuture
 from prefect.states import Completed, State
 
 from blocks import FederationPolicy, StageResults
@@ -22,12 +23,14 @@ from flows.coordination import load_runner, open_proven, rename_run, scheduled
 from flows.task_runners import task_runner
 from hyperfed.coordinator.inbox import Arrivals, Judged
 from hyperfed.coordinator.intake import combined, shards_of
+from hyperfed.coordinator.remote import merging
 from hyperfed.coordinator.runner import RoundRunner
 from hyperfed.coordinator.stragglers import polls
 from hyperfed.errors import PrivacyError, RoundError
 from hyperfed.protocol.documents import end_of
 from hyperfed.report.outcome import outcome_of
 from hyperfed.report.view import view_of
+from tasks.answer_step import answer_step
 from tasks.broadcast import broadcast
 from tasks.check_privacy_budget import check_privacy_budget
 from tasks.collect import collect
@@ -35,6 +38,8 @@ from tasks.fire_drill import fire_drill as drill
 from tasks.reconcile import reconcile
 from tasks.report import report
 from tasks.score_trust import score_trust
+from tasks.shuffle_shard import shuffle_shard
+from tasks.stages import code_digest
 from tasks.validate import validate
 from tasks.validate_shard import validate_shard
 
@@ -63,7 +68,8 @@ def federation_round(
             round says otherwise.
         aggregation_delay_s: How long stragglers are awaited, in seconds; empty: as the policy block says.
         fire_drill: Afterwards, attack a shadow copy of what was counted and publish how many liars the round would have survived; refused in a private round.
-        shards: In how many parts updates are read and judged, at the same time where HYPERFED_TASK_RUNNER names a Dask or Ray cluster (docs/scale.md).
+        shards: In how many parts updates are judged and merged, at the same time where HYPERFED_TASK_RUNNER names a Dask or Ray cluster (docs/scale.md);
+            a private round, and one with baskets, is merged in one piece.
         drop_box: Name of the Hyperfed Drop-Box block.
         coordinator_keys: Name of the Hyperfed Coordinator Keys block.
         federation_policy: Name of the Hyperfed Federation Policy block.
@@ -113,6 +119,9 @@ def _run(runner: RoundRunner, number: int, kept: StageResults, *, delay_s: float
         score_trust.with_options(result_storage=kept)(runner, number, admission)
     with _timed("check privacy budget", timings):
         check_privacy_budget.with_options(result_storage=kept)(runner, number)
+    if shards > 1 and runner.needs_merge(number):
+        with _timed("shuffle", timings):
+            _shuffled(runner, number, kept, shards)
     with _timed("reconcile", timings):
         reconcile(runner, number)
     with _timed("broadcast", timings):
@@ -128,6 +137,21 @@ def _in_shards(runner: RoundRunner, arrivals: Arrivals, kept: StageResults, shar
     parts = shards_of(arrivals, shards)
     futures = [validate_shard.submit(kept.drop_box, kept.coordinator_keys, runner.now, part, i) for i, part in enumerate(parts)]
     return combined([future.result() for future in futures])
+
+
+def _shuffled(runner: RoundRunner, number: int, kept: StageResults, shards: int) -> None:
+    """Have the rows cut by key range, and the steps of the merge answered, by tasks wherever the flow's task runner has workers (docs/scale.md)."""
+    where = (kept.drop_box, kept.coordinator_keys, runner.now, number)
+    runner.code = code_digest()
+    layout = runner.shuffle(number).layout(shards)
+    _ended([shuffle_shard.submit(*where, shard) for shard in range(len(layout.shards) - 1)])
+    runner.merges_elsewhere = merging(lambda address, lots: _ended([answer_step.submit(*where, address, lot) for lot in lots]))
+
+
+def _ended(futures: Sequence[PrefectFuture[int]]) -> None:
+    """Wait for all; the first failure is the flow's."""
+    for future in futures:
+        future.result()
 
 
 def _verified(runner: RoundRunner, number: int) -> State[dict[str, Any]]:

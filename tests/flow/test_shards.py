@@ -12,7 +12,9 @@ from flows.federation_round import federation_round
 from flows.open_round import open_round
 from flows.task_runners import task_runner
 from hyperfed.coordinator.runner import RoundRunner
+from hyperfed.coordinator.shuffle import Shuffle
 from hyperfed.errors import ConfigError
+from hyperfed.reconciler import StoreReconciler
 from hyperfed.testing.federation import SmallFederation
 
 pytestmark = pytest.mark.flow
@@ -62,6 +64,20 @@ def test_shards_on_threads_decide_what_one_piece_decides(one_night: Callable[...
     assert one_night(federation_round, shards=3) == whole
 
 
+def test_a_sharded_merge_leaves_sealed_scratch_and_its_steps_run_as_tasks(
+    one_night: Callable[..., dict[str, bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def whole(self: object, *args: object, **options: object) -> None:
+        raise AssertionError("merged from whole stores in the flow's own process")
+
+    monkeypatch.setattr(StoreReconciler, "merge", whole)
+    one_night(federation_round, shards=4)
+    names = [path.relative_to(tmp_path / "drop-box").as_posix().split("/") for path in (tmp_path / "drop-box").rglob("*") if path.is_file()]
+    scratch = [name for name in names if name[2:3] == ["scratch"]]
+    assert {name[5] for name in scratch} == {"layout", "clients", "blocks", "steps"}
+    assert len([name for name in scratch if name[5] == "clients"]) == 4
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_two_processes_of_a_dask_cluster_decide_what_threads_decide(one_night: Callable[..., dict[str, bytes]], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +87,12 @@ def test_two_processes_of_a_dask_cluster_decide_what_threads_decide(one_night: C
     def elsewhere(self: RoundRunner, arrivals: object) -> None:
         raise AssertionError("judged in the flow's own process")
 
+    def not_here(*args: object) -> None:
+        raise AssertionError("merged in the flow's own process")
+
     monkeypatch.setattr(RoundRunner, "validate", elsewhere)
+    monkeypatch.setattr(Shuffle, "rows_of", not_here)
+    monkeypatch.setattr(StoreReconciler, "merge", not_here)
     assert one_night(federation_round.with_options(task_runner=task_runner("dask:2")), shards=2) == whole
 
 
