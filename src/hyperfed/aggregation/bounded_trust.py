@@ -16,7 +16,8 @@ Source: DESIGN section 5. It carries no privacy label (DESIGN section 6), and it
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -87,13 +88,14 @@ def bounded_trust(
 def trust_of(ranges: Ranges, *, shares: Floats | None = None) -> Trust:
     """The same from ranges of rows, wherever they lie. shares: as in `bounded_trust`."""
     clients = ranges.electorate.clients
-    measured = list(ranges.map(Measure()))
-    codes, _ = distinct(np.concatenate([np.zeros(0, np.int64), *(part["codes"] for part in measured)]))
+    measured = _Measured(clients=clients)
+    for part in ranges.map(Measure()):
+        measured.add(part)
+    codes, _ = distinct(np.concatenate([np.zeros(0, np.int64), *measured.codes]))
     comparable, contested = _contested(ranges.electorate, codes)
     if comparable.sum() < 3:
         return Trust(weight=np.ones(clients), agreement=np.zeros(clients), comparable=comparable, size=np.ones(clients))
     ballot = _Ballot(ranges, codes, contested, measured)
-    del measured
     heard = np.ones(clients)
     heard[comparable] = attention(ballot.size[comparable], None if shares is None else shares[comparable])
     weight = heard
@@ -124,21 +126,44 @@ def _contested(electorate: Electorate, codes: Ints) -> tuple[Bools, Bools]:
     return comparable, contested
 
 
+@dataclass(slots=True, kw_only=True)
+class _Measured:
+    """What `Measure` says of all ranges. rows: int64[clients]; peak: float64[clients]; of each range its codes, and the pairs that have rows (client, place of
+    the class among its codes), None where it has one class: then every client is one."""
+
+    clients: int
+    rows: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    peak: Floats = field(default_factory=lambda: np.zeros(0))
+    codes: list[Ints] = field(default_factory=list)
+    pairs: list[tuple[npt.NDArray[Any], npt.NDArray[Any]] | None] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rows, self.peak = np.zeros(self.clients, dtype=np.int64), np.zeros(self.clients)
+
+    def add(self, part: Partial) -> None:
+        self.rows += part["rows"]
+        np.maximum(self.peak, part["peak"], out=self.peak)
+        self.codes.append(part["codes"])
+        self.pairs.append(None if len(part["codes"]) == 1 else (part["client"], part["place"]))
+
+
 class _Ballot:
     """What the iterations need of all ranges, by (client, class of keys) pairs that have rows, and what does not change between them."""
 
-    def __init__(self, ranges: Ranges, codes: Ints, contested: Bools, measured: Sequence[Partial]) -> None:
+    def __init__(self, ranges: Ranges, codes: Ints, contested: Bools, measured: _Measured) -> None:
         self.ranges, self.codes, self.contested = ranges, codes, contested
         clients, classes = ranges.electorate.clients, len(codes)
-        self.class_at = [np.searchsorted(codes, part["codes"]) for part in measured]  # of each range, its classes among all
-        pairs = [part["client"].astype(np.int64) * classes + at[part["place"]] for part, at in zip(measured, self.class_at, strict=True)]
-        self.pairs = np.arange(clients) if classes == 1 else distinct(np.concatenate([np.zeros(0, np.int64), *pairs]))[0]
-        self.pair_at = [np.searchsorted(self.pairs, own) for own in pairs]
+        rows, peak = measured.rows, measured.peak
+        self.class_at = [np.searchsorted(codes, own) for own in measured.codes]  # of each range, its classes among all
+        self.pairs = np.arange(clients)
+        self.pair_at: list[Ints | slice] = [slice(None)] * len(self.class_at)  # of each range, its pairs among all
+        if classes > 1:
+            everyone, one = np.arange(clients), np.zeros(clients, dtype=np.int64)
+            spread = ((everyone, one) if own is None else own for own in measured.pairs)
+            pairs = [client.astype(np.int64) * classes + at[place] for (client, place), at in zip(spread, self.class_at, strict=True)]
+            self.pairs = distinct(np.concatenate(pairs))[0]
+            self.pair_at = [np.searchsorted(self.pairs, own) for own in pairs]
         self.pair_client, self.pair_class = np.divmod(self.pairs, classes)
-        rows, peak = np.zeros(clients, dtype=np.int64), np.zeros(clients)
-        for part in measured:
-            rows += part["rows"]
-            np.maximum(peak, part["peak"], out=peak)
         bits = int(rows.max(initial=0)).bit_length()
         bits += bits % 2
         unit = 2.0**bits / UNITS

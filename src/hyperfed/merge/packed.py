@@ -1,0 +1,85 @@
+"""Rows as records: one packed record a row of an edge table, so that a table is cut into ranges by slices of one array.
+
+1. A record holds the key and every other column, floats as they came: `NARROW` for float32, `WIDE` for float64. A table without intervals has both ends 0:
+   a width of 0 is an unknown interval (`merge.pooling`, rule 3).
+2. `by_range` puts the records of some clients in the order of (range, client, key).
+
+What it does not do: keep them anywhere (`spool`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hyperfed.tables import EdgeTable, unpack_keys, votes_of
+
+__all__ = ["NARROW", "WIDE", "PackedRows", "by_range", "pack", "runs", "table_of"]
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_FLOATS = ("effect", "confidence", "stability", "ci_low", "ci_high")
+NARROW = np.dtype([("key", "<u8"), ("n", "<u8"), *((name, "<f4") for name in _FLOATS), ("hits", "<u4")])
+WIDE = np.dtype([("key", "<u8"), ("n", "<u8"), *((name, "<f8") for name in _FLOATS), ("hits", "<u4")])
+
+
+def pack(table: EdgeTable) -> Array:
+    """The table's rows as records, NARROW where its floats are float32."""
+    rows = np.zeros(len(table), dtype=NARROW if table.effect.dtype == np.float32 else WIDE)
+    rows["key"] = table.keys
+    for name in ("n", "hits", "effect", "confidence", "stability"):
+        rows[name] = getattr(table, name)
+    if table.ci_low is not None and table.ci_high is not None:
+        rows["ci_low"], rows["ci_high"] = table.ci_low, table.ci_high
+    return rows
+
+
+def table_of(rows: Array, *, intervals: bool) -> EdgeTable:
+    """The table that was packed; its floats are float64 where it shared a block with one of float64."""
+    source, target, lag = unpack_keys(rows["key"])
+    floats = {name: np.ascontiguousarray(rows[name]) for name in (_FLOATS if intervals else _FLOATS[:3])}
+    return EdgeTable(source=source, target=target, lag=lag, hits=rows["hits"].copy(), n=rows["n"].copy(), **floats)
+
+
+def by_range(tables: Sequence[Array], bounds: npt.NDArray[np.uint64]) -> tuple[Array, Ints]:
+    """(the records in the order of (range, client, key), int64[ranges, clients] how many each has). bounds: uint64, every range's first key but the first's."""
+    rows = np.concatenate(tables) if len({t.dtype for t in tables}) < 2 else np.concatenate([t.astype(WIDE) for t in tables])
+    ends = np.stack([np.concatenate([[0], np.searchsorted(t["key"], bounds), [len(t)]]) for t in tables]).astype(np.int64)
+    counts = np.diff(ends, axis=1).T
+    if len(counts) == 1:
+        return rows, counts
+    first = ends[:, :-1] + (np.cumsum(ends[:, -1]) - ends[:, -1])[:, None]  # where each (client, range) begins
+    order = runs(first.T.reshape(-1), counts.reshape(-1))
+    return rows[order], counts
+
+
+def runs(start: Ints, length: Ints) -> Ints:
+    """int64[sum of length]: start[0], start[0] + 1, ..., start[1], ...: the places of runs, one after the other."""
+    before = np.cumsum(length) - length
+    return np.asarray(np.arange(int(length.sum())) + np.repeat(start - before, length), dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PackedRows:
+    """A `RangeRows` of records. records: NARROW or WIDE [rows], client after client; rows: int64[clients]."""
+
+    records: Array
+    rows: Ints
+
+    def keys(self) -> npt.NDArray[np.uint64]:
+        return np.ascontiguousarray(self.records["key"])
+
+    def votes(self) -> Floats:
+        return votes_of(self.records["effect"], self.records["confidence"], self.records["stability"])
+
+    def column(self, name: str) -> Array:
+        return np.ascontiguousarray(self.records[name])
+
+    def widths(self) -> Floats | None:
+        with np.errstate(over="ignore"):
+            width = self.records["ci_high"].astype(np.float64) - self.records["ci_low"].astype(np.float64)
+        return np.minimum(width, 1e300, out=width) if (width > 0).any() else None

@@ -1,0 +1,170 @@
+"""A spool: the edge tables of a round, cut by key range as they are read, so that a merge holds a few ranges and never all tables.
+
+1. `add` packs a table. As many as make a block are put in the order of (range, client, key) and written in one piece; the first blocks stay in memory. Where
+   ranges are cut is decided by a sample of the first block: whatever it is, a merge gives the same bytes (`ranges`, rule 2).
+2. What does not fit into memory lies in a temporary file without a name: nothing of it survives the process, nobody else can open it, and it is not
+   encrypted (docs/threat-model.md). Ballots that are not kept lie in another one.
+3. Entries are numbered as they come. A merge may take some of them, in any order: the order of client ids.
+
+What it does not do: verify what it is given, keep anything of a client beside its edges.
+"""
+
+import os
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hyperfed.merge.electorate import Electorate
+from hyperfed.merge.packed import PackedRows, by_range, pack, runs, table_of
+from hyperfed.merge.ranges import BALLOT_BYTES, LocalRanges, RangeWork
+from hyperfed.merge.segments import ROWS_A_PART, distinct
+from hyperfed.tables import EdgeTable
+
+__all__ = ["Spool"]
+
+_BLOCK_BYTES = 16 << 20
+_MEMORY_BYTES = 32 << 20  # of blocks
+_BALLOTS_BYTES = 32 << 20  # kept between steps
+_MAX_RANGES = 4096
+
+Array = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Block:
+    """Some entries' rows. first: the first entry; counts: int64[ranges, entries]; dtype: of its records; held: the records, None where they lie in the file at
+    `offset`, bytes."""
+
+    first: int
+    counts: Ints
+    dtype: np.dtype[Any]
+    held: Array | None
+    offset: int
+
+
+@dataclass(slots=True, kw_only=True, eq=False, weakref_slot=True)
+class Spool:
+    """Edge tables on their way into a merge. expected: how many will come, a guess: it decides how many ranges there are. rows_a_range: how many a range shall
+    have; block_bytes, memory_bytes, ballots_bytes: of records gathered, of blocks kept, of ballots kept."""
+
+    expected: int = 1
+    rows_a_range: int = ROWS_A_PART
+    block_bytes: int = _BLOCK_BYTES
+    memory_bytes: int = _MEMORY_BYTES
+    ballots_bytes: int = _BALLOTS_BYTES
+    _waiting: list[Array] = field(default_factory=list)
+    _waiting_bytes: int = 0
+    _blocks: list[_Block] = field(default_factory=list)
+    _intervals: list[bool] = field(default_factory=list)
+    _bounds: npt.NDArray[np.uint64] | None = None
+    _file: IO[bytes] | None = None
+    _end: int = 0
+    _held: int = 0
+
+    def __len__(self) -> int:
+        return len(self._intervals)
+
+    def add(self, table: EdgeTable) -> int:
+        """Take a table; the number of its entry."""
+        rows = pack(table)
+        self._waiting.append(rows)
+        self._waiting_bytes += rows.nbytes
+        self._intervals.append(table.ci_low is not None)
+        if self._waiting_bytes >= self.block_bytes:
+            self._flush()
+        return len(self._intervals) - 1
+
+    def ranges(self, entries: Sequence[int], electorate: Electorate) -> LocalRanges:
+        """The ranges of these entries' rows, their clients in the order given."""
+        self._flush()
+        left, works, chosen = self.ballots_bytes, [], np.array(entries, dtype=np.int64)
+        for number in range(0 if self._bounds is None else len(self._bounds) + 1):
+            rows = int(np.concatenate([block.counts[number] for block in self._blocks])[chosen].sum())
+            if rows:
+                left -= rows * BALLOT_BYTES
+                works.append(RangeWork(load=partial(self._load, number, chosen), electorate=electorate, keep=left >= 0))
+        return LocalRanges(works=works, electorate=electorate)
+
+    def tables(self) -> Iterator[tuple[int, EdgeTable]]:
+        """(entry, its table) of all entries, in order: a block is held at a time."""
+        self._flush()
+        for block in self._blocks:
+            records, counts = self._read(block, 0, int(block.counts.sum())), block.counts
+            first = (np.cumsum(counts.reshape(-1)) - counts.reshape(-1)).reshape(counts.shape)
+            for i in range(counts.shape[1]):
+                own = records[runs(first[:, i], counts[:, i])]
+                yield block.first + i, table_of(own, intervals=self._intervals[block.first + i])
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._waiting.clear()
+        self._blocks.clear()
+        self._intervals.clear()
+        self._bounds, self._waiting_bytes, self._end, self._held = None, 0, 0, 0
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        tables = self._waiting
+        if self._bounds is None:
+            self._bounds = self._cut(tables)
+        records, counts = by_range(tables, self._bounds)
+        first = len(self._intervals) - len(tables)
+        self._waiting, self._waiting_bytes = [], 0
+        if self._held + records.nbytes <= self.memory_bytes:
+            self._held += records.nbytes
+            self._blocks.append(_Block(first=first, counts=counts, dtype=records.dtype, held=records, offset=0))
+            return
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="hyperfed-spool-")  # noqa: SIM115 - it lives as long as the spool
+            weakref.finalize(self, self._file.close)
+        self._blocks.append(_Block(first=first, counts=counts, dtype=records.dtype, held=None, offset=self._end))
+        data = memoryview(np.ascontiguousarray(records).data).cast("B")
+        while len(data):
+            done = os.pwrite(self._file.fileno(), data, self._end)
+            self._end, data = self._end + done, data[done:]
+
+    def _cut(self, tables: Sequence[Array]) -> npt.NDArray[np.uint64]:
+        """uint64: the first key of every range but the first."""
+        rows = sum(map(len, tables))
+        total = rows * max(1.0, self.expected / len(tables))
+        wanted = min(_MAX_RANGES, max(1, int(total // self.rows_a_range)))
+        if wanted == 1 or not rows:
+            return np.zeros(0, dtype=np.uint64)
+        stride = max(1, rows // (wanted * 256))
+        sample = np.sort(np.concatenate([t["key"] for t in tables])[stride // 2 :: stride])
+        return distinct(sample[np.arange(1, wanted) * len(sample) // wanted])[0]
+
+    def _read(self, block: _Block, first: int, rows: int) -> Array:
+        """`rows` records of a block from its record `first` on."""
+        if block.held is not None:
+            return block.held[first : first + rows]
+        out = np.empty(rows, dtype=block.dtype)
+        view, at = memoryview(out.data).cast("B"), block.offset + first * block.dtype.itemsize
+        while len(view) and self._file is not None:
+            done = os.preadv(self._file.fileno(), [view], at)
+            if not done:
+                raise OSError("the spool's temporary file is shorter than what was written to it")
+            view, at = view[done:], at + done
+        return out
+
+    def _load(self, number: int, entries: Ints) -> PackedRows:
+        """The rows of one range, of these entries, in this order."""
+        pieces = [self._read(b, int(b.counts[:number].sum()), int(b.counts[number].sum())) for b in self._blocks]
+        counts = np.concatenate([b.counts[number] for b in self._blocks])
+        wide = max((p.dtype for p in pieces), key=lambda dtype: dtype.itemsize)
+        records = pieces[0] if len(pieces) == 1 else np.concatenate([p if p.dtype == wide else p.astype(wide) for p in pieces])
+        if not np.array_equal(entries, np.arange(len(counts))):
+            records = records[runs((np.cumsum(counts) - counts)[entries], counts[entries])]
+            counts = counts[entries]
+        return PackedRows(records=records, rows=counts)

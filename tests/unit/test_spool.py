@@ -1,0 +1,104 @@
+"""The spool: the same bytes as tables in memory, and memory that does not grow with the clients."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hyperfed.aggregation.bounded_trust import trust_of
+from hyperfed.hypergraph import HypergraphStore
+from hyperfed.merge import PairElectorate
+from hyperfed.merge.ranges import LocalRanges, Merge
+from hyperfed.merge.rows import MergeRule
+from hyperfed.merge.spool import Spool
+from hyperfed.merge.tables import table_ranges
+from hyperfed.tables import EdgeTable
+
+RULE = MergeRule(strategy="consensus", vote_min=0.3, bounded=True, rule="bounded-trust", f=0)
+
+
+def client(seed: int, rows: int, *, dtype: type = np.float32, intervals: bool = True, variables: int = 60) -> HypergraphStore:
+    rng = np.random.default_rng(seed)
+    pairs = np.sort(rng.choice(variables**2, rows, replace=False))
+    effect = (np.sin(pairs) + 0.2 * rng.normal(size=rows)).astype(dtype)
+    ends = {"ci_low": effect - dtype(0.5), "ci_high": effect + dtype(0.25)} if intervals else {}
+    table = EdgeTable(
+        source=(pairs // variables).astype(np.uint32),
+        target=(pairs % variables).astype(np.uint32),
+        lag=np.ones(rows, np.uint16),
+        effect=effect,
+        confidence=rng.random(rows).astype(dtype),
+        stability=rng.random(rows).astype(dtype),
+        hits=np.full(rows, seed + 1, np.uint32),
+        n=np.full(rows, 100 + seed, np.uint64),
+        **ends,
+    )
+    return HypergraphStore(edges=table, measured=np.arange(variables, dtype=np.uint32))
+
+
+def merged(ranges: LocalRanges) -> tuple[bytes, ...]:
+    trust = trust_of(ranges)
+    parts = list(ranges.map(Merge(rule=RULE, weight=trust.weight)))
+    return (trust.weight.tobytes(), trust.agreement.tobytes(), *(np.concatenate([p[name] for p in parts]).tobytes() for name in parts[0]))
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    rows=st.lists(st.integers(0, 300), min_size=4, max_size=9),
+    seed=st.integers(0, 1000),
+    block=st.sampled_from([1, 9000, 1 << 30]),
+    memory=st.sampled_from([0, 20_000, 1 << 30]),
+    ballots=st.sampled_from([0, 3000, 1 << 30]),
+)
+def test_a_merge_from_a_spool_is_the_one_from_memory(rows: list[int], seed: int, block: int, memory: int, ballots: int) -> None:
+    """Blocks in memory and in the file, tables of both float types, with and without intervals, some of the entries, in another order than they came."""
+    stores = [client(seed + i, count, dtype=(np.float64, np.float32)[i % 3 > 0], intervals=i % 4 > 0) for i, count in enumerate(rows)]
+    spool = Spool(expected=len(rows), rows_a_range=100, block_bytes=block, memory_bytes=memory, ballots_bytes=ballots)
+    entries = [spool.add(store.edges) for store in stores]
+    for chosen in (entries, entries[::-1][:-1]):
+        own = [stores[i] for i in chosen]
+        electorate = PairElectorate([s.measured for s in own])
+        plain = table_ranges([s.edges for s in own], electorate)
+        if not plain.works:
+            continue
+        assert merged(spool.ranges(chosen, electorate)) == merged(plain)
+    for entry, table in spool.tables():
+        for name in ("source", "target", "lag", "effect", "confidence", "stability", "hits", "n"):
+            assert np.array_equal(getattr(table, name), getattr(stores[entry].edges, name))
+        assert (table.ci_low is None) == (stores[entry].edges.ci_low is None)
+    spool.close()
+    assert len(spool) == 0
+
+
+def peak_of(clients: int) -> int:
+    """Bytes above the start of a merge whose ranges have the same number of rows, however many clients there are."""
+    spool = Spool(expected=clients, rows_a_range=8000, block_bytes=1 << 18, memory_bytes=0, ballots_bytes=0)
+    entries = [spool.add(client(i, 800, variables=150).edges) for i in range(clients)]
+    electorate = PairElectorate([np.arange(150, dtype=np.uint32)] * clients)
+    tracemalloc.start()
+    ranges = spool.ranges(entries, electorate)
+    many = len(ranges.works)
+    weight = trust_of(ranges).weight
+    for _ in ranges.map(Merge(rule=RULE, weight=weight)):
+        pass
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    spool.close()
+    assert many >= clients * 800 / 8000 * 0.8
+    return peak
+
+
+def test_the_memory_of_a_merge_does_not_grow_with_the_clients() -> None:
+    few, many = peak_of(100), peak_of(400)
+    assert many < 1.25 * few, f"{few >> 10} kB of 100 clients, {many >> 10} kB of 400"
+    assert many < 400 * 800 * 40 / 2, "less than half of the rows"
+
+
+def test_the_file_has_no_name(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    spool = Spool(memory_bytes=0, block_bytes=1)
+    spool.add(client(1, 50).edges)
+    assert spool._end > 0
+    assert not list(tmp_path.iterdir())
