@@ -6,6 +6,7 @@
 What it does not do: sort, or compare columns of different tables (`tables`).
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -29,14 +30,15 @@ __all__ = [
 MAX_SAMPLES = 1 << 63  # a merged table's sum is held here; above it sums would wrap around
 
 _ROWS_AT_ONCE = 1 << 16
-_BITS_OF_ONE = {4: 0x3F800000, 8: 0x3FF0000000000000}  # 1.0 as an integer, by the bytes of the float
+_ONE = {4: 0x3F800000, 8: 0x3FF0000000000000}  # the bits of 1.0 by the bytes of a float
+_INFINITE = {4: 0x7F800000, 8: 0x7FF0000000000000}  # those of infinity
 
 Array = npt.NDArray[Any]
 
 
 def as_column(values: Any, dtype: Any, field: str) -> Array:
     """`values` as a one-dimensional array of `dtype`. Raises BoundsError for an integer that does not fit; a float may round, or become infinite."""
-    if type(values) is np.ndarray and values.dtype == dtype and values.ndim == 1 and values.flags.c_contiguous:
+    if type(values) is np.ndarray and values.ndim == 1 and values.dtype == dtype and values.dtype.isnative and values.flags.c_contiguous:
         return values
     try:
         array = np.asarray(values)
@@ -57,13 +59,15 @@ def as_column(values: Any, dtype: Any, field: str) -> Array:
 
 def all_finite(column: Array) -> bool:
     """Whether a float column holds no NaN and no infinity: in its least and its greatest, which a NaN becomes. True for other columns."""
-    return column.dtype.kind != "f" or not len(column) or bool(np.isfinite(column.min()) and np.isfinite(column.max()))
+    if column.dtype.kind != "f" or not len(column):
+        return True
+    return math.isfinite(np.minimum.reduce(column)) and math.isfinite(np.maximum.reduce(column))
 
 
 def first_outside(indices: npt.NDArray[np.uint32], measured: npt.NDArray[np.uint32]) -> int | None:
     """The first of `indices` that is not among the ascending `measured`, or None; in parts, so that it takes little beside the columns."""
     gaps = not len(measured) or int(measured[-1]) - int(measured[0]) != len(measured) - 1  # none where everything was measured
-    if not len(indices) or (not gaps and int(indices.min()) >= int(measured[0]) and int(indices.max()) <= int(measured[-1])):
+    if not len(indices) or (not gaps and int(np.minimum.reduce(indices)) >= int(measured[0]) and int(np.maximum.reduce(indices)) <= int(measured[-1])):
         return None
     for part in (indices[i : i + _ROWS_AT_ONCE] for i in range(0, len(indices), _ROWS_AT_ONCE)):
         outside = ~_among(part, measured)
@@ -84,15 +88,25 @@ def _among(indices: npt.NDArray[np.uint32], measured: npt.NDArray[np.uint32]) ->
     return np.asarray(inside)
 
 
+def _highest(column: Array) -> int:
+    """The highest bits of a float column, as unsigned integers: those of [0, 1] lie from 0 to those of 1.0, those of negative numbers and of -0.0 above all
+    others, those of what is not finite above the finite ones of their sign."""
+    return int(np.maximum.reduce(column.view(f"<u{column.dtype.itemsize}"))) if len(column) else 0
+
+
 def _in_unit(column: Array) -> bool:
-    """Whether all floats lie in [0, 1] and none is -0.0: the bits of such floats are integers from 0 to those of 1.0, in the same order."""
-    bits = column.view(f"<i{column.dtype.itemsize}")
-    return not len(bits) or bool(bits.min() >= 0 and bits.max() <= _BITS_OF_ONE[column.dtype.itemsize])
+    """Whether all floats lie in [0, 1] and none is -0.0."""
+    return _highest(column) <= _ONE[column.dtype.itemsize]
 
 
-def _holds_minus_zero(column: Array) -> bool:
-    bits = column.view(f"<i{column.dtype.itemsize}")
-    return bool(len(bits)) and int(bits.min()) == -1 << (8 * column.dtype.itemsize - 1)
+def _regular(column: Array) -> bool:
+    """Whether all floats are finite and none is -0.0, told by their bits: as signed integers -0.0 is the least of all."""
+    width = column.dtype.itemsize
+    highest, infinite, sign = _highest(column), _INFINITE[width], 1 << (8 * width - 1)
+    if highest < sign:
+        return highest < infinite
+    signed = column.view(f"<i{width}")
+    return highest < sign + infinite and int(np.maximum.reduce(signed)) < infinite and int(np.minimum.reduce(signed)) != -sign
 
 
 def refuse_where(bad: npt.NDArray[np.bool_], values: Array, subject: str, needed: str, rule: str = "") -> None:
@@ -104,12 +118,10 @@ def refuse_where(bad: npt.NDArray[np.bool_], values: Array, subject: str, needed
 def check_floats(table: Any, names: tuple[str, ...], kind: str) -> None:
     for name in names:
         column = getattr(table, name)
-        if column is None or _in_unit(column):
+        if column is None or _regular(column):
             continue
-        if not all_finite(column):
-            refuse_where(~np.isfinite(column), column, f"{kind}.{name}", "numbers must be finite", "R-10")
-        if _holds_minus_zero(column):
-            refuse_where((column == 0) & np.signbit(column), column, f"{kind}.{name}", "-0.0 is not canonical, write 0.0")
+        refuse_where(~np.isfinite(column), column, f"{kind}.{name}", "numbers must be finite", "R-10")
+        refuse_where((column == 0) & np.signbit(column), column, f"{kind}.{name}", "-0.0 is not canonical, write 0.0")
 
 
 def check_unit(table: Any, names: tuple[str, ...], kind: str) -> None:
@@ -120,7 +132,7 @@ def check_unit(table: Any, names: tuple[str, ...], kind: str) -> None:
 
 
 def check_samples(table: Any, kind: str) -> None:
-    if len(table.n) and table.n.max() > MAX_SAMPLES:
+    if len(table.n) and np.maximum.reduce(table.n) > MAX_SAMPLES:
         refuse_where(table.n > MAX_SAMPLES, table.n, f"{kind}.n", f"at most {MAX_SAMPLES} samples")
 
 

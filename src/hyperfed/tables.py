@@ -92,9 +92,9 @@ _EDGE_FLOATS = ("effect", "ci_low", "ci_high", "confidence", "stability")
 def _check_edge_keys(table: Any, kind: str) -> None:
     for name in ("source", "target"):
         column = getattr(table, name)
-        if len(column) and column.max() >= MAX_VARIABLES:
+        if len(column) and np.maximum.reduce(column) >= MAX_VARIABLES:
             refuse_where(column >= MAX_VARIABLES, column, f"{kind}.{name}", f"indices are below {MAX_VARIABLES}")
-    if len(table.lag) and table.lag.min() == 0:
+    if len(table.lag) and np.minimum.reduce(table.lag) == 0:
         refuse_where((table.source == table.target) & (table.lag == 0), table.source, f"{kind}.source", "source and target differ where lag is 0")
     step = _not_above(table.source, table.target, table.lag)
     if step.any():

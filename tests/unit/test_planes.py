@@ -75,6 +75,39 @@ def test_the_upper_end_of_a_symmetric_interval_costs_less_than_a_byte_and_any_ot
     assert back.tobytes() == high.tobytes()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_lower_end_of_an_interval_costs_less_than_its_bytes_by_chance_and_any_other_comes_back_too(dtype: Any) -> None:
+    rng = np.random.default_rng(3)
+    effect = rng.normal(0, 1, 5 * ROWS + (1 << 14))  # more than a block
+    low = (effect - np.abs(rng.normal(0.1, 0.01, len(effect)))).astype(dtype)
+    effect = effect.astype(dtype)
+    back, size = there_and_back(low, Coding.BELOW, (effect,))
+    assert back.tobytes() == low.tobytes()
+    assert size < (0.97 * there_and_back(low)[1])
+    wild, shuffled = odd_floats(dtype), effect[:ROWS]
+    for column, around in ((wild, shuffled), (shuffled, wild), (wild, wild), (-shuffled, shuffled * dtype(1e30))):
+        back, _ = there_and_back(column, Coding.BELOW, (around,))
+        assert back.tobytes() == column.tobytes()
+
+
+def test_keys_that_fit_into_two_bytes_step_in_two() -> None:
+    column = np.tile(np.arange(1000, dtype=np.uint32), 3)  # steps of 1, and back to 0: four planes of four bytes, or two of two
+    writer = PlaneWriter()
+    entry = writer.put(column, Coding.STEP)
+    writer.finish()
+    assert entry[1] == 2
+    assert len(entry) == struct.calcsize("<BBId2I")
+    back, _ = there_and_back(column, Coding.STEP)
+    assert np.array_equal(back, column)
+    assert back.dtype == column.dtype
+
+
+def test_a_plane_that_looks_like_chance_is_kept_and_one_that_does_not_is_squeezed() -> None:
+    rng = np.random.default_rng(6)
+    assert there_and_back(rng.integers(0, 256, 1 << 16).astype(np.uint8))[1] == 1 << 16
+    assert there_and_back(rng.integers(0, 128, 1 << 16).astype(np.uint8))[1] < 0.9 * (1 << 16)
+
+
 def test_sorted_keys_cost_a_fraction_of_what_they_are() -> None:
     column = np.sort(np.random.default_rng(4).integers(0, 1000, ROWS).astype(np.uint32))
     assert there_and_back(column, Coding.STEP)[1] < ROWS // 4
@@ -98,8 +131,8 @@ def test_large_columns_are_written_by_two_threads_to_the_same_bytes() -> None:
 U4, F4 = np.dtype("<u4"), np.dtype("<f4")
 
 
-def entry(rows: int, *lengths: int, coding: int = 0) -> memoryview:
-    return memoryview(struct.pack(f"<BI{len(lengths)}I", coding, rows, *lengths))
+def entry(rows: int, *lengths: int, coding: int = 0, width: int = 4, reach: float = 0.0) -> memoryview:
+    return memoryview(struct.pack(f"<BBId{len(lengths)}I", coding, width, rows, reach, *lengths))
 
 
 @pytest.mark.parametrize(
@@ -111,14 +144,22 @@ def entry(rows: int, *lengths: int, coding: int = 0) -> memoryview:
         (entry(100, 100), U4, 400, bytes(100), "R-11"),
         (entry(300, 301), U4, 1200, bytes(301), "R-11"),
         (entry(300, 0), U4, 1200, b"", "R-11"),
+        (entry(300, 300, coding=4), U4, 1200, bytes(300), "R-11"),
         (entry(300, 300, coding=3), U4, 1200, bytes(300), "R-11"),
         (entry(300, 300, coding=1), F4, 1200, bytes(300), "R-11"),
         (entry(300, 300, coding=2), U4, 1200, bytes(300), "R-11"),
-        (entry(600, 600), np.dtype("|b1"), 600, bytes(600), "R-11"),
+        (entry(600, 600, width=1), np.dtype("|b1"), 600, bytes(600), "R-11"),
+        (entry(300, 300, width=2), U4, 1200, bytes(300), "R-11"),
+        (entry(300, 300, coding=1, width=8), U4, 1200, bytes(300), "R-11"),
+        (entry(300, 300, coding=1, width=3), U4, 1200, bytes(300), "R-11"),
+        (entry(300, 300, 300, coding=1, width=1), U4, 1200, bytes(600), "R-11"),
+        (entry(300, 300, reach=0.5), F4, 1200, bytes(300), "R-11"),
+        (entry(300, 300, coding=3, reach=float("nan")), F4, 1200, bytes(300), "R-11"),
         (entry(300, 300)[:-1], U4, 1200, bytes(300), "R-11"),
         (memoryview(b""), U4, 1200, b"", "R-11"),
     ],
-    ids=["over budget", "cut", "too many planes", "too small", "too long", "empty", "coding", "stepped float", "mirrored int", "bool", "odd", "no"],
+    ids=["over budget", "cut", "too many planes", "too small", "too long", "empty", "coding", "told int", "stepped float",
+         "mirrored int", "bool", "narrow but plain", "wider than its column", "width 3", "planes beyond the width", "reach of none", "no reach", "odd", "no"],
 )  # fmt: skip
 def test_what_does_not_describe_a_column_is_refused(given: memoryview, dtype: Any, budget: int, planes: bytes, rule: str) -> None:
     with pytest.raises(SchemaError) as caught:
@@ -141,10 +182,18 @@ def test_what_is_left_over_is_refused() -> None:
         assert caught.value.rule == "R-13"
 
 
+@pytest.mark.parametrize("around", [None, (), (None,), (np.zeros(299, np.float32),), (np.zeros(300),)])
+def test_a_lower_end_without_its_effect_is_refused(around: Any) -> None:
+    read = PlaneReader(memoryview(bytes(300)), 1200).claim(entry(300, 300, coding=3), F4, "column")
+    with pytest.raises(SchemaError) as caught:
+        read(around)
+    assert caught.value.rule == "R-11"
+
+
 def test_a_plane_that_inflates_to_more_than_its_rows_is_not_inflated() -> None:
     bomb = zstandard.ZstdCompressor(level=1).compress(bytes(1 << 27))
     rows = len(bomb) + 1
-    read = PlaneReader(memoryview(bomb), rows).claim(entry(rows, len(bomb)), np.dtype("|u1"), "column")
+    read = PlaneReader(memoryview(bomb), rows).claim(entry(rows, len(bomb), width=1), np.dtype("|u1"), "column")
     tracemalloc.start()
     try:
         with pytest.raises(SchemaError) as caught:
@@ -182,7 +231,7 @@ def findings(rows: int) -> Update:
     return Update(measured=np.arange(variables, dtype=np.uint32), edges=table)
 
 
-@pytest.mark.parametrize(("bits", "most"), [(None, 15.5), (16, 13.2), (8, 11.2)])
+@pytest.mark.parametrize(("bits", "most"), [(None, 14.6), (16, 12.4), (8, 10.4)])
 def test_ten_thousand_edges_take_so_many_bytes_each(bits: int | None, most: float) -> None:
     update = findings(10_000)
     data = PayloadCodec(compression="zstd", unit_bits=bits).encode(update)

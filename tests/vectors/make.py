@@ -156,8 +156,10 @@ def bad(fed: SmallFederation) -> dict[str, tuple[bytes, str]]:
         "document-planes-cut": (_coded(update, planes=STEPS[:-1]), "R-13"),
         "column-planes-uncompressed": (with_edges(source=["<u4:planes", b"\0" * 9]), "R-11"),
         "column-planes-too-many": (_coded(update, lengths=(1300, 1300, 1300, 1300, 1300)), "R-11"),
-        "column-planes-unknown-coding": (_coded(update, coding=3), "R-11"),
-        "column-planes-mirrored-integers": (_coded(update, coding=2), "R-11"),
+        "column-planes-unknown-coding": (_coded(update, coding=4, width=4), "R-11"),
+        "column-planes-narrow": (_coded(update, coding=0, width=2), "R-11"),
+        "column-planes-reach-of-keys": (_coded(update, reach=0.5), "R-11"),
+        "column-planes-mirrored-integers": (_coded(update, coding=2, width=4), "R-11"),
         "document-nested": (document(b"\x91" * 8 + b"\x90"), "R-10"),
         "document-empty-batch-with-kind": (document(b"\x90", kind="list[PathPack]"), "R-12"),
         "scalar-long-int": (document(raw.replace(b"\xa3lag\x02", b"\xa3lag\xcc\x02")), "R-10"),
@@ -208,9 +210,9 @@ def bad(fed: SmallFederation) -> dict[str, tuple[bytes, str]]:
     }
 
 
-def _coded(update: dict[str, Any], *, coding: int = 1, lengths: tuple[int, ...] = (1300,), planes: bytes = STEPS) -> bytes:
+def _coded(update: dict[str, Any], *, coding: int = 1, width: int = 2, reach: float = 0.0, lengths: tuple[int, ...] = (1300,), planes: bytes = STEPS) -> bytes:
     """A compressed update whose `measured` is 1300 values in planes that are not compressed themselves."""
-    record = pack(update | {"measured": ["<u4:planes", struct.pack(f"<BI{len(lengths)}I", coding, 1300, *lengths)]})
+    record = pack(update | {"measured": ["<u4:planes", struct.pack(f"<BBId{len(lengths)}I", coding, width, 1300, reach, *lengths)]})
     return pack([1, "Update", "zstd", len(record) + 4 * 1300, pack([len(record), record, planes])])
 
 

@@ -2,15 +2,18 @@
 
 1. The values of a column are cut into planes, byte 0 of every value, then byte 1, and so on (a byte shuffle): exponents and high bytes repeat,
    mantissas do not, and each plane is compressed by itself or not at all.
-2. Before that an integer key is replaced by its step from the row before, modulo its width (STEP), and the upper end of an interval by its distance,
-   in units of the last place, from the lower end mirrored at the effect (MIRROR): nothing but rounding where an interval is symmetric.
-3. A plane is kept as it is where that is no longer than its zstd frame; then its length is the number of rows. High planes of zeros are left out.
+2. Before that an integer key is replaced by its step from the row before, modulo the least of 1, 2, 4 or 8 bytes that hold the column (STEP); the lower end
+   of an interval by its distance, in units of the last place, from the effect less a reach that the column's entry names (BELOW); the upper end by that from
+   the lower end mirrored at the effect (MIRROR): nothing but rounding where an interval is symmetric.
+3. A plane is kept as it is where that is no longer than its zstd frame, or looks like chance; then its length is the number of rows. High planes of zeros
+   are left out.
 4. What comes back is the column bit for bit. A frame says how much it holds, and that is checked before a byte of it is inflated (R-13).
 
 zstd runs at level 1 with a match finder that looks for long repeats only: in a plane a short one is chance, and costs more than its literals.
 What it does not do: know a table (`records`), or take a column of less than 512 bytes: that travels as it is.
 """
 
+import math
 import struct
 import threading
 from collections.abc import Callable, Sequence
@@ -34,10 +37,11 @@ _MAX_WINDOW = 1 << 27
 
 Array = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
-Around = tuple[Array | None, Array | None] | None  # (effect, ci_low): what MIRROR needs
+Around = tuple[Array | None, ...] | None  # (effect,) or (effect, ci_low): what BELOW and MIRROR need
 
-
-_HEAD = struct.Struct("<BI")  # coding, rows; then a uint32 for the length of each plane
+_HEAD = struct.Struct("<BBId")  # coding, bytes a value, rows, reach; then a uint32 for the length of each plane
+_BLOCK = 1 << 14  # rows predicted at a time: what lies between stays in cache
+_TASTE, _CHANCE = 128, 96  # so many bytes of a plane, and how many different ones make zstd hopeless: chance gives 101, a twentieth to be gained 92
 
 
 class Coding(IntEnum):
@@ -46,6 +50,10 @@ class Coding(IntEnum):
     PLAIN = 0
     STEP = 1
     MIRROR = 2
+    BELOW = 3
+
+
+_TOLD = {Coding.BELOW: 1, Coding.MIRROR: 2}  # how many of `around` each needs
 
 
 class _Codecs(threading.local):
@@ -91,8 +99,9 @@ class PlaneWriter:
     _jobs: list[tuple[Array, Coding, Around, bytearray]] = field(default_factory=list)
 
     def put(self, column: Array, coding: Coding = Coding.PLAIN, around: Around = None) -> bytearray:
-        """Coding, rows, length of each plane, as bytes. column: contiguous, of at least SMALLEST bytes; around: (effect, ci_low), for MIRROR."""
-        entry = bytearray(_HEAD.pack(coding, len(column)))
+        """Coding, width, rows, reach and length of each plane, as bytes. column: contiguous, of at least SMALLEST bytes; around: (effect,) for BELOW,
+        (effect, ci_low) for MIRROR."""
+        entry = bytearray()
         self.raw_bytes += column.nbytes
         self._jobs.append((column, coding, around, entry))
         return entry
@@ -101,13 +110,15 @@ class PlaneWriter:
         """The planes of all columns, one after the other, in the order of `put`."""
 
         def planes(job: tuple[Array, Coding, Around, bytearray]) -> list[bytes | memoryview]:
-            column, coding, around, _ = job
-            return [_squeezed(plane) for plane in _planes(_coded(column, coding, around))]
-
-        done = _each(planes, self._jobs, self.raw_bytes)
-        for (*_, entry), parts in zip(self._jobs, done, strict=True):
+            column, coding, around, entry = job
+            reach = _reach(column, around) if coding is Coding.BELOW else 0.0
+            values = _coded(column, coding, around, reach)
+            parts = [_squeezed(plane) for plane in _planes(values)]
+            entry += _HEAD.pack(coding, values.itemsize, len(column), reach)
             entry += struct.pack(f"<{len(parts)}I", *map(len, parts))
-        return [part for parts in done for part in parts]
+            return parts
+
+        return [part for parts in _each(planes, self._jobs, self.raw_bytes) for part in parts]
 
 
 class PlaneReader:
@@ -121,13 +132,17 @@ class PlaneReader:
         count, rest = divmod(len(entry) - _HEAD.size, 4)
         if rest or not 0 <= count <= dtype.itemsize or entry[0] > max(Coding):
             raise SchemaError(f"{len(entry)} bytes do not describe the planes of a column of {dtype.str}", subject=where, rule="R-11")
-        number, rows = _HEAD.unpack_from(entry)
+        number, width, rows, reach = _HEAD.unpack_from(entry)
         lengths = struct.unpack_from(f"<{count}I", entry, _HEAD.size)
         coding, size = Coding(number), rows * dtype.itemsize
-        if size < SMALLEST or any(not 0 < length <= rows for length in lengths):
+        if size < SMALLEST or (lengths and (min(lengths) < 1 or max(lengths) > rows)) or count > width:
             raise SchemaError(f"planes of {rows} rows are no column of {dtype.str}", subject=where, rule="R-11")
-        if (coding is Coding.STEP and dtype.kind != "u") or (coding is Coding.MIRROR and dtype.kind != "f") or dtype.kind == "b":
+        if (coding is Coding.STEP and dtype.kind != "u") or (coding in _TOLD and dtype.kind != "f") or dtype.kind == "b":
             raise SchemaError(f"a column of {dtype.str} is not coded as {coding.name.lower()}", subject=where, rule="R-11")
+        if width != dtype.itemsize and not (coding is Coding.STEP and width in (1, 2, 4) and width < dtype.itemsize):
+            raise SchemaError(f"values of {width} bytes are no column of {dtype.str}", subject=where, rule="R-11")
+        if not math.isfinite(reach) or (reach != 0 and coding is not Coding.BELOW):
+            raise SchemaError(f"a reach of {reach} has no place in a column that is {coding.name.lower()}", subject=where, rule="R-11")
         if size > self.left:
             raise SchemaError(f"holds more than the {self.left} raw bytes left of what the document declares", subject=where, rule="R-13")
         if sum(lengths) > len(self._planes) - self._at:
@@ -139,9 +154,10 @@ class PlaneReader:
             self._at += length
 
         def read(around: Around) -> Array:
-            if coding is Coding.MIRROR and (around is None or any(a is None or a.dtype != dtype or len(a) != rows for a in around)):
+            needed = _TOLD.get(coding, 0)
+            if needed and (around is None or len(around) < needed or any(a is None or a.dtype != dtype or len(a) != rows for a in around[:needed])):
                 raise SchemaError("is told by columns that are not there", subject=where, rule="R-11")
-            return _decoded([np.frombuffer(inflate(part, rows), np.uint8) for part in parts], rows, dtype, coding, around)
+            return _decoded([np.frombuffer(inflate(part, rows), np.uint8) for part in parts], rows, dtype, coding, around, reach, width)
 
         return read
 
@@ -164,60 +180,86 @@ def _each(work: Callable[[Any], Any], items: Sequence[Any], size: int) -> list[A
 
 
 def _squeezed(plane: Bytes) -> bytes | memoryview:
+    if len(set(plane[:: len(plane) // _TASTE or 1].tobytes())) > _CHANCE:
+        return plane.data
     frame: bytes = _codecs.plane.compress(plane.data)
     return frame if len(frame) < len(plane) else plane.data
 
 
-def _integers(column: Array) -> Array:
-    """The column's bits as unsigned integers."""
-    return column.view(f"<u{column.dtype.itemsize}")
-
-
-def _coded(column: Array, coding: Coding, around: Around) -> Array:
-    """Unsigned integers of the column's width."""
+def _coded(column: Array, coding: Coding, around: Around, reach: float) -> Array:
+    """Unsigned integers: of the column's width, or as narrow as its values for STEP."""
     if coding is Coding.STEP:
-        steps = column.copy()
-        np.subtract(column[1:], column[:-1], out=steps[1:])
+        width = -(-int(np.maximum.reduce(column)).bit_length() // 8)
+        narrow = column.astype(f"<u{1 if width <= 1 else 2 if width == 2 else 4 if width <= 4 else 8}", copy=False)
+        steps = narrow.copy()
+        np.subtract(narrow[1:], narrow[:-1], out=steps[1:])
         return steps
-    bits = _integers(column)
-    if coding is Coding.MIRROR and around is not None:
-        bits = bits - _integers(_mirrored(*around, column.dtype))
-        top = bits >> bits.dtype.type(8 * bits.dtype.itemsize - 1)
-        bits <<= bits.dtype.type(1)
-        return np.asarray(np.where(top.astype(bool), ~bits, bits))  # 0, -1, 1, -2 ... as 0, 1, 2, 3
-    return bits
+    bits = column.view(f"<u{column.dtype.itemsize}")
+    if coding is Coding.PLAIN or around is None:
+        return bits
+    out, signed = np.empty_like(bits), f"<i{column.dtype.itemsize}"
+    for at in _blocks(len(bits)):
+        apart = (bits[at] - _foretold(coding, around, reach, at, bits.dtype)).view(signed)
+        np.bitwise_xor(apart << 1, apart >> (8 * apart.itemsize - 1), out=out[at].view(signed))  # 0, -1, 1, -2 ... as 0, 1, 2, 3
+    return out
 
 
-def _mirrored(effect: Any, low: Any, dtype: np.dtype[Any]) -> Array:
-    """2 effect - low, rounded once to `dtype`: the same on every machine."""
+def _blocks(rows: int) -> list[slice]:
+    return [slice(start, start + _BLOCK) for start in range(0, rows, _BLOCK)]
+
+
+def _reach(low: Array, around: Around) -> float:
+    """How far the lower end usually lies below the effect, from the first rows: any finite number will do, a good one costs fewer bytes."""
+    effect = around[0] if around is not None else None
+    if effect is None:
+        raise SchemaError("an interval without an effect", rule="R-11")
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray((2.0 * effect.astype(np.float64, copy=False) - low).astype(dtype, copy=False))
+        mean = float(np.mean(effect[:1024] - low[:1024]))
+    return mean if math.isfinite(mean) and abs(mean) < _REACHES[low.dtype.itemsize] else 0.0
+
+
+_REACHES = {4: 3.0e38, 8: 1.0e308}  # a reach has to be a number in the column's own dtype
+
+
+def _foretold(coding: Coding, around: tuple[Array | None, ...], reach: float, at: slice, bits: np.dtype[Any]) -> Array:
+    """The bits of what a column is told by: effect - reach in its own dtype, or 2 effect - low, rounded once: the same on every machine."""
+    effect: Any = around[0][at] if around[0] is not None else None
+    with np.errstate(over="ignore", invalid="ignore"):
+        if coding is Coding.BELOW:
+            return np.asarray(effect - effect.dtype.type(reach)).view(bits)
+        low: Any = around[1][at] if around[1] is not None else None
+        twice = effect.astype(np.float64, copy=False) * 2.0
+        twice -= low
+        return np.asarray(twice.astype(effect.dtype, copy=False)).view(bits)
 
 
 def _planes(values: Array) -> list[Bytes]:
     """The planes of unsigned integers, low bytes first, without high planes of zeros."""
-    used = -(-int(values.max()).bit_length() // 8)
+    used = -(-int(np.bitwise_or.reduce(values)).bit_length() // 8)
     if used <= 1:
-        return [values.astype(np.uint8)] * used
+        return [values.astype(np.uint8, copy=False)] * used
     table = values.view(np.uint8).reshape(len(values), values.dtype.itemsize)
     return list(np.ascontiguousarray(table[:, :used].T))
 
 
-def _decoded(planes: Sequence[Bytes], rows: int, dtype: np.dtype[Any], coding: Coding, around: Around) -> Array:
-    width = dtype.itemsize
-    if coding is Coding.STEP and len(planes) == 1:
-        return np.asarray(np.cumsum(planes[0], dtype=dtype))
-    if len(planes) == 1 and width > 1:
-        bits = planes[0].astype(f"<u{width}")
+def _decoded(planes: Sequence[Bytes], rows: int, dtype: np.dtype[Any], coding: Coding, around: Around, reach: float, width: int) -> Array:
+    if not planes:
+        bits = np.zeros(rows, f"<u{width}")
+    elif len(planes) == 1:
+        bits = planes[0] if width == 1 else planes[0].astype(f"<u{width}")
     else:
         table = np.empty((rows, width), np.uint8) if len(planes) == width else np.zeros((rows, width), np.uint8)
         for i, plane in enumerate(planes):
             table[:, i] = plane
         bits = table.reshape(-1).view(f"<u{width}")
     if coding is Coding.STEP:
-        return np.asarray(np.cumsum(bits, dtype=dtype))
-    if coding is Coding.MIRROR and around is not None:
-        odd = (bits & bits.dtype.type(1)).astype(bool)
-        bits >>= bits.dtype.type(1)
-        bits = np.where(odd, ~bits, bits) + _integers(_mirrored(*around, dtype))
+        return np.asarray(np.cumsum(bits, dtype=bits.dtype).astype(dtype, copy=False))
+    if around is not None and coding in _TOLD:
+        out = np.empty_like(bits)
+        for at in _blocks(rows):
+            part = bits[at]
+            half, odd = part >> part.dtype.type(1), part & part.dtype.type(1)
+            half ^= np.negative(odd, out=odd)
+            np.add(half, _foretold(coding, around, reach, at, part.dtype), out=out[at])
+        bits = out
     return np.asarray(bits.view(dtype))

@@ -42,6 +42,7 @@ _WIRE_DTYPES = ("|b1", "<f4", "<f8", "<i4", "<i8", "<u2", "<u4", "<u8", "|u1")
 _IN_PLANES = ":planes"
 _UNIT = ("confidence", "stability")
 _UNIT_DTYPES = {8: "|u1", 16: "<u2"}
+_TOLD = {"ci_low": Coding.BELOW, "ci_high": Coding.MIRROR}  # by the columns before them
 _STEPS = ("source", "target", "sources", "offsets")  # ascending, or nearly so
 
 
@@ -61,6 +62,8 @@ def to_record(value: Any, *, planes: PlaneWriter | None = None, unit_bits: int |
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, np.ndarray):
+        if not all_finite(value):
+            raise SchemaError("a column holds a number that is not finite", rule="R-10")
         return _write_column(value, planes)
     if isinstance(value, _TABLES):
         return _write_table(value, planes, unit_bits)
@@ -79,7 +82,7 @@ def _names(kind: Any) -> tuple[str, ...]:
 
 
 def _write_table(table: Any, planes: PlaneWriter | None, unit_bits: int | None) -> dict[str, Any]:
-    """A table's columns: keys as steps, the upper end of an interval by its lower one."""
+    """A table's columns, which it has checked itself: keys as steps, an interval by its effect, its upper end by its lower one."""
     out: dict[str, Any] = {}
     for name in _names(typing.cast(Any, type(table))):
         column = getattr(table, name)
@@ -87,8 +90,8 @@ def _write_table(table: Any, planes: PlaneWriter | None, unit_bits: int | None) 
             out[name] = None
         elif name in _UNIT and unit_bits is not None:
             out[name] = _write_column(_scaled(column, unit_bits), planes)
-        elif name == "ci_high":
-            out[name] = _write_column(column, planes, Coding.MIRROR, (table.effect, table.ci_low))
+        elif name in _TOLD:
+            out[name] = _write_column(column, planes, _TOLD[name], (table.effect, table.ci_low))
         else:
             out[name] = _write_column(column, planes, Coding.STEP if name in _STEPS else Coding.PLAIN)
     return out
@@ -99,8 +102,6 @@ def _scaled(column: np.ndarray[Any, Any], bits: int) -> np.ndarray[Any, Any]:
 
 
 def _write_column(column: np.ndarray[Any, Any], planes: PlaneWriter | None, coding: Coding = Coding.PLAIN, around: Any = None) -> list[Any]:
-    if not all_finite(column):
-        raise SchemaError("a column holds a number that is not finite", rule="R-10")
     little = column.dtype.newbyteorder("<") if column.dtype.itemsize > 1 else column.dtype
     if little.str not in _WIRE_DTYPES:
         raise SchemaError(f"a column of {column.dtype} cannot travel", rule="R-11")
@@ -175,7 +176,7 @@ def _read_tuple(hints: tuple[Any, ...], plain: Any, where: str, planes: PlaneRea
 
 
 def _claim_column(plain: Any, where: str, planes: PlaneReader | None) -> Callable[[Any], np.ndarray[Any, Any]]:
-    """What reads the column, given (effect, ci_low) where its coding needs them. Its form and size are checked now, its values are not."""
+    """What reads the column, given (effect,) or (effect, ci_low) where its coding needs them. Its form and size are checked now, its values are not."""
     pair = expect(list, plain, where)
     tag = pair[0] if len(pair) == 2 and type(pair[0]) is str else ""
     coded = planes is not None and tag.endswith(_IN_PLANES)
@@ -247,11 +248,17 @@ def _read_table(kind: Any, plain: Any, where: str, planes: PlaneReader | None) -
     given = _fields_of(kind, plain, where)
     before = planes.left if planes else 0
     claimed = {name: _claim_column(given[name], f"{where}.{name}", planes) for name in _hints(kind) if given[name] is not None}
-    last = claimed.pop("ci_high", None)  # its coding may need effect and ci_low
-    read = read_all([partial(claim, None) for claim in claimed.values()], before - planes.left if planes else 0)
-    columns: dict[str, Any] = dict.fromkeys(_hints(kind)) | dict(zip(claimed, read, strict=True))
-    if last is not None:
-        columns["ci_high"] = last((columns["effect"], columns["ci_low"]))
+    told = {name: claimed.pop(name) for name in ("effect", *_TOLD) if name in claimed}  # each may need those before it, in this order
+
+    def interval() -> tuple[np.ndarray[Any, Any], ...]:
+        done: tuple[np.ndarray[Any, Any], ...] = ()
+        for claim in told.values():
+            done += (claim(done),)
+        return done
+
+    jobs: list[Callable[[], Any]] = [interval, *(partial(claim, None) for claim in claimed.values())]
+    ends, *read = read_all(jobs, before - planes.left if planes else 0)
+    columns: dict[str, Any] = dict.fromkeys(_hints(kind)) | dict(zip(claimed, read, strict=True)) | dict(zip(told, ends, strict=True))
     for name in _UNIT:
         column = columns.get(name)
         if column is not None and column.dtype.kind == "u" and column.dtype.itemsize <= 2 and columns["effect"].dtype.kind == "f":
