@@ -19,13 +19,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Ordered", "effect_trust", "held", "median_effects", "median_votes", "trimmed_effects", "trimmed_votes"]
+from hyperfed.merge.compiled import machine_code
+
+__all__ = ["JUDGED", "Ordered", "effect_trust", "held", "median_effects", "median_votes", "trimmed_effects", "trimmed_votes"]
 
 Floats = npt.NDArray[np.float64]
 Segments = npt.NDArray[np.int32] | npt.NDArray[np.intp]
 Ints = npt.NDArray[np.int64]
 
-_JUDGED = 5  # reporters
+JUDGED = 5  # reporters
 _DENSE = 3  # cells of the matrix of keys and clients for each row: up to here lines sort faster than rows
 
 
@@ -37,6 +39,10 @@ class Ordered:
     """
 
     def __init__(self, segment: Segments, size: int, value: Floats) -> None:
+        self._compiled = machine_code(len(value))
+        if self._compiled is not None:
+            self.start, self.count, self.value = self._compiled.ordered(segment.astype(np.int32, copy=False), size, value)
+            return
         self.count: Ints = np.bincount(segment, minlength=size).astype(np.int64)
         self.start: Ints = np.cumsum(self.count) - self.count
         with np.errstate(over="ignore"):  # what no float32 holds is not equal to it, and is ranked
@@ -45,12 +51,12 @@ class Ordered:
             self._ranked, self._of_rank = np.sort(_high(segment) | _monotone(short)), None
         else:
             order = np.argsort(value)
-            self._of_rank = value[order]
+            self._of_rank = value[order] + 0.0  # -0.0 as 0.0, as among the others
             self._ranked = np.sort(_high(segment[order]) | np.arange(len(value), dtype=np.uint64))
 
     def at(self, rank: Ints) -> Floats:
         """float64[keys]: the value of that rank in each key."""
-        return self._values(self._ranked[self.start + rank])
+        return self._values(self._ranked[self.start + rank]) if self._compiled is None else self.value[self.start + rank]
 
     @cached_property
     def segment(self) -> npt.NDArray[np.intp]:
@@ -65,7 +71,7 @@ class Ordered:
     @cached_property
     def rank(self) -> Ints:
         """int64[rows], in the sorted order: from 0 within each key."""
-        return np.arange(len(self._ranked)) - np.repeat(self.start, self.count)
+        return np.arange(len(self.value)) - np.repeat(self.start, self.count)
 
     def median(self) -> Floats:
         """float64[keys]; every key has a row."""
@@ -73,6 +79,8 @@ class Ordered:
 
     def trimmed(self, f: int) -> Floats:
         """float64[keys]: the mean without the f smallest and f largest; the median where fewer than 2f + 1 report. Sums run from the smallest up."""
+        if self._compiled is not None:
+            return np.where(self.count > 2 * f, self._compiled.trimmed(self.start, self.count, self.value, f), self.median())
         value = self.value.copy()
         for i in range(min(f, int(self.count.max(initial=0)))):  # what goes, one value of each key and end at a time
             there = self.count > i
@@ -142,8 +150,11 @@ def effect_trust(segment: Segments, size: int, effect: Floats, *, client: Ints |
     client: int[rows] in [0, clients), at most one row a key and client; where it is given and most clients report most keys, the rows are sorted as
     the lines of a matrix, to the same result in a third of the time.
     """
+    compiled = machine_code(len(segment))
+    if compiled is not None:
+        return np.asarray(compiled.effect_trust(segment.astype(np.int32, copy=False), size, effect))
     count = np.bincount(segment, minlength=size).astype(np.int64)
-    judged = count >= _JUDGED
+    judged = count >= JUDGED
     trust = np.ones(len(segment))
     if not judged.any():
         return trust

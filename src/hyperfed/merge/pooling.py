@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hyperfed.merge.compiled import machine_code
+
 __all__ = ["Z95", "Pooled", "pool_effects"]
 
 Z95 = 1.959963984540054  # half the width of a 95 % interval in standard errors
@@ -42,6 +44,11 @@ def pool_effects(
     effect, vote, weight > 0: float64[rows], finite; width: float64[rows], ci_high - ci_low, 0 where unknown, or None where no client gives one;
     every one of the `keys` has a row.
     """
+    compiled = machine_code(len(segment))
+    if compiled is not None:
+        known = np.zeros(0) if width is None else width
+        columns = compiled.pool_effects(segment.astype(np.int32, copy=False), keys, effect, vote, weight, known, width is not None)
+        return Pooled(**dict(zip(("effect", "std_error", "tau2", "i2", "pooled"), columns, strict=True)))
     y = np.clip(effect, -1e60, 1e60)
     first = np.empty(keys)
     first[segment[::-1]] = y[::-1]  # the last assignment wins: the first reporter's

@@ -22,6 +22,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from hyperfed.merge.compiled import machine_code
+
 __all__ = ["MAX_PARTS", "ROWS_A_PART", "THREADS", "Derived", "Part", "common", "cuts", "distinct", "number", "over", "rows_between", "split"]
 
 ROWS_A_PART = 1 << 18  # a column of a part is 2 MiB: it stays in the processor's cache
@@ -159,6 +161,11 @@ def number(keys: Keys) -> tuple[Keys, npt.NDArray[np.int32]]:
     """(distinct keys ascending, int32[rows] the position of each row's key)."""
     if not len(keys):
         return keys[:0], np.zeros(0, dtype=np.int32)
+    compiled = machine_code(len(keys))
+    if compiled is not None:
+        few, found, segment = compiled.number(keys)
+        if few:
+            return found, segment
     narrow, width = _varying_bits(keys)
     rows = len(keys)
     if width < 63 and (1 << width) <= 4 * rows + 1024:
