@@ -67,8 +67,9 @@ def merge_peak(clients: int, rows: int, strategy: str) -> int:
 
 
 @pytest.mark.parametrize(("strategy", "most"), [("mean", 26), ("consensus", 30)])
-def test_a_merge_takes_less_memory_than_its_rows(strategy: str, most: int) -> None:
+def test_a_merge_takes_less_memory_than_its_rows(strategy: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes a row: 30 in columns alone. Keys and votes of all clients at once would be 16 more; 19 and 22 were measured when this was written."""
+    monkeypatch.setenv("HYPERFED_COMPILED", "0")  # tracemalloc does not see what machine code allocates
     assert merge_peak(60, 20_000, strategy) / (60 * 20_000) < most
 
 

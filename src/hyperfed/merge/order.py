@@ -39,12 +39,14 @@ class Ordered:
     """
 
     def __init__(self, segment: Segments, size: int, value: Floats) -> None:
+        self.start: Ints
+        self.count: Ints
         self._compiled = machine_code(len(value))
         if self._compiled is not None:
             self.start, self.count, self.value = self._compiled.ordered(segment.astype(np.int32, copy=False), size, value)
             return
-        self.count: Ints = np.bincount(segment, minlength=size).astype(np.int64)
-        self.start: Ints = np.cumsum(self.count) - self.count
+        self.count = np.bincount(segment, minlength=size).astype(np.int64)
+        self.start = np.cumsum(self.count) - self.count
         with np.errstate(over="ignore"):  # what no float32 holds is not equal to it, and is ranked
             short = value.astype(np.float32)
         if np.array_equal(short, value):
@@ -56,7 +58,7 @@ class Ordered:
 
     def at(self, rank: Ints) -> Floats:
         """float64[keys]: the value of that rank in each key."""
-        return self._values(self._ranked[self.start + rank]) if self._compiled is None else self.value[self.start + rank]
+        return self._values(self._ranked[self.start + rank]) if self._compiled is None else np.asarray(self.value[self.start + rank])
 
     @cached_property
     def segment(self) -> npt.NDArray[np.intp]:

@@ -3,7 +3,8 @@
 1. A kernel gives the same bytes as the numpy code beside it: it adds in the same order, contracts nothing, reorders nothing. Which of them ran
    cannot be seen in a result, so machines with and without numba agree.
 2. numba is imported at the first range of `ROWS` rows and never before: importing it takes half a second, which small merges do not win back.
-3. What it has compiled it keeps beside this module or, where that may not be written, in the user's cache folder; where neither can be, it compiles in every process.
+3. What it has compiled it keeps beside this module or, where that may not be written, in the user's cache folder; where neither can be, it
+   compiles in every process.
 4. Without numba, with HYPERFED_COMPILED=0, or with one that does not fit the installed numpy, `machine_code` is None and numpy works.
 
 Kernels hold no interpreter lock: two ranges are worked on at once. Source: ADR 0017. It decides nothing about a merge.

@@ -1,7 +1,7 @@
 """The kernels: loops over the rows of one key range, each with the bytes of the numpy function that it stands beside.
 
-1. Once rows are numbered, a counting sort lists each key's rows in client order (`_by_key`); a key's sums then run in registers, over what one key needs, in the order
-   in which `bincount` adds. Clients' keys ascend, so neighbouring keys read neighbouring rows of each column.
+1. Once rows are numbered, a counting sort lists each key's rows in client order (`_by_key`); a key's sums then run in registers, in the order in which
+   `bincount` adds. Clients' keys ascend, so neighbouring keys read neighbouring rows of each column.
 2. No fused multiply-add, no reordering (numba's `fastmath` is off); division by zero gives what numpy gives.
 3. All kernels are in this file: numba's cache looks at the file of a kernel, not at those it calls.
 
@@ -27,11 +27,10 @@ _SHORT = 24  # values that are sorted by insertion
 
 
 def _compiled(loop: F) -> F:
-    options = {"nogil": True, "error_model": "numpy", "boundscheck": False}
     try:
-        return cast(F, numba.njit(loop, cache=True, **options))
+        return cast(F, numba.njit(loop, nogil=True, error_model="numpy", cache=True))
     except RuntimeError:  # nothing may be written anywhere
-        return cast(F, numba.njit(loop, **options))
+        return cast(F, numba.njit(loop, nogil=True, error_model="numpy"))
 
 
 @_compiled
@@ -53,7 +52,7 @@ def _by_key(segment: Array, keys: int) -> tuple[Array, Array]:
 
 @_compiled
 def number(keys: Array) -> tuple[bool, Array, Array]:
-    """(whether a table of presence is small enough; uint64[keys], the distinct keys, ascending; int32[rows], the position of each row's key). keys: uint64[rows > 0]."""
+    """(whether a table of presence is small enough; uint64[keys], the distinct keys, ascending; int32[rows], each row's key). keys: uint64[rows > 0]."""
     rows = len(keys)
     base, mask = keys[0], np.uint64(0)
     for row in range(rows):
