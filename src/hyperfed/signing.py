@@ -22,7 +22,7 @@ from typing import Any
 import nacl.bindings
 import nacl.exceptions
 
-from hyperfed.codec import from_record, is_array, leading_int, pack, to_record, unpack, unpack_around
+from hyperfed.codec import from_record, is_array, leading_int, pack, pack_around, to_record, unpack, unpack_around
 from hyperfed.errors import HyperfedError, SchemaError, SignatureError
 from hyperfed.keys import KeyPair
 
@@ -164,7 +164,7 @@ def sign_envelope(type_: PacketType, header: Header, body: bytes | memoryview, s
 
 def assemble(type_: str, header_bytes: bytes, signatures: Sequence[tuple[str, bytes]], body: bytes | memoryview) -> bytes:
     """The envelope's bytes from its parts, as when signatures made in different places are merged."""
-    return pack([_VERSION, str(type_), header_bytes, [[key_id, signature] for key_id, signature in signatures], body])
+    return pack_around([_VERSION, str(type_), header_bytes, [[key_id, signature] for key_id, signature in signatures]], [body])
 
 
 def open_envelope(data: bytes | memoryview, *, subject: str = "envelope") -> Envelope:

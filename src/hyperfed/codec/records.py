@@ -13,6 +13,7 @@ dict[str, scalar], NDArray, and dataclasses of these.
 
 import dataclasses
 import functools
+import operator
 import types
 import typing
 from collections.abc import Callable
@@ -68,8 +69,10 @@ def to_record(value: Any, *, planes: PlaneWriter | None = None, unit_bits: int |
     if isinstance(value, _TABLES):
         return _write_table(value, planes, unit_bits)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names, values_of = _fields(kind)
         return {
-            name: item if type(item := getattr(value, name)) in _AS_THEY_ARE else to_record(item, planes=planes, unit_bits=unit_bits) for name in _names(kind)
+            name: item if type(item) in _AS_THEY_ARE else to_record(item, planes=planes, unit_bits=unit_bits)
+            for name, item in zip(names, values_of(value), strict=True)
         }
     if kind is dict:
         return {key: to_record(item) for key, item in value.items()}
@@ -77,15 +80,17 @@ def to_record(value: Any, *, planes: PlaneWriter | None = None, unit_bits: int |
 
 
 @functools.cache
-def _names(kind: Any) -> tuple[str, ...]:
-    return tuple(f.name for f in dataclasses.fields(kind))
+def _fields(kind: Any) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    """The names of a dataclass's fields, in their order, and what takes their values out of one."""
+    names = tuple(f.name for f in dataclasses.fields(kind))
+    return names, operator.attrgetter(*names) if len(names) > 1 else lambda value: tuple(getattr(value, name) for name in names)
 
 
 def _write_table(table: Any, planes: PlaneWriter | None, unit_bits: int | None) -> dict[str, Any]:
     """A table's columns, which it has checked itself: keys as steps, an interval by its effect, its upper end by its lower one."""
     out: dict[str, Any] = {}
-    for name in _names(typing.cast(Any, type(table))):
-        column = getattr(table, name)
+    names, columns_of = _fields(typing.cast(Any, type(table)))
+    for name, column in zip(names, columns_of(table), strict=True):
         if column is None:
             out[name] = None
         elif name in _UNIT and unit_bits is not None:

@@ -500,8 +500,8 @@ class RoundRunner:
         tombstone = result.value if result is not None and isinstance(result.value, Tombstone) else None
         there = {info.key for info in self.store.list(Keys.receipt(round_id, ""))}
         self._check_key(round_id)
-        receipts = make_receipts(plan.value, frozen.value if frozen else None, end, tombstone=tombstone, keys=self.keys)
-        for _, answer in self.store.put_many((write.key, write.data) for write in receipts if write.key not in there):
+        missing = make_receipts(plan.value, frozen.value if frozen else None, end, tombstone=tombstone, keys=self.keys, there=there)
+        for _, answer in self.store.put_many((write.key, write.data) for write in missing):
             if isinstance(answer, TransportError):
                 raise answer
 

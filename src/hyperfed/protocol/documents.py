@@ -6,7 +6,8 @@
 What it does not do: write, or decide what comes when (`protocol.machine`).
 """
 
-from collections.abc import Collection, Sequence
+import hashlib
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +15,6 @@ from typing import Any
 from hyperfed.aggregation import build_rule
 from hyperfed.basket import Basket, BasketRules, next_baskets
 from hyperfed.codec import PayloadCodec
-from hyperfed.encryption import bind_body
 from hyperfed.errors import ConfigError
 from hyperfed.keys import KeyPair
 from hyperfed.packets import PolicyPack
@@ -70,8 +70,10 @@ def sign_object(
         previous=previous,
         policy=policy,
         vocabulary=vocabulary,
+        body_length=len(body),
+        body_digest=hashlib.sha256(body).digest(),
     )
-    return Write(key, sign_envelope(type_, bind_body(header, body), body, [keys]))
+    return Write(key, sign_envelope(type_, header, body, [keys]))
 
 
 def make_plan(
@@ -163,12 +165,14 @@ def _baskets(
     return next_baskets(baskets, assigned, round_id=round_id, counted=counted, rules=rules)
 
 
-def make_receipts(plan: Plan, freeze: Freeze | None, end: Chained, *, tombstone: Tombstone | None, keys: KeyPair) -> list[Write]:
-    """`receipts_of` a round, signed."""
-    return [
-        sign_object(Keys.receipt(plan.round, r.client), PacketType.RECEIPT, r, keys=keys, time=end.entry.time, audience=r.client)
-        for r in receipts_of(plan, freeze, end, tombstone=tombstone)
-    ]
+def make_receipts(
+    plan: Plan, freeze: Freeze | None, end: Chained, *, tombstone: Tombstone | None, keys: KeyPair, there: Collection[str] = ()
+) -> Iterator[Write]:
+    """`receipts_of` a round, each signed as it is asked for. there: keys of those that need not be made again."""
+    for receipt in receipts_of(plan, freeze, end, tombstone=tombstone):
+        key = Keys.receipt(plan.round, receipt.client)
+        if key not in there:
+            yield sign_object(key, PacketType.RECEIPT, receipt, keys=keys, time=end.entry.time, audience=receipt.client)
 
 
 def receipts_of(plan: Plan, freeze: Freeze | None, end: Chained, *, tombstone: Tombstone | None) -> list[Receipt]:
