@@ -20,7 +20,7 @@ import nacl.bindings
 import nacl.exceptions
 import nacl.utils
 
-from hyperfed.codec import is_array, leading_int, pack, unpack_around
+from hyperfed.codec import is_array, leading_int, pack, to_record, unpack_around
 from hyperfed.errors import ConfigError, SchemaError, SignatureError
 from hyperfed.keys import KeyPair, PublicKeys
 from hyperfed.signing import NO_DIGEST, Header, Signed
@@ -41,7 +41,8 @@ def bind_body(header: Header, body: bytes | memoryview) -> Header:
 
 
 def _associated(header: Header) -> bytes:
-    return replace(header, body_length=0, body_digest=NO_DIGEST, encryption=SEALED).to_bytes()
+    blank: dict[str, Any] = {"body_length": 0, "body_digest": NO_DIGEST, "encryption": SEALED}
+    return pack(to_record(header) | blank)
 
 
 def _commitment(key: bytes, nonce: bytes) -> bytes:

@@ -15,6 +15,7 @@ import pytest
 
 from hyperfed.adapters.memory import MemoryStore
 from hyperfed.packets import PolicyPack, Update
+from hyperfed.protocol import documents
 from hyperfed.signing import PacketType, open_envelope, verify_envelope
 from hyperfed.tables import EdgeTable
 from hyperfed.testing.federation import SmallFederation
@@ -108,6 +109,25 @@ def test_a_client_costs_so_many_requests_and_a_round_so_many_more() -> None:
     assert counts[0]["get"] - 8 <= 40
     assert counts[0]["put"] - 16 <= 5
     assert counts[0]["list"] <= 8
+
+
+def test_only_missing_receipts_are_signed(monkeypatch: pytest.MonkeyPatch) -> None:
+    fed = SmallFederation(clients=5)
+    fed.play(1)
+    signed = Counter[PacketType]()
+    sign = documents.sign_object
+
+    def counted(key: str, type_: PacketType, value: Any, **options: Any) -> Any:
+        signed[type_] += 1
+        return sign(key, type_, value, **options)
+
+    monkeypatch.setattr(documents, "sign_object", counted)
+    fed.runner(1).conclude(1)
+    assert signed[PacketType.RECEIPT] == 0
+    del fed.store._objects["rounds/00000001/receipts/site-02"]  # type: ignore[attr-defined]
+    fed.runner(1).conclude(1)
+    assert signed[PacketType.RECEIPT] == 1
+    assert "rounds/00000001/receipts/site-02" in fed.objects()
 
 
 def test_verifying_an_update_copies_none_of_its_body() -> None:

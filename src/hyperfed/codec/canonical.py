@@ -166,11 +166,12 @@ def read_strictly(data: bytes | memoryview, *, max_values: int = MAX_VALUES) -> 
 
 def is_array(value: Any, *kinds: type) -> bool:
     """Whether a value that was read is an array of exactly these kinds; bytes stands for a binary field, which may be a view."""
-    return (
-        type(value) is list
-        and len(value) == len(kinds)
-        and all(type(v) is k or (k is bytes and type(v) is memoryview) for v, k in zip(value, kinds, strict=True))
-    )
+    if type(value) is not list or len(value) != len(kinds):
+        return False
+    for item, kind in zip(value, kinds, strict=True):
+        if type(item) is not kind and (kind is not bytes or type(item) is not memoryview):
+            return False
+    return True
 
 
 def leading_int(data: bytes | memoryview) -> int | None:
