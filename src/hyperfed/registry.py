@@ -10,6 +10,7 @@ What it does not do: keep root keys (they are offline), admit packets (`validato
 """
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -136,9 +137,9 @@ class Registry:
 
     def client(self, client_id: str) -> ClientRecord:
         """Raises RegistryError for an unknown one."""
-        for record in self.clients:
-            if record.client_id == client_id:
-                return record
+        at = bisect_left(self.clients, client_id, key=lambda c: c.client_id)
+        if at < len(self.clients) and self.clients[at].client_id == client_id:
+            return self.clients[at]
         raise RegistryError(
             "not in the registry",
             subject=f"client {client_id!r:.60}",
