@@ -8,7 +8,7 @@ What it does not do: judge a packet (`validator`).
 """
 
 import re
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -21,7 +21,7 @@ from hyperfed.registry import Registry
 from hyperfed.rounds import SLOTS, Keys
 from hyperfed.signing import Signed
 
-__all__ = ["Admission", "Admitted", "Arrival", "BaseOf", "RoundContext", "few_strays", "one_each", "parse_inbox_key", "refused_as", "with_remedy"]
+__all__ = ["Admission", "Admitted", "Arrival", "BaseOf", "RoundContext", "few_strays", "joined", "one_each", "parse_inbox_key", "refused_as", "with_remedy"]
 
 _INBOX_KEY = re.compile(r"inbox/([0-9]{8,15})/([a-z0-9][a-z0-9-]{2,31})/([0-9])")
 _MAX_STRAYS = 64
@@ -86,6 +86,16 @@ class Admission:
 
     admitted: tuple[Admitted, ...]
     refused: tuple[Refused, ...]
+
+
+def joined(parts: Iterable[Admission]) -> Admission:
+    """What was judged in parts, each of whole clients, as one admission."""
+    admitted: list[Admitted] = []
+    refused: list[Refused] = []
+    for part in parts:
+        admitted += part.admitted
+        refused += part.refused
+    return Admission(admitted=tuple(sorted(admitted, key=lambda a: (a.client, a.made_for))), refused=tuple(sorted(refused, key=lambda r: r.key)))
 
 
 def few_strays(strays: list[Refused]) -> list[Refused]:

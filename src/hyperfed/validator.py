@@ -16,14 +16,14 @@ What it does not do: read the store, decide what a round counts (`protocol.choos
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 
-from hyperfed.admission import Admission, Admitted, Arrival, BaseOf, RoundContext, few_strays, one_each, parse_inbox_key, refused_as, with_remedy
+from hyperfed.admission import Admission, Admitted, Arrival, BaseOf, RoundContext, few_strays, joined, one_each, parse_inbox_key, refused_as, with_remedy
 from hyperfed.codec import PayloadCodec
 from hyperfed.config import DEFAULT_LIMITS, Limits
 from hyperfed.encryption import NOT_SEALED, open_body
@@ -348,26 +348,37 @@ class PacketValidator:
 
     def admit_ascending(self, arrivals: Iterable[Arrival]) -> Admission:
         """`admit` for arrivals that ascend by key: each is judged as it comes."""
-        good: list[Admitted] = []
-        refused: list[Refused] = []
-        said: dict[tuple[str, int], set[bytes]] = {}
+        return joined(self.admit_clients(arrivals, last={}))
+
+    def admit_clients(self, arrivals: Iterable[Arrival], *, last: Mapping[str, str]) -> Iterator[Admission]:
+        """`admit` for arrivals that ascend by key, in parts: a client's as soon as its last one has been judged, objects of nobody's at the end.
+
+        last: the last key of each client's, as `parse_inbox_key` names it; a client without one waits for the end. What admission compares it compares
+        within a client, so `joined` the parts are what one batch comes to.
+        """
+        waiting: dict[str, _Judging] = {}
         strays: list[Refused] = []
         for arrival in arrivals:
             context, signed = self._need_context(arrival.key), None
+            client = _folder(arrival.key)
+            mine = waiting.setdefault(client, _Judging()) if client else None
             try:
                 data = self._arrived(arrival)
                 signed = self._authentic(data, context, key=arrival.key)
-                said.setdefault((signed.header.sender, signed.header.sequence), set()).add(signed.digest)
-                good.append(self._content(signed, data, context, key=arrival.key))
+                if mine is not None:
+                    mine.said.setdefault((signed.header.sender, signed.header.sequence), set()).add(signed.digest)
+                    mine.good.append(self._content(signed, data, context, key=arrival.key))
             except PacketError as error:
-                refusal = refused_as(arrival.key, error, signed)
-                (refused if refusal.client else strays).append(refusal)
+                (strays if mine is None else mine.refused).append(refused_as(arrival.key, error, signed))
             except HyperfedError as error:
                 if error is not arrival.error:
                     raise
-                refused.append(refused_as(arrival.key, error, None))
-        equivocal = {claim for claim, digests in said.items() if len(digests) > 1}
-        return one_each(good, refused + few_strays(strays), equivocal)
+                (strays if mine is None else mine.refused).append(refused_as(arrival.key, error, None))
+            if client and last.get(client) == arrival.key:
+                yield waiting.pop(client).admission()
+        for judging in waiting.values():
+            yield judging.admission()
+        yield Admission(admitted=(), refused=tuple(few_strays(strays)))
 
     def _arrived(self, arrival: Arrival) -> bytes:
         """R-82 of its key, R-80, and the bytes."""
@@ -378,6 +389,26 @@ class PacketValidator:
         if arrival.data is None:
             raise RefusedError("was not read", subject=arrival.key, rule="R-80", remedy="Read every object whose size is within the limit")
         return arrival.data
+
+
+@dataclass(slots=True)
+class _Judging:
+    """What has been judged of one client's objects. said: the digests that stand on each (sender, sequence)."""
+
+    good: list[Admitted] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    said: dict[tuple[str, int], set[bytes]] = field(default_factory=dict)
+
+    def admission(self) -> Admission:
+        return one_each(self.good, self.refused, {claim for claim, digests in self.said.items() if len(digests) > 1})
+
+
+def _folder(key: str) -> str:
+    """The client whose folder an object lies in; "" where no client writes."""
+    try:
+        return parse_inbox_key(key)[1]
+    except SchemaError:
+        return ""
 
 
 def _check_addressee(signed: Signed, federation: str, subject: str) -> None:

@@ -1,12 +1,15 @@
-"""Shards of an inbox judge apart what one batch judges together."""
+"""Shards of an inbox judge apart what one batch judges together, and a client's messages are let go before the next client's."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from hyperfed.adapters.memory import MemoryStore
 from hyperfed.coordinator.intake import combined, shards_of
 from hyperfed.errors import TransientError
 from hyperfed.testing.federation import SmallFederation
+from hyperfed.validator import PacketValidator
 
 pytestmark = pytest.mark.unit
 
@@ -52,3 +55,45 @@ def test_shards_judged_under_different_base_states_are_not_put_together(busy: Sm
     judged = busy.judge()
     with pytest.raises(TransientError, match="different registries"):
         combined([judged, replace(judged, base_state=b"1" * 32)])
+
+
+def test_a_clients_message_is_copied_before_the_next_clients_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a stage holds does not grow with the number of messages: each goes out when its client has no more."""
+    happened: list[str] = []
+
+    class Watched(MemoryStore):
+        def put_if_absent(self, key: str, data: bytes | memoryview) -> bool:
+            happened.append("copied" if "/accepted/" in key else "")
+            return super().put_if_absent(key, data)
+
+    federation = SmallFederation(clients=4, store=Watched())
+    federation.open()
+    federation.submit_all()
+    federation.submit("site-02", federation.update("site-02", effect=0.7))
+    authentic = PacketValidator._authentic
+
+    def judged(self: PacketValidator, *args: Any, **options: Any) -> Any:
+        happened.append("judged")
+        return authentic(self, *args, **options)
+
+    monkeypatch.setattr(PacketValidator, "_authentic", judged)
+    happened.clear()
+    federation.judge()
+    assert happened == ["judged", "copied", "judged", "judged", "copied", "judged", "copied", "judged", "copied"]
+
+
+def test_a_sequence_on_two_rounds_updates_is_found_though_they_lie_far_apart() -> None:
+    """R-92 compares all of a client's objects: one made for an earlier round, which sorts before everyone else's, waits for the others."""
+    federation = SmallFederation(clients=3)
+    federation.open(1)
+    federation.open(2)
+    for client in ("site-01", "site-02"):
+        for made_for in (1, 2):
+            sequence = 5 if client == "site-01" else made_for
+            federation.put(federation.envelope(client, round_id=made_for, sequence=sequence), client, round_id=made_for)
+    runner = federation.runner(2)
+    arrivals = replace(runner.collect(2), keys=tuple((info.key, info.size) for info in federation.store.list("inbox/")), decided=False)
+    judged = runner.validate(arrivals)
+    assert [(r.client, r.made_for, r.rule) for r in judged.refused] == [("site-01", 1, "R-92"), ("site-01", 2, "R-92")]
+    assert [(a.client, a.made_for) for a in judged.admitted] == [("site-02", 1), ("site-02", 2)]
+    assert all(a.data is None and a.update is None for a in judged.admitted)

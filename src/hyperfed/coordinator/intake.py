@@ -4,21 +4,24 @@
 2. A shard is the updates of some clients. All that admission compares (sequences, nonces, corrections) is compared within one client, so shards judge
    apart what one batch would judge together, and `combined` gives the same admission, byte for byte. Objects of nobody's go with the first shard.
 3. Shards that were judged under different registries or base states are not combined: the stage is tried again.
-4. An admitted update that has seen a ledger entry which is not there ends the stage (R-73). Nothing was decided then.
+4. An admitted update that has seen a ledger entry which is not there ends the stage (R-73). Nothing was decided then: copies decide nothing.
+5. A client's objects are judged, copied and let go before the next client's are taken: what a stage holds does not grow with the bytes of its messages.
 
 What it does not do: list (`inbox`), wait (`stragglers`), decide who counts (`protocol.choose`).
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
+from hyperfed.admission import Admission, Admitted, joined
 from hyperfed.config import Limits
 from hyperfed.coordinator.frozen import FrozenSets
 from hyperfed.coordinator.inbox import Arrivals, Copy, Judged, accept, is_inbox_key, read_arrivals
 from hyperfed.dropbox import DropBoxReader, Stored
-from hyperfed.errors import RoundError, TransientError
+from hyperfed.errors import LedgerError, RoundError, TransientError
 from hyperfed.keys import KeyPair
 from hyperfed.protocol.ledger import check_claim
 from hyperfed.protocol.objects import EntryKind, Plan, RoundState
@@ -72,27 +75,42 @@ class Intake:
         self.reader.ledger()
         base = self.base_state(plan.round)
         context = self._context(plan, base)
-        admission = PacketValidator(context=context).admit_ascending(read_arrivals(self.store, arrivals, limits=self.limits))
-        ledger = self.reader.ledger()
-        for item in admission.admitted:
-            check_claim(ledger, sequence=item.claim_sequence, digest=item.claim_digest, by=f"{item.client} ({item.key})")
-        self.frozen.begin(registry_version=context.registry.version)
-        copies = (
-            Copy(
-                key=Keys.accepted(plan.round, item.digest),
-                data=item.data or b"",
-                digest=item.digest,
-                digest_of=partial(self._digest_of, context, item.client, item.made_for),
-            )
-            for item in admission.admitted
+        judging = PacketValidator(context=context).admit_clients(
+            read_arrivals(self.store, arrivals, limits=self.limits), last={_owner(key): key for key, _ in sorted(arrivals.keys)}
         )
-        for item, _ in zip(admission.admitted, accept(self.store, copies, limits=self.limits), strict=True):
-            self.frozen.remember(item)
+        self.frozen.begin(registry_version=context.registry.version)
+        parts: list[Admission] = []
+        sent: deque[Admitted] = deque()
+
+        def copies() -> Iterator[Copy]:
+            for part in judging:
+                for item in part.admitted:
+                    self._check_claim(item)
+                    sent.append(item)
+                    yield self._copy(item, context)
+                parts.append(Admission(admitted=tuple(replace(a, update=None, data=None) for a in part.admitted), refused=part.refused))
+
+        for _ in accept(self.store, copies(), limits=self.limits):
+            self.frozen.remember(sent.popleft())
+        admission = joined(parts)
         return Judged(
-            admitted=tuple(replace(a, update=None, data=None) for a in admission.admitted),
-            refused=admission.refused,
-            registry_version=context.registry.version,
-            base_state=base.digest if base else b"",
+            admitted=admission.admitted, refused=admission.refused, registry_version=context.registry.version, base_state=base.digest if base else b""
+        )
+
+    def _check_claim(self, item: Admitted) -> None:
+        """R-73, by the ledger as it was read last and, where that is not enough, as it is now. Raises LedgerError."""
+        check = partial(check_claim, sequence=item.claim_sequence, digest=item.claim_digest, by=f"{item.client} ({item.key})")
+        try:
+            check(self.reader.verified_entries())
+        except LedgerError:
+            check(self.reader.ledger())
+
+    def _copy(self, item: Admitted, context: RoundContext) -> Copy:
+        return Copy(
+            key=Keys.accepted(context.plan.round, item.digest),
+            data=item.data or b"",
+            digest=item.digest,
+            digest_of=partial(self._digest_of, context, item.client, item.made_for),
         )
 
     def _digest_of(self, context: RoundContext, client: str, made_for: int, data: bytes) -> bytes:
