@@ -1,6 +1,6 @@
 """Frozen limits: what is accepted at most, with the unit in the name. One type, so that an operator finds them in one place."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from hyperfed.errors import ConfigError
 
@@ -12,7 +12,8 @@ class Limits:
     """What the library accepts.
 
     max_update_bytes: an envelope in the inbox; max_object_bytes: any other object of the drop-box; max_raw_bytes: what a compressed
-    payload may declare; max_values: values in one document (columns count as one); clock_skew_s: tolerated difference of clocks;
+    payload may declare; max_values: values in one document (columns count as one), whoever wrote it; max_verified_values: values in a document of the
+    coordinator or the roots, once its signature is verified: registry, plan, freeze and state speak of every client; clock_skew_s: tolerated difference of clocks;
     update_lifetime_s: an update's default time to its expiry.
     """
 
@@ -20,6 +21,7 @@ class Limits:
     max_object_bytes: int = 256 << 20
     max_raw_bytes: int = 256 << 20
     max_values: int = 1 << 20
+    max_verified_values: int = 1 << 22
     clock_skew_s: int = 600
     update_lifetime_s: int = 7 * 86_400
 
@@ -28,6 +30,10 @@ class Limits:
             value = getattr(self, field.name)
             if type(value) is not int or value < 1:
                 raise ConfigError(f"{field.name} is {value!r}; a positive integer is needed", subject="Limits")
+
+    def for_verified(self) -> "Limits":
+        """What holds for a document whose signature is verified."""
+        return replace(self, max_values=max(self.max_values, self.max_verified_values))
 
 
 DEFAULT_LIMITS = Limits()

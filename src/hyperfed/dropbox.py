@@ -133,7 +133,7 @@ class DropBoxReader:
         """The object in `data`, which lay at `key`."""
         signed = self._signed(data, key=key, types=types, round_id=round_id)
         registry = self.registry
-        value = PayloadCodec(limits=self.limits).decode(signed.body, kinds[signed.type])
+        value = PayloadCodec(limits=self.limits.for_verified()).decode(signed.body, kinds[signed.type])
         said = (signed.header.federation, signed.header.round, value.federation, value.round)
         if said != (registry.federation, round_id, registry.federation, round_id):
             raise RoundError(

@@ -216,14 +216,14 @@ def read_registry(
     """(registry, digest) of one version's bytes, verified against the version before it, or against the fingerprint for the first.
 
     Raises RegistryError, PacketError. The body must be parsed to know which roots sign version 1: their fingerprint
-    vouches for it; every later version is verified with keys already trusted before it is parsed.
+    vouches for it, and it holds no more than what anybody may write; every later version is verified with keys already trusted before it is parsed.
     """
     envelope = open_envelope(data, subject=subject)
     if before is not None:
         last, old = before[0], {r.key_id: r.signing for r in before[0].roots}
         by = f"{subject} (by version {last.version}'s roots)"
         verify_envelope(envelope, expect=PacketType.REGISTRY, key_of=old.get, threshold=last.threshold, subject=by)
-    registry = PayloadCodec(limits=limits).decode(envelope.body, Registry)
+    registry = PayloadCodec(limits=limits if before is None else limits.for_verified()).decode(envelope.body, Registry)
     own = {r.key_id: r.signing for r in registry.roots}
     signed = verify_envelope(envelope, expect=PacketType.REGISTRY, key_of=own.get, threshold=registry.threshold, subject=subject)
     if before is None:
