@@ -1,4 +1,4 @@
-"""Everything that `make bench` measures: one table each for the codec, verification, the merge and a night; JSON beside it, plots into docs/.
+"""Everything that `make bench` measures: one table each for codec, verification, merge, documents about every client, nights; JSON beside it, plots into docs/.
 
     benchmarks/.venv/bin/python benchmarks/run.py [--quick] [--only PART]
 
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import codec
+import documents
 import merge
 import numpy as np
 import verification
@@ -124,13 +125,14 @@ def draw(results: dict[str, Any], path: Path) -> None:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small cases, nothing written")
-    parser.add_argument("--only", choices=("codec", "verification", "merge", "night", "flow"))
+    parser.add_argument("--only", choices=("codec", "verification", "merge", "documents", "night", "flow"))
     parser.add_argument("--stores", default="memory,s3,s3-fast", help="of the nights, those from these stores")
     given = parser.parse_args(arguments)
     parts: dict[str, tuple[Any, Any]] = {
         "codec": (codec.run, codec.show),
         "verification": (verification.run, verification.show),
         "merge": (merge.run, merge.show),
+        "documents": (documents.run, documents.show),
         "night": (partial(nights, stores=given.stores.split(",")), show_nights),
         "flow": (flow, show_flow),
     }

@@ -13,7 +13,8 @@ class Limits:
 
     max_update_bytes: an envelope in the inbox; max_object_bytes: any other object of the drop-box; max_raw_bytes: what a compressed
     payload may declare; max_values: values in one document (columns count as one), whoever wrote it; max_verified_values: values in a document of the
-    coordinator or the roots, once its signature is verified: registry, plan, freeze and state speak of every client; clock_skew_s: tolerated difference of clocks;
+    coordinator or the roots, once its signature is verified: registry, plan, freeze and state speak of every client; clock_skew_s: tolerated difference of
+    clocks;
     update_lifetime_s: an update's default time to its expiry.
     """
 

@@ -33,12 +33,27 @@ _FORMAT = "hyperfed-key/1"
 _KDF = "argon2id-moderate"
 _MAX_FILE_BYTES = 1 << 16
 _X25519_PRIME = (1 << 255) - 19
+_CHECKED_KEYS = 1 << 18  # pairs whose check is remembered
 
 
 @lru_cache(maxsize=1 << 16)
 def key_id_of(signing: bytes, sealing: bytes) -> str:
     """32 hexadecimal digits that name a pair of public keys."""
     return hashlib.sha256(b"hyperfed/key\n" + signing + sealing).hexdigest()[:32]
+
+
+@lru_cache(maxsize=_CHECKED_KEYS)
+def _wrong_with(signing: bytes, sealing: bytes) -> str:
+    """What is wrong with two public keys, or nothing. Remembered: it takes 0.17 ms, and each version of a registry names nearly all keys of the one before."""
+    if int.from_bytes(sealing, "little") >= _X25519_PRIME:  # a second spelling of another key would pass for a key of its own
+        return "the sealing key is not in its canonical form"
+    if not nacl.bindings.crypto_core_ed25519_is_valid_point(signing):
+        return "the signing key is not a valid Ed25519 point"
+    try:
+        nacl.bindings.crypto_scalarmult(b"\x01" * 32, sealing)
+    except (nacl.exceptions.RuntimeError, RuntimeError):
+        return "the sealing key is of small order"
+    return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,18 +73,9 @@ class PublicKeys:
 
     def check_points(self) -> None:
         """Raises RegistryError where a key is no valid point of the main subgroup: small-order and mixed-order keys verify what nobody signed."""
-        if int.from_bytes(self.sealing, "little") >= _X25519_PRIME:  # a second spelling of another key would pass for a key of its own
-            raise RegistryError(
-                "the sealing key is not in its canonical form", subject=self.key_id, rule="R-21", remedy="Make a new pair with `hyperfed keygen`"
-            )
-        if not nacl.bindings.crypto_core_ed25519_is_valid_point(self.signing):
-            raise RegistryError(
-                "the signing key is not a valid Ed25519 point", subject=self.key_id, rule="R-21", remedy="Make a new pair with `hyperfed keygen`"
-            )
-        try:
-            nacl.bindings.crypto_scalarmult(b"\x01" * 32, self.sealing)
-        except (nacl.exceptions.RuntimeError, RuntimeError) as exc:
-            raise RegistryError("the sealing key is of small order", subject=self.key_id, rule="R-21", remedy="Make a new pair with `hyperfed keygen`") from exc
+        problem = _wrong_with(self.signing, self.sealing)
+        if problem:
+            raise RegistryError(problem, subject=self.key_id, rule="R-21", remedy="Make a new pair with `hyperfed keygen`")
 
     def to_json(self) -> dict[str, str]:
         return {"key_id": self.key_id, "signing": base64.b64encode(self.signing).decode(), "sealing": base64.b64encode(self.sealing).decode()}

@@ -8,17 +8,23 @@ import sys
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from hyperfed.adapters.memory import MemoryStore
+from hyperfed.config import Limits
+from hyperfed.dropbox import DropBoxReader
+from hyperfed.errors import RegistryError, SchemaError
 from hyperfed.packets import PolicyPack, Update
 from hyperfed.protocol import documents
+from hyperfed.protocol.objects import RoundState
+from hyperfed.rounds import Keys
 from hyperfed.signing import PacketType, open_envelope, verify_envelope
 from hyperfed.tables import EdgeTable
-from hyperfed.testing.federation import SmallFederation
+from hyperfed.testing.federation import SmallFederation, key_of
 from hyperfed.validator import PacketValidator
 from hyperfed.vocabulary import Vocabulary
 
@@ -185,3 +191,50 @@ def test_a_night_takes_so_many_bytes_an_edge(monkeypatch: pytest.MonkeyPatch) ->
     finally:
         tracemalloc.stop()
     assert peak / (clients * len(key)) < 165, peak / (clients * len(key))
+
+
+# -- documents that speak of every client ---------------------------------------------------------------------------------------------
+
+
+def test_a_federation_may_outgrow_what_anybody_may_write_once_its_registry_is_signed() -> None:
+    """R-23, R-13: plan, freeze and state may hold `max_verified_values`; a first registry, like an update, `max_values`."""
+    limits = Limits(max_values=700)
+    large = [f"site-{i:02d}" for i in range(40)]
+    with pytest.raises(SchemaError, match="too many values") as caught:
+        SmallFederation(clients=large, limits=limits).runner().reader.registry  # noqa: B018
+    assert caught.value.rule == "R-10"
+    fed = SmallFederation(clients=large[:2], limits=limits)
+    newcomers = SmallFederation(clients=large, name="others")
+    fed.amend(clients=newcomers.registry.clients)
+    fed.clients, fed.keys, fed.memories = newcomers.clients, newcomers.keys, newcomers.memories
+    fed.open(1)
+    fed.submit_all()
+    fed.run(1)
+    state = fed.runner(1).reader.read(Keys.state(1), PacketType.STATE, {PacketType.STATE: RoundState}, round_id=1)
+    assert state is not None
+    assert len(state.value.clients) == 40
+    narrow = replace(limits, max_verified_values=700)
+    with pytest.raises(SchemaError, match="too many values"):
+        DropBoxReader(fed.store, fingerprint=fed.fingerprint, limits=narrow).registry  # noqa: B018
+
+
+def test_a_client_is_found_by_its_place() -> None:
+    """A plan asks for each client of a cohort: looking at all of them for each is quadratic."""
+    registry = SmallFederation(clients=64).registry
+    assert all(registry.client(c.client_id) is c for c in registry.clients)
+    assert max(calls(lambda name=name: registry.client(name)) for name in ("site-01", "site-33", "site-64")) < 16
+    for stranger in ("site-00", "site-330", "site-99"):
+        with pytest.raises(RegistryError):
+            registry.client(stranger)
+
+
+def test_a_key_that_an_earlier_version_named_is_not_checked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R-21: each version of a registry names nearly all keys of the one before; a point is checked once in a process."""
+    fed = SmallFederation(clients=5, name="checked-once")
+    checked = Counter[bytes]()
+    monkeypatch.setattr("nacl.bindings.crypto_core_ed25519_is_valid_point", lambda point: checked.update([point]) or True)
+    fed.revoke("site-03", from_round=9)
+    fed.runner().reader.registry  # noqa: B018
+    assert not checked
+    fed.rotate("site-02", key_of("another pair"), from_round=5)
+    assert list(checked) == [key_of("another pair").public.signing]
