@@ -354,8 +354,9 @@ class _Audit:
         """Rule 6 of the module."""
         codec, noised = PayloadCodec(limits=self.limits), plan.policy.privacy != "none"
         coordinator = None
+        models = [self.history.models[r] for r in sorted(self.history.models, reverse=True) if r <= frozen.value.base_round]
         with self._finding(Keys.result(plan.round), "" if noised else "results recomputed"):
-            coordinator = self.sets.coordinator(plan, frozen)
+            coordinator = self.sets.coordinator(plan, frozen, models=lambda: models)
             if noised:
                 coordinator.weigh()
             else:
@@ -371,7 +372,8 @@ class _Audit:
                 plan=plan,
                 reconciliation=coordinator.reconciliation,
                 stores=dict(zip(coordinator.clients, coordinator.stores(), strict=True)),
-                last_models=[self.history.models[r] for r in sorted(self.history.models, reverse=True) if r <= frozen.value.base_round],
+                last_models=models,
+                accuracy=None if coordinator.elsewhere is None else coordinator.elsewhere.accuracy,
             )
             self._require(clients == state.value.clients, state.key, "is not what freeze and base state give", "R-67")
 

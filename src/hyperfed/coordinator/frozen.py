@@ -15,13 +15,14 @@ from dataclasses import dataclass, field, replace
 from hyperfed.config import Limits
 from hyperfed.coordinator.budget import accountant_of
 from hyperfed.coordinator.federation import FederationCoordinator
+from hyperfed.coordinator.streamed import Streamed, Streaming, may_stream
 from hyperfed.dropbox import DropBoxReader, Stored
 from hyperfed.errors import HyperfedError, ObjectNotFound, RoundError, TransientError
 from hyperfed.keys import KeyPair
-from hyperfed.packets import Update
+from hyperfed.packets import PolicyPack, Update
 from hyperfed.privacy.accountant import PrivacyAccountant
 from hyperfed.protocol.objects import Counted, EntryKind, Freeze, Plan, RoundState
-from hyperfed.protocol.reputation import trust_of
+from hyperfed.protocol.reputation import Judge, trust_of
 from hyperfed.rounds import Keys
 from hyperfed.store import ObjectStore
 from hyperfed.validator import Admitted, PacketValidator
@@ -41,27 +42,44 @@ class FrozenSets:
     keys: KeyPair | None
     limits: Limits
     _known: dict[bytes, Admitted] = field(default_factory=dict)
+    _streaming: Streaming | None = None
     _judged_under: int = 0  # the registry's version
     _left: int = 0
     _validators: dict[int, PacketValidator] = field(default_factory=dict)  # by registry version: each maps every client's keys
 
-    def begin(self, *, registry_version: int) -> None:
-        """Forget what was remembered: a round is judged (again), under this version of the registry."""
+    def begin(self, *, registry_version: int, policy: PolicyPack, expected: int = 1) -> None:
+        """Forget what was remembered: a round is judged (again), under this version of the registry. expected: how many updates will come, a guess."""
         self._known.clear()
+        self._streaming = Streaming(expected=expected) if may_stream(policy) else None
         self._judged_under, self._left = registry_version, _KEPT_BYTES
 
     def remember(self, item: Admitted) -> None:
         """Keep what validation has read and copied to `accepted/` (created there, or compared): the merge of the same process need not read it again.
 
-        At most 512 MB of columns; what goes beyond is read again, and verified.
+        Its edges go into a spool where the round is streamed; else at most 512 MB of columns are kept, and what goes beyond is read again, and verified.
         """
-        if item.update is not None:
-            self._left -= item.update.nbytes
-            if self._left >= 0:
-                self._known[item.digest] = replace(item, data=None)
+        if item.update is None:
+            return
+        if self._streaming is not None:
+            self._known[item.digest] = replace(item, data=None, update=self._streaming.add(item.digest, item.update).update)
+            return
+        self._left -= item.update.nbytes
+        if self._left >= 0:
+            self._known[item.digest] = replace(item, data=None)
 
-    def coordinator(self, plan: Plan, frozen: Stored[Freeze], *, keys: KeyPair | None = None, empty: bool = False) -> FederationCoordinator:
-        """A coordinator that holds exactly the frozen set; empty: nothing yet. keys: to sign with. Raises RoundError where one is gone or changed (R-66)."""
+    def coordinator(
+        self,
+        plan: Plan,
+        frozen: Stored[Freeze],
+        *,
+        keys: KeyPair | None = None,
+        empty: bool = False,
+        models: Callable[[], Sequence[Judge]] | None = None,
+    ) -> FederationCoordinator:
+        """A coordinator that holds exactly the frozen set; empty: nothing yet. keys: to sign with. Raises RoundError where one is gone or changed (R-66).
+
+        models: the last committed ones, newest first; where they are given, edges are streamed if the policy lets them be: the coordinator's stores have none.
+        """
         freeze = frozen.value
         budget = self.reader.registry_at(freeze.registry_version).budget
         coordinator = FederationCoordinator(plan=plan, keys=keys, freeze=frozen.digest, time=freeze.time, budget=budget)
@@ -70,19 +88,41 @@ class FrozenSets:
         base = self.state_before(freeze)
         if base is not None and plan.policy.weigh_by == "reputation":
             coordinator.reputation = {client: trust_of(base, client) for client in plan.cohort}
-        for counted, admitted in () if empty else self.read(freeze, freeze.counted):
-            coordinator.handle_update(counted.client, admitted)
+        if empty:
+            return coordinator
+        if models is not None and may_stream(plan.policy):
+            self._stream(coordinator, freeze, models)
+        else:
+            for counted, admitted in self.read(freeze, freeze.counted):
+                coordinator.handle_update(counted.client, admitted)
         self._known.clear()
+        self._streaming = None
         return coordinator
+
+    def _stream(self, coordinator: FederationCoordinator, freeze: Freeze, models: Callable[[], Sequence[Judge]]) -> None:
+        """Give the coordinator what is small of each counted update; the edges of those that were not judged here follow the others' into the spool."""
+        streaming = self._streaming or Streaming(expected=len(freeze.counted))
+        judged = self._judged(freeze, freeze.counted) if self._streaming is not None else {}
+        held = {c.client: streaming.small[c.digest] for c in freeze.counted if c.digest in judged}
+        for counted, admitted in self.read(freeze, [c for c in freeze.counted if c.digest not in judged]):
+            if admitted.update is not None:
+                held[counted.client] = streaming.add(counted.digest, admitted.update)
+        for counted in freeze.counted:
+            coordinator.hold(counted, held[counted.client].update)
+        coordinator.elsewhere = Streamed(spool=streaming.spool, held=held, models=models)
+
+    def _judged(self, freeze: Freeze, some: Sequence[Counted]) -> dict[bytes, Admitted]:
+        """What of it was judged here, under the freeze's own registry, by digest."""
+        if freeze.registry_version != self._judged_under:
+            return {}
+        found = ((c, self._known.get(c.digest)) for c in some)
+        return {c.digest: known for c, known in found if known is not None and (known.client, known.made_for) == (c.client, c.made_for)}
 
     def read(self, freeze: Freeze, some: Sequence[Counted]) -> Iterator[tuple[Counted, Admitted]]:
         """Some of what a freeze counts, in the order given, each verified and resolved; what was judged here is not read again. Raises RoundError where an
         object is gone or changed (R-66)."""
         base = self.state_before(freeze)
-        judged: dict[bytes, Admitted] = {}
-        if freeze.registry_version == self._judged_under:
-            found = ((c, self._known.get(c.digest)) for c in some)
-            judged = {c.digest: known for c, known in found if known is not None and (known.client, known.made_for) == (c.client, c.made_for)}
+        judged = self._judged(freeze, some) if self._streaming is None else {}  # what is streamed has left its edges in the spool
         keys = [Keys.accepted(freeze.round, c.digest) for c in some if c.digest not in judged]
         reading = self.store.read_many(keys, max_bytes=self.limits.max_update_bytes)
         for counted in some:

@@ -78,7 +78,7 @@ class Intake:
         judging = PacketValidator(context=context).admit_clients(
             read_arrivals(self.store, arrivals, limits=self.limits), last={_owner(key): key for key, _ in sorted(arrivals.keys)}
         )
-        self.frozen.begin(registry_version=context.registry.version)
+        self.frozen.begin(registry_version=context.registry.version, policy=plan.policy, expected=len(arrivals.keys))
         parts: list[Admission] = []
         sent: deque[Admitted] = deque()
 

@@ -21,12 +21,13 @@ from hyperfed.codec import pack, unpack
 from hyperfed.codec.arrays import pack_arrays
 from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.coordinator.shuffle import BlockRows, Shuffle
+from hyperfed.coordinator.streamed import merged_elsewhere
 from hyperfed.errors import RoundError
 from hyperfed.hypergraph import HypergraphStore
 from hyperfed.merge.electorate import Electorate, PairElectorate
 from hyperfed.merge.ranges import BALLOT_BYTES, Agreement, InnerProducts, Measure, Merge, Partial, RangeWork, Squares, Step
 from hyperfed.merge.rows import MergeRule
-from hyperfed.reconciler import Reconciliation, SmallThings, StoreReconciler
+from hyperfed.reconciler import Reconciliation, StoreReconciler
 
 __all__ = ["KEPT_BYTES", "Ask", "RemoteRanges", "answer", "merging", "step_of", "to_arrays"]
 
@@ -107,14 +108,7 @@ class _Elsewhere:
         losses: Sequence[float | None],
         shares: Sequence[float],
     ) -> Reconciliation:
-        part = np.asarray(shares, dtype=np.float64)
-        weighed = base * part
-        if reconciler.n_cap:
-            least = [max((int(store.hyperedges.n.max()) if len(store.hyperedges) else 0), 1) for store in stores]
-            samples = [min(max(self.largest[client], n), reconciler.n_cap) for client, n in zip(clients, least, strict=True)]
-            weighed = weighed * np.array(samples, dtype=np.float64)
-        small = [SmallThings.of(store) for store in stores]
-        return reconciler.merge_ranges(self.ranges, small, clients=clients, base=weighed, losses=losses, shares=part)
+        return merged_elsewhere(reconciler, self.ranges, stores, clients=clients, base=base, losses=losses, shares=shares, largest=self.largest)
 
 
 def merging(ask: Ask) -> Callable[[FederationCoordinator, Shuffle], FederationCoordinator]:

@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -400,22 +401,24 @@ class RoundRunner:
         frozen = self.reader.freeze(round_id)
         if frozen is None:
             raise RoundError("is not frozen yet", subject=f"round {round_id}", remedy="Run the round first")
-        self.merges_elsewhere = None  # an attack needs whole stores
-        coordinator = self._merged_of(round_id, frozen, fresh=True)
+        self.merges_elsewhere = None
+        coordinator = self._merged_of(round_id, frozen, fresh=True, whole=True)
         if coordinator.policy.privacy != "none":
             coordinator.rehearse({})  # refuses
         stores = dict(zip(coordinator.clients, coordinator.stores(), strict=True))
         return fire_drill(stores, coordinator.rehearse, rng=np.random.default_rng(int.from_bytes(frozen.digest[:8], "big")))
 
-    def _merged_of(self, round_id: int, frozen: Stored[Freeze], *, fresh: bool = False) -> FederationCoordinator:
-        """The coordinator that holds the frozen set; fresh: read it anew. The state of a round may use what its release has just read."""
+    def _merged_of(self, round_id: int, frozen: Stored[Freeze], *, fresh: bool = False, whole: bool = False) -> FederationCoordinator:
+        """The coordinator that holds the frozen set; fresh: read it anew; whole: with its edges, as an attack needs them. The state of a round may use what
+        its release has just read."""
         known = self._merged.get(round_id)
         if fresh or known is None or known.freeze != frozen.digest:
             plan = self.plan(round_id).value
             if self.merges_elsewhere is not None and may_shuffle(plan.policy):
                 self._merged = {round_id: self.merges_elsewhere(self.frozen.coordinator(plan, frozen, keys=self.keys, empty=True), self.shuffle(round_id))}
             else:
-                self._merged = {round_id: self.frozen.coordinator(plan, frozen, keys=self.keys)}
+                models = None if whole else partial(self._last_models, frozen.value.base_round)
+                self._merged = {round_id: self.frozen.coordinator(plan, frozen, keys=self.keys, models=models)}
         return self._merged[round_id]
 
     def shuffle(self, round_id: int) -> Shuffle:
