@@ -10,13 +10,15 @@ objects, digests and counts, never an array, a secret or a store.
 """
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from prefect.context import FlowRunContext
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from hyperfed.errors import ConfigError
 
-__all__ = ["VARIABLE", "task_runner"]
+__all__ = ["VARIABLE", "same_place", "task_runner"]
 
 VARIABLE = "HYPERFED_TASK_RUNNER"
 _THREADS = 4
@@ -49,3 +51,18 @@ def task_runner(choice: str | None = None) -> TaskRunner[Any]:
     raise ConfigError(
         f"{wanted!r:.60} names no task runner", subject=VARIABLE, remedy="One of threads, threads:N, dask, dask:N, dask:tcp://..., ray, ray:ray://..."
     )
+
+
+def same_place(number: int) -> AbstractContextManager[Any]:
+    """Tasks of one number that are submitted inside run, on Dask, on the same worker if it is there: it has kept what it read. A wish, not a need."""
+    running = FlowRunContext.get()
+    client = getattr(running.task_runner, "client", None) if running else None
+    if not hasattr(client, "scheduler_info"):
+        return nullcontext()
+    import dask
+
+    workers = sorted(client.scheduler_info(n_workers=-1)["workers"])
+    if not workers:
+        return nullcontext()
+    wish: AbstractContextManager[Any] = dask.annotate(workers=[workers[number % len(workers)]], allow_other_workers=True)
+    return wish

@@ -7,7 +7,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
 from hyperfed.coordinator.remote import answer
-from tasks.coordinator import runner_of
+from tasks.coordinator import shuffle_of
 from tasks.faults import is_transient
 
 __all__ = ["answer_step"]
@@ -24,6 +24,6 @@ __all__ = ["answer_step"]
 )
 def answer_step(drop_box: str, coordinator_keys: str, now: datetime, round_id: int, address: str, lot: int) -> int:
     """How many ranges had rows; no value of them passes through here."""
-    ranges = answer(runner_of(drop_box, coordinator_keys, now).shuffle(round_id), address, lot)
+    ranges = answer(shuffle_of(drop_box, coordinator_keys, now, round_id), address, lot)
     get_run_logger().debug("stage=merge round=%d step=%s lot=%d ranges=%d", round_id, address, lot, ranges)
     return ranges

@@ -1,12 +1,14 @@
 """A coordinator from the names of its blocks: what a task makes that runs in another process, where neither a store nor a key may be sent."""
 
 from datetime import datetime
+from functools import lru_cache
 
 from blocks import CoordinatorKeys, DropBox
 from hyperfed.coordinator.runner import RoundRunner
+from hyperfed.coordinator.shuffle import Shuffle
 from tasks.stages import code_digest
 
-__all__ = ["runner_of"]
+__all__ = ["runner_of", "shuffle_of"]
 
 
 def runner_of(drop_box: str, coordinator_keys: str, now: datetime) -> RoundRunner:
@@ -15,3 +17,9 @@ def runner_of(drop_box: str, coordinator_keys: str, now: datetime) -> RoundRunne
     runner = RoundRunner(box.open(), keys=keys, now=now, fingerprint=box.fingerprint or None)
     runner.code = code_digest()
     return runner
+
+
+@lru_cache(maxsize=4)
+def shuffle_of(drop_box: str, coordinator_keys: str, now: datetime, round_id: int) -> Shuffle:
+    """The shuffle of a frozen round; kept in a worker's process, since registry, freeze and layout never change and a merge asks a dozen times."""
+    return runner_of(drop_box, coordinator_keys, now).shuffle(round_id)

@@ -6,7 +6,7 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
-from tasks.coordinator import runner_of
+from tasks.coordinator import shuffle_of
 from tasks.faults import is_transient
 
 __all__ = ["shuffle_shard"]
@@ -23,6 +23,6 @@ __all__ = ["shuffle_shard"]
 )
 def shuffle_shard(drop_box: str, coordinator_keys: str, now: datetime, round_id: int, shard: int) -> int:
     """How many rows the shard has; they stay in the object store."""
-    rows = runner_of(drop_box, coordinator_keys, now).shuffle(round_id).spread(shard)
+    rows = shuffle_of(drop_box, coordinator_keys, now, round_id).spread(shard)
     get_run_logger().info("stage=shuffle round=%d shard=%d rows=%d", round_id, shard, rows)
     return rows

@@ -41,6 +41,7 @@ ROWS_A_RANGE = 1 << 21
 _SAMPLED = 8  # updates
 _SAMPLED_KEYS = 1 << 14  # of each
 _MAX_RANGES = 1 << 14
+_RANGES_A_LOT = 2  # at least: a task costs a scheduler more than a small lot's step
 _COLUMNS = ("effect", "confidence", "stability", "n", "hits")
 
 
@@ -62,10 +63,10 @@ class Layout:
     def of(cls, clients: int, sample: npt.NDArray[np.uint64], *, rows: float, shards: int, rows_a_range: int) -> Self:
         """sample: keys of some updates; rows: how many there are in all, about."""
         shards = max(1, min(shards, clients))
-        wanted = int(min(max(shards, rows // rows_a_range), _MAX_RANGES))
+        wanted = int(min(max(min(shards, 2), rows // rows_a_range), _MAX_RANGES))
         ordered = np.sort(sample)
         cuts = np.unique(ordered[np.arange(1, wanted) * len(ordered) // wanted]) if len(ordered) else ordered
-        lots = min(shards, len(cuts) + 1)
+        lots = min(shards, len(cuts) + 1, max(2, (len(cuts) + 1) // _RANGES_A_LOT))
         return cls(shards=np.arange(shards + 1) * clients // shards, cuts=cuts, lots=np.arange(lots + 1) * (len(cuts) + 1) // lots)
 
     def ranges_of(self, lot: int) -> range:
@@ -107,10 +108,13 @@ class Shuffle:
 
     def __init__(self, sets: FrozenSets, frozen: Stored[Freeze], *, keys: KeyPair, code: str, models: Callable[[], Sequence[Judge]]) -> None:
         self.sets, self.freeze, self._models = sets, frozen.value, models
+        self._layout: Layout | None = None
         self.scratch = Scratch(sets.store, keys=keys, round_id=frozen.value.round, freeze=frozen.digest, code=code, limits=sets.limits)
 
     def layout(self, shards: int = 0, *, rows_a_range: int = ROWS_A_RANGE) -> Layout:
         """The layout that is there; else, where `shards` says how many, one that is then there. Raises RoundError."""
+        if self._layout is not None:
+            return self._layout
         found = self.scratch.find("layout")
         if found is None and not shards:
             raise RoundError(
@@ -119,7 +123,8 @@ class Shuffle:
         if found is None:
             self.scratch.put("layout", self._chosen(shards, rows_a_range))
             found = self.scratch.get("layout")
-        return Layout(**found)
+        self._layout = Layout(**found)
+        return self._layout
 
     def _chosen(self, shards: int, rows_a_range: int) -> dict[str, Array]:
         counted = self.freeze.counted
