@@ -2,7 +2,7 @@
 
     python benchmarks/shuffle.py [--clients 200] [--edges 10000] [--shards 4] [--store memory|s3|s3-fast]
 
-1. The night is that of benchmarks/night.py, frozen; then the shards are cut, and the merge is driven: each task alone, one after the other, as a worker does it.
+1. The night is that of benchmarks/night.py, frozen; then the shards are cut, and the merge is driven: each task alone, one after the other.
 2. CPU seconds of this process, so that they hold wherever a worker runs; the driver's own are told apart. Prefect's part is not in them.
 3. The result is compared with the ordinary merge of the same freeze, byte for byte.
 """
