@@ -5,15 +5,18 @@
 1. Every client is honest, sealed and signed, and found most of one true graph; its effects, confidence and stability are its own. Updates are float32, zstd.
 2. Only the coordinator's work is timed: `RoundRunner`'s stages in their order, each with the wall clock and the CPU time of this process beside it.
 3. s3 is a SeaweedFS of this machine, on the same cores; `s3-fast` reads through obstore (extra `fast`). Requests are counted.
-4. The peak is that of this process (VmHWM after a reset), less what it held before the night began.
+4. The clients submit in a process of their own, which ends before the night begins: this one has held none of their tables. The peak is that of this process
+   (VmHWM after a reset), less what it held before the night began: Python, the libraries, and with the store "memory" what lies in the store.
 """
 
 import argparse
 import cProfile
 import json
+import multiprocessing
 import os
 import resource
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from hyperfed.adapters.filesystem import FilesystemStore
 from hyperfed.adapters.memory import MemoryStore
 from hyperfed.codec import PayloadCodec
 from hyperfed.encryption import seal_body
@@ -67,16 +71,43 @@ def update_of(rng: np.random.Generator, keys: Any, effects: Any, edges: int, var
     return Update(measured=np.arange(variables, dtype=np.uint32), edges=table)
 
 
-def make_federation(store: ObjectStore, clients: int, edges: int, *, round_id: int = 1, staleness: int = 3) -> SmallFederation:
-    """A federation whose clients have all submitted for round 1."""
-    variables = max(50, int(np.sqrt(edges * 2)))
-    fed = SmallFederation(
+def federation_in(store: ObjectStore, clients: int, edges: int, *, staleness: int = 3) -> SmallFederation:
+    """The federation of these numbers: the same one in every process, whoever publishes its registry first."""
+    return SmallFederation(
         clients=[f"site-{i:05d}" for i in range(clients)],
         store=store,
         policy=PolicyPack(n_proposals=max(100_000, edges), max_staleness=staleness),
-        vocabulary=Vocabulary.of(*(f"v{i}" for i in range(variables))),
+        vocabulary=Vocabulary.of(*(f"v{i}" for i in range(_variables(edges)))),
     )
+
+
+def _variables(edges: int) -> int:
+    return max(50, int(np.sqrt(edges * 2)))
+
+
+def submitted_elsewhere(store: ObjectStore, clients: int, edges: int) -> SmallFederation:
+    """A federation whose clients have submitted for round 1 from a process that has ended since; its objects are copied into `store`."""
+    with tempfile.TemporaryDirectory() as folder:
+        process = multiprocessing.get_context("spawn").Process(target=_submit_into, args=(folder, clients, edges))
+        process.start()
+        process.join()
+        if process.exitcode:
+            raise SystemExit(f"the clients' process ended with {process.exitcode}")
+        there, fed = FilesystemStore(folder), federation_in(store, clients, edges)
+        for info in there.list(""):
+            store.put_if_absent(info.key, there.read(info.key, max_bytes=1 << 30))
+    return fed
+
+
+def _submit_into(folder: str, clients: int, edges: int) -> None:
+    make_federation(FilesystemStore(folder), clients, edges)
+
+
+def make_federation(store: ObjectStore, clients: int, edges: int, *, round_id: int = 1, staleness: int = 3) -> SmallFederation:
+    """A federation whose clients have all submitted for round 1."""
+    fed = federation_in(store, clients, edges, staleness=staleness)
     fed.open(round_id)
+    variables = _variables(edges)
     plan, rng = fed.plan(round_id), np.random.default_rng(7)
     keys, effects = true_graph(rng, edges, variables)
     policy, recipients, created = policy_digest(plan.policy), fed.registry.sealing_keys(round_id), fed.opens(round_id) + timedelta(hours=1)
@@ -211,7 +242,7 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     with open_bench_store(given.store) as store:
         began = time.perf_counter()
-        fed = make_federation(store, given.clients, given.edges)
+        fed = submitted_elsewhere(store, given.clients, given.edges)
         print(f"{given.clients} clients submitted {given.edges} edges each in {time.perf_counter() - began:.1f} s, store {given.store}", flush=True)
         if given.profile:
             with cProfile.Profile() as profile:
