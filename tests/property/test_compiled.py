@@ -3,19 +3,23 @@
 Slow where nothing is in numba's cache yet: each kernel is compiled once.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperfed.merge import compiled, segments
+from hyperfed.merge import PatternElectorate, compiled, segments
+from hyperfed.merge.ballots import agreement
 from hyperfed.merge.order import Ordered, effect_trust
 from hyperfed.merge.pooling import pool_effects
+from hyperfed.merge.rows import COLUMNS, MergeRule, merged_rows
 
 pytest.importorskip("numba", reason="the extra `compiled` is not installed")
 pytestmark = [pytest.mark.property, pytest.mark.slow, pytest.mark.timeout(300)]
 
-unhurried = settings(deadline=None, max_examples=150)
+unhurried = settings(deadline=None, max_examples=150, report_multiple_bugs=False)
 numbers = st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5, 5e-324, -1e-300, 1e-30, 1e300, -1e300, 1e38, 2e38, 0.1, 0.30000000000000004, 1.0000001]) | st.floats(
     min_value=-10, max_value=10
 )
@@ -43,7 +47,7 @@ def both(work):  # type: ignore[no-untyped-def]
         assert compiled.machine_code(1) is not None
         ours = [np.asarray(a) for a in work()]
     for one, other in zip(by_numpy, ours, strict=True):
-        assert one.dtype == other.dtype
+        assert one.dtype == other.dtype or not len(one)  # `bincount` of nothing counts in integers
         assert one.tobytes() == other.tobytes()
 
 
@@ -98,3 +102,66 @@ def test_long_runs_are_sorted_alike() -> None:
     runs = [np.arange(5000.0), -np.arange(5000.0), np.ones(5000), rng.normal(size=5000), np.repeat([1.0, -1.0], 2500), rng.integers(0, 9, 5000).astype(float)]
     segment = np.repeat(np.arange(len(runs), dtype=np.int32), 5000)
     both(lambda: [Ordered(segment, len(runs), np.concatenate(runs)).value, effect_trust(segment, len(runs), np.concatenate(runs))])
+
+
+@dataclass
+class Read:
+    """Rows of a range, client after client."""
+
+    rows: np.ndarray
+    columns: dict[str, np.ndarray]
+    width: np.ndarray | None
+
+    def column(self, name: str) -> np.ndarray:
+        return self.columns[name]
+
+    def widths(self) -> np.ndarray | None:
+        return self.width
+
+
+@st.composite
+def ranges(draw: st.DrawFn) -> tuple[Read, int, np.ndarray, PatternElectorate]:
+    """(rows, keys, segment, electorate): every key has a row, and a client that reports a key could vote on it."""
+    clients, keys = draw(st.integers(1, 14)), draw(st.integers(1, 4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    there = rng.random((clients, keys)) < draw(st.sampled_from([0.3, 0.8, 1.0]))
+    there[draw(st.integers(0, clients - 1))] = True
+    could = there | (rng.random((clients, keys)) < draw(st.sampled_from([0.5, 1.0])))
+    segment = np.nonzero(there)[1].astype(np.int32)
+    n, short = len(segment), draw(st.booleans())
+    effect = rng.normal(draw(st.sampled_from([0.0, 2.0])), 1, n).round(draw(st.integers(0, 12)))
+    effect[rng.random(n) < 0.1] = draw(numbers)
+    share = st.sampled_from([(0.0, 1.0), (1.0, 1.0), (0.5, 0.6)])
+    floats = [np.clip(effect, -1e30, 1e30), rng.uniform(*draw(share), n), rng.uniform(*draw(share), n)]
+    columns = {k: c.astype(np.float32 if short else np.float64) for k, c in zip(("effect", "confidence", "stability"), floats, strict=True)}
+    columns |= {"n": rng.integers(0, draw(st.sampled_from([3, 2**63])), n, dtype=np.uint64), "hits": rng.integers(0, 2**32, n, dtype=np.uint32)}
+    width = np.where(rng.random(n) < draw(st.sampled_from([0.0, 0.5])), 0.0, rng.random(n)) if draw(st.booleans()) else None
+    return Read(there.sum(axis=1), columns, width), keys, segment, PatternElectorate(could.T)
+
+
+def weights_of(draw: st.DrawFn, clients: int) -> np.ndarray:
+    return np.array(draw(st.lists(st.sampled_from([0.0, 1.0, 0.9]) | st.floats(0, 2), min_size=clients, max_size=clients)))
+
+
+@unhurried
+@given(ranges(), st.sampled_from(["union", "intersection", "weighted", "consensus", "mean"]), st.sampled_from([0.0, 0.3, 0.5]), st.booleans(), st.data())
+def test_a_range_is_merged_alike(
+    drawn: tuple[Read, int, np.ndarray, PatternElectorate], strategy: str, least: float, bounded: bool, data: st.DataObject
+) -> None:
+    read, size, segment, electorate = drawn
+    weight, rule = weights_of(data.draw, len(read.rows)), MergeRule(strategy=strategy, vote_min=least, bounded=bounded, rule="bounded-trust", f=0)
+
+    def columns() -> list[np.ndarray]:
+        merged = merged_rows(rule, read, np.arange(size, dtype=np.uint64), segment, electorate, weight)
+        return [merged[name] for name in COLUMNS]
+
+    both(columns)
+
+
+@unhurried
+@given(ranges(), st.integers(0, 3), st.data())
+def test_clients_agree_alike(drawn: tuple[Read, int, np.ndarray, PatternElectorate], classes: int, data: st.DataObject) -> None:
+    read, size, segment, _ = drawn
+    vote, factor = np.clip(read.columns["effect"].astype(np.float64), -1, 1), weights_of(data.draw, len(read.rows))
+    pair = np.arange(len(segment), dtype=np.int32)[::-1] % classes if classes else None
+    both(lambda: agreement(segment, vote, read.rows, factor, size, 2.0**40, pair, classes or len(read.rows)))

@@ -8,11 +8,28 @@ What it does not do: know ranges, steps or classes of voters (`ranges`).
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["by_client", "class_squares", "exact", "key_totals", "peaks", "times_totals"]
+from hyperfed.merge.compiled import machine_code
+
+__all__ = ["agreement", "by_client", "class_squares", "exact", "key_totals", "peaks", "times_totals"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Segments = npt.NDArray[np.int32]
+
+
+def agreement(segment: Segments, vote: Floats, rows: Ints, factor: Floats, keys: int, units: float, pair: Segments | None, pairs: int) -> tuple[Floats, Ints]:
+    """(float64[keys], `key_totals`; int64[pairs], the sum by pair of vote * total in units, `times_totals`).
+
+    pair: int32[rows], each row's pair, of `pairs`; None where it is the row's client.
+    """
+    compiled = machine_code(len(segment))
+    if compiled is not None:
+        none = np.zeros(0, dtype=np.int32)
+        total, dot = compiled.agreement(segment, vote, rows, factor, keys, units, none if pair is None else pair, 0 if pair is None else pairs)
+        return total, exact(dot)
+    total = key_totals(segment, vote, rows, factor, keys)
+    part = times_totals(segment, vote, total * units)
+    return total, exact(by_client(part, rows) if pair is None else np.bincount(pair, part, pairs).astype(np.float64))
 
 
 def key_totals(segment: Segments, vote: Floats, rows: Ints, factor: Floats, keys: int) -> Floats:

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hyperfed.merge.ballots import by_client, class_squares, exact, key_totals, peaks, times_totals
+from hyperfed.merge.ballots import agreement, by_client, class_squares, exact, peaks
 from hyperfed.merge.electorate import Electorate
 from hyperfed.merge.rows import MergeRule, merged_rows
 from hyperfed.merge.segments import distinct, number, over
@@ -177,9 +177,9 @@ class RangeWork:
             units *= units
             return {"square": self._by_pair(ballot, np.rint(units, out=units))}
         if isinstance(step, Agreement):
-            total = key_totals(ballot.segment, ballot.vote, ballot.rows, step.weight * step.scale, len(ballot.keys))
+            factor, pairs = step.weight * step.scale, len(ballot.client)
+            total, dot = agreement(ballot.segment, ballot.vote, ballot.rows, factor, len(ballot.keys), step.dot_units, ballot.pair, pairs)
             square = class_squares(total, ballot.place, len(ballot.codes), step.square_units)
-            dot = self._by_pair(ballot, times_totals(ballot.segment, ballot.vote, total * step.dot_units))
             return {"dot": dot, "square": exact(square)}
         return _inner_products(ballot, ballot.vote if ballot.contested else self.load().votes(), self.electorate)
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from hyperfed.merge.compiled import machine_code
 from hyperfed.merge.electorate import Electorate, class_weights
 from hyperfed.merge.order import effect_trust, held, median_effects, median_votes, trimmed_effects, trimmed_votes
 from hyperfed.merge.pooling import Pooled, pool_effects
@@ -41,6 +42,11 @@ class MergeRule:
     rule: str
     f: int
 
+    @property
+    def judges_effects(self) -> bool:
+        """Whether an effect far from its key's other effects loses weight (`merge.order`, rule 4)."""
+        return self.strategy == "consensus" and self.bounded and self.rule == "bounded-trust"
+
 
 class _Read(Protocol):
     @property
@@ -67,6 +73,9 @@ def merged_rows(rule: MergeRule, read: _Read, keys: npt.NDArray[np.uint64], numb
     codes, which = distinct(electorate.classes(keys))
     voters, count = class_weights(electorate, codes, weight)
     voters, measured_by = voters[which], count[which]
+    compiled = machine_code(len(numbered))
+    if compiled is not None and not rule.f and rule.rule not in COORDINATE_RULES:
+        return _compiled_rows(compiled, rule, read, keys, numbered, voters, measured_by, weight)
     w = np.repeat(weight, counts)
     effect, confidence, stability = (read.column(name).astype(np.float64, copy=False) for name in ("effect", "confidence", "stability"))
     vote = np.sign(effect) * confidence * stability
@@ -91,7 +100,7 @@ def merged_rows(rule: MergeRule, read: _Read, keys: npt.NDArray[np.uint64], numb
     samples, hits, client = read.column("n"), read.column("hits"), np.repeat(np.arange(stores), counts)
     if not all_stay:
         width, samples, hits, client = None if width is None else width[rows], samples[rows], hits[rows], client[rows]
-    robust = rule.strategy == "consensus" and rule.bounded and rule.rule == "bounded-trust"
+    robust = rule.judges_effects
     pooled = pool_effects(
         segment,
         size,
@@ -128,6 +137,29 @@ def merged_rows(rule: MergeRule, read: _Read, keys: npt.NDArray[np.uint64], numb
         "samples": np.minimum(np.bincount(segment, samples, size), 2.0**63),
         "hits": np.minimum(np.bincount(segment, hits, size), 2.0**32 - 1),
     }
+
+
+def _compiled_rows(
+    compiled: Any,
+    rule: MergeRule,
+    read: _Read,
+    keys: npt.NDArray[np.uint64],
+    segment: npt.NDArray[np.int32],
+    voters: Floats,
+    measured_by: npt.NDArray[np.int64],
+    weight: Floats,
+) -> Columns:
+    """`merged_rows` of a rule without order statistics, key by key. voters, measured_by: [keys]."""
+    width = read.widths()
+    effect, confidence, stability, n, hits = (read.column(name) for name in ("effect", "confidence", "stability", "n", "hits"))
+    strategy = {"union": 0, "intersection": 1, "weighted": 2}.get(rule.strategy, 3)
+    known = np.zeros(0) if width is None else width
+    of_rows = (segment, len(keys), read.rows, effect, confidence, stability, known, width is not None, n, hits)
+    stays, columns, pooled = compiled.merged(*of_rows, weight, voters, strategy, rule.vote_min, rule.judges_effects)
+    kept = np.ascontiguousarray(columns[stays].T)
+    names = ("effect", "confidence", "stability", "vote", "std_error", "tau2", "i2", "support", "reporting", "samples", "hits")
+    merged = dict(zip(names, kept, strict=True)) | {"keys": keys[stays], "measured_by": measured_by[stays], "pooled": pooled[stays]}
+    return merged | {"reporting": merged["reporting"].astype(np.int64)}
 
 
 def _middle_votes(

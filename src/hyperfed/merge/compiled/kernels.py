@@ -18,7 +18,7 @@ import numpy.typing as npt
 from hyperfed.merge.order import JUDGED
 from hyperfed.merge.pooling import Z95
 
-__all__ = ["effect_trust", "number", "ordered", "pool_effects", "trimmed"]
+__all__ = ["agreement", "effect_trust", "merged", "number", "ordered", "pool_effects", "trimmed"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Array = npt.NDArray[Any]
@@ -301,3 +301,128 @@ def pool_effects(segment: Array, keys: int, effect: Array, vote: Array, weight: 
                 x[i] = width[row]
         of_key[key], error[key], tau2[key], i2[key], pooled[key] = _pool(n, e, t, w, x, intervals, y, v, a, heard)
     return of_key, error, tau2, i2, pooled
+
+
+@_compiled
+def agreement(segment: Array, vote: Array, rows: Array, factor: Array, keys: int, units: float, pair: Array, pairs: int) -> tuple[Array, Array]:
+    """(float64[keys], `ballots.key_totals`; float64[clients, or pairs where there are any], the sums of `ballots.times_totals` in units)."""
+    total = np.zeros(keys)
+    row = 0
+    for client in range(len(rows)):
+        for _ in range(rows[client]):
+            total[segment[row]] += factor[client] * vote[row]
+            row += 1
+    scaled = np.empty(keys)
+    for key in range(keys):
+        scaled[key] = total[key] * units
+    if pairs:
+        dot = np.zeros(pairs)
+        for row in range(len(segment)):
+            dot[pair[row]] += np.rint(scaled[segment[row]] * vote[row])
+        return total, dot
+    dot = np.zeros(len(rows))
+    row = 0
+    for client in range(len(rows)):
+        part = 0.0
+        for _ in range(rows[client]):
+            part += np.rint(scaled[segment[row]] * vote[row])
+            row += 1
+        dot[client] = part
+    return total, dot
+
+
+@_compiled
+def merged(
+    segment: Array,
+    keys: int,
+    rows: Array,
+    effect: Array,
+    confidence: Array,
+    stability: Array,
+    width: Array,
+    intervals: bool,
+    n: Array,
+    hits: Array,
+    weight: Array,
+    voters: Array,
+    strategy: int,
+    vote_min: float,
+    robust: bool,
+) -> Any:
+    """(bool[keys] which stay, float64[keys, 11] of those that do, bool[keys] pooled): `merge.rows.merged_rows` of a rule without order statistics.
+
+    Columns: effect, confidence, stability, vote, std_error, tau2, i2, support, reporting, samples, hits.
+    strategy: 0 union, 1 intersection, 2 weighted, 3 consensus or mean.
+    """
+    start, order = _by_key(segment, keys)
+    most, row = 0, 0
+    for key in range(keys):
+        most = max(most, start[key + 1] - start[key])
+    of_row = np.empty(len(segment), dtype=np.float64)
+    for client in range(len(rows)):
+        for _ in range(rows[client]):
+            of_row[row] = weight[client]
+            row += 1
+    e, t, w, x, held, sure = np.empty(most), np.empty(most), np.empty(most), np.empty(most), np.empty(most), np.empty(most)
+    firm, y, v, a, heard, at = np.empty(most), np.empty(most), np.empty(most), np.empty(most), np.empty(most), np.empty(most, dtype=np.int32)
+    stays, pooled, out = np.zeros(keys, dtype=np.bool_), np.zeros(keys, dtype=np.bool_), np.zeros((keys, 11))
+    for key in range(keys):
+        reported, mean, certain, m = 0.0, 0.0, 0.0, 0
+        for i in range(start[key], start[key + 1]):
+            row = order[i]
+            mine, value, c, s = of_row[row], np.float64(effect[row]), np.float64(confidence[row]), np.float64(stability[row])
+            cast = (1.0 if value > 0 else (-1.0 if value < 0 else 0.0)) * c * s
+            reported += mine
+            mean += mine * cast
+            certain += mine * c
+            if mine > 0:
+                e[m], t[m], w[m], sure[m], firm[m], at[m] = value, cast, mine, c, s, row
+                m += 1
+        mean = mean / voters[key] if voters[key] > 0 else 0.0
+        if strategy == 0:
+            stay = True
+        elif strategy == 1:
+            stay = start[key + 1] - start[key] == len(rows)
+        elif strategy == 2:
+            stay = certain >= vote_min * voters[key]
+        else:
+            stay = abs(mean) >= vote_min
+        if not (stay and reported > 0):
+            continue
+        stays[key] = True
+        if intervals:
+            for i in range(m):
+                x[i] = width[at[i]]
+        if robust:
+            for i in range(m):
+                v[i] = min(max(e[i], -1e38), 1e38)
+            _trust(v, m, y, a, held)
+            for i in range(m):
+                held[i] = w[i] * held[i]
+        else:
+            held[:m] = w[:m]
+        out[key, 0], out[key, 4], out[key, 5], out[key, 6], pooled[key] = _pool(m, e, t, held, x, intervals, y, v, a, heard)
+        total, backing, strength, confident, support, samples, count = 0.0, 0.0, 0.0, 0.0, 0, 0.0, 0.0
+        for i in range(m):
+            same = (t[i] > 0) == (mean > 0) and (t[i] < 0) == (mean < 0)
+            total += w[i]
+            support += same
+            if strategy == 3:
+                if same:
+                    backing += w[i]
+                    strength += w[i] * firm[i]
+            else:
+                strength += w[i] * firm[i]
+                confident += w[i] * sure[i]
+            samples += np.float64(min(np.uint64(n[at[i]]), np.uint64(9007199254740992)))
+            count += np.float64(hits[at[i]])
+        if strategy == 3:
+            strength = strength / backing if backing > 0 else 0.0
+            confident = abs(mean) / strength if strength > 0 else 0.0
+        else:
+            strength, confident = strength / total, confident / total
+        out[key, 1], out[key, 2] = min(max(confident, 0.0), 1.0), min(max(strength, 0.0), 1.0)
+        out[key, 3] = min(max(mean, -1.0), 1.0) + 0.0
+        out[key, 7], out[key, 8] = support, m
+        out[key, 9], out[key, 10] = min(samples, 9223372036854775808.0), min(count, 4294967295.0)
+    return stays, out, pooled
