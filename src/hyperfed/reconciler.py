@@ -235,6 +235,8 @@ class StoreReconciler:
     def _confounders(self, packs: Sequence[CausalSemanticPack], measured: Sequence[Indices], weight: Floats) -> tuple[list[int], tuple[float, ...]]:
         named = [np.array(pack.confounders, dtype=np.int64) for pack in packs]
         variables = np.unique(np.concatenate(named))
+        if not len(variables):
+            return [], ()
         naming, asked, count, stores = np.zeros(len(variables)), np.zeros(len(variables)), np.zeros(len(variables), dtype=np.int64), len(packs)
         for client, own in enumerate(named):
             names = np.isin(variables, own)

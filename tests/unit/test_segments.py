@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hyperfed.hypergraph import HypergraphStore
-from hyperfed.merge.segments import Derived, common, over, split
+from hyperfed.merge.segments import Derived, common, cuts, over, split
 from hyperfed.reconciler import StoreReconciler
 from hyperfed.tables import EdgeTable, pack_keys
 
@@ -36,6 +36,17 @@ def test_derived_keys_are_split_as_keys_are() -> None:
         assert np.array_equal(one.gather([t.keys for t in tables]), other.gather(derived))
     assert np.array_equal(derived[2], tables[2].keys)
     assert len(derived) == 4
+
+
+@pytest.mark.parametrize(("clients", "rows"), [(60, 3000), (3000, 60), (2, 90_000)])
+def test_ranges_hold_about_as_many_rows_whether_clients_are_few_or_small(clients: int, rows: int) -> None:
+    """Alike clients, each with its own half of the keys."""
+    rng = np.random.default_rng(3)
+    keys = [np.flatnonzero(rng.random(2 * rows) < 0.5).astype(np.uint64) for _ in range(clients)]
+    held = [int((high - low).sum()) for low, high in cuts(keys, rows_a_part=sum(map(len, keys)) // 20)]
+    assert sum(held) == sum(map(len, keys))
+    assert len(held) == 20
+    assert max(held) < 1.5 * sum(held) / 20
 
 
 def test_spread_gives_each_row_its_clients_value() -> None:

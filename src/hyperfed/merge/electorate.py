@@ -15,6 +15,7 @@ from hyperfed.tables import unpack_keys
 
 __all__ = ["Electorate", "PairElectorate", "PatternElectorate", "blocks", "class_weights", "summed"]
 
+_FEW = 8  # classes that are summed at once
 _BLOCK_CELLS = 1 << 22  # class x client cells held at once
 
 Bools = npt.NDArray[np.bool_]
@@ -109,6 +110,8 @@ def class_weights(electorate: Electorate, codes: Ints, weights: Floats) -> tuple
 def summed(members: Bools, weights: Floats) -> Floats:
     """float64[codes]: the members' weights, added in client order. members: bool[clients, codes]."""
     total = np.zeros(members.shape[1])
+    if 0 < len(total) <= _FEW and len(members):
+        return np.asarray(np.cumsum(np.where(members, weights[:, None], 0.0), axis=0)[-1])  # it, too, adds one after the other
     for member, weight in zip(members, weights.tolist(), strict=True):
         if weight > 0:
             total += weight * member

@@ -30,6 +30,7 @@ ROWS_A_PART = 1 << 18  # a column of a part is 2 MiB: it stays in the processor'
 MAX_PARTS = 32
 THREADS = min(2, os.cpu_count() or 1)  # more would hold more work space, and memory is slower than two cores
 
+_GOLDEN = 0.6180339887498949  # multiples of it lie evenly between whole numbers
 _MANY = 8  # ranges from which the work space of a second one is small beside the rows
 
 T = TypeVar("T")
@@ -123,7 +124,11 @@ def cuts(keys: Sequence[Keys], *, rows_a_part: int = ROWS_A_PART, max_parts: int
     ends[:, 1] = sizes
     if wanted > 1:
         stride = max(1, total // (wanted * 256))
-        sample = np.sort(np.concatenate([k[stride // 2 :: stride] for k in keys]))
+        # each client's sample begins elsewhere: alike clients' would all be of the same few keys, and one of few rows would not be in it
+        starts = (np.arange(len(keys)) * _GOLDEN % 1.0 * stride).astype(np.int64).tolist()
+        sample = np.sort(np.concatenate([k[start::stride] for k, start in zip(keys, starts, strict=True)]))
+        if not len(sample):
+            return [(ends[:, 0], ends[:, 1])]
         bounds = distinct(sample[np.arange(1, wanted) * len(sample) // wanted])[0]
         ends = np.stack([np.concatenate([[0], np.searchsorted(k, bounds), [len(k)]]) for k in keys]).astype(np.int64)
     return [(low, high) for low, high in zip(ends.T[:-1], ends.T[1:], strict=True) if (high > low).any()]

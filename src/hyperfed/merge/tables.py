@@ -3,7 +3,7 @@
 What it does not do: number keys, compute (`ranges`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ from hyperfed.tables import pack_keys, votes_of
 
 __all__ = ["table_ranges", "vote_ranges"]
 
+_COLUMNS = ("effect", "confidence", "stability", "ci_low", "ci_high", "n", "hits")
 _KEPT_BYTES = 192 << 20  # of ballots; ranges beyond make theirs again at each step
 
 Array = npt.NDArray[Any]
@@ -28,9 +29,9 @@ Keys = Sequence[npt.NDArray[np.uint64]]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _TableRows:
-    """A `RangeRows`: the rows [low, high) of each client's table. low, high: int64[clients]."""
+    """A `RangeRows`: the rows [low, high) of each client's columns, by their names. low, high: int64[clients]."""
 
-    tables: Sequence[Any]
+    columns: dict[str, list[Any]]
     all_keys: Keys
     low: Ints
     high: Ints
@@ -46,24 +47,19 @@ class _TableRows:
         return votes_of(*(self.column(name) for name in ("effect", "confidence", "stability")))
 
     def column(self, name: str) -> Array:
-        return rows_between([getattr(table, name) for table in self.tables], self.low, self.high)
+        return rows_between(self.columns[name], self.low, self.high)
 
     def widths(self) -> Floats | None:
-        if all(table.ci_low is None for table in self.tables):
+        ends = [self.columns["ci_low"], self.columns["ci_high"]]
+        if all(end is None for end in ends[0]):
             return None
-        nothing = np.zeros(int(self.rows.max(initial=0)))
-        ends = [[self._end(table.ci_low, nothing, a, b), self._end(table.ci_high, nothing, a, b)] for table, a, b in self._spans()]
-        low, high = (np.concatenate([pair[i] for pair in ends]).astype(np.float64, copy=False) for i in (0, 1))
+        if any(end is None for end in ends[0]):
+            nothing = np.zeros(int(self.high.max(initial=0)))
+            ends = [[nothing if end is None else end for end in side] for side in ends]
+        low, high = (rows_between(side, self.low, self.high).astype(np.float64, copy=False) for side in ends)
         with np.errstate(over="ignore"):
             width = high - low
         return np.minimum(width, 1e300, out=width)
-
-    def _spans(self) -> Iterator[tuple[Any, int, int]]:
-        return zip(self.tables, self.low.tolist(), self.high.tolist(), strict=True)
-
-    @staticmethod
-    def _end(column: Array | None, nothing: Floats, low: int, high: int) -> Array:
-        return nothing[: high - low] if column is None else column[low:high]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -95,7 +91,8 @@ class _VoteRows:
 def table_ranges(tables: Sequence[Any], electorate: Electorate, *, keys: Keys | None = None, rows_a_range: int = ROWS_A_PART) -> LocalRanges:
     """Ranges of edge tables, or of what has an edge table's columns. keys: for each client uint64[rows], strictly ascending; the tables' own where None."""
     own = Derived(pack_keys, ([t.source for t in tables], [t.target for t in tables], [t.lag for t in tables])) if keys is None else keys
-    return _local(partial(_TableRows, tables=tables, all_keys=own), own, electorate, rows_a_range)
+    columns = {name: [getattr(table, name) for table in tables] for name in _COLUMNS}
+    return _local(partial(_TableRows, columns=columns, all_keys=own), own, electorate, rows_a_range)
 
 
 def vote_ranges(keys: Keys, votes: Sequence[Floats], electorate: Electorate, *, rows_a_range: int = ROWS_A_PART) -> LocalRanges:
