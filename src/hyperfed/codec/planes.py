@@ -53,6 +53,7 @@ class Coding(IntEnum):
     BELOW = 3
 
 
+_CODINGS = tuple(Coding)  # by number: looking one up is what a column costs before its first row
 _TOLD = {Coding.BELOW: 1, Coding.MIRROR: 2}  # how many of `around` each needs
 
 
@@ -130,11 +131,11 @@ class PlaneReader:
     def claim(self, entry: memoryview, dtype: np.dtype[Any], where: str) -> Callable[[Around], Array]:
         """What reads the column that `entry` stands for, once `around` is known. Its size is taken from the budget now. Raises SchemaError."""
         count, rest = divmod(len(entry) - _HEAD.size, 4)
-        if rest or not 0 <= count <= dtype.itemsize or entry[0] > max(Coding):
+        if rest or not 0 <= count <= dtype.itemsize or entry[0] >= len(_CODINGS):
             raise SchemaError(f"{len(entry)} bytes do not describe the planes of a column of {dtype.str}", subject=where, rule="R-11")
         number, width, rows, reach = _HEAD.unpack_from(entry)
         lengths = struct.unpack_from(f"<{count}I", entry, _HEAD.size)
-        coding, size = Coding(number), rows * dtype.itemsize
+        coding, size = _CODINGS[number], rows * dtype.itemsize
         if size < SMALLEST or (lengths and (min(lengths) < 1 or max(lengths) > rows)) or count > width:
             raise SchemaError(f"planes of {rows} rows are no column of {dtype.str}", subject=where, rule="R-11")
         if (coding is Coding.STEP and dtype.kind != "u") or (coding in _TOLD and dtype.kind != "f") or dtype.kind == "b":
