@@ -102,3 +102,16 @@ def test_the_file_has_no_name(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None
     spool.add(client(1, 50).edges)
     assert spool._end > 0
     assert not list(tmp_path.iterdir())
+
+
+def test_ballots_that_do_not_fit_are_put_away_and_fetched() -> None:
+    """Rows are read twice, for the ballots and for the merge, however many steps there are."""
+    spool = Spool(expected=6, rows_a_range=100, ballots_bytes=0)
+    entries = [spool.add(client(i, 200).edges) for i in range(6)]
+    ranges = spool.ranges(entries, PairElectorate([np.arange(60, dtype=np.uint32)] * 6))
+    loads = []
+    for work in ranges.works:
+        work.load = lambda load=work.load: loads.append(1) or load()
+    merged(ranges)
+    assert len(ranges.works) > 3
+    assert len(loads) == 2 * len(ranges.works)

@@ -9,13 +9,14 @@
    - squares of a client's votes: its peak vote squared, times 2**(b - 52), 2**b > the rows of the largest client;
    - a client's votes times all clients' summed unit votes: 2**-52 of (clients * the largest norm of a client's votes), which bounds their sum (Cauchy-Schwarz);
    - squared totals of a class of keys: 2**-52 of clients**2, which bounds theirs.
-3. The ballots of a range (numbered keys and votes) are kept between steps where its owner says so (`keep`), and made again from its rows otherwise.
+3. The ballots of a range (numbered keys and votes) are kept between steps where its owner says so (`keep`), else put on its `shelf`, else made again from
+   its rows.
 
 What it does not do: cut (`segments.cuts`), decide how clients are weighed (`aggregation.bounded_trust` drives the steps).
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,6 +39,7 @@ __all__ = [
     "RangeRows",
     "RangeWork",
     "Ranges",
+    "Shelf",
     "Squares",
     "Step",
 ]
@@ -132,6 +134,18 @@ class Ranges(Protocol):
         ...
 
 
+class Shelf(Protocol):
+    """Where ballots lie between steps: a file, say. Called by two threads at once."""
+
+    def put(self, arrays: Sequence[Array]) -> Any:
+        """What `get` is to be asked for."""
+        ...
+
+    def get(self, place: Any) -> list[Array]:
+        """The arrays, new and writeable."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Ballot:
     """keys: uint64[keys] distinct, ascending; segment: int32[rows]; rows: int64[clients]; codes: int64[classes] ascending; place: int64[keys], each key's
@@ -152,23 +166,31 @@ class _Ballot:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class RangeWork:
-    """One range. load: reads its rows (at each step that needs them where `keep` is False); keep: whether its ballots stay in memory between steps."""
+    """One range. load: reads its rows; keep: whether its ballots stay in memory between steps; shelf: where they lie otherwise, None: they are made again."""
 
     load: Callable[[], RangeRows]
     electorate: Electorate
     keep: bool = True
+    shelf: Shelf | None = None
     _ballot: _Ballot | None = field(default=None)
+    _shelved: tuple[_Ballot, list[str], Any] | None = field(default=None)
 
     def do(self, step: Step) -> Partial:
         """What the step gives of this range: a pure function of its rows, the electorate and the step."""
         if isinstance(step, Merge):
             rows = self.load()
-            ballot, self._ballot = self._ballot, None
+            ballot = self._ballot or self._fetched()
+            self._ballot = self._shelved = None
             keys, segment = number(rows.keys()) if ballot is None else (ballot.keys, ballot.segment)
             return merged_rows(step.rule, rows, keys, segment, self.electorate, step.weight)
-        ballot = self._ballot or self._cast()
+        ballot = self._ballot or self._fetched() or self._cast()
         if self.keep:
             self._ballot = ballot
+        elif self.shelf is not None and self._shelved is None:
+            large = [name for name in ("keys", "segment", "place", "vote", "pair") if getattr(ballot, name) is not None]
+            nothing: dict[str, Any] = dict.fromkeys(large, np.zeros(0))
+            small = replace(ballot, **nothing)
+            self._shelved = (small, large, self.shelf.put([getattr(ballot, name) for name in large]))
         if isinstance(step, Measure):
             peak = peaks(ballot.vote, ballot.rows)
             return {"codes": ballot.codes, "rows": ballot.rows, "peak": peak, "client": ballot.client, "place": ballot.class_}
@@ -182,6 +204,13 @@ class RangeWork:
             square = class_squares(total, ballot.place, len(ballot.codes), step.square_units)
             return {"dot": dot, "square": exact(square)}
         return _inner_products(ballot, ballot.vote if ballot.contested else self.load().votes(), self.electorate)
+
+    def _fetched(self) -> _Ballot | None:
+        if self._shelved is None or self.shelf is None:
+            return None
+        small, names, place = self._shelved
+        large: dict[str, Any] = dict(zip(names, self.shelf.get(place), strict=True))
+        return replace(small, **large)
 
     @staticmethod
     def _by_pair(ballot: _Ballot, units: Floats) -> Ints:

@@ -11,11 +11,12 @@ What it does not do: verify what it is given, keep anything of a client beside i
 
 import os
 import tempfile
+import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -84,12 +85,12 @@ class Spool:
     def ranges(self, entries: Sequence[int], electorate: Electorate) -> LocalRanges:
         """The ranges of these entries' rows, their clients in the order given."""
         self._flush()
-        left, works, chosen = self.ballots_bytes, [], np.array(entries, dtype=np.int64)
+        left, works, chosen, shelf = self.ballots_bytes, [], np.array(entries, dtype=np.int64), _FileShelf()
         for number in range(0 if self._bounds is None else len(self._bounds) + 1):
             rows = int(np.concatenate([block.counts[number] for block in self._blocks])[chosen].sum())
             if rows:
                 left -= rows * BALLOT_BYTES
-                works.append(RangeWork(load=partial(self._load, number, chosen), electorate=electorate, keep=left >= 0))
+                works.append(RangeWork(load=partial(self._load, number, chosen), electorate=electorate, keep=left >= 0, shelf=shelf))
         return LocalRanges(works=works, electorate=electorate)
 
     def tables(self) -> Iterator[tuple[int, EdgeTable]]:
@@ -126,13 +127,10 @@ class Spool:
             self._blocks.append(_Block(first=first, counts=counts, dtype=records.dtype, held=records, offset=0))
             return
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="hyperfed-spool-")  # noqa: SIM115 - it lives as long as the spool
-            weakref.finalize(self, self._file.close)
+            self._file = _nameless(self)
         self._blocks.append(_Block(first=first, counts=counts, dtype=records.dtype, held=None, offset=self._end))
-        data = memoryview(np.ascontiguousarray(records).data).cast("B")
-        while len(data):
-            done = os.pwrite(self._file.fileno(), data, self._end)
-            self._end, data = self._end + done, data[done:]
+        _write(self._file, records, self._end)
+        self._end += records.nbytes
 
     def _cut(self, tables: Sequence[Array]) -> npt.NDArray[np.uint64]:
         """uint64: the first key of every range but the first."""
@@ -150,12 +148,8 @@ class Spool:
         if block.held is not None:
             return block.held[first : first + rows]
         out = np.empty(rows, dtype=block.dtype)
-        view, at = memoryview(out.data).cast("B"), block.offset + first * block.dtype.itemsize
-        while len(view) and self._file is not None:
-            done = os.preadv(self._file.fileno(), [view], at)
-            if not done:
-                raise OSError("the spool's temporary file is shorter than what was written to it")
-            view, at = view[done:], at + done
+        if self._file is not None:
+            _fill(self._file, out, block.offset + first * block.dtype.itemsize)
         return out
 
     def _load(self, number: int, entries: Ints) -> PackedRows:
@@ -163,8 +157,60 @@ class Spool:
         pieces = [self._read(b, int(b.counts[:number].sum()), int(b.counts[number].sum())) for b in self._blocks]
         counts = np.concatenate([b.counts[number] for b in self._blocks])
         wide = max((p.dtype for p in pieces), key=lambda dtype: dtype.itemsize)
-        records = pieces[0] if len(pieces) == 1 else np.concatenate([p if p.dtype == wide else p.astype(wide) for p in pieces])
+        same = [(p if p.dtype == wide else p.astype(wide)).view(np.uint8) for p in pieces]
+        records = pieces[0] if len(pieces) == 1 else np.concatenate(same).view(wide)
         if not np.array_equal(entries, np.arange(len(counts))):
             records = records[runs((np.cumsum(counts) - counts)[entries], counts[entries])]
             counts = counts[entries]
         return PackedRows(records=records, rows=counts)
+
+
+class _FileShelf:
+    """A `merge.ranges.Shelf` in a temporary file without a name, gone with the ranges."""
+
+    def __init__(self) -> None:
+        self._lock, self._file, self._end = threading.Lock(), cast(IO[bytes] | None, None), 0
+
+    def put(self, arrays: Sequence[Array]) -> list[tuple[int, np.dtype[Any], int]]:
+        places = []
+        for array in arrays:
+            with self._lock:
+                self._file = self._file or _nameless(self)
+                file, at = self._file, self._end
+                self._end += array.nbytes
+            _write(file, array, at)
+            places.append((at, array.dtype, len(array)))
+        return places
+
+    def get(self, place: list[tuple[int, np.dtype[Any], int]]) -> list[Array]:
+        found = []
+        for at, dtype, length in place:
+            out = np.empty(length, dtype=dtype)
+            if self._file is not None:
+                _fill(self._file, out, at)
+            found.append(out)
+        return found
+
+
+def _nameless(owner: object) -> IO[bytes]:
+    """A temporary file without a name that lives as long as its owner."""
+    file = tempfile.TemporaryFile(prefix="hyperfed-spool-")  # noqa: SIM115 - closed with its owner
+    weakref.finalize(owner, file.close)
+    return file
+
+
+def _write(file: IO[bytes], array: Array, at: int) -> None:
+    data = memoryview(np.ascontiguousarray(array).view(np.uint8).data)
+    while len(data):
+        done = os.pwrite(file.fileno(), data, at)
+        at, data = at + done, data[done:]
+
+
+def _fill(file: IO[bytes], out: Array, at: int) -> None:
+    """Read as many bytes as the array has. Raises OSError where the file is shorter."""
+    view = memoryview(out.view(np.uint8).data)
+    while len(view):
+        done = os.preadv(file.fileno(), [view], at)
+        if not done:
+            raise OSError("the spool's temporary file is shorter than what was written to it")
+        at, view = at + done, view[done:]
