@@ -51,9 +51,9 @@ def measured(fed: SmallFederation, store: ObjectStore, *, edges: int, shards: in
     for shard in range(len(layout.shards) - 1):
         timed("map", lambda shard=shard: fed.runner(1, store=counted).shuffle(1).spread(shard))
     asked: Counter[str] = Counter()
+    shuffle = fed.runner(1, store=counted).shuffle(1)  # a worker keeps it, too
 
     def ask(address: str, lots: Sequence[int]) -> None:
-        shuffle = fed.runner(1, store=counted).shuffle(1)
         name = type(step_of(shuffle.scratch.get(f"steps/{address}/asked"))).__name__
         asked[name] += 1
         for lot in lots:
