@@ -1,16 +1,21 @@
 """A round in shards decides, byte for byte, what a round in one piece decides: on threads, and on two processes of a Dask cluster."""
 
+import os
 import shutil
-from collections.abc import Callable
+import signal
+import sys
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.context import FlowRunContext
 
 from flows.federation_round import federation_round
 from flows.open_round import open_round
 from flows.task_runners import task_runner
+from hyperfed.coordinator.remote import Ask, merging
 from hyperfed.coordinator.runner import RoundRunner
 from hyperfed.coordinator.shuffle import Shuffle
 from hyperfed.errors import ConfigError
@@ -94,6 +99,39 @@ def test_two_processes_of_a_dask_cluster_decide_what_threads_decide(one_night: C
     monkeypatch.setattr(Shuffle, "rows_of", not_here)
     monkeypatch.setattr(StoreReconciler, "merge", not_here)
     assert one_night(federation_round.with_options(task_runner=task_runner("dask:2")), shards=2) == whole
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_worker_that_is_killed_between_map_and_reduce_costs_time_and_no_byte(
+    one_night: Callable[..., dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("prefect_dask")
+    whole = one_night(federation_round)
+    killed: list[int] = []
+
+    def after_a_death(ask: Ask) -> Any:
+        def bereaved(address: str, lots: Sequence[int]) -> None:
+            if not killed:
+                running = FlowRunContext.get()
+                assert running is not None
+                killed.append(min(running.task_runner.client.run(os.getpid).values()))  # type: ignore[attr-defined]
+                os.kill(killed[0], signal.SIGKILL)
+            ask(address, lots)
+
+        return merging(bereaved)
+
+    monkeypatch.setattr(sys.modules["flows.federation_round"], "merging", after_a_death)
+    assert one_night(federation_round.with_options(task_runner=task_runner("dask:2")), shards=2) == whole
+    assert killed
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_ray_decides_what_threads_decide(one_night: Callable[..., dict[str, bytes]]) -> None:
+    pytest.importorskip("prefect_ray")
+    whole = one_night(federation_round)
+    assert one_night(federation_round.with_options(task_runner=task_runner("ray")), shards=2) == whole
 
 
 @pytest.mark.parametrize("choice", ["spark", "threads:many", "dask:", ""])
