@@ -1,4 +1,4 @@
-"""A small file that must outlast a power cut and be shared by processes: a client's memory, its guard, its kept message.
+"""A small file that must outlast a power cut and be shared by processes: a client's memory, its guard, its kept message, its links, what a command writes.
 
 1. `alone_with`: one process at a time, by a lock file beside it.
 2. `write_lasting`: replaced at once or not at all, on disk before it returns; what was there stays where that fails.
@@ -30,20 +30,28 @@ def alone_with(path: Path, *, error: type[HyperfedError], remedy: str) -> Iterat
         yield
 
 
-def write_lasting(path: Path, text: str, *, error: type[HyperfedError], remedy: str) -> None:
-    """Replace `path`, and fsync it and its folder. Raises `error` where it cannot be written."""
+def write_lasting(path: Path, content: str | bytes, *, error: type[HyperfedError], remedy: str, must_be_new: bool = False) -> None:
+    """Replace `path`, or create it where it must be new, and fsync it and its folder. Raises `error` where it cannot be written or is there already."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("w") as file:
-            file.write(text)
+        with part.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
+        if must_be_new:
+            os.link(part, path)
+            part.unlink()
+        else:
+            part.replace(path)
         directory = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
+    except FileExistsError as exc:
+        part.unlink(missing_ok=True)
+        problem, way = "there is a file already, and it is not overwritten", "Choose another path, or move it away"
+        raise error(problem, subject=str(path), remedy=way) from exc
     except OSError as exc:
         part.unlink(missing_ok=True)
         raise error(f"cannot be written: {exc.strerror}", subject=str(path), remedy=remedy) from exc

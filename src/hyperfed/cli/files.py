@@ -9,13 +9,13 @@ What it does not do: verify what is in them (`hyperfed.enrolment`, `hyperfed.reg
 import base64
 import binascii
 import json
-import os
 import textwrap
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hyperfed.errors import ConfigError
+from hyperfed.lasting import write_lasting
 
 if TYPE_CHECKING:
     from hyperfed.keys import PublicKeys
@@ -84,23 +84,11 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def _write(path: Path, data: bytes, *, must_be_new: bool) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if must_be_new:
-            os.link(part, path)
-        else:
-            part.replace(path)
-    except FileExistsError as exc:
-        raise ConfigError("there is a file already, and it is not overwritten", subject=str(path), remedy="Choose another path, or move it away") from exc
     except OSError as exc:
         raise ConfigError(f"cannot be written: {exc.strerror}", subject=str(path)) from exc
-    finally:
-        part.unlink(missing_ok=True)
+    write_lasting(path, data, error=ConfigError, remedy="Choose a path that can be written", must_be_new=must_be_new)
 
 
 def public_keys_text(keys: "PublicKeys") -> str:

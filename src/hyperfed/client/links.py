@@ -12,7 +12,6 @@ What it does not do: speak HTTP (`adapters.http`), decide what a bundle reaches 
 """
 
 import logging
-import os
 import re
 import threading
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from hyperfed.adapters.http import LinkSource, LinkTable, PresignedStore
 from hyperfed.config import DEFAULT_LIMITS, Limits
 from hyperfed.errors import AccessDenied, ConfigError, ObjectNotFound, PacketError, RefusedError, RegistryError
 from hyperfed.keys import KeyPair
+from hyperfed.lasting import write_lasting
 from hyperfed.protocol.links import Links, LinksFile, open_links
 from hyperfed.registry import Registry, read_registry
 from hyperfed.rounds import Keys, check_client_id
@@ -186,20 +186,8 @@ class LinkChain:
 
     def _keep(self, envelope: bytes) -> None:
         """The newest bundle beside the file, at once or not at all."""
-        part = self._kept.with_name(f".{self._kept.name}.{os.getpid()}.part")
-        try:
-            with part.open("wb") as file:
-                file.write(LinksFile(registries=tuple(self._raw), envelope=envelope).to_bytes())
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(self._kept)
-        except OSError as exc:
-            part.unlink(missing_ok=True)
-            raise ConfigError(
-                f"the newest links cannot be kept: {exc.strerror}",
-                subject=str(self._kept),
-                remedy="Put the file of links where this client can write beside it",
-            ) from exc
+        content = LinksFile(registries=tuple(self._raw), envelope=envelope).to_bytes()
+        write_lasting(self._kept, content, error=ConfigError, remedy="Put the file of links where this client can write beside it")
 
 
 def _round_of_links(key: str, client: str) -> int | None:
