@@ -300,7 +300,7 @@ def test_files_that_cannot_be_read_or_written_are_named(fed: SmallFederation, cl
     issue(fed, 2)
     client.at(2)
     client.kept.mkdir()
-    with pytest.raises(ConfigError, match="newest: cannot be written: .* where this client can write"):
+    with pytest.raises(ConfigError, match=r"newest: cannot be written: .* where this client can write"):
         client.chain().url("GET", Keys.plan(2))
     client.file.unlink()
     with pytest.raises(ConfigError, match="hyperfed links first"):
