@@ -36,7 +36,7 @@ lint: setup ## ruff, mypy --strict, import contracts
 
 bench: setup ## measure codec, verification, merge and nights beside their alternatives, which live in benchmarks/.venv
 	@[ -x benchmarks/.venv/bin/python ] || $(BIN)/python -m venv benchmarks/.venv
-	@benchmarks/.venv/bin/pip install -q -r benchmarks/requirements.txt -e '.[fast]'
+	@benchmarks/.venv/bin/pip install -q -r benchmarks/requirements.txt -e '.[fast,compiled]'
 	@benchmarks/.venv/bin/python benchmarks/run.py $(BENCH_ARGUMENTS)
 
 lock: setup ## resolve pyproject.toml again into requirements.lock
