@@ -44,6 +44,7 @@ def both(work):  # type: ignore[no-untyped-def]
         by_numpy = [np.asarray(a) for a in work()]
         patch.delenv("HYPERFED_COMPILED")
         patch.setattr(compiled, "ROWS", 1)
+        patch.setattr(compiled, "FEW", 1)
         assert compiled.machine_code(1) is not None
         ours = [np.asarray(a) for a in work()]
     for one, other in zip(by_numpy, ours, strict=True):

@@ -30,7 +30,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def test_machine_code_is_for_large_ranges_and_imported_once(asked: list[str]) -> None:
     assert compiled.machine_code(compiled.ROWS - 1) is None
     assert asked == []
-    assert [compiled.machine_code(compiled.ROWS) for _ in range(3)] == ["the kernels"] * 3
+    assert [compiled.machine_code(rows) for rows in (compiled.ROWS, compiled.ROWS, compiled.FEW)] == ["the kernels"] * 3
+    assert compiled.machine_code(compiled.FEW - 1) is None
     assert asked == ["hyperfed.merge.compiled.kernels"]
 
 

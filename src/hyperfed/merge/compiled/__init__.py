@@ -2,7 +2,8 @@
 
 1. A kernel gives the same bytes as the numpy code beside it: it adds in the same order, contracts nothing, reorders nothing. Which of them ran
    cannot be seen in a result, so machines with and without numba agree.
-2. numba is imported at the first range of `ROWS` rows and never before: importing it takes half a second, which small merges do not win back.
+2. numba is imported at the first range of `ROWS` rows and never before: importing it takes half a second, which small merges do not win back. Once it
+   is there, `FEW` rows are enough.
 3. What it has compiled it keeps beside this module or, where that may not be written, in the user's cache folder; where neither can be, it
    compiles in every process.
 4. Without numba, with HYPERFED_COMPILED=0, or with one that does not fit the installed numpy, `machine_code` is None and numpy works.
@@ -16,16 +17,18 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-__all__ = ["ROWS", "machine_code"]
+__all__ = ["FEW", "ROWS", "machine_code"]
 
 ROWS = 1 << 17  # of a range, from which machine code is asked for
+FEW = 1 << 14  # from which it is used once it is there
 
 _log = logging.getLogger(__name__)
 
 
 def machine_code(rows: int) -> Any | None:
     """`hyperfed.merge.compiled.kernels` for a range of so many rows, None where numpy is to do the work."""
-    return None if rows < ROWS or os.environ.get("HYPERFED_COMPILED") == "0" else _loaded()
+    least = FEW if _loaded.cache_info().currsize else ROWS
+    return None if rows < least or os.environ.get("HYPERFED_COMPILED") == "0" else _loaded()
 
 
 @cache
