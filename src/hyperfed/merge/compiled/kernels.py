@@ -73,23 +73,31 @@ def number(keys: Array) -> tuple[bool, Array, Array]:
     if width > 31 or (1 << width) > 4 * rows + 1024:
         return False, np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int32)
     segment = np.zeros(rows, dtype=np.int32)
-    for run in range(runs):
-        a, b, c = low[run], ones[run], target[run]
-        for row in range(rows):
-            segment[row] |= np.int32(((keys[row] >> a) & b) << c)
     place = np.zeros(1 << width, dtype=np.int32)
-    for row in range(rows):
-        place[segment[row]] = 1
+    for run in range(3, runs):
+        for row in range(rows):
+            segment[row] |= np.int32(((keys[row] >> low[run]) & ones[run]) << target[run])
+    for row in range(rows):  # three runs at once: a key's parts, as a rule
+        key = keys[row]
+        bits = ((key >> low[0]) & ones[0]) | (((key >> low[1]) & ones[1]) << target[1]) | (((key >> low[2]) & ones[2]) << target[2])
+        slot = segment[row] | np.int32(bits)
+        segment[row] = slot
+        place[slot] = 1
     count = 0
     for slot in range(1 << width):
-        there = place[slot]
-        place[slot] = count
-        count += there
+        count += place[slot]
+    distinct = np.empty(count, dtype=np.uint64)
+    count = 0
+    for slot in range(1 << width):
+        if place[slot]:
+            key = base & ~mask
+            for run in range(runs):
+                key |= ((np.uint64(slot) >> target[run]) & ones[run]) << low[run]
+            distinct[count] = key
+            place[slot] = count
+            count += 1
     for row in range(rows):
         segment[row] = place[segment[row]]
-    distinct = np.empty(count, dtype=np.uint64)
-    for row in range(rows):
-        distinct[segment[row]] = keys[row]
     return True, distinct, segment
 
 
@@ -119,13 +127,13 @@ def _sort(a: Array, low: int, high: int) -> None:
                 stack[depth], stack[depth + 1] = i, high
                 high = j + 1
             depth += 2
-        for i in range(low + 1, high):
+        for i in range(low + 1, high):  # without a branch to guess wrong: the larger one goes on
             x = a[i]
-            j = i - 1
-            while j >= low and a[j] > x:
-                a[j + 1] = a[j]
-                j -= 1
-            a[j + 1] = x
+            for j in range(low, i):
+                y = a[j]
+                a[j] = x if x < y else y
+                x = y if x < y else x
+            a[i] = x
         if depth == 0:
             return
         depth -= 2
@@ -135,11 +143,16 @@ def _sort(a: Array, low: int, high: int) -> None:
 @_compiled
 def ordered(segment: Array, keys: int, value: Array) -> tuple[Array, Array, Array]:
     """(int64[keys] start, int64[keys] count, float64[rows] the values, key after key, ascending; -0.0 as 0.0)."""
-    start, rows = _by_key(segment, keys)
-    out = np.empty(len(value), dtype=np.float64)
-    for at in range(len(rows)):
-        out[at] = value[rows[at]] + 0.0
-    count = np.empty(keys, dtype=np.int64)
+    start, count = np.zeros(keys + 1, dtype=np.int64), np.empty(keys, dtype=np.int64)
+    for row in range(len(segment)):
+        start[segment[row] + 1] += 1
+    for key in range(keys):
+        start[key + 1] += start[key]
+    free, out = start[:keys].copy(), np.empty(len(value), dtype=np.float64)
+    for row in range(len(segment)):
+        key = segment[row]
+        out[free[key]] = value[row] + 0.0
+        free[key] += 1
     for key in range(keys):
         count[key] = start[key + 1] - start[key]
         _sort(out, start[key], start[key + 1])
