@@ -79,11 +79,12 @@ def test_a_sealed_update_shows_its_header_and_opens_with_the_coordinators_key(co
 def test_what_does_not_verify_is_shown_with_the_reason(counted: World) -> None:
     federation = counted.federation
     federation.open(2)
+    whole = federation.envelope("texas", round_id=2)
     cases = {
         federation.put(b"\x00 garbage", "texas", round_id=2, slot=0): ("not a Hyperfed envelope", None),
         federation.put(federation.envelope("texas", round_id=2, keys=KeyPair.generate()), "texas", round_id=2, slot=1): ("R-81", "texas"),
         federation.put(federation.envelope("ohio", round_id=2), "texas", round_id=2, slot=2): ("R-82", "ohio"),
-        federation.put(federation.envelope("texas", round_id=2)[:-1] + b"\x00", "texas", round_id=2, slot=3): ("R-33", "texas"),
+        federation.put(whole[:-1] + bytes([whole[-1] ^ 1]), "texas", round_id=2, slot=3): ("R-33", "texas"),
     }
     for key, (reason, sender) in cases.items():
         ran = counted.desk("inspect", key, "--json")
