@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hyperfed.merge import PatternElectorate, compiled, segments
 from hyperfed.merge.ballots import agreement
 from hyperfed.merge.order import Ordered, effect_trust
+from hyperfed.merge.packed import NARROW, PackedRows
 from hyperfed.merge.pooling import pool_effects
 from hyperfed.merge.rows import COLUMNS, MergeRule, merged_rows
 
@@ -105,6 +106,25 @@ def test_long_runs_are_sorted_alike() -> None:
     both(lambda: [Ordered(segment, len(runs), np.concatenate(runs)).value, effect_trust(segment, len(runs), np.concatenate(runs))])
 
 
+@pytest.mark.parametrize("many", [5, 16, 17, 63, 64, 65, 66, 200, 331])
+def test_the_middle_of_many_values_is_found_whatever_their_order(many: int) -> None:
+    """Also where no sample says where it lies: all but a few are the same, the samples all lie at one end, values repeat, two halves lie apart."""
+    rng = np.random.default_rng(many)
+    kinds = [
+        rng.normal(size=many),
+        np.where(rng.random(many) < 0.05, rng.normal(size=many), 0.25),
+        np.where(np.arange(many) % max(1, many // 16) == 0, -9.0, rng.normal(size=many)),
+        np.where(np.arange(many) % max(1, many // 16) == 0, 9.0, rng.normal(size=many)),
+        rng.integers(0, 3, many).astype(float),
+        np.where(np.arange(many) < many // 2, -1.0, 1.0) * rng.random(many),
+        np.sort(rng.normal(size=many)) * 1e-300,
+        rng.choice([-1e38, 0.0, -0.0, 1e38], many),
+    ]
+    segment = np.repeat(np.arange(len(kinds), dtype=np.int32), many)
+    both(lambda: [effect_trust(segment, len(kinds), np.concatenate(kinds))])
+    both(lambda: [effect_trust(segment, len(kinds), np.concatenate(kinds).astype(np.float32).astype(np.float64))])
+
+
 @dataclass
 class Read:
     """Rows of a range, client after client."""
@@ -155,6 +175,33 @@ def test_a_range_is_merged_alike(
     def columns() -> list[np.ndarray]:
         merged = merged_rows(rule, read, np.arange(size, dtype=np.uint64), segment, electorate, weight)
         return [merged[name] for name in COLUMNS]
+
+    both(columns)
+
+
+def packed(read: Read, rng: np.random.Generator) -> PackedRows:
+    """The same rows as records of float32."""
+    records = np.zeros(int(read.rows.sum()), dtype=NARROW)
+    for name, column in read.columns.items():
+        records[name] = column
+    if read.width is not None:
+        records["ci_low"] = records["effect"] - read.width * rng.random(len(records))
+        records["ci_high"] = records["ci_low"] + read.width.astype(np.float32)
+    return PackedRows(records=records, rows=read.rows)
+
+
+@unhurried
+@given(ranges(), st.sampled_from(["union", "intersection", "weighted", "consensus", "mean"]), st.sampled_from([0.0, 0.3, 0.5]), st.booleans(), st.data())
+def test_records_are_merged_alike(
+    drawn: tuple[Read, int, np.ndarray, PatternElectorate], strategy: str, least: float, bounded: bool, data: st.DataObject
+) -> None:
+    read, size, segment, electorate = drawn
+    records = packed(read, np.random.default_rng(size))
+    weight, rule = weights_of(data.draw, len(read.rows)), MergeRule(strategy=strategy, vote_min=least, bounded=bounded, rule="bounded-trust", f=0)
+
+    def columns() -> list[np.ndarray]:
+        merged = merged_rows(rule, records, np.arange(size, dtype=np.uint64), segment, electorate, weight)
+        return [records.votes(), *(merged[name] for name in COLUMNS)]
 
     both(columns)
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hyperfed.merge.compiled import machine_code
 from hyperfed.tables import EdgeTable, unpack_keys, votes_of
 
 __all__ = ["NARROW", "WIDE", "PackedRows", "by_range", "pack", "runs", "table_of"]
@@ -76,6 +77,9 @@ class PackedRows:
         return np.ascontiguousarray(self.records["key"])
 
     def votes(self) -> Floats:
+        compiled = machine_code(len(self.records))
+        if compiled is not None and self.records.dtype == NARROW:
+            return np.asarray(compiled.votes(self.records))
         return votes_of(self.records["effect"], self.records["confidence"], self.records["stability"])
 
     def column(self, name: str) -> Array:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from hyperfed.merge.compiled import machine_code
 from hyperfed.merge.electorate import Electorate, class_weights
 from hyperfed.merge.order import effect_trust, held, median_effects, median_votes, trimmed_effects, trimmed_votes
+from hyperfed.merge.packed import NARROW, PackedRows
 from hyperfed.merge.pooling import Pooled, pool_effects
 from hyperfed.merge.segments import distinct
 from hyperfed.merge.shares import equal, share_median, share_trimmed
@@ -68,14 +69,14 @@ def merged_rows(rule: MergeRule, read: _Read, keys: npt.NDArray[np.uint64], numb
     read: the range's rows, client after client; keys: uint64[keys] distinct, ascending; numbered: int32[rows], the position of each row's key;
     weight: float64[clients] >= 0.
     """
-    size, segment = len(keys), numbered.astype(np.intp)  # numpy takes by its own integers in a third of the time
-    stores, counts = len(weight), read.rows
+    size, stores, counts = len(keys), len(weight), read.rows
     codes, which = distinct(electorate.classes(keys))
     voters, count = class_weights(electorate, codes, weight)
     voters, measured_by = voters[which], count[which]
     compiled = machine_code(len(numbered))
     if compiled is not None and not rule.f and rule.rule not in COORDINATE_RULES:
         return _compiled_rows(compiled, rule, read, keys, numbered, voters, measured_by, weight)
+    segment = numbered.astype(np.intp)  # numpy takes by its own integers in a third of the time
     w = np.repeat(weight, counts)
     effect, confidence, stability = (read.column(name).astype(np.float64, copy=False) for name in ("effect", "confidence", "stability"))
     vote = np.sign(effect) * confidence * stability
@@ -150,12 +151,16 @@ def _compiled_rows(
     weight: Floats,
 ) -> Columns:
     """`merged_rows` of a rule without order statistics, key by key. voters, measured_by: [keys]."""
-    width = read.widths()
-    effect, confidence, stability, n, hits = (read.column(name) for name in ("effect", "confidence", "stability", "n", "hits"))
     strategy = {"union": 0, "intersection": 1, "weighted": 2}.get(rule.strategy, 3)
-    known = np.zeros(0) if width is None else width
-    of_rows = (segment, len(keys), read.rows, effect, confidence, stability, known, width is not None, n, hits)
-    stays, columns, pooled = compiled.merged(*of_rows, weight, voters, strategy, rule.vote_min, rule.judges_effects)
+    how = (weight, voters, strategy, rule.vote_min, rule.judges_effects)
+    if isinstance(read, PackedRows) and read.records.dtype == NARROW:
+        stays, columns, pooled = compiled.merged_records(segment, len(keys), read.rows, read.records, *how)
+    else:
+        width = read.widths()
+        effect, confidence, stability, n, hits = (read.column(name) for name in ("effect", "confidence", "stability", "n", "hits"))
+        known = np.zeros(0) if width is None else width
+        of_rows = (segment, len(keys), read.rows, effect, confidence, stability, known, width is not None, n, hits)
+        stays, columns, pooled = compiled.merged(*of_rows, *how)
     kept = np.ascontiguousarray(columns[stays].T)
     names = ("effect", "confidence", "stability", "vote", "std_error", "tau2", "i2", "support", "reporting", "samples", "hits")
     merged = dict(zip(names, kept, strict=True)) | {"keys": keys[stays], "measured_by": measured_by[stays], "pooled": pooled[stays]}

@@ -40,11 +40,12 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Block:
-    """Some entries' rows. first: the first entry; counts: int64[ranges, entries]; dtype: of its records; held: the records, None where they lie in the file at
-    `offset`, bytes."""
+    """Some entries' rows. first: the first entry; counts: int64[ranges, entries]; ends: where each range begins among its records, and where the last one ends;
+    dtype: of its records; held: the records, None where they lie in the file at `offset`, bytes."""
 
     first: int
     counts: Ints
+    ends: list[int]
     dtype: np.dtype[Any]
     held: Array | None
     offset: int
@@ -97,7 +98,7 @@ class Spool:
         """(entry, its table) of all entries, in order: a block is held at a time."""
         self._flush()
         for block in self._blocks:
-            records, counts = self._read(block, 0, int(block.counts.sum())), block.counts
+            records, counts = self._read(block, 0, block.ends[-1]), block.counts
             first = (np.cumsum(counts.reshape(-1)) - counts.reshape(-1)).reshape(counts.shape)
             for i in range(counts.shape[1]):
                 own = records[runs(first[:, i], counts[:, i])]
@@ -120,15 +121,16 @@ class Spool:
         if self._bounds is None:
             self._bounds = self._cut(tables)
         records, counts = by_range(tables, self._bounds)
+        ends = [0, *np.cumsum(counts.sum(axis=1)).tolist()]
         first = len(self._intervals) - len(tables)
         self._waiting, self._waiting_bytes = [], 0
         if self._held + records.nbytes <= self.memory_bytes:
             self._held += records.nbytes
-            self._blocks.append(_Block(first=first, counts=counts, dtype=records.dtype, held=records, offset=0))
+            self._blocks.append(_Block(first=first, counts=counts, ends=ends, dtype=records.dtype, held=records, offset=0))
             return
         if self._file is None:
             self._file = _nameless(self)
-        self._blocks.append(_Block(first=first, counts=counts, dtype=records.dtype, held=None, offset=self._end))
+        self._blocks.append(_Block(first=first, counts=counts, ends=ends, dtype=records.dtype, held=None, offset=self._end))
         _write(self._file, records, self._end)
         self._end += records.nbytes
 
@@ -152,13 +154,26 @@ class Spool:
             _fill(self._file, out, block.offset + first * block.dtype.itemsize)
         return out
 
+    def _read_into(self, out: Array, block: _Block, first: int) -> None:
+        """Fill `out`, of the block's type or a wider one, with its records from `first` on."""
+        if block.dtype == out.dtype and block.held is None and self._file is not None:
+            _fill(self._file, out, block.offset + first * block.dtype.itemsize)
+            return
+        own = self._read(block, first, len(out))
+        out.view(np.uint8)[:] = (own if own.dtype == out.dtype else own.astype(out.dtype)).view(np.uint8)  # numpy copies records field by field
+
     def _load(self, number: int, entries: Ints) -> PackedRows:
         """The rows of one range, of these entries, in this order."""
-        pieces = [self._read(b, int(b.counts[:number].sum()), int(b.counts[number].sum())) for b in self._blocks]
-        counts = np.concatenate([b.counts[number] for b in self._blocks])
-        wide = max((p.dtype for p in pieces), key=lambda dtype: dtype.itemsize)
-        same = [(p if p.dtype == wide else p.astype(wide)).view(np.uint8) for p in pieces]
-        records = pieces[0] if len(pieces) == 1 else np.concatenate(same).view(wide)
+        blocks, counts = [b for b in self._blocks if b.ends[number + 1] > b.ends[number]], np.concatenate([b.counts[number] for b in self._blocks])
+        wide = max((b.dtype for b in blocks), key=lambda dtype: dtype.itemsize)
+        if len(blocks) == 1:
+            records = self._read(blocks[0], blocks[0].ends[number], blocks[0].ends[number + 1] - blocks[0].ends[number])
+        else:
+            records, at = np.empty(int(counts.sum()), dtype=wide), 0
+            for block in blocks:
+                rows = block.ends[number + 1] - block.ends[number]
+                self._read_into(records[at : at + rows], block, block.ends[number])
+                at += rows
         if not np.array_equal(entries, np.arange(len(counts))):
             records = records[runs((np.cumsum(counts) - counts)[entries], counts[entries])]
             counts = counts[entries]

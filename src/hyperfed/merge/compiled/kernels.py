@@ -24,6 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Array = npt.NDArray[Any]
 
 _SHORT = 24  # values that are sorted by insertion
+_LONG, _SAMPLE, _FEW = 64, 16, 16  # values of which a sample is taken to find their middle, how many, and how many are then sorted
 
 
 def _compiled(loop: F) -> F:
@@ -34,20 +35,46 @@ def _compiled(loop: F) -> F:
 
 
 @_compiled
-def _by_key(segment: Array, keys: int) -> tuple[Array, Array]:
-    """(int64[keys + 1], where each key's rows begin; int32[rows], the rows, key after key, in client order within one)."""
-    start = np.zeros(keys + 1, dtype=np.int64)
+def _begins(segment: Array, keys: int) -> tuple[Array, int]:
+    """(int64[keys + 1], where each key's rows begin, the last one where all end; how many rows the key of most rows has)."""
+    start, count, end, most = np.empty(keys + 1, dtype=np.int64), np.zeros(keys, dtype=np.uint32), 0, 0
     for row in range(len(segment)):
-        start[segment[row] + 1] += 1
+        count[np.uint32(segment[row])] += np.uint32(1)  # unsigned places need not be looked at for negative ones
     for key in range(keys):
-        start[key + 1] += start[key]
-    free = start[:keys].copy()
-    rows = np.empty(len(segment), dtype=np.int32)
+        start[key] = end
+        end += np.int64(count[key])
+        most = max(most, np.int64(count[key]))
+    start[keys] = end
+    return start, most
+
+
+@_compiled
+def _by_key(segment: Array, keys: int) -> tuple[Array, Array, int]:
+    """(`_begins`; int32[rows], the rows, key after key, in client order within one; how many the key of most rows has)."""
+    start, most = _begins(segment, keys)
+    free, order = start[:keys].astype(np.uint32), np.empty(len(segment), dtype=np.int32)
     for row in range(len(segment)):
-        key = segment[row]
-        rows[free[key]] = row
-        free[key] += 1
-    return start, rows
+        key = np.uint32(segment[row])
+        at = free[key]
+        order[at] = row
+        free[key] = at + np.uint32(1)
+    return start, order, most
+
+
+@_compiled
+def _weighed(segment: Array, keys: int, rows: Array, weight: Array) -> tuple[Array, Array, Array, int]:
+    """`_by_key` with, before the last, float64[rows]: the weight of each listed row's client. rows: int64[clients], how many each has."""
+    start, most = _begins(segment, keys)
+    free, order, of_row, row = start[:keys].astype(np.uint32), np.empty(len(segment), dtype=np.int32), np.empty(len(segment)), np.uint64(0)
+    for client in range(len(rows)):
+        end = row + np.uint64(rows[client])
+        for row in range(row, end):
+            key = np.uint32(segment[row])
+            at = free[key]
+            order[at], of_row[at] = row, weight[client]
+            free[key] = at + np.uint32(1)
+        row = end
+    return start, order, of_row, most
 
 
 @_compiled
@@ -143,16 +170,13 @@ def _sort(a: Array, low: int, high: int) -> None:
 @_compiled
 def ordered(segment: Array, keys: int, value: Array) -> tuple[Array, Array, Array]:
     """(int64[keys] start, int64[keys] count, float64[rows] the values, key after key, ascending; -0.0 as 0.0)."""
-    start, count = np.zeros(keys + 1, dtype=np.int64), np.empty(keys, dtype=np.int64)
+    start, _ = _begins(segment, keys)
+    free, count, out = start[:keys].astype(np.uint32), np.empty(keys, dtype=np.int64), np.empty(len(value), dtype=np.float64)
     for row in range(len(segment)):
-        start[segment[row] + 1] += 1
-    for key in range(keys):
-        start[key + 1] += start[key]
-    free, out = start[:keys].copy(), np.empty(len(value), dtype=np.float64)
-    for row in range(len(segment)):
-        key = segment[row]
-        out[free[key]] = value[row] + 0.0
-        free[key] += 1
+        key = np.uint32(segment[row])
+        at = free[key]
+        out[at] = value[row] + 0.0
+        free[key] = at + np.uint32(1)
     for key in range(keys):
         count[key] = start[key + 1] - start[key]
         _sort(out, start[key], start[key + 1])
@@ -173,65 +197,109 @@ def trimmed(start: Array, count: Array, value: Array, f: int) -> Array:
 
 
 @_compiled
-def _middle(a: Array, n: int) -> float:
-    """The median of a[:n], ascending, each of its two middle values rounded to float32."""
-    return (np.float64(np.float32(a[(n - 1) // 2])) + np.float64(np.float32(a[n // 2]))) / 2.0
+def _middle(a: Array, n: int, b: Array) -> float:
+    """The median of a[:n], float32: the mean of its two middle values in float64. b: work space for n, float32.
+
+    Of many values, a sorted sample gives two between which both middle ones lie, as a rule: one pass counts what is below them and keeps what is between.
+    That is cut at one of its values after the other, by passes without a branch to guess wrong, until what is left is short enough to be sorted.
+    """
+    low, high, left, below = (n - 1) // 2, n // 2, np.uint64(n), np.uint64(0)
+    if n > _LONG:
+        for i in range(_SAMPLE):
+            x = a[i * (n // _SAMPLE)]
+            for j in range(i):
+                y = b[j]
+                b[j] = x if x < y else y
+                x = y if x < y else x
+            b[i] = x
+        least, most, left = b[_SAMPLE // 3], b[_SAMPLE - 1 - _SAMPLE // 3], np.uint64(0)
+        for i in range(n):
+            x = a[i]
+            b[left] = x
+            below += np.uint64(x < least)
+            left += np.uint64((x >= least) & (x <= most))
+    if n <= _LONG or low < np.int64(below) or high >= np.int64(below + left):
+        b[:n] = a[:n]
+        left, below = np.uint64(n), np.uint64(0)
+    low, high = low - np.int64(below), high - np.int64(below)
+    first, last = np.uint64(0), left  # the place of the higher of the two lies in [first, last)
+    while last - first > np.uint64(_FEW):
+        x, y, z = b[first], b[(first + last) >> np.uint64(1)], b[last - np.uint64(1)]
+        pivot = max(min(x, y), min(max(x, y), z))
+        cut = first
+        for i in range(first, last):
+            x = b[i]
+            b[i] = b[cut]
+            b[cut] = x
+            cut += np.uint64(x < pivot)
+        if high < np.int64(cut):
+            last = cut
+            continue
+        first = cut
+        for i in range(first, last):
+            x = b[i]
+            b[i] = b[cut]
+            b[cut] = x
+            cut += np.uint64(x <= pivot)
+        if high < np.int64(cut):  # it is the pivot: so are all in [first, cut)
+            last = cut
+            break
+        first = cut
+    if last - first <= np.uint64(_FEW):
+        for i in range(np.int64(first) + 1, np.int64(last)):
+            x = b[i]
+            for j in range(np.int64(first), i):
+                y = b[j]
+                b[j] = x if x < y else y
+                x = y if x < y else x
+            b[i] = x
+    if low >= np.int64(first):
+        return (np.float64(b[low]) + np.float64(b[high])) / 2.0
+    x = b[0]  # the lower one is the largest below
+    for i in range(1, np.int64(first)):
+        x = max(x, b[i])
+    return (np.float64(x) + np.float64(b[high])) / 2.0
 
 
 @_compiled
-def _from_middle(a: Array, n: int, middle: float, out: Array) -> None:
-    """|a[:n] - middle| ascending, of ascending values: a merge of the two sides."""
-    right = 0
-    while right < n and a[right] < middle:
-        right += 1
-    left = right - 1
-    for i in range(n):
-        if right == n or (left >= 0 and middle - a[left] <= a[right] - middle):
-            out[i] = abs(a[left] - middle)
-            left -= 1
-        else:
-            out[i] = abs(a[right] - middle)
-            right += 1
-
-
-@_compiled
-def _trust(value: Array, n: int, sorted_: Array, gaps: Array, out: Array) -> None:
-    """Rule 4 of `merge.order` on the n effects of one key, held within +-1e38. sorted_, gaps: work space for n."""
+def _trust(value: Array, n: int, short: Array, room: Array, out: Array) -> None:
+    """Rule 4 of `merge.order` on the n effects of one key, held within +-1e38. short, room: work space for n, float32: medians of float32 are the medians
+    rounded to float32, as rounding keeps the order."""
     if n < JUDGED:
         out[:n] = 1.0
         return
-    sorted_[:n] = value[:n]
-    _sort(sorted_, 0, n)
-    centre = _middle(sorted_, n)
-    _from_middle(sorted_, n, centre, gaps)
-    middle = _middle(gaps, n)
-    _from_middle(gaps, n, middle, sorted_)
-    spread = 1.4826 * _middle(sorted_, n) + middle / 6.0
-    fall = 3.0 * spread
     for i in range(n):
-        beyond = abs(value[i] - centre) - middle * (1 + 1e-6)
-        if beyond <= 0:
-            out[i] = 1.0
-        elif fall > 0:
-            out[i] = min(max(1.0 - beyond / fall, 0.0), 1.0)
-        else:
-            out[i] = 0.0
+        short[i] = value[i]
+    centre = _middle(short, n, room)
+    for i in range(n):
+        short[i] = abs(value[i] - centre)
+    middle = _middle(short, n, room)
+    for i in range(n):
+        short[i] = abs(abs(value[i] - centre) - middle)
+    spread = 1.4826 * _middle(short, n, room) + middle / 6.0
+    fall, near = 3.0 * spread, middle * (1 + 1e-6)
+    if fall > 0:
+        for i in range(n):
+            beyond = abs(value[i] - centre) - near
+            fallen = 1.0 - beyond / fall
+            fallen = fallen if fallen > 0.0 else 0.0
+            out[i] = 1.0 if beyond <= 0 else fallen
+    else:
+        for i in range(n):
+            out[i] = 1.0 if abs(value[i] - centre) - near <= 0 else 0.0
 
 
 @_compiled
 def effect_trust(segment: Array, keys: int, effect: Array) -> Array:
     """float64[rows]: `merge.order.effect_trust`."""
-    start, rows = _by_key(segment, keys)
-    most = 0
-    for key in range(keys):
-        most = max(most, start[key + 1] - start[key])
-    value, sorted_, gaps, trust = np.empty(most), np.empty(most), np.empty(most), np.empty(most)
+    start, rows, most = _by_key(segment, keys)
+    value, short, room, trust = np.empty(most), np.empty(most, dtype=np.float32), np.empty(most, dtype=np.float32), np.empty(most)
     out = np.empty(len(segment))
     for key in range(keys):
         first, n = start[key], start[key + 1] - start[key]
         for i in range(n):
             value[i] = min(max(effect[rows[first + i]], -1e38), 1e38)
-        _trust(value, n, sorted_, gaps, trust)
+        _trust(value, n, short, room, trust)
         for i in range(n):
             out[rows[first + i]] = trust[i]
     return out
@@ -243,15 +311,21 @@ def _pool(n: int, effect: Array, vote: Array, weight: Array, width: Array, inter
     first = min(max(effect[0], -1e60), 1e60)
     for i in range(n):
         y[i] = min(max(effect[i], -1e60), 1e60) - first
-    enough = intervals
+    known, everyone, sum_a, sum_ay, sum_ah, sum_aa = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     if intervals:
-        known, everyone = 0.0, 0.0
-        for i in range(n):
+        for i in range(n):  # divisions apart from sums: several at once
+            s = min(max(width[i] / (2 * Z95), 1e-30), 1e30)
             heard[i] = weight[i] if width[i] > 0 else 0.0
+            v[i] = s * s
+            a[i] = heard[i] / v[i]
+        for i in range(n):
             known += heard[i]
             everyone += weight[i]
-        enough = 2 * known > everyone
-    if not enough:
+            sum_a += a[i]
+            sum_ay += a[i] * y[i]
+            sum_ah += a[i] * heard[i]
+            sum_aa += a[i] * a[i]
+    if not 2 * known > everyone:
         total, mean = 0.0, 0.0
         for i in range(n):
             a[i] = abs(vote[i]) * weight[i]
@@ -264,16 +338,6 @@ def _pool(n: int, effect: Array, vote: Array, weight: Array, width: Array, inter
         for i in range(n):
             mean += a[i] * y[i]
         return first + mean / total, 0.0, 0.0, 0.0, False
-    for i in range(n):
-        s = min(max(width[i] / (2 * Z95), 1e-30), 1e30)
-        v[i] = s * s
-        a[i] = heard[i] / v[i]
-    sum_a, sum_ay, sum_ah, sum_aa = 0.0, 0.0, 0.0, 0.0
-    for i in range(n):
-        sum_a += a[i]
-        sum_ay += a[i] * y[i]
-        sum_ah += a[i] * heard[i]
-        sum_aa += a[i] * a[i]
     fixed = sum_ay / sum_a
     q = 0.0
     for i in range(n):
@@ -298,10 +362,7 @@ def _pool(n: int, effect: Array, vote: Array, weight: Array, width: Array, inter
 @_compiled
 def pool_effects(segment: Array, keys: int, effect: Array, vote: Array, weight: Array, width: Array, intervals: bool) -> Any:
     """(float64[keys] each: effect, std_error, tau2, i2; bool[keys] pooled). width: float64[rows], or of no rows where there are no intervals."""
-    start, rows = _by_key(segment, keys)
-    most = 0
-    for key in range(keys):
-        most = max(most, start[key + 1] - start[key])
+    start, rows, most = _by_key(segment, keys)
     e, t, w, x = np.empty(most), np.empty(most), np.empty(most), np.empty(most)
     y, v, a, heard = np.empty(most), np.empty(most), np.empty(most), np.empty(most)
     of_key, error, tau2, i2, pooled = np.empty(keys), np.empty(keys), np.empty(keys), np.empty(keys), np.empty(keys, dtype=np.bool_)
@@ -319,29 +380,112 @@ def pool_effects(segment: Array, keys: int, effect: Array, vote: Array, weight: 
 @_compiled
 def agreement(segment: Array, vote: Array, rows: Array, factor: Array, keys: int, units: float, pair: Array, pairs: int) -> tuple[Array, Array]:
     """(float64[keys], `ballots.key_totals`; float64[clients, or pairs where there are any], the sums of `ballots.times_totals` in units)."""
-    total = np.zeros(keys)
-    row = 0
+    total, row = np.zeros(keys), np.uint64(0)
     for client in range(len(rows)):
-        for _ in range(rows[client]):
-            total[segment[row]] += factor[client] * vote[row]
-            row += 1
+        own, end = factor[client], row + np.uint64(rows[client])
+        for row in range(row, end):
+            total[np.uint32(segment[row])] += own * vote[row]
+        row = end
     scaled = np.empty(keys)
     for key in range(keys):
         scaled[key] = total[key] * units
     if pairs:
         dot = np.zeros(pairs)
-        for row in range(len(segment)):
-            dot[pair[row]] += np.rint(scaled[segment[row]] * vote[row])
+        for row in range(np.uint64(len(segment))):
+            dot[np.uint32(pair[row])] += np.rint(scaled[np.uint32(segment[row])] * vote[row])
         return total, dot
-    dot = np.zeros(len(rows))
-    row = 0
+    dot, row = np.zeros(len(rows)), np.uint64(0)
     for client in range(len(rows)):
-        part = 0.0
-        for _ in range(rows[client]):
-            part += np.rint(scaled[segment[row]] * vote[row])
-            row += 1
-        dot[client] = part
+        end, one, two, three, four = row + np.uint64(rows[client]), 0.0, 0.0, 0.0, 0.0
+        while row + np.uint64(4) <= end:  # whole numbers: the same in any order, so four sums need not wait for each other
+            one += np.rint(scaled[np.uint32(segment[row])] * vote[row])
+            two += np.rint(scaled[np.uint32(segment[row + np.uint64(1)])] * vote[row + np.uint64(1)])
+            three += np.rint(scaled[np.uint32(segment[row + np.uint64(2)])] * vote[row + np.uint64(2)])
+            four += np.rint(scaled[np.uint32(segment[row + np.uint64(3)])] * vote[row + np.uint64(3)])
+            row += np.uint64(4)
+        for row in range(row, end):
+            one += np.rint(scaled[np.uint32(segment[row])] * vote[row])
+        dot[client], row = (one + two) + (three + four), end
     return total, dot
+
+
+@_compiled
+def votes(records: Array) -> Array:
+    """float64[rows]: `tables.votes_of` of records. records: `packed.NARROW`[rows]."""
+    out = np.empty(len(records))
+    for row in range(len(records)):
+        record = records[row]
+        effect = record.effect
+        out[row] = (1.0 if effect > 0 else (-1.0 if effect < 0 else 0.0)) * np.float64(record.confidence) * np.float64(record.stability)
+    return out
+
+
+@_compiled
+def _heard(n: int, e: Array, t: Array, w: Array, sure: Array, firm: Array, at: Array) -> Any:
+    """(how many of a key's n rows count, their summed weight, weighted vote and weighted confidence). Filled in: t, each row's vote. Rows without weight are closed up."""
+    reported, mean, certain, m = 0.0, 0.0, 0.0, np.uint64(0)
+    for i in range(np.uint64(n)):
+        mine, value, c, s, row = w[i], e[i], sure[i], firm[i], at[i]
+        cast = (1.0 if value > 0 else (-1.0 if value < 0 else 0.0)) * c * s
+        reported += mine
+        mean += mine * cast
+        certain += mine * c
+        e[m], t[m], w[m], sure[m], firm[m], at[m] = value, cast, mine, c, s, row
+        m += np.uint64(mine > 0)
+    return np.int64(m), reported, mean, certain
+
+
+@_compiled
+def _stays(strategy: int, n: int, clients: int, reported: float, mean: float, certain: float, voters: float, vote_min: float) -> bool:
+    """Whether a strategy keeps a key of n rows. mean: the mean vote of `voters`, a weight; reported, certain: as `_heard` has summed them."""
+    if reported <= 0:
+        return False
+    if strategy == 0:
+        return True
+    if strategy == 1:
+        return n == clients
+    if strategy == 2:
+        return certain >= vote_min * voters
+    return abs(mean) >= vote_min
+
+
+@_compiled
+def _kept(
+    m: int, e: Array, t: Array, w: Array, sure: Array, firm: Array, x: Array, samples: Array, hits: Array, intervals: bool, mean: float, strategy: int,
+    robust: bool, room: Array, short: Array, out: Array,
+) -> bool:  # fmt: skip
+    """Whether a key that stays was pooled. Filled in: out, its columns as in `merged`, from its m rows. room, short: work space for m, five of float64 and
+    two of float32, at their beginning."""
+    y, v, a, heard, held = room[0], room[1], room[2], room[3], room[4]
+    if robust:
+        for i in range(m):
+            v[i] = min(max(e[i], -1e38), 1e38)
+        _trust(v, m, short[0], short[1], held)
+        for i in range(m):
+            held[i] = w[i] * held[i]
+    else:
+        held[:m] = w[:m]
+    out[0], out[4], out[5], out[6], pooled = _pool(m, e, t, held, x, intervals, y, v, a, heard)
+    total, strength, confident, support, sampled, count = 0.0, 0.0, 0.0, 0, 0.0, 0.0
+    for i in range(m):
+        same = (t[i] > 0) == (mean > 0) and (t[i] < 0) == (mean < 0)
+        mine = w[i] if same or strategy != 3 else 0.0  # whoever counts for how firm the key is
+        support += same
+        total += mine
+        strength += mine * firm[i]
+        confident += mine * sure[i]
+        sampled += samples[i]
+        count += hits[i]
+    if strategy == 3:
+        strength = strength / total if total > 0 else 0.0
+        confident = abs(mean) / strength if strength > 0 else 0.0
+    else:
+        strength, confident = strength / total, confident / total
+    out[1], out[2] = min(max(confident, 0.0), 1.0), min(max(strength, 0.0), 1.0)
+    out[3] = min(max(mean, -1.0), 1.0) + 0.0
+    out[7], out[8] = support, m
+    out[9], out[10] = min(sampled, 9223372036854775808.0), min(count, 4294967295.0)
+    return pooled
 
 
 @_compiled
@@ -367,75 +511,50 @@ def merged(
     Columns: effect, confidence, stability, vote, std_error, tau2, i2, support, reporting, samples, hits.
     strategy: 0 union, 1 intersection, 2 weighted, 3 consensus or mean.
     """
-    start, order = _by_key(segment, keys)
-    most, row = 0, 0
-    for key in range(keys):
-        most = max(most, start[key + 1] - start[key])
-    of_row = np.empty(len(segment), dtype=np.float64)
-    for client in range(len(rows)):
-        for _ in range(rows[client]):
-            of_row[row] = weight[client]
-            row += 1
-    e, t, w, x, held, sure = np.empty(most), np.empty(most), np.empty(most), np.empty(most), np.empty(most), np.empty(most)
-    firm, y, v, a, heard, at = np.empty(most), np.empty(most), np.empty(most), np.empty(most), np.empty(most), np.empty(most, dtype=np.int32)
+    start, order, of_row, most = _weighed(segment, keys, rows, weight)
+    room, short, at = np.empty((13, most)), np.empty((2, most), dtype=np.float32), np.empty(most, dtype=np.int32)
+    e, t, w, sure, firm, x, samples, count = room[5], room[6], room[7], room[8], room[9], room[10], room[11], room[12]
     stays, pooled, out = np.zeros(keys, dtype=np.bool_), np.zeros(keys, dtype=np.bool_), np.zeros((keys, 11))
     for key in range(keys):
-        reported, mean, certain, m = 0.0, 0.0, 0.0, 0
-        for i in range(start[key], start[key + 1]):
-            row = order[i]
-            mine, value, c, s = of_row[row], np.float64(effect[row]), np.float64(confidence[row]), np.float64(stability[row])
-            cast = (1.0 if value > 0 else (-1.0 if value < 0 else 0.0)) * c * s
-            reported += mine
-            mean += mine * cast
-            certain += mine * c
-            if mine > 0:
-                e[m], t[m], w[m], sure[m], firm[m], at[m] = value, cast, mine, c, s, row
-                m += 1
+        first, many = start[key], start[key + 1] - start[key]
+        for i in range(many):
+            row = np.uint32(order[first + i])
+            e[i], sure[i], firm[i], w[i], at[i] = effect[row], confidence[row], stability[row], of_row[first + i], row
+        m, reported, mean, certain = _heard(many, e, t, w, sure, firm, at)
         mean = mean / voters[key] if voters[key] > 0 else 0.0
-        if strategy == 0:
-            stay = True
-        elif strategy == 1:
-            stay = start[key + 1] - start[key] == len(rows)
-        elif strategy == 2:
-            stay = certain >= vote_min * voters[key]
-        else:
-            stay = abs(mean) >= vote_min
-        if not (stay and reported > 0):
+        if not _stays(strategy, many, len(rows), reported, mean, certain, voters[key], vote_min):
             continue
         stays[key] = True
-        if intervals:
-            for i in range(m):
-                x[i] = width[at[i]]
-        if robust:
-            for i in range(m):
-                v[i] = min(max(e[i], -1e38), 1e38)
-            _trust(v, m, y, a, held)
-            for i in range(m):
-                held[i] = w[i] * held[i]
-        else:
-            held[:m] = w[:m]
-        out[key, 0], out[key, 4], out[key, 5], out[key, 6], pooled[key] = _pool(m, e, t, held, x, intervals, y, v, a, heard)
-        total, backing, strength, confident, support, samples, count = 0.0, 0.0, 0.0, 0.0, 0, 0.0, 0.0
         for i in range(m):
-            same = (t[i] > 0) == (mean > 0) and (t[i] < 0) == (mean < 0)
-            total += w[i]
-            support += same
-            if strategy == 3:
-                if same:
-                    backing += w[i]
-                    strength += w[i] * firm[i]
-            else:
-                strength += w[i] * firm[i]
-                confident += w[i] * sure[i]
-            samples += np.float64(min(np.uint64(n[at[i]]), np.uint64(9007199254740992)))
-            count += np.float64(hits[at[i]])
-        if strategy == 3:
-            strength = strength / backing if backing > 0 else 0.0
-            confident = abs(mean) / strength if strength > 0 else 0.0
-        else:
-            strength, confident = strength / total, confident / total
-        out[key, 1], out[key, 2] = min(max(confident, 0.0), 1.0), min(max(strength, 0.0), 1.0)
-        out[key, 3] = min(max(mean, -1.0), 1.0) + 0.0
-        out[key, 7], out[key, 8] = support, m
-        out[key, 9], out[key, 10] = min(samples, 9223372036854775808.0), min(count, 4294967295.0)
+            row = np.uint32(at[i])
+            samples[i], count[i] = np.int64(min(np.uint64(n[row]), np.uint64(9007199254740992))), hits[row]
+            if intervals:
+                x[i] = width[row]
+        pooled[key] = _kept(m, e, t, w, sure, firm, x, samples, count, intervals, mean, strategy, robust, room, short, out[key])
+    return stays, out, pooled
+
+
+@_compiled
+def merged_records(segment: Array, keys: int, rows: Array, records: Array, weight: Array, voters: Array, strategy: int, vote_min: float, robust: bool) -> Any:
+    """`merged` of records, read where they lie: a row is a line of the cache or two, not one for each column. records: `packed.NARROW`[rows]."""
+    start, order, of_row, most = _weighed(segment, keys, rows, weight)
+    room, short, at = np.empty((13, most)), np.empty((2, most), dtype=np.float32), np.empty(most, dtype=np.int32)
+    e, t, w, sure, firm, x, samples, count = room[5], room[6], room[7], room[8], room[9], room[10], room[11], room[12]
+    stays, pooled, out = np.zeros(keys, dtype=np.bool_), np.zeros(keys, dtype=np.bool_), np.zeros((keys, 11))
+    for key in range(keys):
+        first, many = start[key], start[key + 1] - start[key]
+        for i in range(many):
+            row = np.uint32(order[first + i])
+            record = records[row]
+            e[i], sure[i], firm[i], w[i], at[i] = record.effect, record.confidence, record.stability, of_row[first + i], row
+        m, reported, mean, certain = _heard(many, e, t, w, sure, firm, at)
+        mean = mean / voters[key] if voters[key] > 0 else 0.0
+        if not _stays(strategy, many, len(rows), reported, mean, certain, voters[key], vote_min):
+            continue
+        stays[key] = True
+        for i in range(m):
+            record = records[np.uint32(at[i])]
+            samples[i], count[i] = np.int64(min(record.n, np.uint64(9007199254740992))), record.hits
+            x[i] = np.float64(record.ci_high) - np.float64(record.ci_low)
+        pooled[key] = _kept(m, e, t, w, sure, firm, x, samples, count, True, mean, strategy, robust, room, short, out[key])
     return stays, out, pooled
