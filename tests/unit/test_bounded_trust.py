@@ -1,5 +1,7 @@
 """Bounded trust: its curve, its limits, and what it does to liars, colluders, the silent and the lonely."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -140,3 +142,18 @@ def test_shares_count_in_the_medians() -> None:
     shares = np.array([1, 1, 1, 0.2, 0.2, 0.2, 0.2, 0.2])
     np.testing.assert_allclose(trust_weights(many, shares=shares)[:4], trust_weights(agreement), atol=1e-12)
     assert trust_weights(many)[3] == 1.0
+
+
+def test_few_classes_of_keys_are_added_at_once_to_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Terms of all clients at once, or client by client: also where some could not vote on a class, or not with others."""
+    rng = np.random.default_rng(4)
+    measured = np.repeat(rng.random((15, 6)) < 0.6, 40, axis=1)
+    measured[:, :40], measured[3:, 200:] = True, False
+    votes = np.where(measured, _crowd(15, 240, seed=3), 0.0)
+    at_once = bounded_trust_dense(votes, measured)
+    monkeypatch.setattr(sys.modules["hyperfed.aggregation.bounded_trust"], "_FEW", 0)
+    one_by_one = bounded_trust_dense(votes, measured)
+    assert len(np.unique(measured, axis=1).T) == 6
+    assert len(set(one_by_one.weight)) > 3
+    for name in ("weight", "agreement", "size"):
+        assert getattr(at_once, name).tobytes() == getattr(one_by_one, name).tobytes()

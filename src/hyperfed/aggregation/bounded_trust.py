@@ -33,6 +33,7 @@ __all__ = ["ITERATIONS", "Trust", "bounded_trust", "bounded_trust_dense", "trust
 
 ITERATIONS = 8
 _TIE = 1e-9  # agreements this close to the median are at it: rounding must not decide about a whole weight
+_FEW = 8  # classes of keys whose terms are added for all clients at once
 _NOBODY = 1e-9  # a summed weight at or below this is rounding: no other client with weight could vote
 
 Floats = npt.NDArray[np.float64]
@@ -199,6 +200,13 @@ class _Ballot:
         for at, members in blocks(self.ranges.electorate, self.codes):
             voters[at] = summed(members, weight)
             of_contested = np.where(self.contested[at], total_square[at], 0.0)
+            if len(of_contested) <= _FEW:
+                left = voters[at] - weight[:, None]
+                left[left <= _NOBODY] = np.inf
+                left *= left
+                each = np.where(members, of_contested / left, 0.0)  # a term of 0 adds nothing to a sum of what is not negative
+                square += np.cumsum(each, axis=1)[:, -1]
+                continue
             shares: dict[float, Floats] = {}  # by the client's own weight: at least half of the clients have weight 1
             for client, (member, own) in enumerate(zip(members, weight.tolist(), strict=True)):
                 if own not in shares:

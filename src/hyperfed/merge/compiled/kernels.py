@@ -1,43 +1,37 @@
 """The kernels: loops over the rows of one key range, each with the bytes of the numpy function that it stands beside.
 
 1. Once rows are numbered, a counting sort lists each key's rows in client order (`_by_key`); a key's sums then run in registers, in the order in which
-   `bincount` adds. Clients' keys ascend, so neighbouring keys read neighbouring rows of each column.
+   `bincount` adds. Clients' keys ascend, so neighbouring keys read neighbouring rows. Records (`merge.packed`) are read where they lie.
 2. No fused multiply-add, no reordering (numba's `fastmath` is off); division by zero gives what numpy gives.
-3. All kernels are in this file: numba's cache looks at the file of a kernel, not at those it calls.
+3. No kernel calls one of another file: numba's cache looks at the file of a kernel, not at those it calls. What ballots are made with is in `ballots`.
 
 Import it through `hyperfed.merge.compiled.kernels` only: it imports numba. What the numbers mean stands at the numpy functions.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from hyperfed.merge.compiled.ballots import agreement, number, votes
+from hyperfed.merge.compiled.compiler import compiled
 from hyperfed.merge.order import JUDGED
 from hyperfed.merge.pooling import Z95
 
-__all__ = ["agreement", "effect_trust", "merged", "number", "ordered", "pool_effects", "trimmed"]
+__all__ = ["agreement", "effect_trust", "merged", "merged_records", "number", "ordered", "pool_effects", "trimmed", "votes"]
 
-F = TypeVar("F", bound=Callable[..., Any])
 Array = npt.NDArray[Any]
 
 _SHORT = 24  # values that are sorted by insertion
 _LONG, _SAMPLE, _FEW = 64, 16, 16  # values of which a sample is taken to find their middle, how many, and how many are then sorted
 
 
-def _compiled(loop: F) -> F:
-    try:
-        return cast(F, numba.njit(loop, nogil=True, error_model="numpy", cache=True))
-    except RuntimeError:  # nothing may be written anywhere
-        return cast(F, numba.njit(loop, nogil=True, error_model="numpy"))
-
-
-@_compiled
+@compiled
 def _begins(segment: Array, keys: int) -> tuple[Array, int]:
     """(int64[keys + 1], where each key's rows begin, the last one where all end; how many rows the key of most rows has)."""
-    start, count, end, most = np.empty(keys + 1, dtype=np.int64), np.zeros(keys, dtype=np.uint32), 0, 0
+    start, count = np.empty(keys + 1, dtype=np.int64), np.zeros(keys, dtype=np.uint32)
+    end: Any = 0
+    most: Any = 0
     for row in range(len(segment)):
         count[np.uint32(segment[row])] += np.uint32(1)  # unsigned places need not be looked at for negative ones
     for key in range(keys):
@@ -48,7 +42,7 @@ def _begins(segment: Array, keys: int) -> tuple[Array, int]:
     return start, most
 
 
-@_compiled
+@compiled
 def _by_key(segment: Array, keys: int) -> tuple[Array, Array, int]:
     """(`_begins`; int32[rows], the rows, key after key, in client order within one; how many the key of most rows has)."""
     start, most = _begins(segment, keys)
@@ -61,74 +55,23 @@ def _by_key(segment: Array, keys: int) -> tuple[Array, Array, int]:
     return start, order, most
 
 
-@_compiled
+@compiled
 def _weighed(segment: Array, keys: int, rows: Array, weight: Array) -> tuple[Array, Array, Array, int]:
     """`_by_key` with, before the last, float64[rows]: the weight of each listed row's client. rows: int64[clients], how many each has."""
     start, most = _begins(segment, keys)
-    free, order, of_row, row = start[:keys].astype(np.uint32), np.empty(len(segment), dtype=np.int32), np.empty(len(segment)), np.uint64(0)
+    free, order, of_row, begin = start[:keys].astype(np.uint32), np.empty(len(segment), dtype=np.int32), np.empty(len(segment)), np.uint64(0)
     for client in range(len(rows)):
-        end = row + np.uint64(rows[client])
-        for row in range(row, end):
+        end = begin + np.uint64(rows[client])
+        for row in range(begin, end):
             key = np.uint32(segment[row])
             at = free[key]
             order[at], of_row[at] = row, weight[client]
             free[key] = at + np.uint32(1)
-        row = end
+        begin = end
     return start, order, of_row, most
 
 
-@_compiled
-def number(keys: Array) -> tuple[bool, Array, Array]:
-    """(whether a table of presence is small enough; uint64[keys], the distinct keys, ascending; int32[rows], each row's key). keys: uint64[rows > 0]."""
-    rows = len(keys)
-    base, mask = keys[0], np.uint64(0)
-    for row in range(rows):
-        mask |= keys[row] ^ base
-    low, ones, target = np.zeros(64, dtype=np.uint64), np.zeros(64, dtype=np.uint64), np.zeros(64, dtype=np.uint64)  # the runs of bits that vary
-    runs, width, bit = 0, 0, 0
-    while bit < 64:
-        if not (mask >> np.uint64(bit)) & np.uint64(1):
-            bit += 1
-            continue
-        first = bit
-        while bit < 64 and (mask >> np.uint64(bit)) & np.uint64(1):
-            bit += 1
-        low[runs], target[runs] = first, width
-        ones[runs] = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - (bit - first))
-        width += bit - first
-        runs += 1
-    if width > 31 or (1 << width) > 4 * rows + 1024:
-        return False, np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int32)
-    segment = np.zeros(rows, dtype=np.int32)
-    place = np.zeros(1 << width, dtype=np.int32)
-    for run in range(3, runs):
-        for row in range(rows):
-            segment[row] |= np.int32(((keys[row] >> low[run]) & ones[run]) << target[run])
-    for row in range(rows):  # three runs at once: a key's parts, as a rule
-        key = keys[row]
-        bits = ((key >> low[0]) & ones[0]) | (((key >> low[1]) & ones[1]) << target[1]) | (((key >> low[2]) & ones[2]) << target[2])
-        slot = segment[row] | np.int32(bits)
-        segment[row] = slot
-        place[slot] = 1
-    count = 0
-    for slot in range(1 << width):
-        count += place[slot]
-    distinct = np.empty(count, dtype=np.uint64)
-    count = 0
-    for slot in range(1 << width):
-        if place[slot]:
-            key = base & ~mask
-            for run in range(runs):
-                key |= ((np.uint64(slot) >> target[run]) & ones[run]) << low[run]
-            distinct[count] = key
-            place[slot] = count
-            count += 1
-    for row in range(rows):
-        segment[row] = place[segment[row]]
-    return True, distinct, segment
-
-
-@_compiled
+@compiled
 def _sort(a: Array, low: int, high: int) -> None:
     """Sorts a[low:high] in place: by quick sort down to short pieces, those by insertion."""
     stack = np.empty(128, dtype=np.int64) if high - low > _SHORT else np.empty(0, dtype=np.int64)
@@ -167,23 +110,23 @@ def _sort(a: Array, low: int, high: int) -> None:
         low, high = stack[depth], stack[depth + 1]
 
 
-@_compiled
+@compiled
 def ordered(segment: Array, keys: int, value: Array) -> tuple[Array, Array, Array]:
     """(int64[keys] start, int64[keys] count, float64[rows] the values, key after key, ascending; -0.0 as 0.0)."""
     start, _ = _begins(segment, keys)
     free, count, out = start[:keys].astype(np.uint32), np.empty(keys, dtype=np.int64), np.empty(len(value), dtype=np.float64)
     for row in range(len(segment)):
-        key = np.uint32(segment[row])
-        at = free[key]
+        own = np.uint32(segment[row])
+        at = free[own]
         out[at] = value[row] + 0.0
-        free[key] = at + np.uint32(1)
+        free[own] = at + np.uint32(1)
     for key in range(keys):
         count[key] = start[key + 1] - start[key]
         _sort(out, start[key], start[key + 1])
     return start[:keys], count, out
 
 
-@_compiled
+@compiled
 def trimmed(start: Array, count: Array, value: Array, f: int) -> Array:
     """float64[keys]: the mean of each key's values, ascending, without the f first and f last; 0 where nothing is left."""
     out = np.zeros(len(count))
@@ -196,14 +139,16 @@ def trimmed(start: Array, count: Array, value: Array, f: int) -> Array:
     return out
 
 
-@_compiled
+@compiled
 def _middle(a: Array, n: int, b: Array) -> float:
     """The median of a[:n], float32: the mean of its two middle values in float64. b: work space for n, float32.
 
     Of many values, a sorted sample gives two between which both middle ones lie, as a rule: one pass counts what is below them and keeps what is between.
     That is cut at one of its values after the other, by passes without a branch to guess wrong, until what is left is short enough to be sorted.
     """
-    low, high, left, below = (n - 1) // 2, n // 2, np.uint64(n), np.uint64(0)
+    low: Any = (n - 1) // 2
+    high: Any = n // 2
+    left, below = np.uint64(n), np.uint64(0)
     if n > _LONG:
         for i in range(_SAMPLE):
             x = a[i * (n // _SAMPLE)]
@@ -261,7 +206,7 @@ def _middle(a: Array, n: int, b: Array) -> float:
     return (np.float64(x) + np.float64(b[high])) / 2.0
 
 
-@_compiled
+@compiled
 def _trust(value: Array, n: int, short: Array, room: Array, out: Array) -> None:
     """Rule 4 of `merge.order` on the n effects of one key, held within +-1e38. short, room: work space for n, float32: medians of float32 are the medians
     rounded to float32, as rounding keeps the order."""
@@ -289,7 +234,7 @@ def _trust(value: Array, n: int, short: Array, room: Array, out: Array) -> None:
             out[i] = 1.0 if abs(value[i] - centre) - near <= 0 else 0.0
 
 
-@_compiled
+@compiled
 def effect_trust(segment: Array, keys: int, effect: Array) -> Array:
     """float64[rows]: `merge.order.effect_trust`."""
     start, rows, most = _by_key(segment, keys)
@@ -305,7 +250,7 @@ def effect_trust(segment: Array, keys: int, effect: Array) -> Array:
     return out
 
 
-@_compiled
+@compiled
 def _pool(n: int, effect: Array, vote: Array, weight: Array, width: Array, intervals: bool, y: Array, v: Array, a: Array, heard: Array) -> Any:
     """(effect, std_error, tau2, i2, pooled) of one key from its n rows: `merge.pooling.pool_effects`. y, v, a, heard: work space for n."""
     first = min(max(effect[0], -1e60), 1e60)
@@ -359,7 +304,7 @@ def _pool(n: int, effect: Array, vote: Array, weight: Array, width: Array, inter
     return first + sum_by / sum_b, np.sqrt(sum_bh) / sum_b, tau2, i2, True
 
 
-@_compiled
+@compiled
 def pool_effects(segment: Array, keys: int, effect: Array, vote: Array, weight: Array, width: Array, intervals: bool) -> Any:
     """(float64[keys] each: effect, std_error, tau2, i2; bool[keys] pooled). width: float64[rows], or of no rows where there are no intervals."""
     start, rows, most = _by_key(segment, keys)
@@ -377,52 +322,9 @@ def pool_effects(segment: Array, keys: int, effect: Array, vote: Array, weight: 
     return of_key, error, tau2, i2, pooled
 
 
-@_compiled
-def agreement(segment: Array, vote: Array, rows: Array, factor: Array, keys: int, units: float, pair: Array, pairs: int) -> tuple[Array, Array]:
-    """(float64[keys], `ballots.key_totals`; float64[clients, or pairs where there are any], the sums of `ballots.times_totals` in units)."""
-    total, row = np.zeros(keys), np.uint64(0)
-    for client in range(len(rows)):
-        own, end = factor[client], row + np.uint64(rows[client])
-        for row in range(row, end):
-            total[np.uint32(segment[row])] += own * vote[row]
-        row = end
-    scaled = np.empty(keys)
-    for key in range(keys):
-        scaled[key] = total[key] * units
-    if pairs:
-        dot = np.zeros(pairs)
-        for row in range(np.uint64(len(segment))):
-            dot[np.uint32(pair[row])] += np.rint(scaled[np.uint32(segment[row])] * vote[row])
-        return total, dot
-    dot, row = np.zeros(len(rows)), np.uint64(0)
-    for client in range(len(rows)):
-        end, one, two, three, four = row + np.uint64(rows[client]), 0.0, 0.0, 0.0, 0.0
-        while row + np.uint64(4) <= end:  # whole numbers: the same in any order, so four sums need not wait for each other
-            one += np.rint(scaled[np.uint32(segment[row])] * vote[row])
-            two += np.rint(scaled[np.uint32(segment[row + np.uint64(1)])] * vote[row + np.uint64(1)])
-            three += np.rint(scaled[np.uint32(segment[row + np.uint64(2)])] * vote[row + np.uint64(2)])
-            four += np.rint(scaled[np.uint32(segment[row + np.uint64(3)])] * vote[row + np.uint64(3)])
-            row += np.uint64(4)
-        for row in range(row, end):
-            one += np.rint(scaled[np.uint32(segment[row])] * vote[row])
-        dot[client], row = (one + two) + (three + four), end
-    return total, dot
-
-
-@_compiled
-def votes(records: Array) -> Array:
-    """float64[rows]: `tables.votes_of` of records. records: `packed.NARROW`[rows]."""
-    out = np.empty(len(records))
-    for row in range(len(records)):
-        record = records[row]
-        effect = record.effect
-        out[row] = (1.0 if effect > 0 else (-1.0 if effect < 0 else 0.0)) * np.float64(record.confidence) * np.float64(record.stability)
-    return out
-
-
-@_compiled
+@compiled
 def _heard(n: int, e: Array, t: Array, w: Array, sure: Array, firm: Array, at: Array) -> Any:
-    """(how many of a key's n rows count, their summed weight, weighted vote and weighted confidence). Filled in: t, each row's vote. Rows without weight are closed up."""
+    """(how many of a key's n rows count; summed: weights, weighted votes, weighted confidence). Filled in: t, each row's vote; rows without weight go."""
     reported, mean, certain, m = 0.0, 0.0, 0.0, np.uint64(0)
     for i in range(np.uint64(n)):
         mine, value, c, s, row = w[i], e[i], sure[i], firm[i], at[i]
@@ -435,7 +337,7 @@ def _heard(n: int, e: Array, t: Array, w: Array, sure: Array, firm: Array, at: A
     return np.int64(m), reported, mean, certain
 
 
-@_compiled
+@compiled
 def _stays(strategy: int, n: int, clients: int, reported: float, mean: float, certain: float, voters: float, vote_min: float) -> bool:
     """Whether a strategy keeps a key of n rows. mean: the mean vote of `voters`, a weight; reported, certain: as `_heard` has summed them."""
     if reported <= 0:
@@ -445,11 +347,11 @@ def _stays(strategy: int, n: int, clients: int, reported: float, mean: float, ce
     if strategy == 1:
         return n == clients
     if strategy == 2:
-        return certain >= vote_min * voters
-    return abs(mean) >= vote_min
+        return bool(certain >= vote_min * voters)
+    return bool(abs(mean) >= vote_min)
 
 
-@_compiled
+@compiled
 def _kept(
     m: int, e: Array, t: Array, w: Array, sure: Array, firm: Array, x: Array, samples: Array, hits: Array, intervals: bool, mean: float, strategy: int,
     robust: bool, room: Array, short: Array, out: Array,
@@ -485,10 +387,10 @@ def _kept(
     out[3] = min(max(mean, -1.0), 1.0) + 0.0
     out[7], out[8] = support, m
     out[9], out[10] = min(sampled, 9223372036854775808.0), min(count, 4294967295.0)
-    return pooled
+    return bool(pooled)
 
 
-@_compiled
+@compiled
 def merged(
     segment: Array,
     keys: int,
@@ -534,7 +436,7 @@ def merged(
     return stays, out, pooled
 
 
-@_compiled
+@compiled
 def merged_records(segment: Array, keys: int, rows: Array, records: Array, weight: Array, voters: Array, strategy: int, vote_min: float, robust: bool) -> Any:
     """`merged` of records, read where they lie: a row is a line of the cache or two, not one for each column. records: `packed.NARROW`[rows]."""
     start, order, of_row, most = _weighed(segment, keys, rows, weight)
