@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperfed.merge import PatternElectorate, compiled, segments
+from hyperfed.merge import PairElectorate, PatternElectorate, compiled, segments
 from hyperfed.merge.ballots import agreement
 from hyperfed.merge.order import Ordered, effect_trust
 from hyperfed.merge.packed import NARROW, PackedRows
 from hyperfed.merge.pooling import pool_effects
 from hyperfed.merge.rows import COLUMNS, MergeRule, merged_rows
+from hyperfed.merge.tables import table_ranges
+from hyperfed.tables import EdgeTable
 
 pytest.importorskip("numba", reason="the extra `compiled` is not installed")
 pytestmark = [pytest.mark.property, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -212,4 +214,25 @@ def test_clients_agree_alike(drawn: tuple[Read, int, np.ndarray, PatternElectora
     read, size, segment, _ = drawn
     vote, factor = np.clip(read.columns["effect"].astype(np.float64), -1, 1), weights_of(data.draw, len(read.rows))
     pair = np.arange(len(segment), dtype=np.int32)[::-1] % classes if classes else None
-    both(lambda: agreement(segment, vote, read.rows, factor, size, 2.0**40, pair, classes or len(read.rows)))
+    for kind in (np.int32, np.uint16):
+        numbered = segment.astype(kind)
+        both(lambda numbered=numbered: agreement(numbered, vote, read.rows, factor, size, 2.0**40, pair, classes or len(read.rows)))
+
+
+@unhurried
+@given(st.lists(st.tuples(st.sampled_from([0.0, 1.5, -1e-30]), st.floats(0, 1, width=32), st.floats(0, 1, width=32)), min_size=1, max_size=40))
+def test_votes_of_tables_are_cast_alike(rows: list[tuple[float, float, float]]) -> None:
+    effect, confidence, stability = (np.array(column, dtype=np.float32) + np.float32(0) for column in zip(*rows, strict=True))
+    n, zeros = len(rows), np.zeros(len(rows), np.uint32)
+    table = EdgeTable(
+        source=zeros,
+        target=np.arange(n, dtype=np.uint32),
+        lag=np.ones(n, np.uint16),
+        effect=effect,
+        confidence=confidence,
+        stability=stability,
+        hits=zeros,
+        n=zeros.astype(np.uint64),
+    )
+    (work,) = table_ranges([table], PairElectorate([np.arange(n, dtype=np.uint32)])).works
+    both(lambda: [work.load().votes()])

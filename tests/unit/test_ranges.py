@@ -11,7 +11,8 @@ from hyperfed.hypergraph import HypergraphStore
 from hyperfed.merge import PairElectorate
 from hyperfed.merge.ranges import LocalRanges, Merge, RangeWork
 from hyperfed.merge.rows import MergeRule
-from hyperfed.merge.tables import table_ranges
+from hyperfed.merge.shelf import Room
+from hyperfed.merge.tables import table_ranges, vote_ranges
 from hyperfed.tables import EdgeTable
 
 RULE = MergeRule(strategy="consensus", vote_min=0.3, bounded=True, rule="bounded-trust", f=0)
@@ -41,6 +42,23 @@ def crowd(seed: int, clients: int = 9, edges: int = 400, *, gaps: bool = True) -
         )
         stores.append(HypergraphStore(edges=table, measured=measured))
     return stores
+
+
+def alone() -> HypergraphStore:
+    """A client that alone measured its variables: two could vote on none of its edges."""
+    ends = np.arange(100, 120, dtype=np.uint32)
+    rng, rows = np.random.default_rng(0), len(ends) - 1
+    table = EdgeTable(
+        source=ends[:-1],
+        target=ends[1:],
+        lag=np.ones(rows, np.uint16),
+        effect=rng.normal(size=rows),
+        confidence=rng.random(rows),
+        stability=rng.random(rows),
+        hits=np.ones(rows, np.uint32),
+        n=np.full(rows, 10, np.uint64),
+    )
+    return HypergraphStore(edges=table, measured=ends)
 
 
 def ranges_of(stores: list[HypergraphStore], rows_a_range: int, *, keep: bool = True) -> LocalRanges:
@@ -87,6 +105,53 @@ def test_ballots_that_are_not_kept_are_made_again_and_a_merge_lets_go() -> None:
         merged_bytes(ranges)
         assert loads[0] == expected
         assert ranges.works[0]._ballot is None
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), room=st.integers(0, 40_000), numbers=st.integers(0, 15_000), gaps=st.booleans())
+def test_the_bytes_do_not_depend_on_what_there_is_room_for(seed: int, room: int, numbers: int, gaps: bool) -> None:
+    """Ballots that are kept, ballots whose votes are cast again, ballots that are made again: also where some keys are not contested."""
+    stores = [*crowd(seed, clients=4, gaps=gaps), alone()]
+    made = ranges_of(stores, 120)
+    both = {"room": Room(room), "numbers": Room(numbers)}
+    works = [RangeWork(load=work.load, electorate=work.electorate, **both) for work in made.works]
+    ranges = LocalRanges(works=works, electorate=made.electorate)
+    assert merged_bytes(ranges) == merged_bytes(ranges_of(stores, 1 << 30))
+    assert both["room"].left >= 0
+    assert both["numbers"].left >= 0
+
+
+def test_ballots_take_no_more_than_their_room() -> None:
+    made = ranges_of(crowd(1, gaps=False), 150)
+    room, numbers = Room(9000), Room(2500)
+    works = [RangeWork(load=work.load, electorate=work.electorate, room=room, numbers=numbers) for work in made.works]
+    ranges = LocalRanges(works=works, electorate=made.electorate)
+    trust_of(ranges)
+    kept = [work._ballot for work in works]
+    whole = [ballot for ballot in kept if ballot is not None and len(ballot.vote)]
+    small = [ballot for ballot in kept if ballot is not None and not len(ballot.vote)]
+    assert whole
+    assert small
+    assert None in kept
+    assert sum(ballot.vote.nbytes + ballot.numbers_bytes for ballot in whole) == 9000 - room.left
+    assert sum(ballot.numbers_bytes for ballot in small) == 2500 - numbers.left
+    assert {ballot.segment.dtype for ballot in whole} == {np.dtype(np.uint16)}, "two bytes a row"
+    merging = ranges.map(Merge(rule=RULE, weight=np.ones(9)))
+    next(merging)
+    assert not any(work._ballot is not None and len(work._ballot.vote) for work in works), "a merge needs no votes"
+
+
+def test_a_range_of_more_keys_than_two_bytes_count() -> None:
+    """Few clients of many edges: a range has nearly as many keys as rows."""
+    rng = np.random.default_rng(2)
+    keys = [np.sort(rng.choice(90_000, 70_000, replace=False)).astype(np.uint64) for _ in range(4)]
+    votes = [np.sin(own.astype(np.float64)) + 0.3 * rng.normal(size=70_000) for own in keys]
+    electorate = PairElectorate([np.array([0], np.uint32)] * 4)  # lag alone: all ends are variable 0
+    (one,) = vote_ranges(keys, votes, electorate, rows_a_range=1 << 20).works
+    whole, cut = (bounded_trust(keys, votes, electorate, rows_a_range=rows) for rows in (1 << 20, 1 << 15))
+    assert one._cast().segment.dtype == np.int32
+    assert whole.agreement.tobytes() == cut.agreement.tobytes()
+    assert 0.5 < whole.agreement.min()
 
 
 @pytest.mark.parametrize("power", [-40, 0, 30])

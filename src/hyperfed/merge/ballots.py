@@ -5,6 +5,8 @@
 What it does not do: know ranges, steps or classes of voters (`ranges`).
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,7 +16,7 @@ __all__ = ["agreement", "by_client", "class_squares", "exact", "key_totals", "pe
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-Segments = npt.NDArray[np.int32]
+Segments = npt.NDArray[np.int32] | npt.NDArray[np.uint16]
 
 
 def agreement(segment: Segments, vote: Floats, rows: Ints, factor: Floats, keys: int, units: float, pair: Segments | None, pairs: int) -> tuple[Floats, Ints]:
@@ -33,7 +35,7 @@ def agreement(segment: Segments, vote: Floats, rows: Ints, factor: Floats, keys:
 
 
 def key_totals(segment: Segments, vote: Floats, rows: Ints, factor: Floats, keys: int) -> Floats:
-    """float64[keys]: the sum of factor * vote by key, in client order. segment: int32[rows]; rows: int64[clients]; factor: float64[clients]."""
+    """float64[keys]: the sum of factor * vote by key, in client order. segment: int32 or uint16[rows]; rows: int64[clients]; factor: float64[clients]."""
     part = np.repeat(factor, rows)
     part *= vote
     return np.asarray(np.bincount(segment, part, keys))
@@ -46,8 +48,8 @@ def times_totals(segment: Segments, vote: Floats, total: Floats) -> Floats:
     return np.asarray(np.rint(out, out=out))
 
 
-def class_squares(total: Floats, place: Ints, classes: int, units: float) -> Floats:
-    """float64[classes], whole numbers: the sum of total**2 * units by class. place: int64[keys], the class of each key."""
+def class_squares(total: Floats, place: npt.NDArray[Any], classes: int, units: float) -> Floats:
+    """float64[classes], whole numbers: the sum of total**2 * units by class. place: [keys], the class of each key."""
     square = total * total
     square *= units
     np.rint(square, out=square)

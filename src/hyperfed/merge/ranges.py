@@ -9,8 +9,8 @@
    - squares of a client's votes: its peak vote squared, times 2**(b - 52), 2**b > the rows of the largest client;
    - a client's votes times all clients' summed unit votes: 2**-52 of (clients * the largest norm of a client's votes), which bounds their sum (Cauchy-Schwarz);
    - squared totals of a class of keys: 2**-52 of clients**2, which bounds theirs.
-3. The ballots of a range (numbered keys and votes) are kept between steps where its owner says so (`keep`), else put on its `shelf`, else made again from
-   its rows.
+3. The ballots of a range (numbered keys and votes) are kept between steps where its owner says so (`keep`) and has `room`, else put on its `shelf`. Where
+   there is none, its numbers alone are kept if there is room for them: votes are cast again from its rows; else everything is made again.
 
 What it does not do: cut (`segments.cuts`), decide how clients are weighed (`aggregation.bounded_trust` drives the steps).
 """
@@ -26,6 +26,7 @@ from hyperfed.merge.ballots import agreement, by_client, class_squares, exact, p
 from hyperfed.merge.electorate import Electorate
 from hyperfed.merge.rows import MergeRule, merged_rows
 from hyperfed.merge.segments import distinct, number, over
+from hyperfed.merge.shelf import Place, Room, Shelf
 
 __all__ = [
     "BALLOT_BYTES",
@@ -39,7 +40,6 @@ __all__ = [
     "RangeRows",
     "RangeWork",
     "Ranges",
-    "Shelf",
     "Squares",
     "Step",
 ]
@@ -53,7 +53,7 @@ _BLOCK = 1 << 11  # keys, so that they do
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-Segments = npt.NDArray[np.int32]
+Segments = npt.NDArray[np.int32] | npt.NDArray[np.uint16]
 Partial = dict[str, Array]
 
 
@@ -134,63 +134,58 @@ class Ranges(Protocol):
         ...
 
 
-class Shelf(Protocol):
-    """Where ballots lie between steps: a file, say. Called by two threads at once."""
-
-    def put(self, arrays: Sequence[Array]) -> Any:
-        """What `get` is to be asked for."""
-        ...
-
-    def get(self, place: Any) -> list[Array]:
-        """The arrays, new and writeable."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Ballot:
-    """keys: uint64[keys] distinct, ascending; segment: int32[rows]; rows: int64[clients]; codes: int64[classes] ascending; place: int64[keys], each key's
-    class; vote: float64[rows], 0 on keys that fewer than two could vote on; pair: int32[rows] the row's (client, class), None where there is one class;
-    client, class_: int32[pairs]; contested: whether two could vote on every key."""
+    """keys: uint64[keys] distinct, ascending; segment: uint16[rows], int32 where there are more keys; rows: int64[clients]; codes: int64[classes] ascending;
+    place: [keys], each key's class, of the smallest type; vote: float64[rows], 0 on keys that fewer than two could vote on, of no rows where it is to be cast
+    again; pair: int32[rows] the row's (client, class), None where there is one class; client, class_: int32[pairs]; contested: whether two could vote on
+    every key."""
 
     keys: npt.NDArray[np.uint64]
     segment: Segments
     rows: Ints
     codes: Ints
-    place: Ints
+    place: npt.NDArray[Any]
     vote: Floats
-    pair: Segments | None
-    client: Segments
-    class_: Segments
+    pair: npt.NDArray[np.int32] | None
+    client: npt.NDArray[np.int32]
+    class_: npt.NDArray[np.int32]
     contested: bool
+
+    @property
+    def numbers_bytes(self) -> int:
+        """Of what is there beside the votes."""
+        return sum(array.nbytes for array in (self.keys, self.segment, self.place, self.pair, self.client, self.class_) if array is not None)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class RangeWork:
-    """One range. load: reads its rows; keep: whether its ballots stay in memory between steps; shelf: where they lie otherwise, None: they are made again."""
+    """One range. load: reads its rows; keep: whether its ballots may stay in memory between steps; room: for all ranges' ballots, None: as much as they need;
+    numbers: room for the numbers of those that did not fit; shelf: where ballots lie that do not fit."""
 
     load: Callable[[], RangeRows]
     electorate: Electorate
     keep: bool = True
+    room: Room | None = None
+    numbers: Room | None = None
     shelf: Shelf | None = None
     _ballot: _Ballot | None = field(default=None)
-    _shelved: tuple[_Ballot, list[str], Any] | None = field(default=None)
+    _shelved: tuple[_Ballot, dict[str, Place]] | None = field(default=None)
 
     def do(self, step: Step) -> Partial:
         """What the step gives of this range: a pure function of its rows, the electorate and the step."""
         if isinstance(step, Merge):
             rows = self.load()
-            ballot = self._ballot or self._fetched()
+            ballot = self._ballot or self._fetched("keys", "segment")
             self._ballot = self._shelved = None
-            keys, segment = number(rows.keys()) if ballot is None else (ballot.keys, ballot.segment)
+            keys, segment = number(rows.keys()) if ballot is None else (ballot.keys, ballot.segment.astype(np.int32, copy=False))
             return merged_rows(step.rule, rows, keys, segment, self.electorate, step.weight)
-        ballot = self._ballot or self._fetched() or self._cast()
-        if self.keep:
-            self._ballot = ballot
-        elif self.shelf is not None and self._shelved is None:
-            large = [name for name in ("keys", "segment", "place", "vote", "pair") if getattr(ballot, name) is not None]
-            nothing: dict[str, Any] = dict.fromkeys(large, np.zeros(0))
-            small = replace(ballot, **nothing)
-            self._shelved = (small, large, self.shelf.put([getattr(ballot, name) for name in large]))
+        ballot = self._ballot or self._fetched()
+        if ballot is None:
+            ballot = self._cast()
+            self._put_away(ballot)
+        elif len(ballot.vote) < len(ballot.segment):
+            ballot = replace(ballot, vote=self._votes(self.load(), ballot))
         if isinstance(step, Measure):
             peak = peaks(ballot.vote, ballot.rows)
             return {"codes": ballot.codes, "rows": ballot.rows, "peak": peak, "client": ballot.client, "place": ballot.class_}
@@ -205,12 +200,39 @@ class RangeWork:
             return {"dot": dot, "square": exact(square)}
         return _inner_products(ballot, ballot.vote if ballot.contested else self.load().votes(), self.electorate)
 
-    def _fetched(self) -> _Ballot | None:
+    def forget_votes(self) -> None:
+        """Let go of what a merge does not need."""
+        if self._ballot is not None:
+            self._ballot = replace(self._ballot, vote=np.zeros(0))
+
+    def _put_away(self, ballot: _Ballot) -> None:
+        numbers = ballot.numbers_bytes
+        if self.keep and (self.room is None or self.room.take(numbers + ballot.vote.nbytes)):
+            self._ballot = ballot
+        elif self.shelf is not None:
+            large = [name for name in ("keys", "segment", "place", "vote", "pair") if getattr(ballot, name) is not None]
+            nothing: dict[str, Any] = dict.fromkeys(large, np.zeros(0))
+            places = self.shelf.put([getattr(ballot, name) for name in large])
+            self._shelved = (replace(ballot, **nothing), dict(zip(large, places, strict=True)))
+        elif self.numbers is not None and self.numbers.take(numbers):
+            self._ballot = replace(ballot, vote=np.zeros(0))
+
+    def _fetched(self, *names: str) -> _Ballot | None:
+        """From the shelf, if it lies there: these of its arrays, or all."""
         if self._shelved is None or self.shelf is None:
             return None
-        small, names, place = self._shelved
-        large: dict[str, Any] = dict(zip(names, self.shelf.get(place), strict=True))
+        small, places = self._shelved
+        wanted = names or tuple(places)
+        large: dict[str, Any] = dict(zip(wanted, self.shelf.get([places[name] for name in wanted]), strict=True))
         return replace(small, **large)
+
+    def _votes(self, rows: RangeRows, ballot: _Ballot) -> Floats:
+        """float64[rows], 0 on keys that fewer than two could vote on."""
+        vote = rows.votes()
+        if not ballot.contested:
+            contested = self.electorate.members(ballot.codes).sum(axis=0) >= 2
+            vote[~contested[ballot.place][ballot.segment]] = 0.0
+        return vote
 
     @staticmethod
     def _by_pair(ballot: _Ballot, units: Floats) -> Ints:
@@ -222,42 +244,29 @@ class RangeWork:
     def _cast(self) -> _Ballot:
         rows = self.load()
         counts = rows.rows
-        keys, segment = number(rows.keys())
-        vote = rows.votes()
-        classes = self.electorate.classes(keys)
-        codes, place = distinct(classes)
-        contested = self.electorate.members(codes).sum(axis=0) >= 2
-        everywhere = bool(contested.all())
-        if not everywhere:
-            vote[~contested[place][segment]] = 0.0
+        keys, numbered = number(rows.keys())
+        segment = numbered.astype(np.uint16) if len(keys) <= 1 << 16 else numbered
+        codes, place = distinct(self.electorate.classes(keys))
+        everywhere = bool((self.electorate.members(codes).sum(axis=0) >= 2).all())
         clients = np.arange(len(counts), dtype=np.int32)
-        if len(codes) == 1:
-            return _Ballot(
-                keys=keys,
-                segment=segment,
-                rows=counts,
-                codes=codes,
-                place=place,
-                vote=vote,
-                pair=None,
-                client=clients,
-                class_=np.zeros_like(clients),
-                contested=everywhere,
-            )
-        pairs, pair = distinct(np.repeat(clients.astype(np.int64) * len(codes), counts) + place[segment])
-        client, class_ = np.divmod(pairs, len(codes))
-        return _Ballot(
+        pair, client, class_ = None, clients, np.zeros_like(clients)
+        if len(codes) > 1:
+            pairs, of_row = distinct(np.repeat(clients.astype(np.int64) * len(codes), counts) + place[numbered])
+            pair = of_row.astype(np.int32)
+            client, class_ = (part.astype(np.int32) for part in np.divmod(pairs, len(codes)))
+        numbers = _Ballot(
             keys=keys,
             segment=segment,
             rows=counts,
             codes=codes,
-            place=place,
-            vote=vote,
-            pair=pair.astype(np.int32),
-            client=client.astype(np.int32),
-            class_=class_.astype(np.int32),
+            place=place.astype(np.min_scalar_type(max(len(codes) - 1, 0))),
+            vote=np.zeros(0),
+            pair=pair,
+            client=client,
+            class_=class_,
             contested=everywhere,
         )
+        return replace(numbers, vote=self._votes(rows, numbers))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -268,6 +277,9 @@ class LocalRanges:
     electorate: Electorate
 
     def map(self, step: Step) -> Iterator[Partial]:
+        if isinstance(step, Merge):
+            for work in self.works:
+                work.forget_votes()
         return over(lambda work: work.do(step), self.works)
 
 

@@ -9,22 +9,19 @@
 What it does not do: verify what it is given, keep anything of a client beside its edges.
 """
 
-import os
-import tempfile
-import threading
-import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hyperfed.merge.electorate import Electorate
 from hyperfed.merge.packed import PackedRows, by_range, pack, runs, table_of
-from hyperfed.merge.ranges import BALLOT_BYTES, LocalRanges, RangeWork
+from hyperfed.merge.ranges import LocalRanges, RangeWork
 from hyperfed.merge.segments import ROWS_A_PART, distinct
+from hyperfed.merge.shelf import FileShelf, Room, fill, nameless, write
 from hyperfed.tables import EdgeTable
 
 __all__ = ["Spool"]
@@ -86,12 +83,10 @@ class Spool:
     def ranges(self, entries: Sequence[int], electorate: Electorate) -> LocalRanges:
         """The ranges of these entries' rows, their clients in the order given."""
         self._flush()
-        left, works, chosen, shelf = self.ballots_bytes, [], np.array(entries, dtype=np.int64), _FileShelf()
+        room, shelf, works, chosen = Room(self.ballots_bytes), FileShelf(), [], np.array(entries, dtype=np.int64)
         for number in range(0 if self._bounds is None else len(self._bounds) + 1):
-            rows = int(np.concatenate([block.counts[number] for block in self._blocks])[chosen].sum())
-            if rows:
-                left -= rows * BALLOT_BYTES
-                works.append(RangeWork(load=partial(self._load, number, chosen), electorate=electorate, keep=left >= 0, shelf=shelf))
+            if np.concatenate([block.counts[number] for block in self._blocks])[chosen].any():
+                works.append(RangeWork(load=partial(self._load, number, chosen), electorate=electorate, room=room, shelf=shelf))
         return LocalRanges(works=works, electorate=electorate)
 
     def tables(self) -> Iterator[tuple[int, EdgeTable]]:
@@ -129,9 +124,9 @@ class Spool:
             self._blocks.append(_Block(first=first, counts=counts, ends=ends, dtype=records.dtype, held=records, offset=0))
             return
         if self._file is None:
-            self._file = _nameless(self)
+            self._file = nameless(self)
         self._blocks.append(_Block(first=first, counts=counts, ends=ends, dtype=records.dtype, held=None, offset=self._end))
-        _write(self._file, records, self._end)
+        write(self._file, records, self._end)
         self._end += records.nbytes
 
     def _cut(self, tables: Sequence[Array]) -> npt.NDArray[np.uint64]:
@@ -151,13 +146,13 @@ class Spool:
             return block.held[first : first + rows]
         out = np.empty(rows, dtype=block.dtype)
         if self._file is not None:
-            _fill(self._file, out, block.offset + first * block.dtype.itemsize)
+            fill(self._file, out, block.offset + first * block.dtype.itemsize)
         return out
 
     def _read_into(self, out: Array, block: _Block, first: int) -> None:
         """Fill `out`, of the block's type or a wider one, with its records from `first` on."""
         if block.dtype == out.dtype and block.held is None and self._file is not None:
-            _fill(self._file, out, block.offset + first * block.dtype.itemsize)
+            fill(self._file, out, block.offset + first * block.dtype.itemsize)
             return
         own = self._read(block, first, len(out))
         out.view(np.uint8)[:] = (own if own.dtype == out.dtype else own.astype(out.dtype)).view(np.uint8)  # numpy copies records field by field
@@ -178,54 +173,3 @@ class Spool:
             records = records[runs((np.cumsum(counts) - counts)[entries], counts[entries])]
             counts = counts[entries]
         return PackedRows(records=records, rows=counts)
-
-
-class _FileShelf:
-    """A `merge.ranges.Shelf` in a temporary file without a name, gone with the ranges."""
-
-    def __init__(self) -> None:
-        self._lock, self._file, self._end = threading.Lock(), cast(IO[bytes] | None, None), 0
-
-    def put(self, arrays: Sequence[Array]) -> list[tuple[int, np.dtype[Any], int]]:
-        places = []
-        for array in arrays:
-            with self._lock:
-                self._file = self._file or _nameless(self)
-                file, at = self._file, self._end
-                self._end += array.nbytes
-            _write(file, array, at)
-            places.append((at, array.dtype, len(array)))
-        return places
-
-    def get(self, place: list[tuple[int, np.dtype[Any], int]]) -> list[Array]:
-        found = []
-        for at, dtype, length in place:
-            out = np.empty(length, dtype=dtype)
-            if self._file is not None:
-                _fill(self._file, out, at)
-            found.append(out)
-        return found
-
-
-def _nameless(owner: object) -> IO[bytes]:
-    """A temporary file without a name that lives as long as its owner."""
-    file = tempfile.TemporaryFile(prefix="hyperfed-spool-")  # noqa: SIM115 - closed with its owner
-    weakref.finalize(owner, file.close)
-    return file
-
-
-def _write(file: IO[bytes], array: Array, at: int) -> None:
-    data = memoryview(np.ascontiguousarray(array).view(np.uint8).data)
-    while len(data):
-        done = os.pwrite(file.fileno(), data, at)
-        at, data = at + done, data[done:]
-
-
-def _fill(file: IO[bytes], out: Array, at: int) -> None:
-    """Read as many bytes as the array has. Raises OSError where the file is shorter."""
-    view = memoryview(out.view(np.uint8).data)
-    while len(view):
-        done = os.preadv(file.fileno(), [view], at)
-        if not done:
-            raise OSError("the spool's temporary file is shorter than what was written to it")
-        at, view = at + done, view[done:]

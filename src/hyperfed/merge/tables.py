@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hyperfed.merge.compiled import machine_code
 from hyperfed.merge.electorate import Electorate
-from hyperfed.merge.ranges import BALLOT_BYTES, LocalRanges, RangeWork
+from hyperfed.merge.ranges import LocalRanges, RangeWork
 from hyperfed.merge.segments import ROWS_A_PART, Derived, cuts, rows_between
+from hyperfed.merge.shelf import Room
 from hyperfed.tables import pack_keys, votes_of
 
 __all__ = ["table_ranges", "vote_ranges"]
 
 _COLUMNS = ("effect", "confidence", "stability", "ci_low", "ci_high", "n", "hits")
-_KEPT_BYTES = 192 << 20  # of ballots; ranges beyond make theirs again at each step
+_ROOM_BYTES = 52 << 20  # of ballots kept between steps
+_NUMBERS_BYTES = 32 << 20  # of the numbers of those that do not fit: their votes are cast again; ranges beyond make all again
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -44,7 +47,11 @@ class _TableRows:
         return rows_between(self.all_keys, self.low, self.high)
 
     def votes(self) -> Floats:
-        return votes_of(*(self.column(name) for name in ("effect", "confidence", "stability")))
+        effect, confidence, stability = (self.column(name) for name in ("effect", "confidence", "stability"))
+        compiled = machine_code(len(effect))
+        if compiled is not None and {effect.dtype, confidence.dtype, stability.dtype} == {np.dtype(np.float32)}:
+            return np.asarray(compiled.cast(effect, confidence, stability))
+        return votes_of(effect, confidence, stability)
 
     def column(self, name: str) -> Array:
         return rows_between(self.columns[name], self.low, self.high)
@@ -101,8 +108,9 @@ def vote_ranges(keys: Keys, votes: Sequence[Floats], electorate: Electorate, *, 
 
 
 def _local(rows_of: Any, keys: Keys, electorate: Electorate, rows_a_range: int) -> LocalRanges:
-    left, works = _KEPT_BYTES, []
-    for low, high in cuts(keys, rows_a_part=rows_a_range):
-        left -= int((high - low).sum()) * BALLOT_BYTES
-        works.append(RangeWork(load=partial(rows_of, low=low, high=high), electorate=electorate, keep=left >= 0))
+    room, numbers = Room(_ROOM_BYTES), Room(_NUMBERS_BYTES)
+    works = [
+        RangeWork(load=partial(rows_of, low=low, high=high), electorate=electorate, room=room, numbers=numbers)
+        for low, high in cuts(keys, rows_a_part=rows_a_range)
+    ]
     return LocalRanges(works=works, electorate=electorate)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from hyperfed.merge.compiled.compiler import compiled
 
-__all__ = ["agreement", "number", "votes"]
+__all__ = ["agreement", "cast", "number", "votes"]
 
 Array = npt.NDArray[Any]
 
@@ -74,6 +74,16 @@ def votes(records: Array) -> Array:
         record = records[row]
         effect = record.effect
         out[row] = (1.0 if effect > 0 else (-1.0 if effect < 0 else 0.0)) * np.float64(record.confidence) * np.float64(record.stability)
+    return out
+
+
+@compiled
+def cast(effect: Array, confidence: Array, stability: Array) -> Array:
+    """float64[rows]: `tables.votes_of` of columns."""
+    out = np.empty(len(effect))
+    for row in range(len(effect)):
+        sign = 1.0 if effect[row] > 0 else (-1.0 if effect[row] < 0 else 0.0)
+        out[row] = sign * np.float64(confidence[row]) * np.float64(stability[row])
     return out
 
 

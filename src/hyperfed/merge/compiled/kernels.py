@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hyperfed.merge.compiled.ballots import agreement, number, votes
+from hyperfed.merge.compiled.ballots import agreement, cast, number, votes
 from hyperfed.merge.compiled.compiler import compiled
 from hyperfed.merge.order import JUDGED
 from hyperfed.merge.pooling import Z95
 
-__all__ = ["agreement", "effect_trust", "merged", "merged_records", "number", "ordered", "pool_effects", "trimmed", "votes"]
+__all__ = ["agreement", "cast", "effect_trust", "merged", "merged_records", "number", "ordered", "pool_effects", "trimmed", "votes"]
 
 Array = npt.NDArray[Any]
 

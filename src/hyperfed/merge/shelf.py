@@ -1,0 +1,101 @@
+"""Where the ballots of a merge lie between steps: in memory while there is room, else in a file without a name, gone with the merge.
+
+What it does not do: know what a ballot is (`ranges`), encrypt what it writes (docs/threat-model.md).
+"""
+
+import os
+import tempfile
+import threading
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["FileShelf", "Place", "Room", "Shelf", "fill", "nameless", "write"]
+
+Array = npt.NDArray[Any]
+Place = tuple[int, np.dtype[Any], int]
+"""Of an array on a shelf: where it begins, bytes; its type; its length."""
+
+
+@dataclass(slots=True, eq=False)
+class Room:
+    """Memory that the ranges of a merge share, and no more. left: bytes. Asked by two threads at once."""
+
+    left: int
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, size: int) -> bool:
+        """Whether there was room for so many bytes; they are then taken."""
+        with self._lock:
+            if size > self.left:
+                return False
+            self.left -= size
+            return True
+
+
+class Shelf(Protocol):
+    """Where arrays lie that memory has no room for. Called by two threads at once."""
+
+    def put(self, arrays: Sequence[Array]) -> list[Place]:
+        """What `get` is to be asked for, array by array."""
+        ...
+
+    def get(self, places: Sequence[Place]) -> list[Array]:
+        """The arrays, new and writeable."""
+        ...
+
+
+class FileShelf:
+    """A `Shelf` in a temporary file."""
+
+    def __init__(self) -> None:
+        self._lock, self._file, self._end = threading.Lock(), cast(IO[bytes] | None, None), 0
+
+    def put(self, arrays: Sequence[Array]) -> list[Place]:
+        places = []
+        for array in arrays:
+            with self._lock:
+                self._file = self._file or nameless(self)
+                file, at = self._file, self._end
+                self._end += array.nbytes
+            write(file, array, at)
+            places.append((at, array.dtype, len(array)))
+        return places
+
+    def get(self, places: Sequence[Place]) -> list[Array]:
+        found = []
+        for at, dtype, length in places:
+            out = np.empty(length, dtype=dtype)
+            if self._file is not None:
+                fill(self._file, out, at)
+            found.append(out)
+        return found
+
+
+def nameless(owner: object) -> IO[bytes]:
+    """A temporary file without a name that lives as long as its owner."""
+    file = tempfile.TemporaryFile(prefix="hyperfed-spool-")  # noqa: SIM115 - closed with its owner
+    weakref.finalize(owner, file.close)
+    return file
+
+
+def write(file: IO[bytes], array: Array, at: int) -> None:
+    """Write an array's bytes from `at` on."""
+    data = memoryview(np.ascontiguousarray(array).view(np.uint8).data)
+    while len(data):
+        done = os.pwrite(file.fileno(), data, at)
+        at, data = at + done, data[done:]
+
+
+def fill(file: IO[bytes], out: Array, at: int) -> None:
+    """Read as many bytes as the array has. Raises OSError where the file is shorter."""
+    view = memoryview(out.view(np.uint8).data)
+    while len(view):
+        done = os.preadv(file.fileno(), [view], at)
+        if not done:
+            raise OSError("the spool's temporary file is shorter than what was written to it")
+        at, view = at + done, view[done:]
