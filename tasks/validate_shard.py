@@ -24,6 +24,6 @@ __all__ = ["validate_shard"]
 )
 def validate_shard(drop_box: str, coordinator_keys: str, now: datetime, arrivals: Arrivals, shard: int) -> Judged:
     """Who of the shard is admitted, and who is refused with which reason; content stays in the object store."""
-    judged = runner_of(drop_box, coordinator_keys, now).validate(arrivals)
+    judged = runner_of(drop_box, coordinator_keys, now).validate(arrivals, keep=False)
     get_run_logger().info("stage=validate round=%d shard=%d admitted=%d refused=%d", arrivals.round, shard, len(judged.admitted), len(judged.refused))
     return judged

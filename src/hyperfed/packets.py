@@ -10,7 +10,7 @@ What it does not do: bytes (`codec`), signatures (`signing`), admission (`valida
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -376,6 +376,11 @@ class Update:
         """Bytes of its columns."""
         tables = (table for table in (self.edges, self.deltas, self.hyperedges) if table is not None)
         return int(self.measured.nbytes) + sum(table.nbytes for table in tables)
+
+    def parted(self) -> tuple[EdgeTable, "Update"]:
+        """(its edges, itself without them): what is large, and what is small. Its deltas are resolved."""
+        none = EdgeTable.empty()
+        return none if self.edges is None else self.edges, replace(self, edges=none)
 
     def _ends(self) -> Iterable[tuple[str, npt.NDArray[np.uint32]]]:
         for table in (self.edges, self.deltas):

@@ -37,7 +37,18 @@ from hyperfed.registry import Registry
 from hyperfed.signing import PacketType, Signed, open_envelope, verify_envelope
 from hyperfed.tables import DeltaTable, EdgeTable, HyperedgeTable
 
-__all__ = ["Admission", "Admitted", "Arrival", "PacketValidator", "RoundContext", "check_against_policy", "parse_inbox_key", "policy_digest", "resolved"]
+__all__ = [
+    "Admission",
+    "Admitted",
+    "Arrival",
+    "PacketValidator",
+    "RoundContext",
+    "check_against_policy",
+    "folder_of",
+    "parse_inbox_key",
+    "policy_digest",
+    "resolved",
+]
 
 _PACKETS: tuple[type, ...] = (PathPack, EdgeDelta, PolicyPack, CausalSemanticPack, Claims, Update, EdgeTable, DeltaTable, HyperedgeTable)
 
@@ -360,7 +371,7 @@ class PacketValidator:
         strays: list[Refused] = []
         for arrival in arrivals:
             context, signed = self._need_context(arrival.key), None
-            client = _folder(arrival.key)
+            client = folder_of(arrival.key)
             mine = waiting.setdefault(client, _Judging()) if client else None
             try:
                 data = self._arrived(arrival)
@@ -403,7 +414,7 @@ class _Judging:
         return one_each(self.good, self.refused, {claim for claim, digests in self.said.items() if len(digests) > 1})
 
 
-def _folder(key: str) -> str:
+def folder_of(key: str) -> str:
     """The client whose folder an object lies in; "" where no client writes."""
     try:
         return parse_inbox_key(key)[1]

@@ -19,6 +19,7 @@ from hyperfed.coordinator.streamed import Streamed, Streaming, may_stream
 from hyperfed.dropbox import DropBoxReader, Stored
 from hyperfed.errors import HyperfedError, ObjectNotFound, RoundError, TransientError
 from hyperfed.keys import KeyPair
+from hyperfed.merge.packed import PackedTable
 from hyperfed.packets import PolicyPack, Update
 from hyperfed.privacy.accountant import PrivacyAccountant
 from hyperfed.protocol.objects import Counted, EntryKind, Freeze, Plan, RoundState
@@ -53,15 +54,23 @@ class FrozenSets:
         self._streaming = Streaming(expected=expected) if may_stream(policy) else None
         self._judged_under, self._left = registry_version, _KEPT_BYTES
 
-    def remember(self, item: Admitted) -> None:
+    @property
+    def streams(self) -> bool:
+        """Whether what is remembered goes into a spool."""
+        return self._streaming is not None
+
+    def remember(self, item: Admitted, edges: PackedTable | None = None) -> None:
         """Keep what validation has read and copied to `accepted/` (created there, or compared): the merge of the same process need not read it again.
 
         Its edges go into a spool where the round is streamed; else at most 512 MB of columns are kept, and what goes beyond is read again, and verified.
+        edges: the update's, packed, where it has none itself.
         """
         if item.update is None:
             return
         if self._streaming is not None:
-            self._known[item.digest] = replace(item, data=None, update=self._streaming.add(item.digest, item.update).update)
+            add = self._streaming
+            small = add.add(item.digest, item.update) if edges is None else add.add_packed(item.digest, item.update, edges)
+            self._known[item.digest] = replace(item, data=None, update=small.update)
             return
         self._left -= item.update.nbytes
         if self._left >= 0:

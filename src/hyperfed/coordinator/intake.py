@@ -5,13 +5,16 @@
    apart what one batch would judge together, and `combined` gives the same admission, byte for byte. Objects of nobody's go with the first shard.
 3. Shards that were judged under different registries or base states are not combined: the stage is tried again.
 4. An admitted update that has seen a ledger entry which is not there ends the stage (R-73). Nothing was decided then: copies decide nothing.
-5. A client's objects are judged, copied and let go before the next client's are taken: what a stage holds does not grow with the bytes of its messages.
+5. Where it is worth it, other processes of this machine judge beside this one (`judging`); this one alone reads, copies and remembers.
+6. A client's objects are judged, copied and let go before the next client's are taken: what a stage holds does not grow with the bytes of its messages.
 
 What it does not do: list (`inbox`), wait (`stragglers`), decide who counts (`protocol.choose`).
 """
 
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -20,9 +23,12 @@ from hyperfed.admission import Admission, Admitted, joined
 from hyperfed.config import Limits
 from hyperfed.coordinator.frozen import FrozenSets
 from hyperfed.coordinator.inbox import Arrivals, Copy, Judged, accept, is_inbox_key, read_arrivals
+from hyperfed.coordinator.warm import load_soon
 from hyperfed.dropbox import DropBoxReader, Stored
-from hyperfed.errors import LedgerError, RoundError, TransientError
+from hyperfed.errors import ConfigError, LedgerError, RoundError, TransientError
+from hyperfed.judging import MOST, Judges, worth
 from hyperfed.keys import KeyPair
+from hyperfed.merge.packed import PackedTable
 from hyperfed.protocol.ledger import check_claim
 from hyperfed.protocol.objects import EntryKind, Plan, RoundState
 from hyperfed.rounds import Keys
@@ -70,32 +76,50 @@ class Intake:
     def __init__(self, store: ObjectStore, *, reader: DropBoxReader, frozen: FrozenSets, keys: KeyPair, now: datetime, limits: Limits) -> None:
         self.store, self.reader, self.frozen, self.keys, self.now, self.limits = store, reader, frozen, keys, now, limits
 
-    def judge(self, plan: Plan, arrivals: Arrivals) -> Judged:
-        """Step 2: read, verify, and copy what is admitted. Raises LedgerError (R-73), RoundError, TransportError."""
+    def judge(self, plan: Plan, arrivals: Arrivals, *, keep: bool = True) -> Judged:
+        """Step 2: read, verify, and copy what is admitted. keep: whether the merge will be this process'; else nothing is remembered, and nobody else judges.
+
+        Raises LedgerError (R-73), RoundError, TransportError.
+        """
         self.reader.ledger()
         base = self.base_state(plan.round)
         context = self._context(plan, base)
-        judging = PacketValidator(context=context).admit_clients(
-            read_arrivals(self.store, arrivals, limits=self.limits), last={_owner(key): key for key, _ in sorted(arrivals.keys)}
-        )
         self.frozen.begin(registry_version=context.registry.version, policy=plan.policy, expected=len(arrivals.keys))
+        others = self._others(arrivals) if keep and self.frozen.streams else 0
+        if others:
+            load_soon()
+        judges = Judges(context=context, others=others)
+        judging = judges.parts(read_arrivals(self.store, arrivals, limits=self.limits), last={_owner(key): key for key, _ in sorted(arrivals.keys)})
         parts: list[Admission] = []
-        sent: deque[Admitted] = deque()
+        sent: deque[tuple[Admitted, PackedTable | None]] = deque()
 
         def copies() -> Iterator[Copy]:
             for part in judging:
-                for item in part.admitted:
+                for item in part.admission.admitted:
                     self._check_claim(item)
-                    sent.append(item)
+                    sent.append((item, part.edges.get(item.digest)))
                     yield self._copy(item, context)
-                parts.append(Admission(admitted=tuple(replace(a, update=None, data=None) for a in part.admitted), refused=part.refused))
+                small = tuple(replace(item, update=None, data=None) for item in part.admission.admitted)
+                parts.append(Admission(admitted=small, refused=part.admission.refused))
 
-        for _ in accept(self.store, copies(), limits=self.limits):
-            self.frozen.remember(sent.popleft())
+        with closing(judging):
+            for _ in accept(self.store, copies(), limits=self.limits):
+                item, edges = sent.popleft()
+                if keep:
+                    self.frozen.remember(item, edges)
         admission = joined(parts)
         return Judged(
             admitted=admission.admitted, refused=admission.refused, registry_version=context.registry.version, base_state=base.digest if base else b""
         )
+
+    def _others(self, arrivals: Arrivals) -> int:
+        """How many other processes judge: as many as are worth it, or as HYPERFED_JUDGES says."""
+        given = os.environ.get("HYPERFED_JUDGES", "")
+        if given and not given.isdecimal():
+            raise ConfigError(
+                f"is {given!r:.40}; a number of processes is needed", subject="HYPERFED_JUDGES", remedy="0 judges in one process; unset it for the default"
+            )
+        return min(int(given), MOST) if given else worth([size for _, size in arrivals.keys])
 
     def _check_claim(self, item: Admitted) -> None:
         """R-73, by the ledger as it was read last and, where that is not enough, as it is now. Raises LedgerError."""

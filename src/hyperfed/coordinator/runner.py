@@ -180,14 +180,15 @@ class RoundRunner:
             keys |= {c.key for c in frozen.value.counted} | {r.key for r in frozen.value.refused}
         return keys
 
-    def validate(self, arrivals: Arrivals) -> Judged:
+    def validate(self, arrivals: Arrivals, *, keep: bool = True) -> Judged:
         """Step 2: read, verify, and copy what is admitted to `accepted/`. Content stays out of what is returned.
 
-        Raises LedgerError where an admitted update has seen a ledger entry that is not there (R-73); nothing was decided then.
+        keep: whether this process will merge it; a shard's does not. Raises LedgerError where an admitted update has seen a ledger entry that is
+        not there (R-73); nothing was decided then.
         """
         if arrivals.decided:
             return Judged(admitted=(), refused=(), registry_version=0, base_state=b"")
-        return self.intake.judge(self.plan(arrivals.round).value, arrivals)
+        return self.intake.judge(self.plan(arrivals.round).value, arrivals, keep=keep)
 
     def freeze(self, round_id: int, admission: Admission) -> Stage:
         """Step 3: choose by base state and trust, and create the freeze. Raises QuorumMissed below quorum before `close_by`."""

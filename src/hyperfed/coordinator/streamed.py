@@ -8,19 +8,19 @@ What it does not do: verify (`frozen` does before), write, decide who counts.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from hyperfed.hypergraph import HypergraphStore
 from hyperfed.merge.electorate import PairElectorate
+from hyperfed.merge.packed import PackedTable
 from hyperfed.merge.ranges import Ranges
 from hyperfed.merge.spool import Spool
 from hyperfed.packets import PolicyPack, Update
 from hyperfed.protocol.reputation import Judge, accuracy_of
 from hyperfed.reconciler import Reconciliation, SmallThings, StoreReconciler
-from hyperfed.tables import EdgeTable
 
 __all__ = ["Streamed", "Streaming", "may_stream", "merged_elsewhere"]
 
@@ -74,9 +74,12 @@ class Streaming:
 
     def add(self, digest: bytes, update: Update) -> Small:
         """Take an update whose deltas are resolved; what is small of it."""
-        table = EdgeTable.empty() if update.edges is None else update.edges
-        largest = float(int(table.n.max())) if len(table) else 0.0
-        self.small[digest] = Small(update=replace(update, edges=EdgeTable.empty()), entry=self.spool.add(table), largest=largest)
+        edges, small = update.parted()
+        return self.add_packed(digest, small, PackedTable.of(edges))
+
+    def add_packed(self, digest: bytes, update: Update, edges: PackedTable) -> Small:
+        """The same of an update without edges, and its edges."""
+        self.small[digest] = Small(update=update, entry=self.spool.add_packed(edges), largest=edges.largest)
         return self.small[digest]
 
 

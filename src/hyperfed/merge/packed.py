@@ -9,7 +9,7 @@ What it does not do: keep them anywhere (`spool`).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from hyperfed.merge.compiled import machine_code
 from hyperfed.tables import EdgeTable, unpack_keys, votes_of
 
-__all__ = ["NARROW", "WIDE", "PackedRows", "by_range", "pack", "runs", "table_of"]
+__all__ = ["NARROW", "WIDE", "PackedRows", "PackedTable", "by_range", "pack", "runs", "table_of"]
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -37,6 +37,19 @@ def pack(table: EdgeTable) -> Array:
     if table.ci_low is not None and table.ci_high is not None:
         rows["ci_low"], rows["ci_high"] = table.ci_low, table.ci_high
     return rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PackedTable:
+    """A table as records. rows: NARROW or WIDE; intervals: whether it has any; largest: its largest sample count, 0 where it has no rows."""
+
+    rows: Array
+    intervals: bool
+    largest: float
+
+    @classmethod
+    def of(cls, table: EdgeTable) -> Self:
+        return cls(rows=pack(table), intervals=table.ci_low is not None, largest=float(int(table.n.max())) if len(table) else 0.0)
 
 
 def table_of(rows: Array, *, intervals: bool) -> EdgeTable:

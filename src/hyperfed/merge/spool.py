@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hyperfed.merge.electorate import Electorate
-from hyperfed.merge.packed import PackedRows, by_range, pack, runs, table_of
+from hyperfed.merge.packed import PackedRows, PackedTable, by_range, runs, table_of
 from hyperfed.merge.ranges import LocalRanges, RangeWork
 from hyperfed.merge.segments import ROWS_A_PART, distinct
 from hyperfed.merge.shelf import FileShelf, Room, fill, nameless, write
@@ -72,10 +72,13 @@ class Spool:
 
     def add(self, table: EdgeTable) -> int:
         """Take a table; the number of its entry."""
-        rows = pack(table)
-        self._waiting.append(rows)
-        self._waiting_bytes += rows.nbytes
-        self._intervals.append(table.ci_low is not None)
+        return self.add_packed(PackedTable.of(table))
+
+    def add_packed(self, table: PackedTable) -> int:
+        """The same of a table that is packed already."""
+        self._waiting.append(table.rows)
+        self._waiting_bytes += table.rows.nbytes
+        self._intervals.append(table.intervals)
         if self._waiting_bytes >= self.block_bytes:
             self._flush()
         return len(self._intervals) - 1

@@ -1,0 +1,164 @@
+"""`Judges`: clients' objects, judged by this process and by `others` of its own at once; each takes the next clients when it is free.
+
+1. All of a client's objects are judged by one process, and admission compares nothing between clients: whoever judges them, what they come to is the same.
+   Objects of nobody's are judged here, at the end.
+2. Others are started only where the work is worth their start (`worth`), and end with the round's judging, however that ends. One that dies ends the
+   stage for another try: a message that kills its judge is not given to this process.
+3. This process alone reads and writes the store, and answers what a judge asks of it.
+
+What it does not do: verify (`validator`), copy, remember (`coordinator.intake`).
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from queue import SimpleQueue
+
+from hyperfed.admission import Admission, Arrival, RoundContext
+from hyperfed.errors import TransientError
+from hyperfed.judging.line import receive, send
+from hyperfed.judging.messages import BaseWanted, Failed, Part, failure
+from hyperfed.validator import PacketValidator, folder_of
+
+__all__ = ["MOST", "Judges", "worth"]
+
+_SECONDS_AN_OBJECT, _SECONDS_A_BYTE = 8e-4, 1.2e-8  # about, of one core
+_SECONDS_A_START = 0.5
+MOST = 7  # other processes
+_BATCH_BYTES, _BATCH_CLIENTS = 1 << 19, 64
+_AHEAD = 3  # batches that wait at each judge
+_GRACE_S = 5.0
+
+Batch = list[Arrival]
+
+
+def worth(sizes: Sequence[int]) -> int:
+    """How many other processes are worth starting for objects of these sizes, bytes: none for a small night, at most one a core beside this one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    seconds = len(sizes) * _SECONDS_AN_OBJECT + sum(sizes) * _SECONDS_A_BYTE
+    return min(cores - 1, MOST, int(seconds / (3 * _SECONDS_A_START)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judges:
+    """context: the round's; others: how many other processes judge beside this one."""
+
+    context: RoundContext
+    others: int = 0
+
+    def parts(self, arrivals: Iterable[Arrival], *, last: Mapping[str, str]) -> Generator[Part, None, None]:
+        """What arrivals that ascend by key come to, some clients at a time, in no particular order. last: the last key of each client's.
+
+        Close it: that ends the other processes. Raises what the store raised, and TransientError where a judging process has died.
+        """
+        here = PacketValidator(context=self.context)
+        if self.others < 1:
+            for admission in here.admit_clients(arrivals, last=last):
+                yield Part(admission=admission)
+            return
+        with ExitStack() as stack:
+            free: SimpleQueue[_Judge] = SimpleQueue()
+            for _ in range(self.others):
+                free.put(stack.enter_context(_Judge(self.context)))
+            pool = stack.enter_context(ThreadPoolExecutor(self.others, thread_name_prefix="hyperfed-judges"))
+            stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+
+            def given(batch: Batch) -> Part:
+                judge = free.get()
+                try:
+                    return judge.judge(batch)
+                finally:
+                    free.put(judge)
+
+            begun: deque[Future[Part]] = deque()
+            for batch, whose in _batches(arrivals, last):
+                if whose and len(begun) < _AHEAD * self.others:
+                    begun.append(pool.submit(given, batch))
+                else:
+                    for admission in here.admit_clients(batch, last=whose):
+                        yield Part(admission=admission)
+                while begun and begun[0].done():
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+
+
+def _batches(arrivals: Iterable[Arrival], last: Mapping[str, str]) -> Iterator[tuple[Batch, dict[str, str]]]:
+    """(all objects of some clients, the last key of each); at the end the objects of nobody's, and no last keys."""
+    waiting: dict[str, Batch] = {}
+    batch: Batch = []
+    whose: dict[str, str] = {}
+    held = 0
+    for arrival in arrivals:
+        client = folder_of(arrival.key)
+        waiting.setdefault(client, []).append(arrival)
+        if client and last.get(client) == arrival.key:
+            own = waiting.pop(client)
+            batch += own
+            whose[client] = arrival.key
+            held += sum(len(a.data or b"") for a in own)
+            if held >= _BATCH_BYTES or len(whose) >= _BATCH_CLIENTS:
+                yield batch, whose
+                batch, whose, held = [], {}, 0
+    if batch:
+        yield batch, whose
+    yield [arrival for left in waiting.values() for arrival in left], {}
+
+
+class _Judge:
+    """Another process that judges. It is this process' child, and ends with it."""
+
+    def __init__(self, context: RoundContext) -> None:
+        self._context, self._base_of, self._begun = replace(context, base_of=None), context.base_of, False
+        self._line, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-P", "-m", "hyperfed.judging.child", str(theirs.fileno())]
+            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: S603
+
+    def __enter__(self) -> "_Judge":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._line.close()
+        try:
+            self._process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def judge(self, batch: Batch) -> Part:
+        """What a batch comes to there. Raises TransientError where the process has ended, and what it could not do."""
+        try:
+            if not self._begun:
+                send(self._line, self._context)
+                self._begun = True
+            send(self._line, batch)
+            while isinstance(answer := receive(self._line), BaseWanted):
+                send(self._line, self._base(answer))
+        except (EOFError, OSError) as exc:
+            ended = self._process.poll()
+            raise TransientError(
+                f"has ended{'' if ended is None else f' with {ended}'} while it judged {len(batch)} objects from {batch[0].key} on",
+                subject="a judging process",
+                remedy="The stage is tried again; with HYPERFED_JUDGES=0 one process judges everything",
+            ) from exc
+        if isinstance(answer, Failed):
+            raise answer.error
+        data = {arrival.key: arrival.data for arrival in batch}
+        admission: Admission = answer.admission
+        return Part(
+            admission=replace(admission, admitted=tuple(replace(item, data=data[item.key]) for item in admission.admitted)),
+            edges=answer.edges,
+        )
+
+    def _base(self, asked: BaseWanted) -> object:
+        try:
+            return None if self._base_of is None else self._base_of(asked.client, asked.digest)
+        except Exception as error:  # the judge raises it where it would have been raised here
+            return failure(error)
