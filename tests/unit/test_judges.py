@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +28,16 @@ pytestmark = pytest.mark.unit
 
 @pytest.fixture(autouse=True)
 def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """Batches of two clients; the processes that were started, all of which have to be over."""
+    """Batches of two clients, and judges that are there before the first; the processes that were started, all of which have to be over."""
+
+    class Prompt(ThreadPoolExecutor):
+        def submit(self, work: Any, *arguments: Any) -> Any:  # type: ignore[override]
+            future = super().submit(work, *arguments)
+            if work.__name__ == "begin":
+                wait([future])
+            return future
+
+    monkeypatch.setattr(judges, "ThreadPoolExecutor", Prompt)
     monkeypatch.setattr(judges, "_BATCH_CLIENTS", 2)
     begun: list[Any] = []
     popen = judges.subprocess.Popen
@@ -139,13 +149,24 @@ def small() -> SmallFederation:
 
 def test_a_judge_that_dies_ends_the_stage_for_another_try(started: list[Any]) -> None:
     federation = small()
-    parts = judged_by(federation, others=1)
-    next(parts)
-    os.kill(started[0].pid, signal.SIGKILL)
-    started[0].wait()
-    with pytest.raises(TransientError, match=r"a judging process.*has ended.*HYPERFED_JUDGES=0"):
-        list(parts)
+
+    def kills(client: str, digest: bytes) -> Update | None:
+        os.kill(started[0].pid, signal.SIGKILL)
+        started[0].wait()
+        return None
+
+    federation.put(federation.envelope("site-01", update=changed(federation.update("site-01"), b"?" * 32)), "site-01", slot=1)
+    with pytest.raises(
+        TransientError, match=r"a judging process.*has ended with -9 while it judged 3 objects from inbox/00000001/site-01/0.*HYPERFED_JUDGES=0"
+    ):
+        list(judged_by(federation, others=1, base_of=kills))
     assert len(federation.judge().admitted) == 8, "nothing was lost"
+
+
+def test_one_that_cannot_begin_says_so(started: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judges.sys, "executable", "/bin/false")
+    with pytest.raises(TransientError, match="has ended with 1 before it had begun"):
+        list(judged_by(small(), others=1))
 
 
 def test_who_stops_listening_ends_the_judges(started: list[Any]) -> None:
@@ -182,6 +203,11 @@ def test_together_they_say_what_one_says() -> None:
         return [(a.key, a.digest, a.data, a.update and a.update.measured.tolist()) for a in admission.admitted]
 
     assert plain(one) == plain(two)
+
+
+def test_parts_come_in_the_order_of_the_clients() -> None:
+    federation = small()
+    assert [a.client for part in judged_by(federation, others=2) for a in part.admission.admitted] == list(federation.clients)
 
 
 def test_small_nights_are_judged_alone_and_large_ones_on_every_core(monkeypatch: pytest.MonkeyPatch) -> None:

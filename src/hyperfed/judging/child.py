@@ -32,6 +32,7 @@ def main(arguments: Sequence[str]) -> int:
         try:
             context: RoundContext = receive(line)
             validator = PacketValidator(context=replace(context, base_of=lambda client, digest: _base(line, client, digest)))
+            send(line, None)  # it is there
             while True:
                 send(line, _judged(validator, receive(line)))
         except (EOFError, ConnectionError):

@@ -16,7 +16,7 @@ import sys
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 
@@ -33,6 +33,7 @@ _SECONDS_A_START = 0.5
 MOST = 7  # other processes
 _BATCH_BYTES, _BATCH_CLIENTS = 1 << 19, 64
 _AHEAD = 3  # batches that wait at each judge
+_HELD = 4 * _AHEAD  # batches, for each judge, that are judged before an earlier one is
 _GRACE_S = 5.0
 
 Batch = list[Arrival]
@@ -53,7 +54,7 @@ class Judges:
     others: int = 0
 
     def parts(self, arrivals: Iterable[Arrival], *, last: Mapping[str, str]) -> Generator[Part, None, None]:
-        """What arrivals that ascend by key come to, some clients at a time, in no particular order. last: the last key of each client's.
+        """What arrivals that ascend by key come to, some clients at a time, in the order of their last keys. last: the last key of each client's.
 
         Close it: that ends the other processes. Raises what the store raised, and TransientError where a judging process has died.
         """
@@ -63,30 +64,33 @@ class Judges:
                 yield Part(admission=admission)
             return
         with ExitStack() as stack:
-            free: SimpleQueue[_Judge] = SimpleQueue()
-            for _ in range(self.others):
-                free.put(stack.enter_context(_Judge(self.context)))
+            judges = [stack.enter_context(_Judge(self.context)) for _ in range(self.others)]
             pool = stack.enter_context(ThreadPoolExecutor(self.others, thread_name_prefix="hyperfed-judges"))
             stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+            starting = [pool.submit(judge.begin) for judge in judges]
+            free: SimpleQueue[_Judge] = SimpleQueue()
 
-            def given(batch: Batch) -> Part:
+            def given(batch: Batch) -> list[Part]:
                 judge = free.get()
                 try:
-                    return judge.judge(batch)
+                    return [judge.judge(batch)]
                 finally:
                     free.put(judge)
 
-            begun: deque[Future[Part]] = deque()
+            held: deque[Future[list[Part]]] = deque()  # in the order of the batches: a merge finds its clients in theirs
             for batch, whose in _batches(arrivals, last):
-                if whose and len(begun) < _AHEAD * self.others:
-                    begun.append(pool.submit(given, batch))
+                while starting and starting[0].done():
+                    free.put(starting.pop(0).result())
+                begun = self.others - len(starting)
+                if whose and sum(not part.done() for part in held) < _AHEAD * begun:
+                    held.append(pool.submit(given, batch))
                 else:
-                    for admission in here.admit_clients(batch, last=whose):
-                        yield Part(admission=admission)
-                while begun and begun[0].done():
-                    yield begun.popleft().result()
-            while begun:
-                yield begun.popleft().result()
+                    held.append(Future())
+                    held[-1].set_result([Part(admission=admission) for admission in here.admit_clients(batch, last=whose)])
+                while held and (held[0].done() or len(held) > _HELD * self.others):
+                    yield from held.popleft().result()
+            while held:
+                yield from held.popleft().result()
 
 
 def _batches(arrivals: Iterable[Arrival], last: Mapping[str, str]) -> Iterator[tuple[Batch, dict[str, str]]]:
@@ -115,7 +119,7 @@ class _Judge:
     """Another process that judges. It is this process' child, and ends with it."""
 
     def __init__(self, context: RoundContext) -> None:
-        self._context, self._base_of, self._begun = replace(context, base_of=None), context.base_of, False
+        self._context, self._base_of = replace(context, base_of=None), context.base_of
         self._line, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-P", "-m", "hyperfed.judging.child", str(theirs.fileno())]
@@ -132,22 +136,23 @@ class _Judge:
             self._process.kill()
             self._process.wait()
 
+    def begin(self) -> "_Judge":
+        """Wait until it is there and has the context; itself. Raises TransientError where it has ended."""
+        try:
+            send(self._line, self._context)
+            receive(self._line)
+        except (EOFError, OSError) as exc:
+            raise self._ended("before it had begun") from exc
+        return self
+
     def judge(self, batch: Batch) -> Part:
         """What a batch comes to there. Raises TransientError where the process has ended, and what it could not do."""
         try:
-            if not self._begun:
-                send(self._line, self._context)
-                self._begun = True
             send(self._line, batch)
             while isinstance(answer := receive(self._line), BaseWanted):
                 send(self._line, self._base(answer))
         except (EOFError, OSError) as exc:
-            ended = self._process.poll()
-            raise TransientError(
-                f"has ended{'' if ended is None else f' with {ended}'} while it judged {len(batch)} objects from {batch[0].key} on",
-                subject="a judging process",
-                remedy="The stage is tried again; with HYPERFED_JUDGES=0 one process judges everything",
-            ) from exc
+            raise self._ended(f"while it judged {len(batch)} objects from {batch[0].key} on") from exc
         if isinstance(answer, Failed):
             raise answer.error
         data = {arrival.key: arrival.data for arrival in batch}
@@ -155,6 +160,16 @@ class _Judge:
         return Part(
             admission=replace(admission, admitted=tuple(replace(item, data=data[item.key]) for item in admission.admitted)),
             edges=answer.edges,
+        )
+
+    def _ended(self, when: str) -> TransientError:
+        with suppress(subprocess.TimeoutExpired):  # its line ends a moment before it does
+            self._process.wait(_GRACE_S)
+        code = self._process.poll()
+        return TransientError(
+            f"has ended{'' if code is None else f' with {code}'} {when}",
+            subject="a judging process",
+            remedy="The stage is tried again; with HYPERFED_JUDGES=0 one process judges everything",
         )
 
     def _base(self, asked: BaseWanted) -> object:

@@ -1,4 +1,7 @@
-"""What this process and a judging process tell each other. A round's context goes first; then lists of `Arrival`, each answered by a `Part` or `Failed`."""
+"""What this process and a judging process tell each other.
+
+A round's context goes first, answered by None once it can judge; then lists of `Arrival`, each answered by a `Part` or `Failed`.
+"""
 
 from dataclasses import dataclass, field
 
