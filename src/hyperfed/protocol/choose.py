@@ -8,7 +8,7 @@
 What it does not do: verify (`validator`), weigh (staleness is applied by the merge).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from hyperfed.protocol.objects import REMEMBERED, Counted, Plan, Refused, RoundState
@@ -33,9 +33,10 @@ def choose(admission: Admission, *, base: RoundState | None, plan: Plan) -> Choi
     """See the module. admission.admitted: one for each client and round."""
     refused = list(admission.refused)
     distrusted = excluded_of(base, plan.policy, organisations=dict(plan.organisations)) if base is not None else {}
+    cohort = frozenset(plan.cohort)
     best: dict[str, Admitted] = {}
     for item in sorted(admission.admitted, key=lambda a: (a.client, -a.made_for)):
-        why = _why_not(item, base=base, plan=plan, distrusted=distrusted, better=best.get(item.client))
+        why = _why_not(item, base=base, plan=plan, cohort=cohort, distrusted=distrusted, better=best.get(item.client))
         if why is None:
             best[item.client] = item
         else:
@@ -51,9 +52,11 @@ def choose(admission: Admission, *, base: RoundState | None, plan: Plan) -> Choi
     )
 
 
-def _why_not(item: Admitted, *, base: RoundState | None, plan: Plan, distrusted: Mapping[str, float], better: Admitted | None) -> tuple[str, str, str] | None:
+def _why_not(
+    item: Admitted, *, base: RoundState | None, plan: Plan, cohort: Set[str], distrusted: Mapping[str, float], better: Admitted | None
+) -> tuple[str, str, str] | None:
     """(rule, reason, remedy), or None where the update counts."""
-    if item.client not in plan.cohort:
+    if item.client not in cohort:
         return "R-96", f"{item.client} is not in the round's cohort", "It takes part from the next plan on"
     if item.client in distrusted:
         return (
