@@ -204,13 +204,15 @@ def cpu_seconds() -> float:
 
 @contextmanager
 def watched_children() -> Iterator[list[int]]:
-    """[the most bytes that this process' children were seen to hold together], looked at every 20 ms."""
+    """[the most bytes that children begun meanwhile were seen to hold together], looked at every 20 ms; the object store is one that was there before."""
     most, over = [0], threading.Event()
+    path = Path(f"/proc/self/task/{os.getpid()}/children")
+    others = set(path.read_text().split())
 
     def watch() -> None:
         while not over.wait(0.02):
             held = 0
-            for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+            for pid in set(path.read_text().split()) - others:
                 with suppress(OSError, ValueError, IndexError):
                     held += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
             most[0] = max(most[0], held)
