@@ -17,6 +17,7 @@ import pytest
 from hyperfed.adapters.memory import MemoryStore
 from hyperfed.codec import PayloadCodec
 from hyperfed.config import Limits
+from hyperfed.coordinator import FederationCoordinator
 from hyperfed.dropbox import DropBoxReader
 from hyperfed.errors import RegistryError, SchemaError
 from hyperfed.packets import PolicyPack, Update
@@ -116,6 +117,20 @@ def test_a_client_costs_so_many_requests_and_a_round_so_many_more() -> None:
     assert counts[0]["get"] - 8 <= 40
     assert counts[0]["put"] - 16 <= 5
     assert counts[0]["list"] <= 8
+
+
+def test_a_clients_store_is_made_once_and_again_for_a_newer_update() -> None:
+    """A release asks for all stores three times."""
+    fed = SmallFederation(clients=3)
+    coordinator = FederationCoordinator(vocabulary=fed.vocabulary)
+    for client in fed.clients:
+        coordinator.handle_update(client, fed.update(client))
+    first = coordinator.stores()
+    assert [a is b for a, b in zip(first, coordinator.stores(), strict=True)] == [True, True, True]
+    coordinator.handle_update("site-02", fed.update("site-02", effect=0.75))
+    again = coordinator.stores()
+    assert [a is b for a, b in zip(first, again, strict=True)] == [True, False, True]
+    assert again[1].edges.effect[0] == pytest.approx(0.76)
 
 
 def test_only_missing_receipts_are_signed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,6 +102,7 @@ class FederationCoordinator:
     random_bytes: RandomBytes = os.urandom
     elsewhere: Elsewhere | None = None
     _held: dict[str, _Held] = field(default_factory=dict)
+    _stores: dict[str, tuple[_Held, HypergraphStore]] = field(default_factory=dict, init=False)  # made once of what is held
 
     def __post_init__(self) -> None:
         if self.plan is not None:
@@ -333,7 +334,12 @@ class FederationCoordinator:
 
     def stores(self) -> list[HypergraphStore]:
         """What each client holds to be true, in the order of `clients`."""
-        return [HypergraphStore.from_update(self._held[c].update, vocabulary=self._vocabulary()) for c in self.clients]
+        vocabulary = self._vocabulary()
+        for client, held in self._held.items():
+            known = self._stores.get(client)
+            if known is None or known[0] is not held or known[1].vocabulary is not vocabulary:
+                self._stores[client] = (held, HypergraphStore.from_update(held.update, vocabulary=vocabulary))
+        return [self._stores[client][1] for client in self.clients]
 
     def _vocabulary(self) -> Vocabulary:
         """The plan's; where nobody named the variables: "0", "1", ..."""
