@@ -37,24 +37,23 @@ def number(keys: Array) -> tuple[bool, Array, Array]:
         runs += 1
     if width > 31 or (1 << width) > 4 * rows + 1024:
         return False, np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int32)
-    segment = np.zeros(rows, dtype=np.int32)
-    place = np.zeros(1 << width, dtype=np.int32)
+    segment, there = np.empty(rows, dtype=np.int32), np.zeros(1 << width, dtype=np.uint8)
+    one, two, three = ones[0], ones[1] << target[1], ones[2] << target[2]
+    right, further, last = low[0], low[1] - target[1], low[2] - target[2]
+    for row in range(rows):  # three runs at once: a key's parts, as a rule
+        key = keys[row]
+        segment[row] = np.uint32(((key >> right) & one) | ((key >> further) & two) | ((key >> last) & three))
     for run in range(3, runs):
         for row in range(rows):
             segment[row] |= np.int32(((keys[row] >> low[run]) & ones[run]) << target[run])
-    for row in range(rows):  # three runs at once: a key's parts, as a rule
-        key = keys[row]
-        bits = ((key >> low[0]) & ones[0]) | (((key >> low[1]) & ones[1]) << target[1]) | (((key >> low[2]) & ones[2]) << target[2])
-        slot = segment[row] | np.int32(bits)
-        segment[row] = slot
-        place[slot] = 1
-    count = 0
+    for row in range(rows):
+        there[np.uint32(segment[row])] = 1
+    count: Any = 0
     for slot in range(1 << width):
-        count += place[slot]
-    distinct = np.empty(count, dtype=np.uint64)
-    count = 0
+        count += np.int64(there[slot])
+    distinct, place, count = np.empty(count, dtype=np.uint64), np.empty(1 << width, dtype=np.int32), 0
     for slot in range(1 << width):
-        if place[slot]:
+        if there[slot]:
             key = base & ~mask
             for run in range(runs):
                 key |= ((np.uint64(slot) >> target[run]) & ones[run]) << low[run]
@@ -62,7 +61,7 @@ def number(keys: Array) -> tuple[bool, Array, Array]:
             place[slot] = count
             count += 1
     for row in range(rows):
-        segment[row] = place[segment[row]]
+        segment[row] = place[np.uint32(segment[row])]
     return True, distinct, segment
 
 

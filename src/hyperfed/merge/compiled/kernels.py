@@ -22,8 +22,8 @@ __all__ = ["agreement", "cast", "effect_trust", "merged", "merged_records", "num
 
 Array = npt.NDArray[Any]
 
-_SHORT = 24  # values that are sorted by insertion
-_LONG, _SAMPLE, _FEW = 64, 16, 16  # values of which a sample is taken to find their middle, how many, and how many are then sorted
+_SHORT = 24  # values that are sorted by their ranks
+_LONG, _SAMPLE = 64, 16  # values of which a sample is taken to find their middle, and of how many
 
 
 @compiled
@@ -72,10 +72,27 @@ def _weighed(segment: Array, keys: int, rows: Array, weight: Array) -> tuple[Arr
 
 
 @compiled
-def _sort(a: Array, low: int, high: int) -> None:
-    """Sorts a[low:high] in place: by quick sort down to short pieces, those by insertion."""
-    stack = np.empty(128, dtype=np.int64) if high - low > _SHORT else np.empty(0, dtype=np.int64)
-    depth = 0
+def _sort_few(a: Array, low: int, n: int, room: Array, rank: Array) -> None:
+    """Sorts a[low : low + n] in place, n at most _SHORT: a value's rank is how many are before it, and no comparison waits for another.
+
+    room: work space for n of the type of a; rank: for n of uint64."""
+    begin = np.uint64(low)
+    for i in range(np.uint64(n)):
+        x, before = a[begin + i], np.uint64(0)
+        room[i] = x
+        for j in range(i):
+            first = np.uint64(room[j] <= x)
+            before += first
+            rank[j] += np.uint64(1) - first
+        rank[i] = before
+    for i in range(np.uint64(n)):
+        a[begin + rank[i]] = room[i]
+
+
+@compiled
+def _sort_many(a: Array, low: int, high: int, room: Array, rank: Array) -> None:
+    """Sorts a[low:high] in place, by quick sort down to short pieces. room, rank: work space for `_SHORT`, as for `_sort_few`."""
+    stack, depth = np.empty(128, dtype=np.int64), 0
     while True:
         while high - low > _SHORT:
             x, y, z = a[low], a[(low + high) >> 1], a[high - 1]
@@ -97,13 +114,7 @@ def _sort(a: Array, low: int, high: int) -> None:
                 stack[depth], stack[depth + 1] = i, high
                 high = j + 1
             depth += 2
-        for i in range(low + 1, high):  # without a branch to guess wrong: the larger one goes on
-            x = a[i]
-            for j in range(low, i):
-                y = a[j]
-                a[j] = x if x < y else y
-                x = y if x < y else x
-            a[i] = x
+        _sort_few(a, low, high - low, room, rank)
         if depth == 0:
             return
         depth -= 2
@@ -115,6 +126,7 @@ def ordered(segment: Array, keys: int, value: Array) -> tuple[Array, Array, Arra
     """(int64[keys] start, int64[keys] count, float64[rows] the values, key after key, ascending; -0.0 as 0.0)."""
     start, _ = _begins(segment, keys)
     free, count, out = start[:keys].astype(np.uint32), np.empty(keys, dtype=np.int64), np.empty(len(value), dtype=np.float64)
+    room, rank = np.empty(_SHORT), np.empty(_SHORT, dtype=np.uint64)
     for row in range(len(segment)):
         own = np.uint32(segment[row])
         at = free[own]
@@ -122,7 +134,10 @@ def ordered(segment: Array, keys: int, value: Array) -> tuple[Array, Array, Arra
         free[own] = at + np.uint32(1)
     for key in range(keys):
         count[key] = start[key + 1] - start[key]
-        _sort(out, start[key], start[key + 1])
+        if count[key] <= _SHORT:
+            _sort_few(out, start[key], count[key], room, rank)
+        else:
+            _sort_many(out, start[key], start[key + 1], room, rank)
     return start[:keys], count, out
 
 
@@ -140,23 +155,22 @@ def trimmed(start: Array, count: Array, value: Array, f: int) -> Array:
 
 
 @compiled
-def _middle(a: Array, n: int, b: Array) -> float:
-    """The median of a[:n], float32: the mean of its two middle values in float64. b: work space for n, float32.
+def _middle(a: Array, n: int, b: Array, rank: Array) -> float:
+    """The median of a[:n], float32: the mean of its two middle values, in float64. a is then another. b: work space for n, float32; rank: for `_SHORT`, uint64.
 
-    Of many values, a sorted sample gives two between which both middle ones lie, as a rule: one pass counts what is below them and keeps what is between.
-    That is cut at one of its values after the other, by passes without a branch to guess wrong, until what is left is short enough to be sorted.
+    Few values are sorted. Of many, a sorted sample gives two between which both middle ones lie, as a rule: one pass counts what is below them and keeps what
+    is between. That is cut at one of its values after the other, by passes without a branch to guess wrong, until what is left is short enough to be sorted.
     """
     low: Any = (n - 1) // 2
     high: Any = n // 2
+    if n <= _SHORT:
+        _sort_few(a, 0, n, b, rank)
+        return (np.float64(a[low]) + np.float64(a[high])) / 2.0
     left, below = np.uint64(n), np.uint64(0)
     if n > _LONG:
         for i in range(_SAMPLE):
-            x = a[i * (n // _SAMPLE)]
-            for j in range(i):
-                y = b[j]
-                b[j] = x if x < y else y
-                x = y if x < y else x
-            b[i] = x
+            b[i] = a[i * (n // _SAMPLE)]
+        _sort_few(b, 0, _SAMPLE, b[_SAMPLE : 2 * _SAMPLE], rank)
         least, most, left = b[_SAMPLE // 3], b[_SAMPLE - 1 - _SAMPLE // 3], np.uint64(0)
         for i in range(n):
             x = a[i]
@@ -167,8 +181,9 @@ def _middle(a: Array, n: int, b: Array) -> float:
         b[:n] = a[:n]
         left, below = np.uint64(n), np.uint64(0)
     low, high = low - np.int64(below), high - np.int64(below)
-    first, last = np.uint64(0), left  # the place of the higher of the two lies in [first, last)
-    while last - first > np.uint64(_FEW):
+    first: Any = np.uint64(0)
+    last: Any = left  # the place of the higher of the two lies in [first, last)
+    while last - first > np.uint64(_SHORT):
         x, y, z = b[first], b[(first + last) >> np.uint64(1)], b[last - np.uint64(1)]
         pivot = max(min(x, y), min(max(x, y), z))
         cut = first
@@ -190,14 +205,8 @@ def _middle(a: Array, n: int, b: Array) -> float:
             last = cut
             break
         first = cut
-    if last - first <= np.uint64(_FEW):
-        for i in range(np.int64(first) + 1, np.int64(last)):
-            x = b[i]
-            for j in range(np.int64(first), i):
-                y = b[j]
-                b[j] = x if x < y else y
-                x = y if x < y else x
-            b[i] = x
+    if last - first <= np.uint64(_SHORT):
+        _sort_few(b, first, last - first, a, rank)
     if low >= np.int64(first):
         return (np.float64(b[low]) + np.float64(b[high])) / 2.0
     x = b[0]  # the lower one is the largest below
@@ -207,21 +216,21 @@ def _middle(a: Array, n: int, b: Array) -> float:
 
 
 @compiled
-def _trust(value: Array, n: int, short: Array, room: Array, out: Array) -> None:
-    """Rule 4 of `merge.order` on the n effects of one key, held within +-1e38. short, room: work space for n, float32: medians of float32 are the medians
-    rounded to float32, as rounding keeps the order."""
+def _trust(value: Array, n: int, short: Array, room: Array, rank: Array, out: Array) -> None:
+    """Rule 4 of `merge.order` on the n effects of one key, held within +-1e38. short, room, rank: work space as for `_middle`. Medians of float32
+    are the medians rounded to float32, as rounding keeps the order."""
     if n < JUDGED:
         out[:n] = 1.0
         return
     for i in range(n):
         short[i] = value[i]
-    centre = _middle(short, n, room)
+    centre = _middle(short, n, room, rank)
     for i in range(n):
         short[i] = abs(value[i] - centre)
-    middle = _middle(short, n, room)
+    middle = _middle(short, n, room, rank)
     for i in range(n):
         short[i] = abs(abs(value[i] - centre) - middle)
-    spread = 1.4826 * _middle(short, n, room) + middle / 6.0
+    spread = 1.4826 * _middle(short, n, room, rank) + middle / 6.0
     fall, near = 3.0 * spread, middle * (1 + 1e-6)
     if fall > 0:
         for i in range(n):
@@ -239,12 +248,12 @@ def effect_trust(segment: Array, keys: int, effect: Array) -> Array:
     """float64[rows]: `merge.order.effect_trust`."""
     start, rows, most = _by_key(segment, keys)
     value, short, room, trust = np.empty(most), np.empty(most, dtype=np.float32), np.empty(most, dtype=np.float32), np.empty(most)
-    out = np.empty(len(segment))
+    rank, out = np.empty(_SHORT, dtype=np.uint64), np.empty(len(segment))
     for key in range(keys):
         first, n = start[key], start[key + 1] - start[key]
         for i in range(n):
             value[i] = min(max(effect[rows[first + i]], -1e38), 1e38)
-        _trust(value, n, short, room, trust)
+        _trust(value, n, short, room, rank, trust)
         for i in range(n):
             out[rows[first + i]] = trust[i]
     return out
@@ -354,15 +363,15 @@ def _stays(strategy: int, n: int, clients: int, reported: float, mean: float, ce
 @compiled
 def _kept(
     m: int, e: Array, t: Array, w: Array, sure: Array, firm: Array, x: Array, samples: Array, hits: Array, intervals: bool, mean: float, strategy: int,
-    robust: bool, room: Array, short: Array, out: Array,
+    robust: bool, room: Array, short: Array, rank: Array, out: Array,
 ) -> bool:  # fmt: skip
-    """Whether a key that stays was pooled. Filled in: out, its columns as in `merged`, from its m rows. room, short: work space for m, five of float64 and
-    two of float32, at their beginning."""
+    """Whether a key that stays was pooled. Filled in: out, its columns as in `merged`, from its m rows. room, short, rank: work space, five rows of
+    float64 and two of float32 for m each, and as for `_middle`."""
     y, v, a, heard, held = room[0], room[1], room[2], room[3], room[4]
     if robust:
         for i in range(m):
             v[i] = min(max(e[i], -1e38), 1e38)
-        _trust(v, m, short[0], short[1], held)
+        _trust(v, m, short[0], short[1], rank, held)
         for i in range(m):
             held[i] = w[i] * held[i]
     else:
@@ -415,6 +424,7 @@ def merged(
     """
     start, order, of_row, most = _weighed(segment, keys, rows, weight)
     room, short, at = np.empty((13, most)), np.empty((2, most), dtype=np.float32), np.empty(most, dtype=np.int32)
+    rank = np.empty(_SHORT, dtype=np.uint64)
     e, t, w, sure, firm, x, samples, count = room[5], room[6], room[7], room[8], room[9], room[10], room[11], room[12]
     stays, pooled, out = np.zeros(keys, dtype=np.bool_), np.zeros(keys, dtype=np.bool_), np.zeros((keys, 11))
     for key in range(keys):
@@ -432,7 +442,7 @@ def merged(
             samples[i], count[i] = np.int64(min(np.uint64(n[row]), np.uint64(9007199254740992))), hits[row]
             if intervals:
                 x[i] = width[row]
-        pooled[key] = _kept(m, e, t, w, sure, firm, x, samples, count, intervals, mean, strategy, robust, room, short, out[key])
+        pooled[key] = _kept(m, e, t, w, sure, firm, x, samples, count, intervals, mean, strategy, robust, room, short, rank, out[key])
     return stays, out, pooled
 
 
@@ -441,6 +451,7 @@ def merged_records(segment: Array, keys: int, rows: Array, records: Array, weigh
     """`merged` of records, read where they lie: a row is a line of the cache or two, not one for each column. records: `packed.NARROW`[rows]."""
     start, order, of_row, most = _weighed(segment, keys, rows, weight)
     room, short, at = np.empty((13, most)), np.empty((2, most), dtype=np.float32), np.empty(most, dtype=np.int32)
+    rank = np.empty(_SHORT, dtype=np.uint64)
     e, t, w, sure, firm, x, samples, count = room[5], room[6], room[7], room[8], room[9], room[10], room[11], room[12]
     stays, pooled, out = np.zeros(keys, dtype=np.bool_), np.zeros(keys, dtype=np.bool_), np.zeros((keys, 11))
     for key in range(keys):
@@ -458,5 +469,5 @@ def merged_records(segment: Array, keys: int, rows: Array, records: Array, weigh
             record = records[np.uint32(at[i])]
             samples[i], count[i] = np.int64(min(record.n, np.uint64(9007199254740992))), record.hits
             x[i] = np.float64(record.ci_high) - np.float64(record.ci_low)
-        pooled[key] = _kept(m, e, t, w, sure, firm, x, samples, count, True, mean, strategy, robust, room, short, out[key])
+        pooled[key] = _kept(m, e, t, w, sure, firm, x, samples, count, True, mean, strategy, robust, room, short, rank, out[key])
     return stays, out, pooled
