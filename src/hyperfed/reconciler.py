@@ -218,8 +218,8 @@ class StoreReconciler:
         self, packs: Sequence[CausalSemanticPack], clients: Sequence[str], electorate: Electorate, measured: Sequence[Indices], weight: Floats
     ) -> tuple[CausalSemanticPack, dict[str, Any]]:
         # a dag edge is a row without an interval whose effect is its weight and whose vote is the weight within [-1, 1]
-        tables = [_DagTable.of(pack) for pack in packs]
-        dag = self._merged(table_ranges(tables, electorate, keys=[table.keys for table in tables]), weight)
+        tables = [_DagTable.of(pack) for pack in packs] if any(pack.dag_edges for pack in packs) else []
+        dag = self._merged(table_ranges(tables, electorate, keys=[table.keys for table in tables]), weight) if tables else no_rows()
         source, target, _ = unpack_keys(dag["keys"])
         edges = list(zip(source.tolist(), target.tolist(), dag["vote"].tolist(), strict=True))
         confounders, scores = self._confounders(packs, measured, weight)

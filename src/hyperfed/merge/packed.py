@@ -30,12 +30,14 @@ WIDE = np.dtype([("key", "<u8"), ("n", "<u8"), *((name, "<f8") for name in _FLOA
 
 def pack(table: EdgeTable) -> Array:
     """The table's rows as records, NARROW where its floats are float32."""
-    rows = np.zeros(len(table), dtype=NARROW if table.effect.dtype == np.float32 else WIDE)
+    rows = np.empty(len(table), dtype=NARROW if table.effect.dtype == np.float32 else WIDE)
     rows["key"] = table.keys
     for name in ("n", "hits", "effect", "confidence", "stability"):
         rows[name] = getattr(table, name)
     if table.ci_low is not None and table.ci_high is not None:
         rows["ci_low"], rows["ci_high"] = table.ci_low, table.ci_high
+    else:
+        rows["ci_low"] = rows["ci_high"] = 0.0
     return rows
 
 
