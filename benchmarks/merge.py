@@ -1,7 +1,7 @@
 """Merging N clients of E edges beside `np.sort` of the same keys, polars, DuckDB and pyarrow, in one run.
 
 Kernels (weighted mean, median, median with trimmed mean, random-effects pooling, intersection) are what the reconciler is built of: `split`, `bincount`,
-`merge.order`, `merge.pooling`, by numpy and, called "compiled", by `merge.compiled`.
+`merge.order`, `merge.pooling`, by numpy and, called "compiled", by `hyperfed.compiled`.
 Strategies are the whole `StoreReconciler.merge`: votes, electorate, trust, pooling, evidence. Alternatives group the same
 rows by the same uint64 keys, on two threads as ours do. Memory is what a merge takes beside its stores and the result, growth what twice the rows take.
 """
@@ -19,9 +19,9 @@ os.environ.setdefault("POLARS_MAX_THREADS", "2")
 import numpy as np
 from measure import best_of
 
+from hyperfed import compiled
 from hyperfed.hypergraph import HypergraphStore
 from hyperfed.merge import common, pool_effects, split
-from hyperfed.merge.compiled import ROWS, machine_code
 from hyperfed.merge.order import Ordered
 from hyperfed.merge.segments import over
 from hyperfed.reconciler import StoreReconciler
@@ -111,7 +111,7 @@ def both(candidates: dict[str, Any]) -> dict[str, Any]:
             return work()
 
     chosen = {name: (lambda work=work: numpy_only(work)) for name, work in candidates.items()}
-    if machine_code(ROWS) is not None:
+    if compiled.make():
         chosen |= {f"{name}, compiled": work for name, work in candidates.items()}
     return chosen
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hyperfed.columns import as_column, check_floats, check_interval, check_samples, check_unit, freeze, refuse_where
+from hyperfed.compiled.tables import is_sound
 from hyperfed.errors import BoundsError
 from hyperfed.vocabulary import MAX_VARIABLES
 
@@ -137,6 +138,8 @@ class EdgeTable(_Columns):
 
     def __post_init__(self) -> None:
         freeze(self, "edges", _EDGE_INTS, _EDGE_FLOATS)
+        if is_sound(self):
+            return
         _check_edge_keys(self, "edges")
         check_floats(self, _EDGE_FLOATS, "edges")
         check_unit(self, ("confidence", "stability"), "edges")

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
+from hyperfed.compiled.tables import column as compiled_column
 from hyperfed.errors import SchemaError
 
 __all__ = ["SMALLEST", "Coding", "PlaneReader", "PlaneWriter", "deflate", "inflate", "read_all"]
@@ -158,7 +159,10 @@ class PlaneReader:
             needed = _TOLD.get(coding, 0)
             if needed and (around is None or len(around) < needed or any(a is None or a.dtype != dtype or len(a) != rows for a in around[:needed])):
                 raise SchemaError("is told by columns that are not there", subject=where, rule="R-11")
-            return _decoded([np.frombuffer(inflate(part, rows), np.uint8) for part in parts], rows, dtype, coding, around, reach, width)
+            told = around[:needed] if around is not None else ()
+            raw = [inflate(part, rows) for part in parts]
+            quickly = compiled_column(raw, rows, dtype, coding=coding, width=width, reach=reach, around=told)
+            return _decoded([np.frombuffer(plane, np.uint8) for plane in raw], rows, dtype, coding, told, reach, width) if quickly is None else quickly
 
         return read
 

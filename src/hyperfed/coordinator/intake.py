@@ -20,13 +20,13 @@ from datetime import datetime
 from functools import partial
 
 from hyperfed.admission import Admission, Admitted, joined
+from hyperfed.compiled import ROWS, machine_code
 from hyperfed.config import Limits
 from hyperfed.coordinator.frozen import FrozenSets
 from hyperfed.coordinator.inbox import Arrivals, Copy, Judged, accept, is_inbox_key, read_arrivals
-from hyperfed.coordinator.warm import load_soon
 from hyperfed.dropbox import DropBoxReader, Stored
 from hyperfed.errors import ConfigError, LedgerError, RoundError, TransientError
-from hyperfed.judging import MOST, Judges, worth
+from hyperfed.judging import MOST, Judges, seconds_of, worth
 from hyperfed.keys import KeyPair
 from hyperfed.merge.packed import PackedTable
 from hyperfed.protocol.ledger import check_claim
@@ -36,6 +36,8 @@ from hyperfed.store import ObjectStore
 from hyperfed.validator import PacketValidator, RoundContext, policy_digest
 
 __all__ = ["Intake", "combined", "shards_of"]
+
+_WORTH_LOADING_S = 0.25  # of judging, from which machine code is worth the tenth of a second that loading it takes
 
 
 def shards_of(arrivals: Arrivals, count: int) -> tuple[Arrivals, ...]:
@@ -86,8 +88,8 @@ class Intake:
         context = self._context(plan, base)
         self.frozen.begin(registry_version=context.registry.version, policy=plan.policy, expected=len(arrivals.keys))
         others = self._others(arrivals) if keep and self.frozen.streams else 0
-        if others:
-            load_soon()
+        if seconds_of([size for _, size in arrivals.keys]) > _WORTH_LOADING_S:
+            machine_code(ROWS)
         judges = Judges(context=context, others=others)
         judging = judges.parts(read_arrivals(self.store, arrivals, limits=self.limits), last={_owner(key): key for key, _ in sorted(arrivals.keys)})
         parts: list[Admission] = []

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hyperfed.admission import Admission, Admitted, Arrival, RoundContext
+from hyperfed.compiled import load_kept
 from hyperfed.judging.line import receive, send
 from hyperfed.judging.messages import BaseWanted, Failed, Part, failure
 from hyperfed.merge.packed import PackedTable
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     with socket.socket(fileno=int(arguments[0])) as line:
         try:
             context: RoundContext = receive(line)
+            load_kept()
             validator = PacketValidator(context=replace(context, base_of=lambda client, digest: _base(line, client, digest)))
             send(line, None)  # it is there
             while True:

@@ -26,7 +26,7 @@ from hyperfed.judging.line import receive, send
 from hyperfed.judging.messages import BaseWanted, Failed, Part, failure
 from hyperfed.validator import PacketValidator, folder_of
 
-__all__ = ["MOST", "Judges", "worth"]
+__all__ = ["MOST", "Judges", "seconds_of", "worth"]
 
 _SECONDS_AN_OBJECT, _SECONDS_A_BYTE = 8e-4, 1.2e-8  # about, of one core
 _SECONDS_A_START = 0.5
@@ -42,8 +42,12 @@ Batch = list[Arrival]
 def worth(sizes: Sequence[int]) -> int:
     """How many other processes are worth starting for objects of these sizes, bytes: none for a small night, at most one a core beside this one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    seconds = len(sizes) * _SECONDS_AN_OBJECT + sum(sizes) * _SECONDS_A_BYTE
-    return min(cores - 1, MOST, int(seconds / (3 * _SECONDS_A_START)))
+    return min(cores - 1, MOST, int(seconds_of(sizes) / (3 * _SECONDS_A_START)))
+
+
+def seconds_of(sizes: Sequence[int]) -> float:
+    """About how long one core judges objects of these sizes, bytes."""
+    return len(sizes) * _SECONDS_AN_OBJECT + sum(sizes) * _SECONDS_A_BYTE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,8 +26,7 @@ def agreement(segment: Segments, vote: Floats, rows: Ints, factor: Floats, keys:
     """
     compiled = machine_code(len(segment))
     if compiled is not None:
-        none = np.zeros(0, dtype=np.int32)
-        total, dot = compiled.agreement(segment, vote, rows, factor, keys, units, none if pair is None else pair, 0 if pair is None else pairs)
+        total, dot = compiled.agreement(segment, vote, rows, factor, keys, units, pair, pairs)
         return total, exact(dot)
     total = key_totals(segment, vote, rows, factor, keys)
     part = times_totals(segment, vote, total * units)

@@ -43,7 +43,7 @@ class Ordered:
         self.count: Ints
         self._compiled = machine_code(len(value))
         if self._compiled is not None:
-            self.start, self.count, self.value = self._compiled.ordered(segment.astype(np.int32, copy=False), size, value)
+            self.start, self.count, self.value = self._compiled.ordered(segment, size, value)
             return
         self.count = np.bincount(segment, minlength=size).astype(np.int64)
         self.start = np.cumsum(self.count) - self.count
@@ -154,7 +154,7 @@ def effect_trust(segment: Segments, size: int, effect: Floats, *, client: Ints |
     """
     compiled = machine_code(len(segment))
     if compiled is not None:
-        return np.asarray(compiled.effect_trust(segment.astype(np.int32, copy=False), size, effect))
+        return compiled.effect_trust(segment, size, effect)
     count = np.bincount(segment, minlength=size).astype(np.int64)
     judged = count >= JUDGED
     trust = np.ones(len(segment))

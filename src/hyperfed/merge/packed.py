@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from hyperfed.compiled.tables import pack as compiled_pack
 from hyperfed.merge.compiled import machine_code
 from hyperfed.tables import EdgeTable, unpack_keys, votes_of
 
@@ -31,6 +32,8 @@ WIDE = np.dtype([("key", "<u8"), ("n", "<u8"), *((name, "<f8") for name in _FLOA
 def pack(table: EdgeTable) -> Array:
     """The table's rows as records, NARROW where its floats are float32."""
     rows = np.empty(len(table), dtype=NARROW if table.effect.dtype == np.float32 else WIDE)
+    if compiled_pack(table, rows):
+        return rows
     rows["key"] = table.keys
     for name in ("n", "hits", "effect", "confidence", "stability"):
         rows[name] = getattr(table, name)
@@ -94,7 +97,7 @@ class PackedRows:
     def votes(self) -> Floats:
         compiled = machine_code(len(self.records))
         if compiled is not None and self.records.dtype == NARROW:
-            return np.asarray(compiled.votes(self.records))
+            return compiled.votes(self.records)
         return votes_of(self.records["effect"], self.records["confidence"], self.records["stability"])
 
     def column(self, name: str) -> Array:

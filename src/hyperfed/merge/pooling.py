@@ -46,8 +46,7 @@ def pool_effects(
     """
     compiled = machine_code(len(segment))
     if compiled is not None:
-        known = np.zeros(0) if width is None else width
-        columns = compiled.pool_effects(segment.astype(np.int32, copy=False), keys, effect, vote, weight, known, width is not None)
+        columns = compiled.pool_effects(segment, keys, effect, vote, weight, width)
         return Pooled(**dict(zip(("effect", "std_error", "tau2", "i2", "pooled"), columns, strict=True)))
     y = np.clip(effect, -1e60, 1e60)
     first = np.empty(keys)

@@ -158,9 +158,7 @@ def _compiled_rows(
     else:
         width = read.widths()
         effect, confidence, stability, n, hits = (read.column(name) for name in ("effect", "confidence", "stability", "n", "hits"))
-        known = np.zeros(0) if width is None else width
-        of_rows = (segment, len(keys), read.rows, effect, confidence, stability, known, width is not None, n, hits)
-        stays, columns, pooled = compiled.merged(*of_rows, *how)
+        stays, columns, pooled = compiled.merged(segment, len(keys), read.rows, (effect, confidence, stability), width, n, hits, *how)
     kept = np.ascontiguousarray(columns[stays].T)
     names = ("effect", "confidence", "stability", "vote", "std_error", "tau2", "i2", "support", "reporting", "samples", "hits")
     merged = dict(zip(names, kept, strict=True)) | {"keys": keys[stays], "measured_by": measured_by[stays], "pooled": pooled[stays]}

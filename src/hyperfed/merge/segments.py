@@ -168,9 +168,9 @@ def number(keys: Keys) -> tuple[Keys, npt.NDArray[np.int32]]:
         return keys[:0], np.zeros(0, dtype=np.int32)
     compiled = machine_code(len(keys))
     if compiled is not None:
-        few, found, segment = compiled.number(keys)
-        if few:
-            return found, segment
+        numbered = compiled.number(keys)
+        if numbered is not None:
+            return numbered
     narrow, width = _varying_bits(keys)
     rows = len(keys)
     if width < 63 and (1 << width) <= 4 * rows + 1024:

@@ -50,7 +50,7 @@ class _TableRows:
         effect, confidence, stability = (self.column(name) for name in ("effect", "confidence", "stability"))
         compiled = machine_code(len(effect))
         if compiled is not None and {effect.dtype, confidence.dtype, stability.dtype} == {np.dtype(np.float32)}:
-            return np.asarray(compiled.cast(effect, confidence, stability))
+            return compiled.cast(effect, confidence, stability)
         return votes_of(effect, confidence, stability)
 
     def column(self, name: str) -> Array:

@@ -1,11 +1,11 @@
-"""The kernels: loops over the rows of one key range, each with the bytes of the numpy function that it stands beside.
+"""The loops over the rows of one key range, each with the bytes of the numpy function that it stands beside.
 
 1. Once rows are numbered, a counting sort lists each key's rows in client order (`_by_key`); a key's sums then run in registers, in the order in which
    `bincount` adds. Clients' keys ascend, so neighbouring keys read neighbouring rows. Records (`merge.packed`) are read where they lie.
 2. No fused multiply-add, no reordering (numba's `fastmath` is off); division by zero gives what numpy gives.
-3. No kernel calls one of another file: numba's cache looks at the file of a kernel, not at those it calls. What ballots are made with is in `ballots`.
+3. Where each key's rows begin is counted first (`begins`): that tells how much work space a key needs. The caller makes it.
 
-Import it through `hyperfed.merge.compiled.kernels` only: it imports numba. What the numbers mean stands at the numpy functions.
+What the numbers mean stands at the numpy functions.
 """
 
 from typing import Any
@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hyperfed.merge.compiled.ballots import agreement, cast, number, votes
-from hyperfed.merge.compiled.compiler import compiled
+from hyperfed.compiled.loops.compiler import carray, entry, inner
 from hyperfed.merge.order import JUDGED
+from hyperfed.merge.packed import NARROW
 from hyperfed.merge.pooling import Z95
 
-__all__ = ["agreement", "cast", "effect_trust", "merged", "merged_records", "number", "ordered", "pool_effects", "trimmed", "votes"]
+__all__: list[str] = []
 
 Array = npt.NDArray[Any]
 
@@ -26,40 +26,40 @@ _SHORT = 24  # values that are sorted by their ranks
 _LONG, _SAMPLE = 64, 16  # values of which a sample is taken to find their middle, and of how many
 
 
-@compiled
-def _begins(segment: Array, keys: int) -> tuple[Array, int]:
-    """(int64[keys + 1], where each key's rows begin, the last one where all end; how many rows the key of most rows has)."""
-    start, count = np.empty(keys + 1, dtype=np.int64), np.zeros(keys, dtype=np.uint32)
-    end: Any = 0
-    most: Any = 0
-    for row in range(len(segment)):
-        count[np.uint32(segment[row])] += np.uint32(1)  # unsigned places need not be looked at for negative ones
+@entry("begins")
+def begins(segment_: Any, rows: int, keys: int, start_: Any, free_: Any) -> Any:
+    """How many rows the key of most rows has. Fills start, int64[keys + 1], with where each key's rows begin, the last one where all end, and free,
+    uint32[keys], with the same."""
+    segment, start, free = carray(segment_, rows, np.int32), carray(start_, keys + 1, np.int64), carray(free_, keys, np.uint32)
+    end, most = np.int64(0), np.int64(0)
     for key in range(keys):
+        free[key] = 0
+    for row in range(rows):
+        free[np.uint32(segment[row])] += np.uint32(1)  # unsigned places need not be looked at for negative ones
+    for key in range(keys):
+        count = np.int64(free[key])
         start[key] = end
-        end += np.int64(count[key])
-        most = max(most, np.int64(count[key]))
+        free[key] = end
+        end += count
+        most = max(most, count)
     start[keys] = end
-    return start, most
+    return most
 
 
-@compiled
-def _by_key(segment: Array, keys: int) -> tuple[Array, Array, int]:
-    """(`_begins`; int32[rows], the rows, key after key, in client order within one; how many the key of most rows has)."""
-    start, most = _begins(segment, keys)
-    free, order = start[:keys].astype(np.uint32), np.empty(len(segment), dtype=np.int32)
+@inner
+def _by_key(segment: Array, free: Array, order: Array) -> None:
+    """Fills order, int32[rows], with the rows, key after key, in client order within one. free: as `begins` has filled it; it is used up."""
     for row in range(len(segment)):
         key = np.uint32(segment[row])
         at = free[key]
         order[at] = row
         free[key] = at + np.uint32(1)
-    return start, order, most
 
 
-@compiled
-def _weighed(segment: Array, keys: int, rows: Array, weight: Array) -> tuple[Array, Array, Array, int]:
-    """`_by_key` with, before the last, float64[rows]: the weight of each listed row's client. rows: int64[clients], how many each has."""
-    start, most = _begins(segment, keys)
-    free, order, of_row, begin = start[:keys].astype(np.uint32), np.empty(len(segment), dtype=np.int32), np.empty(len(segment)), np.uint64(0)
+@inner
+def _weighed(segment: Array, rows: Array, weight: Array, free: Array, order: Array, of_row: Array) -> None:
+    """`_by_key`, and the weight of each listed row's client into of_row, float64[rows]. rows: int64[clients], how many each has."""
+    begin = np.uint64(0)
     for client in range(len(rows)):
         end = begin + np.uint64(rows[client])
         for row in range(begin, end):
@@ -68,10 +68,9 @@ def _weighed(segment: Array, keys: int, rows: Array, weight: Array) -> tuple[Arr
             order[at], of_row[at] = row, weight[client]
             free[key] = at + np.uint32(1)
         begin = end
-    return start, order, of_row, most
 
 
-@compiled
+@inner
 def _sort_few(a: Array, low: int, n: int, room: Array, rank: Array) -> None:
     """Sorts a[low : low + n] in place, n at most _SHORT: a value's rank is how many are before it, and no comparison waits for another.
 
@@ -89,10 +88,10 @@ def _sort_few(a: Array, low: int, n: int, room: Array, rank: Array) -> None:
         a[begin + rank[i]] = room[i]
 
 
-@compiled
-def _sort_many(a: Array, low: int, high: int, room: Array, rank: Array) -> None:
-    """Sorts a[low:high] in place, by quick sort down to short pieces. room, rank: work space for `_SHORT`, as for `_sort_few`."""
-    stack, depth = np.empty(128, dtype=np.int64), 0
+@inner
+def _sort_many(a: Array, low: int, high: int, room: Array, rank: Array, stack: Array) -> None:
+    """Sorts a[low:high] in place, by quick sort down to short pieces. room, rank: work space for `_SHORT`, as for `_sort_few`; stack: int64[128]."""
+    depth = 0
     while True:
         while high - low > _SHORT:
             x, y, z = a[low], a[(low + high) >> 1], a[high - 1]
@@ -121,40 +120,42 @@ def _sort_many(a: Array, low: int, high: int, room: Array, rank: Array) -> None:
         low, high = stack[depth], stack[depth + 1]
 
 
-@compiled
-def ordered(segment: Array, keys: int, value: Array) -> tuple[Array, Array, Array]:
-    """(int64[keys] start, int64[keys] count, float64[rows] the values, key after key, ascending; -0.0 as 0.0)."""
-    start, _ = _begins(segment, keys)
-    free, count, out = start[:keys].astype(np.uint32), np.empty(keys, dtype=np.int64), np.empty(len(value), dtype=np.float64)
-    room, rank = np.empty(_SHORT), np.empty(_SHORT, dtype=np.uint64)
-    for row in range(len(segment)):
+@entry("ordered")
+def ordered(segment_: Any, rows: int, value_: Any, keys: int, start_: Any, free_: Any, out_: Any, room_: Any, rank_: Any) -> Any:
+    """After `begins`: fills float64[rows] with the values, key after key, ascending; -0.0 as 0.0. room, rank: float64 and uint64[152]."""
+    segment, value, out = carray(segment_, rows, np.int32), carray(value_, rows, np.float64), carray(out_, rows, np.float64)
+    start, free = carray(start_, keys + 1, np.int64), carray(free_, keys, np.uint32)
+    room, rank, stack = carray(room_, 152, np.float64), carray(rank_, 152, np.uint64), carray(rank_, 152, np.int64)[24:]
+    for row in range(rows):
         own = np.uint32(segment[row])
         at = free[own]
         out[at] = value[row] + 0.0
         free[own] = at + np.uint32(1)
     for key in range(keys):
-        count[key] = start[key + 1] - start[key]
-        if count[key] <= _SHORT:
-            _sort_few(out, start[key], count[key], room, rank)
+        count = start[key + 1] - start[key]
+        if count <= _SHORT:
+            _sort_few(out, start[key], count, room, rank)
         else:
-            _sort_many(out, start[key], start[key + 1], room, rank)
-    return start[:keys], count, out
+            _sort_many(out, start[key], start[key + 1], room, rank, stack)
+    return 0
 
 
-@compiled
-def trimmed(start: Array, count: Array, value: Array, f: int) -> Array:
-    """float64[keys]: the mean of each key's values, ascending, without the f first and f last; 0 where nothing is left."""
-    out = np.zeros(len(count))
-    for key in range(len(count)):
+@entry("trimmed")
+def trimmed(start_: Any, count_: Any, keys: int, value_: Any, f: int, out_: Any) -> Any:
+    """Fills float64[keys]: the mean of each key's values, ascending, without the f first and f last; 0 where nothing is left."""
+    start, count, out = carray(start_, keys, np.int64), carray(count_, keys, np.int64), carray(out_, keys, np.float64)
+    value = carray(value_, start[keys - 1] + count[keys - 1] if keys else 0, np.float64)
+    for key in range(keys):
+        out[key] = 0.0
         if count[key] > 2 * f:
             total = 0.0
             for at in range(start[key] + f, start[key] + count[key] - f):
                 total += value[at]
             out[key] = total / (count[key] - 2 * f)
-    return out
+    return 0
 
 
-@compiled
+@inner
 def _middle(a: Array, n: int, b: Array, rank: Array) -> float:
     """The median of a[:n], float32: the mean of its two middle values, in float64. a is then another. b: work space for n, float32; rank: for `_SHORT`, uint64.
 
@@ -215,7 +216,7 @@ def _middle(a: Array, n: int, b: Array, rank: Array) -> float:
     return (np.float64(x) + np.float64(b[high])) / 2.0
 
 
-@compiled
+@inner
 def _trust(value: Array, n: int, short: Array, room: Array, rank: Array, out: Array) -> None:
     """Rule 4 of `merge.order` on the n effects of one key, held within +-1e38. short, room, rank: work space as for `_middle`. Medians of float32
     are the medians rounded to float32, as rounding keeps the order."""
@@ -243,23 +244,28 @@ def _trust(value: Array, n: int, short: Array, room: Array, rank: Array, out: Ar
             out[i] = 1.0 if abs(value[i] - centre) - near <= 0 else 0.0
 
 
-@compiled
-def effect_trust(segment: Array, keys: int, effect: Array) -> Array:
-    """float64[rows]: `merge.order.effect_trust`."""
-    start, rows, most = _by_key(segment, keys)
-    value, short, room, trust = np.empty(most), np.empty(most, dtype=np.float32), np.empty(most, dtype=np.float32), np.empty(most)
-    rank, out = np.empty(_SHORT, dtype=np.uint64), np.empty(len(segment))
+@entry("effect_trust")
+def effect_trust(
+    segment_: Any, rows: int, keys: int, most: int, effect_: Any, start_: Any, free_: Any, order_: Any, wide_: Any, short_: Any, rank_: Any, out_: Any
+) -> Any:
+    """After `begins`, which answered most: fills float64[rows], `merge.order.effect_trust`. Work space: order, int32[rows]; wide, float64[2, most];
+    short, float32[2, most]; rank, uint64[24]."""
+    segment, effect, out = carray(segment_, rows, np.int32), carray(effect_, rows, np.float64), carray(out_, rows, np.float64)
+    start, free, order = carray(start_, keys + 1, np.int64), carray(free_, keys, np.uint32), carray(order_, rows, np.int32)
+    wide, short, rank = carray(wide_, (2, most), np.float64), carray(short_, (2, most), np.float32), carray(rank_, _SHORT, np.uint64)
+    value, trust = wide[0], wide[1]
+    _by_key(segment, free, order)
     for key in range(keys):
         first, n = start[key], start[key + 1] - start[key]
         for i in range(n):
-            value[i] = min(max(effect[rows[first + i]], -1e38), 1e38)
-        _trust(value, n, short, room, rank, trust)
+            value[i] = min(max(effect[order[first + i]], -1e38), 1e38)
+        _trust(value, n, short[0], short[1], rank, trust)
         for i in range(n):
-            out[rows[first + i]] = trust[i]
-    return out
+            out[order[first + i]] = trust[i]
+    return 0
 
 
-@compiled
+@inner
 def _pool(n: int, effect: Array, vote: Array, weight: Array, width: Array, intervals: bool, y: Array, v: Array, a: Array, heard: Array) -> Any:
     """(effect, std_error, tau2, i2, pooled) of one key from its n rows: `merge.pooling.pool_effects`. y, v, a, heard: work space for n."""
     first = min(max(effect[0], -1e60), 1e60)
@@ -313,25 +319,32 @@ def _pool(n: int, effect: Array, vote: Array, weight: Array, width: Array, inter
     return first + sum_by / sum_b, np.sqrt(sum_bh) / sum_b, tau2, i2, True
 
 
-@compiled
-def pool_effects(segment: Array, keys: int, effect: Array, vote: Array, weight: Array, width: Array, intervals: bool) -> Any:
-    """(float64[keys] each: effect, std_error, tau2, i2; bool[keys] pooled). width: float64[rows], or of no rows where there are no intervals."""
-    start, rows, most = _by_key(segment, keys)
-    e, t, w, x = np.empty(most), np.empty(most), np.empty(most), np.empty(most)
-    y, v, a, heard = np.empty(most), np.empty(most), np.empty(most), np.empty(most)
-    of_key, error, tau2, i2, pooled = np.empty(keys), np.empty(keys), np.empty(keys), np.empty(keys), np.empty(keys, dtype=np.bool_)
+@entry("pool_effects")
+def pool_effects(
+    segment_: Any, rows: int, keys: int, most: int, effect_: Any, vote_: Any, weight_: Any, width_: Any, intervals: int, start_: Any, free_: Any, order_: Any,
+    room_: Any, of_key_: Any, error_: Any, tau2_: Any, i2_: Any, pooled_: Any,
+) -> Any:  # fmt: skip
+    """After `begins`: fills float64[keys] each, effect, std_error, tau2, i2, and bool[keys], pooled. width: float64[rows], or of no rows where there are no
+    intervals. Work space: order, int32[rows]; room, float64[8, most]."""
+    segment, effect, vote = carray(segment_, rows, np.int32), carray(effect_, rows, np.float64), carray(vote_, rows, np.float64)
+    weight, width = carray(weight_, rows, np.float64), carray(width_, rows if intervals else 0, np.float64)
+    start, free, order = carray(start_, keys + 1, np.int64), carray(free_, keys, np.uint32), carray(order_, rows, np.int32)
+    room, of_key, error = carray(room_, (8, most), np.float64), carray(of_key_, keys, np.float64), carray(error_, keys, np.float64)
+    tau2, i2, pooled = carray(tau2_, keys, np.float64), carray(i2_, keys, np.float64), carray(pooled_, keys, np.bool_)
+    e, t, w, x, y, v, a, heard = room[0], room[1], room[2], room[3], room[4], room[5], room[6], room[7]
+    _by_key(segment, free, order)
     for key in range(keys):
         first, n = start[key], start[key + 1] - start[key]
         for i in range(n):
-            row = rows[first + i]
+            row = order[first + i]
             e[i], t[i], w[i] = effect[row], vote[row], weight[row]
             if intervals:
                 x[i] = width[row]
-        of_key[key], error[key], tau2[key], i2[key], pooled[key] = _pool(n, e, t, w, x, intervals, y, v, a, heard)
-    return of_key, error, tau2, i2, pooled
+        of_key[key], error[key], tau2[key], i2[key], pooled[key] = _pool(n, e, t, w, x, intervals != 0, y, v, a, heard)
+    return 0
 
 
-@compiled
+@inner
 def _heard(n: int, e: Array, t: Array, w: Array, sure: Array, firm: Array, at: Array) -> Any:
     """(how many of a key's n rows count; summed: weights, weighted votes, weighted confidence). Filled in: t, each row's vote; rows without weight go."""
     reported, mean, certain, m = 0.0, 0.0, 0.0, np.uint64(0)
@@ -346,7 +359,7 @@ def _heard(n: int, e: Array, t: Array, w: Array, sure: Array, firm: Array, at: A
     return np.int64(m), reported, mean, certain
 
 
-@compiled
+@inner
 def _stays(strategy: int, n: int, clients: int, reported: float, mean: float, certain: float, voters: float, vote_min: float) -> bool:
     """Whether a strategy keeps a key of n rows. mean: the mean vote of `voters`, a weight; reported, certain: as `_heard` has summed them."""
     if reported <= 0:
@@ -360,7 +373,7 @@ def _stays(strategy: int, n: int, clients: int, reported: float, mean: float, ce
     return bool(abs(mean) >= vote_min)
 
 
-@compiled
+@inner
 def _kept(
     m: int, e: Array, t: Array, w: Array, sure: Array, firm: Array, x: Array, samples: Array, hits: Array, intervals: bool, mean: float, strategy: int,
     robust: bool, room: Array, short: Array, rank: Array, out: Array,
@@ -399,75 +412,88 @@ def _kept(
     return bool(pooled)
 
 
-@compiled
-def merged(
-    segment: Array,
-    keys: int,
-    rows: Array,
-    effect: Array,
-    confidence: Array,
-    stability: Array,
-    width: Array,
-    intervals: bool,
-    n: Array,
-    hits: Array,
-    weight: Array,
-    voters: Array,
-    strategy: int,
-    vote_min: float,
-    robust: bool,
-) -> Any:
-    """(bool[keys] which stay, float64[keys, 11] of those that do, bool[keys] pooled): `merge.rows.merged_rows` of a rule without order statistics.
+def _merged(kind: Any) -> Any:
+    """The loop for effects, confidence and stability of one type."""
 
-    Columns: effect, confidence, stability, vote, std_error, tau2, i2, support, reporting, samples, hits.
-    strategy: 0 union, 1 intersection, 2 weighted, 3 consensus or mean.
-    """
-    start, order, of_row, most = _weighed(segment, keys, rows, weight)
-    room, short, at = np.empty((13, most)), np.empty((2, most), dtype=np.float32), np.empty(most, dtype=np.int32)
-    rank = np.empty(_SHORT, dtype=np.uint64)
+    def merged(
+        segment_: Any, many: int, keys: int, most: int, rows_: Any, clients: int, effect_: Any, confidence_: Any, stability_: Any, width_: Any, intervals: int,
+        n_: Any, hits_: Any, weight_: Any, voters_: Any, strategy: int, vote_min: float, robust: int, start_: Any, free_: Any, order_: Any, of_row_: Any,
+        room_: Any, short_: Any, whole_: Any, stays_: Any, out_: Any, pooled_: Any,
+    ) -> Any:  # fmt: skip
+        """After `begins`: fills bool[keys], which stay; float64[keys, 11] of those that do; bool[keys], pooled: `merge.rows.merged_rows` of a rule without
+        order statistics.
+
+        Columns: effect, confidence, stability, vote, std_error, tau2, i2, support, reporting, samples, hits.
+        strategy: 0 union, 1 intersection, 2 weighted, 3 consensus or mean. Work space: order, int32[many]; of_row, float64[many]; room, float64[13, most];
+        short, float32[2, most]; whole, uint64[24 + most].
+        """
+        segment, rows = carray(segment_, many, np.int32), carray(rows_, clients, np.int64)
+        effect, confidence, stability = carray(effect_, many, kind), carray(confidence_, many, kind), carray(stability_, many, kind)
+        width, n, hits = carray(width_, many if intervals else 0, np.float64), carray(n_, many, np.uint64), carray(hits_, many, np.uint32)
+        weight, voters = carray(weight_, clients, np.float64), carray(voters_, keys, np.float64)
+        start, free, order = carray(start_, keys + 1, np.int64), carray(free_, keys, np.uint32), carray(order_, many, np.int32)
+        of_row, room, short = carray(of_row_, many, np.float64), carray(room_, (13, most), np.float64), carray(short_, (2, most), np.float32)
+        whole = carray(whole_, _SHORT + most, np.uint64)
+        stays, out, pooled = carray(stays_, keys, np.bool_), carray(out_, (keys, 11), np.float64), carray(pooled_, keys, np.bool_)
+        e, t, w, sure, firm, x, samples, count = room[5], room[6], room[7], room[8], room[9], room[10], room[11], room[12]
+        rank, at = whole[:_SHORT], whole[_SHORT:]
+        _weighed(segment, rows, weight, free, order, of_row)
+        for key in range(keys):
+            first, some = start[key], start[key + 1] - start[key]
+            stays[key], pooled[key] = False, False
+            for i in range(some):
+                row = np.uint32(order[first + i])
+                e[i], sure[i], firm[i], w[i], at[i] = effect[row], confidence[row], stability[row], of_row[first + i], row
+            m, reported, mean, certain = _heard(some, e, t, w, sure, firm, at)
+            mean = mean / voters[key] if voters[key] > 0 else 0.0
+            if not _stays(strategy, some, clients, reported, mean, certain, voters[key], vote_min):
+                continue
+            stays[key] = True
+            for i in range(m):
+                row = np.uint32(at[i])
+                samples[i], count[i] = np.int64(min(np.uint64(n[row]), np.uint64(9007199254740992))), hits[row]
+                if intervals:
+                    x[i] = width[row]
+            pooled[key] = _kept(m, e, t, w, sure, firm, x, samples, count, intervals != 0, mean, strategy, robust != 0, room, short, rank, out[key])
+        return 0
+
+    return merged
+
+
+entry("merged_32")(_merged(np.float32))
+entry("merged_64")(_merged(np.float64))
+
+
+@entry("merged_records")
+def merged_records(
+    segment_: Any, many: int, keys: int, most: int, rows_: Any, clients: int, records_: Any, weight_: Any, voters_: Any, strategy: int, vote_min: float,
+    robust: int, start_: Any, free_: Any, order_: Any, of_row_: Any, room_: Any, short_: Any, whole_: Any, stays_: Any, out_: Any, pooled_: Any,
+) -> Any:  # fmt: skip
+    """`merged` of records, read where they lie: a row is a line of the cache or two, not one for each column. records: `packed.NARROW`[many]."""
+    segment, rows, records = carray(segment_, many, np.int32), carray(rows_, clients, np.int64), carray(records_, many, NARROW)
+    weight, voters = carray(weight_, clients, np.float64), carray(voters_, keys, np.float64)
+    start, free, order = carray(start_, keys + 1, np.int64), carray(free_, keys, np.uint32), carray(order_, many, np.int32)
+    of_row, room, short = carray(of_row_, many, np.float64), carray(room_, (13, most), np.float64), carray(short_, (2, most), np.float32)
+    whole = carray(whole_, _SHORT + most, np.uint64)
+    stays, out, pooled = carray(stays_, keys, np.bool_), carray(out_, (keys, 11), np.float64), carray(pooled_, keys, np.bool_)
     e, t, w, sure, firm, x, samples, count = room[5], room[6], room[7], room[8], room[9], room[10], room[11], room[12]
-    stays, pooled, out = np.zeros(keys, dtype=np.bool_), np.zeros(keys, dtype=np.bool_), np.zeros((keys, 11))
+    rank, at = whole[:_SHORT], whole[_SHORT:]
+    _weighed(segment, rows, weight, free, order, of_row)
     for key in range(keys):
-        first, many = start[key], start[key + 1] - start[key]
-        for i in range(many):
-            row = np.uint32(order[first + i])
-            e[i], sure[i], firm[i], w[i], at[i] = effect[row], confidence[row], stability[row], of_row[first + i], row
-        m, reported, mean, certain = _heard(many, e, t, w, sure, firm, at)
-        mean = mean / voters[key] if voters[key] > 0 else 0.0
-        if not _stays(strategy, many, len(rows), reported, mean, certain, voters[key], vote_min):
-            continue
-        stays[key] = True
-        for i in range(m):
-            row = np.uint32(at[i])
-            samples[i], count[i] = np.int64(min(np.uint64(n[row]), np.uint64(9007199254740992))), hits[row]
-            if intervals:
-                x[i] = width[row]
-        pooled[key] = _kept(m, e, t, w, sure, firm, x, samples, count, intervals, mean, strategy, robust, room, short, rank, out[key])
-    return stays, out, pooled
-
-
-@compiled
-def merged_records(segment: Array, keys: int, rows: Array, records: Array, weight: Array, voters: Array, strategy: int, vote_min: float, robust: bool) -> Any:
-    """`merged` of records, read where they lie: a row is a line of the cache or two, not one for each column. records: `packed.NARROW`[rows]."""
-    start, order, of_row, most = _weighed(segment, keys, rows, weight)
-    room, short, at = np.empty((13, most)), np.empty((2, most), dtype=np.float32), np.empty(most, dtype=np.int32)
-    rank = np.empty(_SHORT, dtype=np.uint64)
-    e, t, w, sure, firm, x, samples, count = room[5], room[6], room[7], room[8], room[9], room[10], room[11], room[12]
-    stays, pooled, out = np.zeros(keys, dtype=np.bool_), np.zeros(keys, dtype=np.bool_), np.zeros((keys, 11))
-    for key in range(keys):
-        first, many = start[key], start[key + 1] - start[key]
-        for i in range(many):
+        first, some = start[key], start[key + 1] - start[key]
+        stays[key], pooled[key] = False, False
+        for i in range(some):
             row = np.uint32(order[first + i])
             record = records[row]
             e[i], sure[i], firm[i], w[i], at[i] = record.effect, record.confidence, record.stability, of_row[first + i], row
-        m, reported, mean, certain = _heard(many, e, t, w, sure, firm, at)
+        m, reported, mean, certain = _heard(some, e, t, w, sure, firm, at)
         mean = mean / voters[key] if voters[key] > 0 else 0.0
-        if not _stays(strategy, many, len(rows), reported, mean, certain, voters[key], vote_min):
+        if not _stays(strategy, some, clients, reported, mean, certain, voters[key], vote_min):
             continue
         stays[key] = True
         for i in range(m):
             record = records[np.uint32(at[i])]
             samples[i], count[i] = np.int64(min(record.n, np.uint64(9007199254740992))), record.hits
             x[i] = np.float64(record.ci_high) - np.float64(record.ci_low)
-        pooled[key] = _kept(m, e, t, w, sure, firm, x, samples, count, True, mean, strategy, robust, room, short, rank, out[key])
-    return stays, out, pooled
+        pooled[key] = _kept(m, e, t, w, sure, firm, x, samples, count, True, mean, strategy, robust != 0, room, short, rank, out[key])
+    return 0
