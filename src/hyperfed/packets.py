@@ -10,7 +10,8 @@ What it does not do: bytes (`codec`), signatures (`signing`), admission (`valida
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -380,7 +381,9 @@ class Update:
     def parted(self) -> tuple[EdgeTable, "Update"]:
         """(its edges, itself without them): what is large, and what is small. Its deltas are resolved."""
         none = EdgeTable.empty()
-        return none if self.edges is None else self.edges, replace(self, edges=none)
+        small = copy(self)  # it was checked with more edges
+        _set(small, edges=none)
+        return none if self.edges is None else self.edges, small
 
     def _ends(self) -> Iterable[tuple[str, npt.NDArray[np.uint32]]]:
         for table in (self.edges, self.deltas):

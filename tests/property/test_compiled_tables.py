@@ -103,7 +103,7 @@ def test_any_planes_make_the_same_column(drawn: tuple[str, p.Coding], rows: int,
     planes = [rng.integers(0, 256, rows, dtype=np.uint8).tobytes() for _ in range(min(count, width))]
     told = tuple(rng.normal(size=rows).astype(np.float32) for _ in range({p.Coding.BELOW: 1, p.Coding.MIRROR: 2}.get(coding, 0)))
     reach = reach if coding is p.Coding.BELOW else 0.0
-    ours = loops.column([*planes], rows, dtype, coding=coding, width=width, reach=reach, around=told)
+    ours = loops.column([*planes], rows, dtype, coding=coding, width=width, reach=reach, told=told)
     numpys = p._decoded([np.frombuffer(plane, np.uint8) for plane in planes], rows, dtype, coding, told, reach, width)
     assert ours is not None
     assert (ours.dtype, ours.tobytes()) == (numpys.dtype, numpys.tobytes())
@@ -111,9 +111,9 @@ def test_any_planes_make_the_same_column(drawn: tuple[str, p.Coding], rows: int,
 
 def test_what_there_is_no_loop_for_is_left_to_numpy() -> None:
     plane = bytes(64)
-    assert loops.column([plane] * 5, 64, np.dtype("<u8"), coding=p.Coding.PLAIN, width=8, reach=0.0, around=()) is None
-    assert loops.column([plane], 64, np.dtype("<u1"), coding=p.Coding.PLAIN, width=1, reach=0.0, around=()) is None
-    assert loops.column([plane], 64, np.dtype("<f8"), coding=p.Coding.BELOW, width=8, reach=0.0, around=(np.zeros(64),)) is None
+    assert loops.column([plane] * 5, 64, np.dtype("<u8"), coding=p.Coding.PLAIN, width=8, reach=0.0, told=()) is None
+    assert loops.column([plane], 64, np.dtype("<u1"), coding=p.Coding.PLAIN, width=1, reach=0.0, told=()) is None
+    assert loops.column([plane], 64, np.dtype("<f8"), coding=p.Coding.BELOW, width=8, reach=0.0, told=(np.zeros(64),)) is None
 
 
 def _set(name: str, value: Any) -> Callable[[dict[str, Any], int], None]:

@@ -41,6 +41,7 @@ Bytes = npt.NDArray[np.uint8]
 Around = tuple[Array | None, ...] | None  # (effect,) or (effect, ci_low): what BELOW and MIRROR need
 
 _HEAD = struct.Struct("<BBId")  # coding, bytes a value, rows, reach; then a uint32 for the length of each plane
+_HEADS = tuple(struct.Struct(f"<BBId{count}I") for count in range(9))
 _BLOCK = 1 << 14  # rows predicted at a time: what lies between stays in cache
 _TASTE, _CHANCE = 128, 96  # so many bytes of a plane, and how many different ones make zstd hopeless: chance gives 101, a twentieth to be gained 92
 
@@ -129,39 +130,39 @@ class PlaneReader:
     def __init__(self, planes: memoryview, budget: int) -> None:
         self._planes, self.left, self._at = planes, budget, 0
 
-    def claim(self, entry: memoryview, dtype: np.dtype[Any], where: str) -> Callable[[Around], Array]:
+    def claim(self, entry: bytes | memoryview, dtype: np.dtype[Any], where: str) -> Callable[[Around], Array]:
         """What reads the column that `entry` stands for, once `around` is known. Its size is taken from the budget now. Raises SchemaError."""
         count, rest = divmod(len(entry) - _HEAD.size, 4)
         if rest or not 0 <= count <= dtype.itemsize or entry[0] >= len(_CODINGS):
             raise SchemaError(f"{len(entry)} bytes do not describe the planes of a column of {dtype.str}", subject=where, rule="R-11")
-        number, width, rows, reach = _HEAD.unpack_from(entry)
-        lengths = struct.unpack_from(f"<{count}I", entry, _HEAD.size)
+        number, width, rows, reach, *lengths = _HEADS[count].unpack(entry)
         coding, size = _CODINGS[number], rows * dtype.itemsize
         if size < SMALLEST or (lengths and (min(lengths) < 1 or max(lengths) > rows)) or count > width:
             raise SchemaError(f"planes of {rows} rows are no column of {dtype.str}", subject=where, rule="R-11")
-        if (coding is Coding.STEP and dtype.kind != "u") or (coding in _TOLD and dtype.kind != "f") or dtype.kind == "b":
-            raise SchemaError(f"a column of {dtype.str} is not coded as {coding.name.lower()}", subject=where, rule="R-11")
-        if width != dtype.itemsize and not (coding is Coding.STEP and width in (1, 2, 4) and width < dtype.itemsize):
-            raise SchemaError(f"values of {width} bytes are no column of {dtype.str}", subject=where, rule="R-11")
-        if not math.isfinite(reach) or (reach != 0 and coding is not Coding.BELOW):
+        if (number, width, dtype.char) not in _known_forms:
+            _check_form(coding, width, dtype, where)
+        if reach and (coding is not Coding.BELOW or not math.isfinite(reach)):
             raise SchemaError(f"a reach of {reach} has no place in a column that is {coding.name.lower()}", subject=where, rule="R-11")
         if size > self.left:
             raise SchemaError(f"holds more than the {self.left} raw bytes left of what the document declares", subject=where, rule="R-13")
-        if sum(lengths) > len(self._planes) - self._at:
+        at, planes, parts = self._at, self._planes, []
+        if sum(lengths) > len(planes) - at:
             raise SchemaError("its planes are cut off", subject=where, rule="R-13")
         self.left -= size
-        parts = []
         for length in lengths:
-            parts.append(self._planes[self._at : self._at + length])
-            self._at += length
+            parts.append(planes[at : at + length])
+            at += length
+        self._at = at
+        needed = _TOLD.get(coding, 0)
 
         def read(around: Around) -> Array:
-            needed = _TOLD.get(coding, 0)
-            if needed and (around is None or len(around) < needed or any(a is None or a.dtype != dtype or len(a) != rows for a in around[:needed])):
-                raise SchemaError("is told by columns that are not there", subject=where, rule="R-11")
-            told = around[:needed] if around is not None else ()
-            raw = [inflate(part, rows) for part in parts]
-            quickly = compiled_column(raw, rows, dtype, coding=coding, width=width, reach=reach, around=told)
+            told: tuple[Array | None, ...] = ()
+            if needed:
+                if around is None or len(around) < needed or any(a is None or a.dtype != dtype or len(a) != rows for a in around[:needed]):
+                    raise SchemaError("is told by columns that are not there", subject=where, rule="R-11")
+                told = around[:needed]
+            raw = [part if len(part) == rows else inflate(part, rows) for part in parts]
+            quickly = compiled_column(raw, rows, dtype, coding=coding, width=width, reach=reach, told=told)
             return _decoded([np.frombuffer(plane, np.uint8) for plane in raw], rows, dtype, coding, told, reach, width) if quickly is None else quickly
 
         return read
@@ -170,6 +171,17 @@ class PlaneReader:
         """Raises SchemaError where not everything was taken: a document holds what it declares, and nothing else (R-13)."""
         if self.left or self._at != len(self._planes):
             raise SchemaError(f"{self.left} raw bytes too few, {len(self._planes) - self._at} bytes of planes too many", rule="R-13")
+
+
+_known_forms: set[tuple[int, int, str]] = set()  # (coding, bytes a value, dtype) that may stand together: a column asks before its first row is looked at
+
+
+def _check_form(coding: Coding, width: int, dtype: np.dtype[Any], where: str) -> None:
+    if (coding is Coding.STEP and dtype.kind != "u") or (coding in _TOLD and dtype.kind != "f") or dtype.kind == "b":
+        raise SchemaError(f"a column of {dtype.str} is not coded as {coding.name.lower()}", subject=where, rule="R-11")
+    if width != dtype.itemsize and not (coding is Coding.STEP and width in (1, 2, 4) and width < dtype.itemsize):
+        raise SchemaError(f"values of {width} bytes are no column of {dtype.str}", subject=where, rule="R-11")
+    _known_forms.add((coding, width, dtype.char))
 
 
 def read_all(jobs: Sequence[Callable[[], Array]], size: int) -> list[Array]:

@@ -41,6 +41,7 @@ _AS_THEY_ARE = frozenset((types.NoneType, bool, int, float, str, bytes, memoryvi
 _TABLES = (EdgeTable, DeltaTable, HyperedgeTable)
 _WIRE_DTYPES = ("|b1", "<f4", "<f8", "<i4", "<i8", "<u2", "<u4", "<u8", "|u1")
 _IN_PLANES = ":planes"
+_FORMS = {name + way: (np.dtype(name), bool(way)) for name in _WIRE_DTYPES for way in ("", _IN_PLANES)}  # what a column says it is
 _UNIT = ("confidence", "stability")
 _UNIT_DTYPES = {8: "|u1", 16: "<u2"}
 _TOLD = {"ci_low": Coding.BELOW, "ci_high": Coding.MIRROR}  # by the columns before them
@@ -183,14 +184,12 @@ def _read_tuple(hints: tuple[Any, ...], plain: Any, where: str, planes: PlaneRea
 def _claim_column(plain: Any, where: str, planes: PlaneReader | None) -> Callable[[Any], np.ndarray[Any, Any]]:
     """What reads the column, given (effect,) or (effect, ci_low) where its coding needs them. Its form and size are checked now, its values are not."""
     pair = expect(list, plain, where)
-    tag = pair[0] if len(pair) == 2 and type(pair[0]) is str else ""
-    coded = planes is not None and tag.endswith(_IN_PLANES)
-    name = tag.removesuffix(_IN_PLANES) if coded else tag
-    if name not in _WIRE_DTYPES:
+    dtype, coded = (_FORMS.get(pair[0]) if len(pair) == 2 and type(pair[0]) is str else None) or (None, False)
+    if dtype is None or (coded and planes is None):
         raise SchemaError(f"a column is [dtype, bytes] with a dtype of {', '.join(_WIRE_DTYPES)}", subject=where, rule="R-11")
-    dtype, buffer = np.dtype(name), expect_binary(pair[1], where)
+    buffer = expect_binary(pair[1], where)
     if coded and planes is not None:
-        return planes.claim(memoryview(buffer), dtype, where)
+        return planes.claim(buffer, dtype, where)
     if len(buffer) % dtype.itemsize:
         raise SchemaError(f"{len(buffer)} bytes are no whole number of {dtype.str}", subject=where, rule="R-11")
     return lambda around: np.frombuffer(buffer, dtype=dtype)

@@ -20,17 +20,15 @@ Array = npt.NDArray[Any]
 
 
 def column(
-    planes: list[bytes | memoryview], rows: int, dtype: np.dtype[Any], *, coding: int, width: int, reach: float, around: tuple[Array | None, ...]
+    planes: list[bytes | memoryview], rows: int, dtype: np.dtype[Any], *, coding: int, width: int, reach: float, told: tuple[Array | None, ...]
 ) -> Array | None:
-    """A column from its planes, low bytes first: `codec.planes._decoded`. around: what it is told by, of its own dtype and length."""
-    code = loaded()
-    if code is None or len(planes) > _PLANES or dtype.itemsize not in (2, 4, 8) or (around and dtype != _NARROW):
+    """A column from its planes, low bytes first: `codec.planes._decoded`. told: (effect,) or (effect, ci_low) of its own dtype and length."""
+    code, count, size = loaded(), len(planes), dtype.itemsize
+    if code is None or count > _PLANES or size == 1 or (told and dtype != _NARROW):
         return None
     out, at, null = np.empty(rows, dtype), code.address, code.null
-    told = [null if column is None else at(column) for column in around[:2]]
-    parts = [at(plane) for plane in planes]
-    count = len(parts)
-    code.column(*parts, *(null,) * (_PLANES - count), count, rows, dtype.itemsize, width, coding, reach, *told, *(null,) * (2 - len(told)), at(out))
+    parts, ends = [*map(at, planes)], [*map(at, told)]
+    code.column(*parts, *(null,) * (_PLANES - count), count, rows, size, width, coding, reach, *ends, *(null,) * (2 - len(ends)), at(out))
     return out
 
 
