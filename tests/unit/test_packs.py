@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -302,6 +303,8 @@ def test_threads_that_ask_for_one_pack_read_it_once() -> None:
     fed.play(1)
     store.got.clear()
     reading, freeze = Accepted(store, limits=fed.limits), frozen(fed)
+    read = store.read
+    store.read = lambda key, **limits: (sleep(0.05), read(key, **limits))[1]  # type: ignore[method-assign,func-returns-value]
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda counted: reading.one(freeze, counted), freeze.counted))
     assert all(found)
@@ -387,7 +390,8 @@ def test_an_update_of_such_a_freeze_that_is_gone_or_changed_is_named() -> None:
     first, second, _ = frozen(fed).counted
     objects = fed.store._objects  # type: ignore[attr-defined]
     key, honest = Keys.accepted(1, first.digest), objects[Keys.accepted(1, first.digest)]
-    for there in (objects[Keys.accepted(1, second.digest)], honest[:-1] + bytes([honest[-1] ^ 1])):
+    other = fed.envelope("site-01", sequence=first.sequence)
+    for there in (objects[Keys.accepted(1, second.digest)], honest[:-1] + bytes([honest[-1] ^ 1]), other):
         objects[key] = there
         with pytest.raises(Exception, match=first.digest.hex()):
             fed.runner(1).release(1)
