@@ -75,6 +75,8 @@ def documents(clients: int) -> dict[str, Callable[[], Any]]:
             claim_digest=bytes(32),
             merkle_head=bytes(32),
             time=START,
+            packs=tuple(digests[::2]),  # two updates a pack
+            in_pack=tuple(i // 2 for i in range(len(ids))),
         ),
         "state": lambda: RoundState(
             **shared,

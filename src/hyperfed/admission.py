@@ -67,7 +67,8 @@ class RoundContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """An update that may count: where it lay, whose, for which round, and what its header says. `update` is its content."""
+    """An update that may count: where it lay, whose, for which round, and what its header says. `update` is its content; pack: the digest of the pack that
+    it was copied in, once it was."""
 
     key: str
     client: str
@@ -78,6 +79,7 @@ class Admitted:
     claim_digest: bytes
     update: Update | None = None
     data: bytes | None = None
+    pack: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

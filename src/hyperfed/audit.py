@@ -4,8 +4,8 @@ What is checked, in this order; the first broken object is the first finding:
 1. Registry: every version, its signatures and chain (R-23, R-24).
 2. Ledger: signatures, chain, grammar, no hole (R-71, R-74); the budget at every prefix (R-72).
 3. Each round: the plan follows from its registry (R-52); the freeze follows from plan, registry and the state of the round committed before it; its
-   Merkle head; every counted update lies in `accepted/` with its client's signature and its digest (R-66); nobody is counted twice for one
-   window (R-94), no sequence falls (R-89); every claim is in the ledger (R-73).
+   Merkle head; every counted update lies in the pack of `accepted/` that the freeze names, with its client's signature and its digest (R-66); nobody is
+   counted twice for one window (R-94), no sequence falls (R-89); every claim is in the ledger (R-73).
 4. Result, state and ledger name each other (R-61, R-67); receipts are what freeze and ledger give (R-68, R-70).
 5. What a private result says of its privacy is what plan, registry and ledger give, and its reserve is what the plan spends (R-64): without any key.
 6. With keys that open the bodies (a coordinator's or an auditor's): every result without noise and every state is computed again and must be the
@@ -13,7 +13,7 @@ What is checked, in this order; the first broken object is the first finding:
 7. Whatever lies at a key where nothing belongs.
 
 What it does not do: write, or judge what was refused: that needs the inbox as it was. A receipt that is missing is a remark, no finding: a rerun
-of the round writes it.
+of the round writes it. So are packs that no freeze names, which a stage leaves that was tried again: nothing was decided from them.
 """
 
 from collections import Counter
@@ -202,6 +202,8 @@ class _Audit:
         if plan is None:
             return
         frozen = self._freeze(plan, before, end)
+        if frozen is not None and frozen.value.packs:
+            self._unnamed(frozen.value, keys)
         result = self._result(plan, frozen, lines, end)
         self._state(plan.value, frozen, result, end)
         if end is None:
@@ -237,13 +239,31 @@ class _Audit:
         with self._finding(key, "freezes"):
             self._check_freeze(key, frozen.value, plan, before)
         committed = end is not None and end.entry.kind is EntryKind.COMMIT
-        for counted in frozen.value.counted:
-            with self._finding(Keys.accepted(r, counted.digest), "updates"):
-                self._update(frozen.value, counted)
-                if committed:
-                    earlier = self.history.windows.setdefault((counted.client, counted.made_for), r)
-                    self._require(earlier == r, key, f"counts {counted.client} for round {counted.made_for}, as round {earlier} did", "R-94")
+        self._updates(frozen.value)
+        for counted in frozen.value.counted if committed else ():
+            earlier = self.history.windows.setdefault((counted.client, counted.made_for), r)
+            if earlier != r:
+                self._broken(key, f"counts {counted.client} for round {counted.made_for}, as round {earlier} did", "R-94")
         return frozen
+
+    def _updates(self, freeze: Freeze) -> None:
+        """R-66, for all that a freeze counts; an object that cannot be read is one finding, whatever lies in it."""
+        lost: set[str] = set()
+        for counted, key, envelope in self.sets.accepted.read(freeze, freeze.counted):
+            if isinstance(envelope, RoundError):
+                if key not in lost:
+                    self._broken(key, envelope.problem, envelope.rule, envelope.remedy)
+                lost.add(key)
+                continue
+            with self._finding(key, "updates"):
+                self._update(freeze, counted, key, envelope)
+
+    def _unnamed(self, freeze: Freeze, keys: list[str]) -> None:
+        there = {key for key in keys if key.startswith(Keys.accepted(freeze.round, b""))}
+        if left := len(there - {Keys.accepted(freeze.round, digest) for digest in freeze.packs}):
+            self.remarks.append(
+                f"round {freeze.round} has {left} packs that its freeze does not need: a stage that was tried again left them, or nothing in them counts"
+            )
 
     def _check_freeze(self, key: str, freeze: Freeze, plan: Stored[Plan], before: int) -> None:
         _, digest = self.reader.registry_version(freeze.registry_version)
@@ -266,14 +286,13 @@ class _Audit:
             known = state.value.of(counted.client) if state else None
             self._require(known is None or counted.sequence > known.highest_sequence, key, f"{counted.client}'s sequence falls", "R-89")
 
-    def _update(self, freeze: Freeze, counted: Counted) -> None:
-        """R-66: the update that was frozen, signed by its client with a key of the round it was made for."""
-        key = Keys.accepted(freeze.round, counted.digest)
+    def _update(self, freeze: Freeze, counted: Counted, key: str, data: bytes | memoryview) -> None:
+        """R-66: the update that was frozen, signed by its client with a key of the round it was made for. key: of the object it lies in."""
         signing = self.reader.registry_at(freeze.registry_version).signing_keys(counted.made_for)
-        envelope = open_envelope(self.store.read(key, max_bytes=self.limits.max_update_bytes), subject=key)
+        envelope = open_envelope(data, subject=key)
         signed = verify_envelope(envelope, expect=PacketType.UPDATE, key_of=lambda k: signing[k][1] if k in signing else None, subject=key)
         header, owner = signed.header, signing.get(signed.header.key_id, ("", b""))[0]
-        self._require(signed.digest == counted.digest, key, "is not the update that was frozen", "R-66")
+        self._require(signed.digest == counted.digest, key, f"{counted.client}'s update in it is not the one that was frozen", "R-66")
         said = (owner, header.sender, header.round, header.sequence, header.federation)
         named = (counted.client, counted.client, counted.made_for, counted.sequence, freeze.federation)
         self._require(said == named, key, f"is {header.sender}'s for round {header.round}, signed by {owner or 'nobody'}", "R-82")

@@ -162,7 +162,7 @@ class PacketValidator:
                 f"{size} bytes; at most {self._limits.max_update_bytes} are read", subject=subject, rule="R-80", remedy="Share fewer edges, or compress"
             )
 
-    def _check_signature(self, data: bytes, rounds: Sequence[int], subject: str) -> Signed:
+    def _check_signature(self, data: bytes | memoryview, rounds: Sequence[int], subject: str) -> Signed:
         """R-81, R-30 to R-33, R-82: signed by a client's key that is valid in the round the update is for, and in all `rounds`.
 
         A key that was revoked from this round on must not speak for an earlier one either: whoever stole it would only have to date back.
@@ -248,14 +248,14 @@ class PacketValidator:
     def _content(self, signed: Signed, data: bytes, context: RoundContext, *, key: str) -> Admitted:
         """R-89, R-11, R-97, R-90, R-91."""
         self._check_replay(signed, context.highest, key)
-        admitted = self._open(signed, data, key=key, made_for=signed.header.round, keys=context.keys, base_of=context.base_of)
+        admitted = self._open(signed, key=key, made_for=signed.header.round, keys=context.keys, base_of=context.base_of, data=data)
         if admitted.update is not None:
             check_against_policy(admitted.update, context.plan, subject=key)
         return admitted
 
     def reopen(
         self,
-        data: bytes,
+        data: bytes | memoryview,
         *,
         key: str,
         client: str,
@@ -263,7 +263,7 @@ class PacketValidator:
         keys: KeyPair | None,
         base_of: BaseOf | None,
     ) -> Admitted:
-        """An update that was admitted before, from its bytes: signature, sender, round and content, but no clock and no replay check."""
+        """An update that was admitted before, from its bytes, which are not kept: signature, sender, round and content, but no clock and no replay check."""
         signed = self._check_signature(data, (), key)
         if (signed.header.sender, signed.header.round) != (client, made_for):
             raise RefusedError(
@@ -272,9 +272,9 @@ class PacketValidator:
                 rule="R-82",
                 remedy="Restore the bucket from its versions; run `hyperfed audit`",
             )
-        return self._open(signed, data, key=key, made_for=made_for, keys=keys, base_of=base_of)
+        return self._open(signed, key=key, made_for=made_for, keys=keys, base_of=base_of)
 
-    def _open(self, signed: Signed, data: bytes, *, key: str, made_for: int, keys: KeyPair | None, base_of: BaseOf | None) -> Admitted:
+    def _open(self, signed: Signed, *, key: str, made_for: int, keys: KeyPair | None, base_of: BaseOf | None, data: bytes | None = None) -> Admitted:
         header = signed.header
         update = PayloadCodec(limits=self._limits).decode(open_body(signed, keys, subject=key), Update)
         if update.base is not None:

@@ -1,10 +1,11 @@
-"""The bucket swaps an update after it was verified: in the inbox, or the copy in `accepted/` (R-66). The merge works on verified bytes only."""
+"""The bucket swaps an update after it was verified: in the inbox, or in its pack in `accepted/` (R-66). The merge works on verified bytes only."""
 
 import pytest
 
 from hyperfed.adapters.memory import MemoryStore
 from hyperfed.errors import HyperfedError
 from hyperfed.protocol.machine import Why
+from hyperfed.protocol.packs import make_pack, read_pack
 from hyperfed.rounds import Keys
 from hyperfed.testing.federation import SmallFederation
 
@@ -28,12 +29,13 @@ def swap(fed: SmallFederation, key: str, data: bytes) -> None:
 
 def test_a_swapped_copy_stops_the_round_and_names_the_object(frozen: tuple[SmallFederation, bytes]) -> None:
     fed, digest = frozen
-    key = Keys.accepted(1, digest)
+    key = fed.accepted(1)[digest]
     honest, before = fed.objects()[key], fed.decided()
-    swap(fed, key, fed.envelope("site-03", update=fed.update("site-03", effect=9.0), sequence=2))
+    other = fed.envelope("site-03", update=fed.update("site-03", effect=9.0), sequence=2)
+    swap(fed, key, make_pack([*(read_pack(honest, subject=key) | {digest: memoryview(other)}).items()]).data)
     with pytest.raises(HyperfedError) as caught:
         fed.runner(1).release(1)
-    assert digest.hex() in str(caught.value)
+    assert key in str(caught.value)
     assert caught.value.rule == "R-66"
     assert Keys.result(1) not in fed.objects()
     assert {k: v for k, v in fed.decided().items() if k in before} == before

@@ -8,7 +8,9 @@ from decimal import Decimal
 
 from hyperfed.codec import PayloadCodec
 from hyperfed.coordinator import RoundRunner
+from hyperfed.coordinator.accepted import Accepted
 from hyperfed.dropbox import DropBoxReader
+from hyperfed.errors import RoundError
 from hyperfed.global_model import GlobalModel
 from hyperfed.protocol import merkle
 from hyperfed.protocol.ledger import Chained, reserve_id, spent
@@ -49,6 +51,8 @@ def _check_round(fed: SmallFederation, reader: DropBoxReader, ledger: list[Chain
         assert reserves[0].id == reserve_id(fed.registry.federation, r, frozen.digest), "the reserve is not of the freeze"
     if frozen is not None:
         assert frozen.value.merkle_head == merkle.head(frozen.value.leaves), "the Merkle head is not of the freeze"
+        lost = [c.client for c, _, found in Accepted(fed.store, limits=fed.limits).read(frozen.value, frozen.value.counted) if isinstance(found, RoundError)]
+        assert not lost, f"counted before their packs were there: {lost}"
     if finished:
         assert ends, f"round {r} has not ended"
         for client in fed.clients:

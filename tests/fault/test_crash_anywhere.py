@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from hyperfed.adapters.memory import MemoryStore
+from hyperfed.audit import audit
+from hyperfed.config import Limits
 from hyperfed.errors import RoundError
 from hyperfed.patience import PatientStore
 from hyperfed.rounds import Keys
@@ -67,7 +69,19 @@ def unfinished_predecessor() -> tuple[SmallFederation, int, float, tuple[int, ..
     return fed, 2, 0, (1, 2)
 
 
-NIGHTS: list[Night] = [everyone, late_and_corrected, below_quorum_at_the_end, unfinished_predecessor]
+def several_packs() -> tuple[SmallFederation, int, float, tuple[int, ...]]:
+    """Round 2 of five clients, one of them late, in three packs."""
+    fed = SmallFederation(clients=5, limits=Limits(pack_bytes=2000))
+    fed.open(1)
+    fed.submit_all(but=["site-04"])
+    fed.run(1)
+    fed.open(2)
+    fed.submit("site-04", round_id=1)
+    fed.submit_all(round_id=2, but=["site-04"])
+    return fed, 2, 0, (1, 2)
+
+
+NIGHTS: list[Night] = [everyone, late_and_corrected, below_quorum_at_the_end, unfinished_predecessor, several_packs]
 
 
 def on(fed: SmallFederation, store: ObjectStore) -> SmallFederation:
@@ -101,6 +115,32 @@ def test_a_crash_after_any_operation_changes_nothing_of_the_outcome(night: Night
     before = twin.objects()
     twin.run(round_id, now=now + timedelta(hours=5))
     assert twin.objects() == before, "a rerun after the end adds something"
+
+
+def test_what_arrives_after_a_crash_lies_in_other_packs_and_those_of_before_are_in_nobodys_way() -> None:
+    """The first process dies before its freeze; then a late update comes, which is judged before all others: it changes every pack."""
+    fed = SmallFederation(clients=5, limits=Limits(pack_bytes=2000))
+    fed.open(1)
+    fed.submit_all(but=["site-04"])
+    fed.run(1)
+    fed.open(2)
+    fed.submit_all(round_id=2, but=["site-04"])
+    left: set[int] = set()
+    for operation in range(1, 60):
+        twin = on(fed, MemoryStore())
+        dying = FaultStore(twin.store)
+        dying.die_after(operation)
+        _run_until_death(twin, 2, dying, fed.night(2))
+        if twin.objects(Keys.freeze(2)):
+            break
+        twin.submit("site-04", round_id=1)
+        assert twin.run(2).counted == 5
+        check_dropbox(twin, rounds=(1, 2))
+        found = audit(twin.store, twin.fingerprint, twin.coordinator)
+        assert found.findings == ()
+        left |= {int(remark.split()[3]) for remark in found.remarks}
+    assert operation > 10
+    assert left == {1, 2}, "packs that no freeze names"
 
 
 @pytest.mark.slow

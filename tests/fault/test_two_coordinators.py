@@ -5,6 +5,7 @@ The test of the test: each classic mistake, seeded into the real code one at a t
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -15,14 +16,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
-from hyperfed.coordinator import RoundRunner
+from hyperfed.config import Limits
+from hyperfed.coordinator import RoundRunner, intake
 from hyperfed.dropbox import DropBoxReader
-from hyperfed.errors import HyperfedError
+from hyperfed.errors import HyperfedError, TransportError
 from hyperfed.protocol import machine as mc
 from hyperfed.protocol.documents import sign_object
 from hyperfed.protocol.ledger import reserve_id
 from hyperfed.protocol.machine import Line, Outcome, Phase
 from hyperfed.protocol.objects import EntryKind
+from hyperfed.protocol.packs import Pack
 from hyperfed.registry import Budget
 from hyperfed.rounds import Keys
 from hyperfed.signing import PacketType
@@ -39,8 +42,8 @@ BUDGET = Budget(epsilon=Decimal(3))  # slack: some faults only show where a seco
 
 
 def federation(*, over: tuple[str, ...] = ()) -> SmallFederation:
-    """Two open rounds. Round 1: all but site-03, whose update comes late. Round 2: all but site-02."""
-    fed = SmallFederation(store=Box(over=over), budget=BUDGET)
+    """Two open rounds. Round 1: all but site-03, whose update comes late. Round 2: all but site-02. Two updates fill a pack."""
+    fed = SmallFederation(store=Box(over=over), budget=BUDGET, limits=Limits(pack_bytes=2000))
     fed.open(1)
     fed.open(2)
     fed.submit_all(round_id=1, but=["site-03"])
@@ -111,9 +114,14 @@ def next_night(fed: SmallFederation) -> Actor:
     return coordinator(fed, 2, nights=1)
 
 
+def nobody(fed: SmallFederation) -> Actor:
+    """The first one is alone with its faults."""
+    return Actor(fed.store, lambda store: None)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize(("other", "rounds"), [(rival, (1,)), (next_night, (1, 2))])
+@pytest.mark.parametrize(("other", "rounds"), [(rival, (1,)), (next_night, (1, 2)), (nobody, (1,))])
 def test_every_preemption_of_one_coordinator_by_another(other: Callable[[SmallFederation], Actor], rounds: tuple[int, ...]) -> None:
     count = sum(1 for _ in schedules(federation(), other, rounds))
     assert count > 4 * 20, "every operation of the round was interrupted, with every fault"
@@ -281,7 +289,8 @@ def agg_inbox(patch: pytest.MonkeyPatch) -> tuple[str, ...]:
         """What lies in the inbox by now: here, one update fewer than was frozen."""
         if not fresh:
             return honest(self, round_id, frozen)
-        fewer = replace(frozen, value=replace(frozen.value, counted=frozen.value.counted[:-1]))
+        freeze, lies = frozen.value, frozen.value.in_pack[:-1]
+        fewer = replace(frozen, value=replace(freeze, counted=freeze.counted[:-1], in_pack=lies, packs=freeze.packs[: max(lies) + 1]))
         return self.frozen.coordinator(replace(self.plan(round_id).value, quorum=1), fewer, keys=self.keys)
 
     patch.setattr(RoundRunner, "_merged_of", merges_less)
@@ -320,6 +329,19 @@ def late_twice(patch: pytest.MonkeyPatch) -> tuple[str, ...]:
     return ()
 
 
+def freeze_first(patch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """Counts updates whose pack may not be there: how its write ended is not looked at."""
+
+    def hopes(store: ObjectStore, round_id: int, packs: Iterator[Pack], *, limits: Limits) -> Iterator[Pack]:
+        for pack in packs:
+            with suppress(TransportError):
+                store.put_if_absent(Keys.accepted(round_id, pack.digest), pack.data)
+            yield pack
+
+    patch.setattr(intake, "copy_packs", hopes)
+    return ()
+
+
 def correction(fed: SmallFederation) -> Actor:
     """Site-02 corrects its update of round 1 after round 1 was committed, and is not in round 2."""
     coordinator(fed, 1).finish()
@@ -339,6 +361,7 @@ MISTAKES: list[tuple[Seed, Callable[[SmallFederation], Actor], tuple[int, ...]]]
     (no_order, next_night, (1, 2)),
     (publish_first, rival, (1,)),
     (late_twice, correction, (1, 2)),
+    (freeze_first, nobody, (1,)),
 ]
 
 

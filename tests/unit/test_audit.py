@@ -9,9 +9,12 @@ import pytest
 
 from hyperfed.adapters.memory import MemoryStore
 from hyperfed.audit import AuditReport, audit
+from hyperfed.config import Limits
 from hyperfed.errors import TransientError
 from hyperfed.protocol import merkle
 from hyperfed.protocol.documents import COORDINATOR, sign_object
+from hyperfed.protocol.objects import Freeze
+from hyperfed.protocol.packs import make_pack, read_pack
 from hyperfed.rounds import Keys
 from hyperfed.signing import PacketType
 from hyperfed.testing.faults import FaultPlan, FaultStore
@@ -20,8 +23,8 @@ from hyperfed.testing.federation import SmallFederation, key_of
 
 @pytest.fixture(scope="module")
 def played() -> SmallFederation:
-    """Two committed rounds, the second with a late update, and a void one."""
-    fed = SmallFederation(auditors=1)
+    """Two committed rounds, the second with a late update, and a void one; two packs a round."""
+    fed = SmallFederation(auditors=1, limits=Limits(pack_bytes=2000))
     fed.play(1, but=["site-03"])
     fed.open(2)
     fed.submit("site-03", round_id=1)
@@ -99,14 +102,24 @@ def test_a_missing_object_is_found_and_named(fed: SmallFederation, key: str) -> 
     assert report(fed).first_broken == key
 
 
-def test_an_update_that_was_replaced_or_removed_is_found(fed: SmallFederation) -> None:
+def test_a_pack_that_was_replaced_or_removed_is_found_once(fed: SmallFederation) -> None:
     frozen = fed.reader().freeze(2)
     assert frozen is not None
-    first, second = (Keys.accepted(2, c.digest) for c in frozen.value.counted[:2])
-    put(fed, first, fed.objects()[second])
-    assert report(fed, opened=False).first_broken == first
-    put(fed, first, None)
-    assert report(fed, opened=False).first_broken == first
+    first, second = (Keys.accepted(2, digest) for digest in frozen.value.packs)
+    for there, problem in ((fed.objects()[second], "is not the pack that was frozen"), (None, "cannot be read")):
+        put(fed, first, there)
+        found = report(fed, opened=False)
+        assert [(f.key, f.rule) for f in found.findings] == [(first, "R-66")], "one finding, though two of its updates count"
+        assert problem in found.findings[0].problem
+        assert found.checked["updates"] == 3
+
+
+def test_packs_that_no_freeze_names_are_a_remark(fed: SmallFederation) -> None:
+    """A stage that was tried again when more had arrived has left them: nothing was decided from them."""
+    put(fed, Keys.accepted(2, b"a" * 32), b"whatever")
+    found = report(fed)
+    assert found.ok
+    assert found.remarks == ("round 2 has 1 packs that its freeze does not need: a stage that was tried again left them, or nothing in them counts",)
 
 
 def test_another_federations_roots_are_refused(fed: SmallFederation) -> None:
@@ -137,6 +150,16 @@ def test_a_result_that_the_coordinator_changed_after_the_commit_is_found(fed: Sm
     assert report(fed).first_broken == Keys.result(2)
 
 
+def forge_freeze(fed: SmallFederation, forged: Freeze) -> None:
+    forge(fed, Keys.freeze(2), PacketType.FREEZE, replace(forged, merkle_head=merkle.head(forged.leaves)), audience=COORDINATOR)
+
+
+def envelopes(fed: SmallFederation, round_id: int) -> dict[bytes, bytes]:
+    """All that lies in a round's packs, by packet digest."""
+    packs = fed.objects(f"rounds/{round_id:08d}/accepted/")
+    return {digest: bytes(envelope) for key, data in packs.items() for digest, envelope in read_pack(data, subject=key).items()}
+
+
 def _resign_round_2(fed: SmallFederation, change: Callable[[], None]) -> None:
     """The last night done again by a dishonest coordinator that holds the key: everything after `change` is honest."""
     for key in [k for k in fed.objects() if k.startswith(("rounds/00000003", "inbox/00000003"))]:
@@ -149,6 +172,30 @@ def _resign_round_2(fed: SmallFederation, change: Callable[[], None]) -> None:
     fed.run(2)
 
 
+@pytest.mark.parametrize("what", ["absent", "another's", "corrected"])
+def test_a_pack_of_the_coordinators_own_making_needs_the_clients_updates(fed: SmallFederation, what: str) -> None:
+    """The pack has the digest that the freeze names, and not in it what the freeze counts."""
+    honest = fed.reader().freeze(2)
+    assert honest is not None
+    first, second, third = honest.value.counted
+    true = envelopes(fed, 2)
+    put_in = {
+        "absent": [(second.digest, true[second.digest])],
+        "another's": [(first.digest, true[second.digest]), (second.digest, true[second.digest])],
+        "corrected": [(first.digest, fed.envelope("site-01", round_id=2, sequence=first.sequence)), (second.digest, true[second.digest])],
+    }[what]
+    pack = make_pack([*put_in, (third.digest, true[third.digest])])
+    put(fed, Keys.accepted(2, pack.digest), pack.data)
+    forge_freeze(fed, replace(honest.value, packs=(pack.digest,), in_pack=(0, 0, 0)))
+    for key in [key for key in fed.objects() if key.startswith(("rounds/00000002/re", "rounds/00000002/state"))] + [Keys.ledger(n) for n in (3, 4, 5)]:
+        put(fed, key, None)
+    found = report(fed, opened=False)
+    assert found.first_broken == Keys.accepted(2, pack.digest)
+    assert found.findings[0].rule == "R-66"
+    assert "site-01's" in found.findings[0].problem
+    assert found.checked["updates"] == 4, "the two others of the pack, and the first round's two"
+
+
 def test_a_freeze_that_counts_somebody_twice_for_a_window_is_found(fed: SmallFederation) -> None:
     honest = fed.reader().freeze(2)
     assert honest is not None
@@ -157,10 +204,10 @@ def test_a_freeze_that_counts_somebody_twice_for_a_window_is_found(fed: SmallFed
     again = first.value.counted[0]
 
     def change() -> None:
-        put(fed, Keys.accepted(2, again.digest), fed.objects()[Keys.accepted(1, again.digest)])
         counted = (again, *(c for c in honest.value.counted if c.client != again.client))
-        forged = replace(honest.value, counted=counted)
-        forge(fed, Keys.freeze(2), PacketType.FREEZE, replace(forged, merkle_head=merkle.head(forged.leaves)), audience=COORDINATOR)
+        pack = make_pack([(c.digest, envelopes(fed, 1 if c is again else 2)[c.digest]) for c in counted])
+        put(fed, Keys.accepted(2, pack.digest), pack.data)
+        forge_freeze(fed, replace(honest.value, counted=counted, packs=(pack.digest,), in_pack=(0,) * len(counted)))
 
     _resign_round_2(fed, change)
     found = report(fed)

@@ -106,17 +106,45 @@ def test_the_registrys_keys_are_mapped_as_often_for_many_clients_as_for_few(monk
 
 
 def test_a_client_costs_so_many_requests_and_a_round_so_many_more() -> None:
-    """One GET to judge an update, which the same process merges; its copy in `accepted/`, its receipt; nothing else grows with the clients."""
+    """One GET to judge an update, which the same process merges, and one PUT, its receipt; copies go by the pack, and nothing else grows with the clients."""
     counts = []
     for n in (8, 16):
         run, store = night(n)
         store.asked.clear()
         run()
         counts.append(store.asked.copy())
-    assert {name: counts[1][name] - counts[0][name] for name in ("get", "put", "head", "list")} == {"get": 8, "put": 16, "head": 0, "list": 0}
+    assert {name: counts[1][name] - counts[0][name] for name in ("get", "put", "head", "list")} == {"get": 8, "put": 8, "head": 0, "list": 0}
     assert counts[0]["get"] - 8 <= 40
-    assert counts[0]["put"] - 16 <= 5
+    assert counts[0]["put"] - 8 <= 6
     assert counts[0]["list"] <= 8
+
+
+def test_a_nights_writes_are_its_receipts_its_packs_and_five_more() -> None:
+    """Packs are at most the bytes of the updates by those of a pack, and one; who merges without having judged reads each of them once."""
+    pack_bytes, clients = 5000, 24
+    fed = SmallFederation(clients=clients, store=CountingStore(), limits=Limits(pack_bytes=pack_bytes))
+    fed.open(1)
+    fed.submit_all()
+    store, asked = fed.store, []
+    runner = fed.runner(1)
+    runner.freeze(1, runner.validate(runner.collect(1)))
+    assert isinstance(store, CountingStore)
+    bound = sum(info.size for info in store.list("inbox/")) // pack_bytes + 1
+    packs = {info.key for info in store.list("rounds/00000001/accepted/")}
+    assert 3 < len(packs) <= bound
+    read, other = store.read, fed.runner(1)
+    store.read = lambda key, **limits: asked.append(key) or read(key, **limits)  # type: ignore[method-assign,assignment,func-returns-value]
+    before = store.asked["put"]
+    other.conclude(1)
+    assert Counter(key for key in asked if key.startswith(("inbox/", "rounds/00000001/accepted/"))) == Counter(packs)
+    assert store.asked["put"] - before == clients + 4, "reserve, result, state, commit, receipts"
+    total = CountingStore()
+    twin = SmallFederation(clients=clients, store=total, limits=fed.limits)
+    twin.open(1)
+    twin.submit_all()
+    before = total.asked["put"]
+    twin.run(1)
+    assert total.asked["put"] - before <= clients + bound + 5
 
 
 def test_a_clients_store_is_made_once_and_again_for_a_newer_update() -> None:

@@ -6,8 +6,12 @@ from typing import Any
 import pytest
 
 from hyperfed.adapters.memory import MemoryStore
+from hyperfed.config import Limits
+from hyperfed.coordinator.inbox import Judged
 from hyperfed.coordinator.intake import combined, shards_of
 from hyperfed.errors import TransientError
+from hyperfed.protocol.packs import read_pack
+from hyperfed.rounds import Keys
 from hyperfed.testing.federation import SmallFederation
 from hyperfed.validator import PacketValidator
 
@@ -28,6 +32,11 @@ def busy() -> SmallFederation:
     return federation
 
 
+def unpacked(judged: Judged) -> Judged:
+    """The same without the packs, which each shard fills by itself."""
+    return replace(judged, admitted=tuple(replace(item, pack=b"") for item in judged.admitted))
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 9, 50])
 def test_shards_together_say_what_the_whole_batch_says(busy: SmallFederation, count: int) -> None:
     runner = busy.runner()
@@ -37,8 +46,10 @@ def test_shards_together_say_what_the_whole_batch_says(busy: SmallFederation, co
     assert min(count, 5) <= len(shards) <= count
     assert sorted(key for shard in shards for key in shard.keys) == sorted(arrivals.keys)
     parts = [busy.runner().validate(shard) for shard in shards]
-    assert combined(parts) == whole
-    assert combined(parts[::-1]) == whole
+    packs = busy.objects("rounds/00000001/accepted/")
+    assert all(item.digest in read_pack(packs[Keys.accepted(1, item.pack)], subject="") for part in parts for item in part.admitted), "each writes its own"
+    assert unpacked(combined(parts)) == unpacked(whole)
+    assert combined(parts[::-1]) == combined(parts)
     assert (len(whole.admitted), sum(r.rule == "R-92" for r in whole.refused), sum(not r.client for r in whole.refused)) == (8, 2, 64)
 
 
@@ -57,8 +68,8 @@ def test_shards_judged_under_different_base_states_are_not_put_together(busy: Sm
         combined([judged, replace(judged, base_state=b"1" * 32)])
 
 
-def test_a_clients_message_is_copied_before_the_next_clients_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a stage holds does not grow with the number of messages: each goes out when its client has no more."""
+def test_a_pack_is_copied_as_soon_as_it_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a stage holds does not grow with the number of messages: each goes out with its pack, before the next client's is judged."""
     happened: list[str] = []
 
     class Watched(MemoryStore):
@@ -66,7 +77,7 @@ def test_a_clients_message_is_copied_before_the_next_clients_is_judged(monkeypat
             happened.append("copied" if "/accepted/" in key else "")
             return super().put_if_absent(key, data)
 
-    federation = SmallFederation(clients=4, store=Watched())
+    federation = SmallFederation(clients=5, store=Watched(), limits=Limits(pack_bytes=2000))  # two messages of some 1,200 bytes
     federation.open()
     federation.submit_all()
     federation.submit("site-02", federation.update("site-02", effect=0.7))
@@ -79,7 +90,7 @@ def test_a_clients_message_is_copied_before_the_next_clients_is_judged(monkeypat
     monkeypatch.setattr(PacketValidator, "_authentic", judged)
     happened.clear()
     federation.judge()
-    assert happened == ["judged", "copied", "judged", "judged", "copied", "judged", "copied", "judged", "copied"]
+    assert happened == ["judged", "judged", "judged", "copied", "judged", "judged", "copied", "judged", "copied"]
 
 
 def test_a_sequence_on_two_rounds_updates_is_found_though_they_lie_far_apart() -> None:

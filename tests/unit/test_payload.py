@@ -2,6 +2,7 @@
 
 import dataclasses
 import tracemalloc
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 import zstandard
 
 from hyperfed.codec import SCHEMA_VERSION, PayloadCodec, from_record, pack, to_record, unpack
+from hyperfed.codec import payload as payload_module
+from hyperfed.codec.versions import since
 from hyperfed.config import Limits
 from hyperfed.errors import BoundsError, ConfigError, PacketError, SchemaError
 from hyperfed.global_model import GlobalModel
@@ -176,6 +179,66 @@ def test_a_newer_version_is_named_whatever_else_it_changed(rest: list[Any]) -> N
     assert f"up to {SCHEMA_VERSION}" in error.problem
     assert error.rule == "R-12"
     assert "Update hyperfed" in error.remedy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grown:
+    """A kind that has gained fields in versions 2 and 3."""
+
+    a: int
+    z: str
+    m: tuple[int, ...] = field(default=(), metadata=since(2))
+    b: bytes = field(default=b"", metadata=since(2))
+    last: int = field(default=7, metadata=since(3))
+
+
+def grown(version: int, **fields: Any) -> bytes:
+    payload = pack(fields)
+    return pack([version, "Grown", "", len(payload), payload])
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (Grown(a=1, z="x"), grown(1, a=1, z="x")),
+        (Grown(a=1, z="x", b=b"y"), grown(2, a=1, b=b"y", m=[], z="x")),
+        (Grown(a=1, z="x", m=(3, 4)), grown(2, a=1, b=b"", m=[3, 4], z="x")),
+        (Grown(a=1, z="x", last=8), grown(3, a=1, b=b"", last=8, m=[], z="x")),
+    ],
+)
+def test_a_document_is_written_in_the_lowest_version_that_can_say_it_and_read_again(value: Grown, said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payload_module, "SCHEMA_VERSION", 3)
+    assert PayloadCodec().encode(value) == said
+    assert PayloadCodec().decode(said, Grown) == value
+    assert PayloadCodec().decode(PayloadCodec(compression="zstd").encode(value), Grown) == value
+
+
+@pytest.mark.parametrize(
+    ("said", "rule", "problem"),
+    [
+        (grown(4, a=1, z="x"), "R-12", "schema version 4; this library reads up to 3"),
+        (grown(1, a=1, b=b"y", m=[], z="x"), "R-11", "fields unknown b, m in schema version 1"),
+        (grown(2, a=1, b=b"y", last=8, m=[], z="x"), "R-11", "fields unknown last in schema version 2"),
+        (grown(2, a=1, b=b"", m=[], z="x"), "R-10", "says in schema version 2 what an earlier one can say"),
+        (grown(3, a=1, b=b"y", last=7, m=[], z="x"), "R-10", "says in schema version 3 what an earlier one can say"),
+        (grown(2, a=1, b=b"y", z="x"), "R-11", "missing m"),
+        (grown(2, a=1, b=b"y", m=[], q=1, z="x"), "R-11", "unknown 'q'"),
+        (pack([2, "Grown", "", 1, b"\x90"]), "R-11", ""),
+    ],
+)
+def test_a_document_says_no_more_and_no_less_than_its_version_has(said: bytes, rule: str, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payload_module, "SCHEMA_VERSION", 3)
+    error = refused(said, Grown)
+    assert (error.rule, problem in str(error)) == (rule, True), error
+
+
+def test_a_kind_that_has_not_changed_stays_in_version_1() -> None:
+    """Who reads it need not be updated for the sake of another kind; and no later version of it is known."""
+    assert PayloadCodec().encode(PACKETS["PathPack"])[1] == 1
+    error = refused(document(version=2))
+    assert (error.rule, error.problem) == ("R-12", "schema version 2; this library reads up to 1")
+    batch = PayloadCodec().encode([PACKETS["PathPack"]])
+    assert refused(batch[:1] + b"\2" + batch[2:], list[PathPack]).problem == "schema version 2; this library reads up to 1"
 
 
 def test_a_version_before_the_first_is_refused() -> None:

@@ -163,7 +163,7 @@ def test_changes_against_what_is_gone_or_was_not_counted_are_answered_with_send_
     fed.submit_all(but=["site-01"])
     fed.run(1)
     if gone:
-        del fed.store._objects[Keys.accepted(1, base)]  # type: ignore[attr-defined]
+        del fed.store._objects[fed.accepted(1)[base]]  # type: ignore[attr-defined]
     fed.open(2)
     fed.submit("site-01", _changes(base if gone else b"b" * 32), round_id=2)
     fed.submit_all(round_id=2, but=["site-01"])

@@ -8,6 +8,7 @@ import pytest
 
 from hyperfed.adapters.memory import MemoryStore
 from hyperfed.audit import audit
+from hyperfed.config import Limits
 from hyperfed.coordinator import remote
 from hyperfed.coordinator import shuffle as shuffling
 from hyperfed.coordinator.remote import answer, merging, step_of, to_arrays
@@ -17,6 +18,7 @@ from hyperfed.errors import RoundError
 from hyperfed.merge.ranges import Agreement, Measure, Merge
 from hyperfed.merge.rows import MergeRule
 from hyperfed.packets import PolicyPack
+from hyperfed.rounds import Keys
 from hyperfed.testing.federation import SmallFederation
 
 NIGHTS = 3
@@ -84,6 +86,48 @@ def test_results_states_and_receipts_are_the_same_bytes_from_any_number_of_hands
         fed = founded(**policy)
         assert played(fed, sent, shards=shards) == whole
         assert audit(fed.store, fed.fingerprint, fed.coordinator).ok
+
+
+class Watched(MemoryStore):
+    """Notes which copies are read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.copies: list[str] = []
+
+    def read(self, key: str, *, max_bytes: int) -> bytes:
+        self.copies += [key] if "/accepted/" in key else []
+        return super().read(key, max_bytes=max_bytes)
+
+
+def test_late_updates_lie_in_packs_of_their_own_and_come_to_their_place_in_a_shard() -> None:
+    """A shard reads each of its packs once, in their order; its rows are the clients' in theirs."""
+    sent: dict[str, bytes] = {}
+    decided = []
+    for shards in (0, 2):
+        store = Watched()
+        fed = SmallFederation(clients=7, store=store, limits=Limits(pack_bytes=2000))
+        fed.open(1, quorum=1)
+        fed.open(2)
+        if not sent:
+            for i, client in enumerate(fed.clients):
+                fed.submit(client, fed.update(client, effect=0.3 + 0.05 * i), round_id=1 if client in ("site-04", "site-06") else 2)
+            sent = fed.objects("inbox/")
+        for key, data in sent.items():
+            store.put_if_absent(key, data)
+        runner = fed.runner(2)
+        runner.freeze(2, runner.validate(runner.collect(2)))
+        freeze = runner.shuffle(2).freeze
+        assert freeze.in_pack == (0, 0, 1, 2, 1, 2, 3)
+        if shards:
+            runner.shuffle(2).layout(shards, rows_a_range=3)  # which reads a sample
+            store.copies.clear()
+            elsewhere(runner, fed, shards=shards)
+            packs = [Keys.accepted(2, digest) for digest in freeze.packs]
+            assert store.copies == [packs[2], packs[1], packs[3], packs[0], packs[1]], "the second shard, then the first"
+        assert runner.conclude(2).counted == 7
+        decided.append(fed.decided())
+    assert decided[0] == decided[1]
 
 
 def frozen(fed: SmallFederation) -> RoundRunner:

@@ -23,11 +23,13 @@ import zstandard
 
 from hyperfed.codec import PayloadCodec, pack, to_record, unpack
 from hyperfed.packets import CausalSemanticPack, Claims, EdgeDelta, PathPack, PolicyPack, Update
+from hyperfed.protocol.objects import Counted, Freeze, Refused
+from hyperfed.protocol.packs import make_pack
 from hyperfed.registry import sign_registry
 from hyperfed.rounds import Keys
 from hyperfed.signing import PacketType, assemble, open_envelope
 from hyperfed.tables import DeltaTable, EdgeTable, HyperedgeTable
-from hyperfed.testing.federation import SmallFederation, key_of
+from hyperfed.testing.federation import GENESIS, SmallFederation, key_of
 from hyperfed.vocabulary import Vocabulary
 
 HERE = Path(__file__).parent / "v1"
@@ -67,6 +69,7 @@ def packets() -> dict[str, Any]:
     )
     semantic = CausalSemanticPack([(0, 1, 0.5), (1, 2, -1.0)], [3], [{"do": "heat", "to": 1.5, "times": 3, "blind": True, "note": None}])
     measured = np.arange(4, dtype=np.uint32)
+    freeze = one_freeze()
     return {
         "path": PathPack(0, 1, 2, -1.5, 0.25, 1.0),
         "paths": [PathPack(0, 1, 2, -1.5, 0.25, 1.0), PathPack(1, 1, 1, 5e-324, 0.0, 0.5)],
@@ -81,7 +84,36 @@ def packets() -> dict[str, Any]:
         "update-deltas": Update(measured=measured, deltas=deltas, base=bytes(range(32))),
         "update-empty": Update(measured=np.zeros(0, np.uint32), edges=EdgeTable.empty()),
         "vocabulary": Vocabulary.of("heat", "d\u00e9bit", "\u6e29\u5ea6", domain="plant", version=3),
+        "freeze": freeze,  # schema version 1: an object of `accepted/` for each update
+        "freeze-packs": dataclasses.replace(freeze, packs=(bytes(range(32)), bytes(range(1, 33))), in_pack=(0, 1, 0)),
     }
+
+
+def one_freeze() -> Freeze:
+    """Three updates counted, one of them late, and one refused."""
+    counted = tuple(Counted(client=f"site-0{i}", made_for=3 - (i == 2), slot=0, sequence=40 + i, digest=hashlib.sha256(bytes([i])).digest()) for i in (1, 2, 3))
+    refused = Refused(key="inbox/00000003/site-04/0", client="site-04", made_for=3, sequence=-1, digest=b"", rule="R-11", reason="no", remedy="Send it again")
+    return Freeze(
+        federation="small-fed",
+        round=3,
+        plan=b"p" * 32,
+        registry_version=1,
+        registry_digest=b"r" * 32,
+        base_round=2,
+        base_state=b"s" * 32,
+        counted=counted,
+        refused=(refused,),
+        excluded=("site-05",),
+        claim_sequence=4,
+        claim_digest=b"c" * 32,
+        merkle_head=b"m" * 32,
+        time=GENESIS,
+    )
+
+
+def updates_of_a_pack() -> dict[bytes, bytes]:
+    """packet digest -> what stands for an envelope."""
+    return {hashlib.sha256(bytes([i])).digest(): bytes([i]) * size for i, size in ((1, 3), (2, 300), (3, 70_000))}
 
 
 def wide() -> Update:
@@ -116,6 +148,7 @@ def good(fed: SmallFederation) -> dict[str, tuple[bytes, str]]:
         made[name] = (PayloadCodec().encode(value), kind)
     for bits in (8, 16):
         made[f"update-{bits}"] = (PayloadCodec(unit_bits=bits).encode(packets()["update-f32"]), "Update")
+    made["pack"] = (make_pack([*updates_of_a_pack().items()]).data, "pack")
     made["envelope-update"] = (update_envelope(fed), PacketType.UPDATE.value)
     made["envelope-plan"] = (fed.store.read(Keys.plan(1), max_bytes=1 << 20), PacketType.PLAN.value)
     made["envelope-registry"] = (sign_registry(fed.registry, fed.roots), PacketType.REGISTRY.value)
@@ -137,6 +170,12 @@ def bad(fed: SmallFederation) -> dict[str, tuple[bytes, str]]:
     def float_column(*values: float) -> list[Any]:
         return ["<f8", np.array(values, "<f8").tobytes()]
 
+    freeze = to_record(packets()["freeze-packs"])
+
+    def frozen(version: int, **fields: Any) -> bytes:
+        return document(pack({name: value for name, value in (freeze | fields).items() if value is not None}), kind="Freeze", version=version)
+
+    one = [bytes(range(32)), b"an update"]
     envelope = open_envelope(update_envelope(fed))
     header, signatures = bytes(envelope.header_bytes), envelope.signatures
     parts = unpack(update_envelope(fed))
@@ -185,6 +224,20 @@ def bad(fed: SmallFederation) -> dict[str, tuple[bytes, str]]:
         "rows-twice": (with_edges(lag=["<u2", np.array([7, 7, 1], "<u2").tobytes()]), ""),
         "interval-beside-effect": (with_edges(ci_low=float_column(9.0, 9.0, 9.0)), ""),
         "end-not-measured": (document(pack(update | {"measured": ["<u4", np.array([0, 1], "<u4").tobytes()]}), kind="Update"), ""),
+        "freeze-packs-in-version-1": (frozen(1), "R-11"),
+        "freeze-version-2-without-packs": (frozen(2, packs=None, in_pack=None), "R-11"),
+        "freeze-version-2-that-says-nothing-new": (frozen(2, packs=[], in_pack=[]), "R-10"),
+        "freeze-version-3": (frozen(3), "R-12"),
+        "freeze-pack-of-nothing": (frozen(2, in_pack=[0, 0, 0]), ""),
+        "freeze-pack-out-of-order": (frozen(2, in_pack=[1, 0, 0]), ""),
+        "freeze-pack-twice": (frozen(2, packs=[bytes(32), bytes(32)]), ""),
+        "freeze-update-without-a-pack": (frozen(2, in_pack=[0, 1]), ""),
+        "pack-version-2": (pack([2, [one]]), "R-12"),
+        "pack-empty": (pack([1, []]), "R-66"),
+        "pack-update-twice": (pack([1, [one, one]]), "R-66"),
+        "pack-short-digest": (pack([1, [[one[0][1:], one[1]]]]), "R-66"),
+        "pack-truncated": (pack([1, [one]])[:-1], "R-10"),
+        "pack-trailing": (pack([1, [one]]) + b"\0", "R-10"),
         "envelope-version-2": (pack([2, *parts[1:]]), "R-12"),
         "envelope-unsigned": (pack([*parts[:3], [], parts[4]]), "R-30"),
         "envelope-signature-63": (pack([*parts[:3], [[signatures[0][0], signatures[0][1][:63]]], parts[4]]), "R-30"),

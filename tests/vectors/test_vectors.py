@@ -16,7 +16,8 @@ import pytest
 from hyperfed.codec import PayloadCodec, unpack
 from hyperfed.errors import PacketError
 from hyperfed.packets import Update
-from hyperfed.protocol.objects import Plan
+from hyperfed.protocol.objects import Freeze, Plan
+from hyperfed.protocol.packs import make_pack, read_pack
 from hyperfed.registry import read_registry
 from hyperfed.rounds import Keys
 from hyperfed.signing import PacketType, open_envelope, verify_envelope
@@ -72,6 +73,11 @@ def test_the_good_envelopes_verify() -> None:
     assert PayloadCodec().decode(plan.body, Plan) == FED.plan(1)
 
 
+def test_a_pack_says_what_it_said() -> None:
+    assert read_pack(read("good", "pack"), subject="pack") == MAKE["updates_of_a_pack"]()
+    assert make_pack([*MAKE["updates_of_a_pack"]().items()]).data == read("good", "pack")
+
+
 @pytest.mark.parametrize("bits", [8, 16])
 def test_rounded_columns_say_what_they_said_within_their_bound(bits: int) -> None:
     data, exact = read("good", f"update-{bits}"), SAYS["update-f32"]
@@ -99,13 +105,16 @@ def test_there_are_sealed_ones() -> None:
 
 
 PATH = type(SAYS["path"])
-KINDS: dict[str, Any] = {"PathPack": PATH, "Update": Update, "EdgeDelta": type(SAYS["edge-delta"]), "list[PathPack]": list[PATH]}  # type: ignore[valid-type]
+KINDS: dict[str, Any] = {"PathPack": PATH, "Freeze": Freeze, "Update": Update, "EdgeDelta": type(SAYS["edge-delta"]), "list[PathPack]": list[PATH]}  # type: ignore[valid-type]
 
 
 def judge(name: str, data: bytes) -> None:
-    """A document is read as the kind it names, an envelope by a validator in round 1."""
+    """A document is read as the kind it names, an envelope by a validator in round 1, a pack as what it is."""
     if name.startswith("envelope"):
         validator().verify(data, key=Keys.inbox(1, "site-01", 0))
+        return
+    if name.startswith("pack"):
+        read_pack(data, subject=name)
         return
     try:
         kind = KINDS.get(str(unpack(data)[1]), PATH)

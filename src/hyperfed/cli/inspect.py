@@ -1,5 +1,6 @@
 """`hyperfed inspect`: list the drop-box, or show one object of it, verified and readable."""
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["inspect"]
 
+_OF_A_PACK = re.compile(r"(?<=/accepted/[0-9a-f]{64})/[0-9a-f]{64}$")  # an update in it, which is no object of its own
 _SHOWN_ROWS = 30
 _SHOWN_OBJECTS = 200
 
@@ -39,13 +41,14 @@ def inspect(invocation: Invocation, key: str, open_with: Path | None) -> int:
       hyperfed inspect rounds/00000328/
       hyperfed inspect rounds/00000328/result
       hyperfed inspect inbox/00000328/hospital-1/0
+      hyperfed inspect rounds/00000328/accepted/PACK/UPDATE
     """
     key = key.strip("/") + "/" if key.endswith("/") else key
     if not key or key.endswith("/"):
         _list(invocation, key.removeprefix("/"))
         return 0
     try:
-        data = invocation.store.read(key, max_bytes=invocation.reader.limits.max_object_bytes)
+        data = invocation.store.read(_OF_A_PACK.sub("", key), max_bytes=invocation.reader.limits.max_object_bytes)
     except ObjectNotFound:
         _list(invocation, key)
         return 0

@@ -3,6 +3,7 @@
 1. Verified comes first: registry chain, coordinator's objects, ledger chain, clients' updates, each with the keys that may have signed it.
 2. What does not verify is still shown as far as it can be read, marked as unverified with the reason. A sealed body is opened only with a key for it.
 3. The key says what an object must be; another thing there is an error, not a surprise.
+4. A pack of `accepted/` is a list of its updates, each verified; the key of a pack, a slash and an update's digest show that update.
 
 What it does not do: read the store's listing, print (`inspect`).
 """
@@ -24,6 +25,7 @@ from hyperfed.keys import KeyPair
 from hyperfed.packets import Update
 from hyperfed.protocol.links import verify_links
 from hyperfed.protocol.objects import Freeze, Plan, Receipt, RoundState, Tombstone
+from hyperfed.protocol.packs import is_pack, read_pack
 from hyperfed.registry import Registry
 from hyperfed.signing import Header, PacketType, Signed, open_envelope, verify_envelope
 from hyperfed.tables import EdgeTable
@@ -86,9 +88,8 @@ def _fill(view: View, data: bytes, reader: DropBoxReader, keys_for: Callable[[],
     elif match := re.fullmatch(r"rounds/(\d{8})/links/([^/]+)", key):
         view.kind = "links"
         _links(view, data, reader, int(match[1]), match[2])
-    elif match := re.fullmatch(r"rounds/(\d{8})/accepted/([0-9a-f]{64})", key):
-        view.kind = "accepted update"
-        _update(view, data, reader, keys_for, round_id=None, client=None, digest=match[2])
+    elif match := re.fullmatch(r"rounds/(\d{8})/accepted/([0-9a-f]{64})(?:/([0-9a-f]{64}))?", key):
+        _accepted(view, data, reader, keys_for, round_id=int(match[1]), name=match[2], digest=match[3] or "")
     elif key.startswith("inbox/"):
         view.kind = "update"
         made_for, client, _ = parse_inbox_key(key)
@@ -138,9 +139,49 @@ def _links(view: View, data: bytes, reader: DropBoxReader, round_id: int, client
     view.notes.append("The links are sealed to their client: only its key opens them")
 
 
+def _accepted(view: View, data: bytes, reader: DropBoxReader, keys_for: Callable[[], KeyPair | None], *, round_id: int, name: str, digest: str) -> None:
+    """A pack, or one update of it; an object of one update, from before there were packs."""
+    view.kind = "accepted update"
+    if not is_pack(data):
+        _update(view, data, reader, keys_for, round_id=None, client=None, digest=name)
+        return
+    view.kind = "pack of accepted updates"
+    if view.sha256 != name:
+        raise SignatureError("its SHA-256 is not the one in its key", subject=view.key, rule="R-66")
+    updates = read_pack(data, subject=view.key)
+    if digest:
+        if bytes.fromhex(digest) not in updates:
+            raise RefusedError("the pack holds no such update", subject=view.key, remedy=f"`hyperfed inspect rounds/{round_id:08d}/accepted/{name}` lists it")
+        envelope = updates[bytes.fromhex(digest)]
+        view.kind, view.size, view.sha256 = "accepted update", len(envelope), hashlib.sha256(envelope).hexdigest()
+        _update(view, envelope, reader, keys_for, round_id=None, client=None, digest=digest)
+        return
+    _pack(view, updates, reader, round_id=round_id, name=name)
+
+
+def _pack(view: View, updates: dict[bytes, memoryview], reader: DropBoxReader, *, round_id: int, name: str) -> None:
+    rows: list[dict[str, Any]] = []
+    for digest, envelope in updates.items():
+        one = View(key=view.key, kind="accepted update", size=len(envelope), sha256="")
+        try:
+            _update(one, envelope, reader, lambda: None, round_id=None, client=None, digest=digest.hex())
+        except HyperfedError as error:
+            one.verified, one.why = False, str(error)
+        header = one.header or {}
+        said = {field: header.get(field) for field in ("sender", "round", "sequence")}
+        rows.append({"update": digest.hex(), **said, "bytes": one.size, "verified": one.verified, "why": one.why})
+    wrong = [row for row in rows if not row["verified"]]
+    view.content, view.header = {"updates": rows}, {}
+    view.verified, view.why = not wrong, f"{len(wrong)} of its {len(rows)} updates: {wrong[0]['why']}" if wrong else ""
+    frozen = reader.freeze(round_id)
+    named = frozen is not None and bytes.fromhex(name) in frozen.value.packs
+    view.notes.append("The round's freeze names it" if named else "No freeze names it: nothing depends on it")
+    view.notes.append("The key, a slash and an update's digest show that update")
+
+
 def _update(
     view: View,
-    data: bytes,
+    data: bytes | memoryview,
     reader: DropBoxReader,
     keys_for: Callable[[], KeyPair | None],
     *,

@@ -4,7 +4,7 @@ A document is the canonical array [schema version, kind, compression, raw size, 
 record (`records`). Where compression says "zstd" it is the canonical array [size, record, planes] instead: the record, whose large columns lie as
 byte planes in `planes` (`planes`), in a zstd frame or, where that is no shorter than its size, as it is.
 
-1. The version is read first: a newer one is refused naming both versions, an older known one stays readable (R-12).
+1. The version is read first: a newer one is refused naming both versions, an older known one stays readable (R-12). It is that of the kind (`versions`).
 2. The raw size, of record and columns, is declared and enforced: no byte beyond it is inflated, and none less is accepted (R-13).
 3. Decoding gives exactly the type asked for; a document of another kind is refused.
 4. Without compression decoding makes views of what it was given, and encoding joins its parts once.
@@ -18,18 +18,24 @@ from typing import Any, TypeVar
 from hyperfed.codec.canonical import is_array, leading_int, pack_around, pack_parts, unpack, unpack_around
 from hyperfed.codec.planes import PlaneReader, PlaneWriter, deflate, inflate
 from hyperfed.codec.records import from_record, to_record
+from hyperfed.codec.versions import lowered, newest, raised
 from hyperfed.config import DEFAULT_LIMITS, Limits
 from hyperfed.errors import ConfigError, SchemaError
 
 __all__ = ["SCHEMA_VERSION", "PayloadCodec"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""The newest version that any kind of document has."""
 
 T = TypeVar("T")
 
 
 def _kind(of: Any) -> str:
     return str(getattr(of, "__name__", of))
+
+
+def _newer(version: int, known: int, kind: str = "") -> SchemaError:
+    return SchemaError(f"schema version {version}; this library reads up to {known}", subject=kind, rule="R-12", remedy="Update hyperfed")
 
 
 class PayloadCodec:
@@ -56,7 +62,7 @@ class PayloadCodec:
         else:
             kind = _kind(type(packet))
         planes = PlaneWriter() if self._compression else None
-        record = to_record(packet, planes=planes, unit_bits=self._unit_bits)
+        version, record = lowered(type(packet), to_record(packet, planes=planes, unit_bits=self._unit_bits))
         columns = planes.finish() if planes is not None else []
         parts = pack_parts(record)
         size = sum(len(part) for part in parts)
@@ -65,20 +71,22 @@ class PayloadCodec:
             raise SchemaError(f"takes {raw_size} bytes; at most {self._limits.max_raw_bytes} are accepted", subject=kind, rule="R-13", remedy="Share less")
         if planes is not None:
             parts = [pack_around([size, deflate(b"".join(parts))], columns)]
-        return pack_around([SCHEMA_VERSION, kind, self._compression or "", raw_size], parts)
+        return pack_around([version, kind, self._compression or "", raw_size], parts)
 
     def decode(self, data: bytes | memoryview, kind: type[T]) -> T:
         """The packet of type `kind` (or list[kind]) in `data`; columns are views of it. Raises SchemaError and BoundsError only."""
-        _, name, compression, raw_size, payload = self._open(data)
+        version, name, compression, raw_size, payload = self._open(data)
         item = typing.get_args(kind)[0] if typing.get_origin(kind) is list else None
         wanted = f"list[{_kind(item)}]" if item else _kind(kind)
         if name != wanted and not (item and name == "list[]"):
             raise SchemaError(f"a {name!r:.60} where a {wanted} belongs", rule="R-12")
+        if version > newest(kind):
+            raise _newer(version, newest(kind), wanted)
         record, planes = self._payload(compression, raw_size, payload)
         plain = unpack(record, max_values=self._limits.max_values)
         if item and (name == "list[]") != (plain == []):
             raise SchemaError("a batch names the kind of its entries, and none where it is empty", rule="R-12")
-        value: T = from_record(kind, plain, wanted, planes=planes)
+        value: T = from_record(kind, raised(kind, version, plain), wanted, planes=planes)
         if planes is not None:
             planes.close()
         return value
@@ -92,7 +100,7 @@ class PayloadCodec:
         if version is None:
             raise SchemaError("not a Hyperfed document", rule="R-12", remedy="It must be written by PayloadCodec")
         if version > SCHEMA_VERSION:
-            raise SchemaError(f"schema version {version}; this library reads up to {SCHEMA_VERSION}", rule="R-12", remedy="Update hyperfed")
+            raise _newer(version, SCHEMA_VERSION)
         if version < 1:
             raise SchemaError(f"schema version {version} never existed", rule="R-12")
         document = unpack_around(data, max_values=8)

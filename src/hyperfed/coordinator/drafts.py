@@ -33,11 +33,14 @@ _TOMBSTONE_REASONS = {
 
 
 def draft_freeze(reader: DropBoxReader, plan: Stored[Plan], base: Stored[RoundState] | None, admission: Judged, *, now: datetime) -> Freeze | None:
-    """The freeze of what was admitted; None below quorum or minimum support."""
+    """The freeze of what was admitted and lies in `accepted/`; None below quorum or minimum support."""
     choice: Choice = choose(admission, base=base.value if base else None, plan=plan.value)
     registry, registry_digest = reader.registry_version(admission.registry_version)
     if len(choice.counted) < max(plan.value.quorum, registry.budget.minimum_support):
         return None
+    lies = {item.digest: item.pack for item in admission.admitted}
+    packs = tuple(dict.fromkeys(lies[c.digest] for c in choice.counted))
+    place = {digest: i for i, digest in enumerate(packs)}
     freeze = Freeze(
         federation=plan.value.federation,
         round=plan.value.round,
@@ -53,6 +56,8 @@ def draft_freeze(reader: DropBoxReader, plan: Stored[Plan], base: Stored[RoundSt
         claim_digest=choice.claim_digest,
         merkle_head=b"",
         time=now,
+        packs=packs,
+        in_pack=tuple(place[lies[c.digest]] for c in choice.counted),
     )
     return replace(freeze, merkle_head=merkle.head(freeze.leaves))
 

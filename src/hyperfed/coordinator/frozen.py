@@ -2,22 +2,23 @@
 
 1. Each update is the one that was frozen: same client, round and digest; anything else ends the stage, naming the object.
 2. What this process has judged and itself copied to `accepted/` is taken as it was judged, under the freeze's own registry: a digest names the body too, and an
-   object is never changed. Everything else is read from there, and its signature and digest are verified again.
+   object is never changed. Everything else is read from there, pack by pack, and its signature and digest are verified again.
 3. An update that carries changes is resolved against its sender's last counted update, which lies in the freeze of an earlier round; along at most
    32 such steps. Where one is gone there is no base, and the answer is "send the whole table" (R-97).
 
 What it does not do: decide who counts, write.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from hyperfed.config import Limits
+from hyperfed.coordinator.accepted import Accepted
 from hyperfed.coordinator.budget import accountant_of
 from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.coordinator.streamed import Streamed, Streaming, may_stream
 from hyperfed.dropbox import DropBoxReader, Stored
-from hyperfed.errors import HyperfedError, ObjectNotFound, RoundError, TransientError
+from hyperfed.errors import RoundError
 from hyperfed.keys import KeyPair
 from hyperfed.merge.packed import PackedTable
 from hyperfed.packets import PolicyPack, Update
@@ -42,14 +43,20 @@ class FrozenSets:
     reader: DropBoxReader
     keys: KeyPair | None
     limits: Limits
+    accepted: Accepted = field(init=False)
+    _pending: dict[bytes, Admitted] = field(default_factory=dict)  # judged here, and not yet copied
     _known: dict[bytes, Admitted] = field(default_factory=dict)
     _streaming: Streaming | None = None
     _judged_under: int = 0  # the registry's version
     _left: int = 0
     _validators: dict[int, PacketValidator] = field(default_factory=dict)  # by registry version: each maps every client's keys
 
+    def __post_init__(self) -> None:
+        self.accepted = Accepted(self.store, limits=self.limits)
+
     def begin(self, *, registry_version: int, policy: PolicyPack, expected: int = 1) -> None:
         """Forget what was remembered: a round is judged (again), under this version of the registry. expected: how many updates will come, a guess."""
+        self._pending.clear()
         self._known.clear()
         self._streaming = Streaming(expected=expected) if may_stream(policy) else None
         self._judged_under, self._left = registry_version, _KEPT_BYTES
@@ -60,7 +67,7 @@ class FrozenSets:
         return self._streaming is not None
 
     def remember(self, item: Admitted, edges: PackedTable | None = None) -> None:
-        """Keep what validation has read and copied to `accepted/` (created there, or compared): the merge of the same process need not read it again.
+        """Keep what validation has read and judged. Once it lies in `accepted/` (`copied`), the merge of the same process need not read it again.
 
         Its edges go into a spool where the round is streamed; else at most 512 MB of columns are kept, and what goes beyond is read again, and verified.
         edges: the update's, packed, where it has none itself.
@@ -70,11 +77,17 @@ class FrozenSets:
         if self._streaming is not None:
             add = self._streaming
             small = add.add(item.digest, item.update) if edges is None else add.add_packed(item.digest, item.update, edges)
-            self._known[item.digest] = replace(item, data=None, update=small.update)
+            self._pending[item.digest] = replace(item, data=None, update=small.update)
             return
         self._left -= item.update.nbytes
         if self._left >= 0:
-            self._known[item.digest] = replace(item, data=None)
+            self._pending[item.digest] = replace(item, data=None)
+
+    def copied(self, digests: Iterable[bytes]) -> None:
+        """What of this was remembered lies in `accepted/`: this process has created its pack there, or has compared what lay there."""
+        for digest in digests:
+            if digest in self._pending:
+                self._known[digest] = self._pending.pop(digest)
 
     def coordinator(
         self,
@@ -104,8 +117,10 @@ class FrozenSets:
         else:
             for counted, admitted in self.read(freeze, freeze.counted):
                 coordinator.handle_update(counted.client, admitted)
+        self._pending.clear()
         self._known.clear()
         self._streaming = None
+        self.accepted.forget()
         return coordinator
 
     def _stream(self, coordinator: FederationCoordinator, freeze: Freeze, models: Callable[[], Sequence[Judge]]) -> None:
@@ -128,25 +143,17 @@ class FrozenSets:
         return {c.digest: known for c, known in found if known is not None and (known.client, known.made_for) == (c.client, c.made_for)}
 
     def read(self, freeze: Freeze, some: Sequence[Counted]) -> Iterator[tuple[Counted, Admitted]]:
-        """Some of what a freeze counts, in the order given, each verified and resolved; what was judged here is not read again. Raises RoundError where an
-        object is gone or changed (R-66)."""
+        """Some of what a freeze counts, each verified and resolved: what was judged here, which is not read again, then the others in the order of their
+        packs. Raises RoundError where an object is gone or changed (R-66)."""
         base = self.state_before(freeze)
         judged = self._judged(freeze, some) if self._streaming is None else {}  # what is streamed has left its edges in the spool
-        keys = [Keys.accepted(freeze.round, c.digest) for c in some if c.digest not in judged]
-        reading = self.store.read_many(keys, max_bytes=self.limits.max_update_bytes)
         for counted in some:
             if counted.digest in judged:
                 yield counted, judged[counted.digest]
-                continue
-            key, data = next(reading)
-            if isinstance(data, TransientError):
-                raise data
-            if isinstance(data, HyperfedError):
-                raise RoundError(f"cannot be read: {data}", subject=key, rule="R-66", remedy="Restore the bucket from its versions") from data
-            yield (
-                counted,
-                self._reopen(freeze, counted.made_for, counted.client, counted.digest, data, lambda client, digest: self.base_update(base, client, digest)),
-            )
+        for counted, key, envelope in self.accepted.read(freeze, [c for c in some if c.digest not in judged]):
+            if isinstance(envelope, RoundError):
+                raise envelope
+            yield counted, self._reopen(freeze, counted, envelope, key, lambda client, digest: self.base_update(base, client, digest))
 
     def _reserved(self, freeze: Freeze) -> PrivacyAccountant:
         """The accountant of the ledger up to and with the round's reserve, by the registry it was frozen under: as the release's statement tells it, and as
@@ -163,13 +170,12 @@ class FrozenSets:
         return self._counted_update(state.last_round, client, digest, depth=0)
 
     def _counted_update(self, round_id: int, client: str, digest: bytes, *, depth: int) -> Update | None:
-        try:
-            data = self.store.read(Keys.accepted(round_id, digest), max_bytes=self.limits.max_update_bytes)
-        except ObjectNotFound:
-            return None
         frozen = self.reader.freeze(round_id)
         counted = frozen.value.of(client) if frozen else None
         if frozen is None or counted is None or counted.digest != digest:
+            return None
+        envelope = self.accepted.one(frozen.value, counted)
+        if envelope is None:
             return None
         base = self.state_before(frozen.value)
 
@@ -179,7 +185,8 @@ class FrozenSets:
                 return None
             return self._counted_update(state.last_round, client, digest, depth=depth + 1)
 
-        return self._reopen(frozen.value, counted.made_for, client, digest, data, earlier).update
+        key = Keys.accepted(round_id, frozen.value.lies_in(counted))
+        return self._reopen(frozen.value, counted, envelope, key, earlier).update
 
     def state_before(self, freeze: Freeze) -> RoundState | None:
         if not freeze.base_round:
@@ -187,13 +194,14 @@ class FrozenSets:
         found = self.reader.state(freeze.base_round)
         return found.value if found is not None and found.digest == freeze.base_state else None
 
-    def _reopen(self, freeze: Freeze, made_for: int, client: str, digest: bytes, data: bytes, base_of: Callable[[str, bytes], Update | None]) -> Admitted:
-        """A frozen update from its bytes in `accepted/`, its signature and digest verified again."""
-        key = Keys.accepted(freeze.round, digest)
+    def _reopen(self, freeze: Freeze, counted: Counted, envelope: bytes | memoryview, key: str, base_of: Callable[[str, bytes], Update | None]) -> Admitted:
+        """A frozen update from its envelope in `accepted/`, its signature and digest verified again. key: of the object it lies in."""
         version = freeze.registry_version
         if version not in self._validators:
             self._validators[version] = PacketValidator(self.reader.registry_at(version), limits=self.limits)
-        admitted = self._validators[version].reopen(data, key=key, client=client, made_for=made_for, keys=self.keys, base_of=base_of)
-        if admitted.digest != digest:
-            raise RoundError("is not the update that was frozen", subject=key, rule="R-66", remedy="Restore the bucket from its versions; run `hyperfed audit`")
+        validator, about = self._validators[version], f"{key} ({counted.client})"
+        admitted = validator.reopen(envelope, key=about, client=counted.client, made_for=counted.made_for, keys=self.keys, base_of=base_of)
+        if admitted.digest != counted.digest:
+            remedy = "Restore the bucket from its versions; run `hyperfed audit`"
+            raise RoundError("is not the update that was frozen", subject=about, rule="R-66", remedy=remedy)
         return admitted

@@ -1,22 +1,20 @@
-"""The inbox of a round: what lies there, what of it is read, and the copies in `accepted/` that everything later works on.
+"""The inbox of a round: what lies there, and what of it is read.
 
 1. What cannot be an update by its key is refused unread; one such object a folder is named, so that nobody can flood a freeze (R-82).
 2. A fault of the store is never taken for a fault of the client: it ends the stage for another try.
-3. A copy that is there already must be that very packet (R-66).
 
-What it does not do: wait (`stragglers`), judge (`validator`), choose (`protocol.choose`).
+What it does not do: wait (`stragglers`), judge (`validator`), copy (`accepted`), choose (`protocol.choose`).
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from hyperfed.config import Limits
-from hyperfed.errors import HyperfedError, PacketError, RoundError, SchemaError, TransientError, TransportError
+from hyperfed.errors import HyperfedError, SchemaError, TransientError, TransportError
 from hyperfed.store import ObjectInfo, ObjectStore
 from hyperfed.validator import Admission, Arrival, parse_inbox_key
 
-__all__ = ["Arrivals", "Copy", "Judged", "accept", "is_inbox_key", "read_arrivals", "without_litter"]
+__all__ = ["Arrivals", "Judged", "is_inbox_key", "read_arrivals", "without_litter"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,50 +78,3 @@ def read_arrivals(store: ObjectStore, arrivals: Arrivals, *, limits: Limits) -> 
                 raise got  # the stage is tried again: a fault of the store must not look like a fault of the client
             error = got if isinstance(got, TransportError) else None
         yield Arrival(key=key, size=size, data=got if isinstance(got, bytes) else None, error=error)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Copy:
-    """A verified update on its way to `accepted/`. digest_of: verifies an envelope like the update's and gives its digest; it raises PacketError."""
-
-    key: str
-    data: bytes
-    digest: bytes
-    digest_of: Callable[[bytes], bytes]
-
-
-def accept(store: ObjectStore, copies: Iterable[Copy], *, limits: Limits) -> Iterator[Copy]:
-    """Copy verified updates, each as it is asked for; those that are there now. What is there already must be that very packet (its envelope may carry other
-    signatures beside the sender's).
-
-    Raises RoundError, TransportError.
-    """
-    sent: deque[Copy] = deque()
-
-    def objects() -> Iterator[tuple[str, bytes]]:
-        for copy in copies:
-            sent.append(copy)
-            yield copy.key, copy.data
-
-    for _, answer in store.put_many(objects()):
-        copy = sent.popleft()
-        if isinstance(answer, TransportError):
-            raise answer
-        if not answer:
-            _check_same(store, copy, limits=limits)
-        yield copy
-
-
-def _check_same(store: ObjectStore, copy: Copy, *, limits: Limits) -> None:
-    key, data, digest, digest_of = copy.key, copy.data, copy.digest, copy.digest_of
-    there = store.read(key, max_bytes=limits.max_update_bytes)
-    if there == data:
-        return
-    try:
-        same = digest_of(there) == digest
-    except PacketError:
-        same = False
-    if not same:
-        raise RoundError(
-            "holds something else", subject=key, rule="R-66", remedy="Somebody else writes into the drop-box: restore the bucket from its versions"
-        )

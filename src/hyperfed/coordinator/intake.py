@@ -1,18 +1,19 @@
 """`Intake`: what was listed in an inbox is read, verified, judged and copied to `accepted/` (step 2 of the round), whole or in shards.
 
-1. Content stays out of what is returned: keys, digests and reasons. What was read and copied is remembered for the merge of the same process only.
+1. Content stays out of what is returned: keys, digests (also of the pack that each admitted update lies in) and reasons. What was read and copied is remembered
+   for the merge of the same process only.
 2. A shard is the updates of some clients. All that admission compares (sequences, nonces, corrections) is compared within one client, so shards judge
    apart what one batch would judge together, and `combined` gives the same admission, byte for byte. Objects of nobody's go with the first shard.
 3. Shards that were judged under different registries or base states are not combined: the stage is tried again.
 4. An admitted update that has seen a ledger entry which is not there ends the stage (R-73). Nothing was decided then: copies decide nothing.
 5. Where it is worth it, other processes of this machine judge beside this one (`judging`); this one alone reads, copies and remembers.
-6. A client's objects are judged, copied and let go before the next client's are taken: what a stage holds does not grow with the bytes of its messages.
+6. A client's objects are judged before the next client's are taken, and what is admitted waits until its pack is full: a stage holds the pack that is being
+   filled and those on their way, and what it holds does not grow with the bytes of its messages. It returns when all of them are there.
 
 What it does not do: list (`inbox`), wait (`stragglers`), decide who counts (`protocol.choose`).
 """
 
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -22,18 +23,19 @@ from functools import partial
 from hyperfed.admission import Admission, Admitted, joined
 from hyperfed.compiled import ROWS, machine_code
 from hyperfed.config import Limits
+from hyperfed.coordinator.accepted import copy_packs
 from hyperfed.coordinator.frozen import FrozenSets
-from hyperfed.coordinator.inbox import Arrivals, Copy, Judged, accept, is_inbox_key, read_arrivals
+from hyperfed.coordinator.inbox import Arrivals, Judged, is_inbox_key, read_arrivals
 from hyperfed.dropbox import DropBoxReader, Stored
 from hyperfed.errors import ConfigError, LedgerError, RoundError, TransientError
 from hyperfed.judging import MOST, Judges, seconds_of, worth
 from hyperfed.keys import KeyPair
-from hyperfed.merge.packed import PackedTable
 from hyperfed.protocol.ledger import check_claim
 from hyperfed.protocol.objects import EntryKind, Plan, RoundState
+from hyperfed.protocol.packs import filled
 from hyperfed.rounds import Keys
 from hyperfed.store import ObjectStore
-from hyperfed.validator import PacketValidator, RoundContext, policy_digest
+from hyperfed.validator import RoundContext, policy_digest
 
 __all__ = ["Intake", "combined", "shards_of"]
 
@@ -93,25 +95,28 @@ class Intake:
         judges = Judges(context=context, others=others)
         judging = judges.parts(read_arrivals(self.store, arrivals, limits=self.limits), last={_owner(key): key for key, _ in sorted(arrivals.keys)})
         parts: list[Admission] = []
-        sent: deque[tuple[Admitted, PackedTable | None]] = deque()
 
-        def copies() -> Iterator[Copy]:
+        def admitted() -> Iterator[tuple[bytes, bytes]]:
             for part in judging:
                 for item in part.admission.admitted:
                     self._check_claim(item)
-                    sent.append((item, part.edges.get(item.digest)))
-                    yield self._copy(item, context)
+                    if keep:
+                        self.frozen.remember(item, part.edges.get(item.digest))
+                    yield item.digest, item.data or b""
                 small = tuple(replace(item, update=None, data=None) for item in part.admission.admitted)
                 parts.append(Admission(admitted=small, refused=part.admission.refused))
 
+        lies: dict[bytes, bytes] = {}
         with closing(judging):
-            for _ in accept(self.store, copies(), limits=self.limits):
-                item, edges = sent.popleft()
-                if keep:
-                    self.frozen.remember(item, edges)
+            for pack in copy_packs(self.store, plan.round, filled(admitted(), pack_bytes=self.limits.pack_bytes), limits=self.limits):
+                lies |= dict.fromkeys(pack.holds, pack.digest)
+                self.frozen.copied(pack.holds)
         admission = joined(parts)
         return Judged(
-            admitted=admission.admitted, refused=admission.refused, registry_version=context.registry.version, base_state=base.digest if base else b""
+            admitted=tuple(replace(item, pack=lies[item.digest]) for item in admission.admitted),
+            refused=admission.refused,
+            registry_version=context.registry.version,
+            base_state=base.digest if base else b"",
         )
 
     def _others(self, arrivals: Arrivals) -> int:
@@ -130,18 +135,6 @@ class Intake:
             check(self.reader.verified_entries())
         except LedgerError:
             check(self.reader.ledger())
-
-    def _copy(self, item: Admitted, context: RoundContext) -> Copy:
-        return Copy(
-            key=Keys.accepted(context.plan.round, item.digest),
-            data=item.data or b"",
-            digest=item.digest,
-            digest_of=partial(self._digest_of, context, item.client, item.made_for),
-        )
-
-    def _digest_of(self, context: RoundContext, client: str, made_for: int, data: bytes) -> bytes:
-        validator = PacketValidator(context.registry, limits=self.limits)
-        return validator.reopen(data, key="copy", client=client, made_for=made_for, keys=self.keys, base_of=context.base_of).digest
 
     def base_state(self, round_id: int) -> Stored[RoundState] | None:
         """The state of the last round committed before this one, as of when the ledger was read last.

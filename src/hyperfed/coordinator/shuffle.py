@@ -2,9 +2,9 @@
 
 1. The layout (which counted updates are whose shard, where ranges are cut, which ranges go together) is chosen once, from a sample that follows from the
    freeze, and lies in scratch: whoever comes second works by it. What comes out does not depend on it (`merge.ranges`, rule 2).
-2. `spread` is the map: one shard's updates are read from `accepted/`, verified (R-66), and cut; a block is one shard's rows of one range. What of a client is
-   small (variables measured, hyperedges, semantic structure, claims, the largest sample count, its accuracy) lies in one object a shard, written last: a shard
-   that has it is done.
+2. `spread` is the map: one shard's updates are read from `accepted/`, each of their packs once, verified (R-66), and cut; a block is one shard's rows of one
+   range. What of a client is small (variables measured, hyperedges, semantic structure, claims, the largest sample count, its accuracy) lies in one object a
+   shard, written last: a shard that has it is done.
 3. `rows_of` reads a range's blocks, shard after shard, which is in client order.
 4. A shard's rows are held in memory while they are cut, and a range's while it is worked on: about 40 bytes a row and three times that.
 
@@ -144,14 +144,13 @@ class Shuffle:
             return 0
         counted = self.freeze.counted[int(layout.shards[shard]) : int(layout.shards[shard + 1])]
         models = self._models()
-        tables: list[EdgeTable] = []
-        small: list[tuple[Update, int, float]] = []
-        for _, admitted in self.sets.read(self.freeze, counted):
+        read: dict[str, tuple[EdgeTable, tuple[Update, int, float]]] = {}
+        for item, admitted in self.sets.read(self.freeze, counted):
             table, update = _edges(admitted.update), admitted.update
             if update is not None:
                 accuracy = accuracy_of(HypergraphStore(edges=table, measured=update.measured), models)
-                small.append((replace(update, edges=EdgeTable.empty()), int(table.n.max()) if len(table) else 0, accuracy))
-                tables.append(table)
+                read[item.client] = (table, (replace(update, edges=EdgeTable.empty()), int(table.n.max()) if len(table) else 0, accuracy))
+        tables, small = zip(*(read[item.client] for item in counted), strict=True)  # they were read in the order of their packs
         for _ in self.scratch.put_many(_blocks(tables, layout.cuts, shard)):
             pass
         self.scratch.put(done, _packed(small))

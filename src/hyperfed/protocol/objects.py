@@ -13,6 +13,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from hyperfed.basket import Basket
+from hyperfed.codec.versions import since
 from hyperfed.errors import SchemaError
 from hyperfed.packets import PolicyPack
 from hyperfed.rounds import Keys
@@ -121,6 +122,8 @@ class Freeze:
 
     base_round, base_state: the last committed round before this one and the digest of its state (0 and empty: none).
     claim_sequence, claim_digest: the newest ledger entry that an admitted update has seen. time: when; signed objects after it take theirs from it.
+    packs: the packs of `accepted/` that counted updates lie in, by the SHA-256 of their bytes, in the order in which `counted` first needs them; in_pack: for
+    each counted update the index of its pack. Both are empty in a freeze of schema version 1, whose updates lie in `accepted/` one an object.
     """
 
     federation: str
@@ -137,6 +140,8 @@ class Freeze:
     claim_digest: bytes
     merkle_head: bytes
     time: datetime
+    packs: tuple[bytes, ...] = field(default=(), metadata=since(2))
+    in_pack: tuple[int, ...] = field(default=(), metadata=since(2))
 
     def __post_init__(self) -> None:
         clients = [c.client for c in self.counted]
@@ -144,6 +149,14 @@ class Freeze:
             raise SchemaError("counted updates ascend by client, one for each", subject=f"freeze of round {self.round}")
         if any(not 0 < c.made_for <= self.round for c in self.counted):
             raise SchemaError("an update is counted in its own round or a later one", subject=f"freeze of round {self.round}")
+        if self.packs or self.in_pack:
+            self._check_packs()
+
+    def _check_packs(self) -> None:
+        used = list(dict.fromkeys(self.in_pack))
+        each_once = len(set(self.packs)) == len(self.packs) and all(len(digest) == 32 for digest in self.packs)
+        if not each_once or len(self.in_pack) != len(self.counted) or used != list(range(len(self.packs))):
+            raise SchemaError("each counted update lies in one pack, and packs are named once, as they are needed", subject=f"freeze of round {self.round}")
 
     @property
     def leaves(self) -> list[bytes]:
@@ -152,8 +165,17 @@ class Freeze:
 
     def of(self, client: str) -> Counted | None:
         """What is counted of a client."""
+        at = self._place(client)
+        return None if at is None else self.counted[at]
+
+    def lies_in(self, counted: Counted) -> bytes:
+        """The digest that names the object of `accepted/` which holds a counted update: its pack's; its own in a freeze without packs."""
+        at = self._place(counted.client) if self.packs else None
+        return counted.digest if at is None else self.packs[self.in_pack[at]]
+
+    def _place(self, client: str) -> int | None:
         at = bisect_left(self.counted, client, key=lambda c: c.client)
-        return self.counted[at] if at < len(self.counted) and self.counted[at].client == client else None
+        return at if at < len(self.counted) and self.counted[at].client == client else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +194,7 @@ class ClientState:
     """What is carried from round to round about one client.
 
     highest_sequence: of its counted updates; windows: the recent rounds its updates were counted for; last_round, last_digest: where its last
-    counted update lies (`rounds/{last_round}/accepted/{last_digest}`); alpha, beta, rounds_seen, rounds_missed: its reputation (`trust_scorer`); weight and
+    counted update lies (`last_round`'s freeze names its pack); alpha, beta, rounds_seen, rounds_missed: its reputation (`trust_scorer`); weight and
     agreement: bounded trust in this round (1 and 0 where it was not counted).
     """
 

@@ -35,6 +35,7 @@ from hyperfed.encryption import bind_body, seal_body
 from hyperfed.keys import KeyPair
 from hyperfed.packets import PolicyPack, Update
 from hyperfed.protocol.objects import Plan, Receipt
+from hyperfed.protocol.packs import read_pack
 from hyperfed.registry import (
     Budget,
     ClientRecord,
@@ -271,6 +272,10 @@ class SmallFederation:
     def objects(self, prefix: str = "") -> dict[str, bytes]:
         """Every object under `prefix`."""
         return {info.key: self.store.read(info.key, max_bytes=self.limits.max_object_bytes) for info in self.store.list(prefix)}
+
+    def accepted(self, round_id: int = 1) -> dict[bytes, str]:
+        """packet digest -> the key of the pack it lies in, of every update in `accepted/`, pack by pack."""
+        return {digest: key for key, data in self.objects(f"rounds/{round_id:08d}/accepted/").items() for digest in read_pack(data, subject=key)}
 
     def decided(self) -> dict[str, bytes]:
         """Ledger, freezes, results, states, receipts: what nobody can take back. Not the inbox, plans, the registry, or copies in `accepted/`."""

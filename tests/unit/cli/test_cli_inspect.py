@@ -8,7 +8,9 @@ import pytest
 from hyperfed.cli.inspection import inspect_object
 from hyperfed.demo import VARIABLES
 from hyperfed.keys import KeyPair
+from hyperfed.protocol.packs import make_pack, read_pack
 from hyperfed.registry import sign_registry
+from hyperfed.rounds import Keys
 from tests.unit.cli.conftest import World
 
 
@@ -25,7 +27,7 @@ def test_every_object_of_a_round_is_verified_and_readable(counted: World) -> Non
         said = counted.desk.ok("inspect", key)
         assert (said["verified"], said["why"]) == (True, "")
         assert said["key"] == key
-        assert said["header"]["federation"] == "small-fed"
+        assert said["kind"].startswith("pack") or said["header"]["federation"] == "small-fed"
         told = counted.desk("inspect", key)
         assert told.code == 0
         assert "Verified" in told.out
@@ -34,7 +36,7 @@ def test_every_object_of_a_round_is_verified_and_readable(counted: World) -> Non
         "registry": 1,
         "plan": 1,
         "update": 3,
-        "accepted update": 3,
+        "pack of accepted updates": 1,
         "freeze": 1,
         "result": 1,
         "state": 1,
@@ -116,6 +118,55 @@ def test_nobodys_fingerprint_is_said(counted: World) -> None:
     config = counted.desk.folder / "hyperfed.toml"
     config.write_text(config.read_text().replace("fingerprint", "#fingerprint"))
     assert "no root fingerprint is configured" in counted.desk("inspect", "registry/000001").err
+
+
+def the_pack(counted: World) -> str:
+    (key,) = counted.federation.objects("rounds/00000001/accepted/")
+    return key
+
+
+def test_a_pack_lists_its_updates_and_shows_each(counted: World) -> None:
+    key = the_pack(counted)
+    listed = counted.desk.ok("inspect", key)
+    rows = listed["content"]["updates"]
+    assert [(row["sender"], row["round"], row["verified"]) for row in rows] == [(client, 1, True) for client in ("iowa", "ohio", "texas")]
+    assert listed["notes"][0] == "The round's freeze names it"
+    assert [row["update"] for row in rows] == [digest.hex() for digest in counted.federation.accepted(1)]
+    texas = counted.desk.ok("inspect", f"{key}/{rows[2]['update']}", "--open-with", "coordinator.key")
+    inbox = counted.desk.ok("inspect", "inbox/00000001/texas/0", "--open-with", "coordinator.key")
+    assert texas["kind"] == "accepted update"
+    assert {name: texas[name] for name in ("size", "sha256", "header", "content")} == {name: inbox[name] for name in ("size", "sha256", "header", "content")}
+    unknown = counted.desk("inspect", f"{key}/{'ab' * 32}", "--json")
+    assert (unknown.code, unknown.json["why"].count("no such update")) == (1, 1)
+
+
+def test_a_pack_that_was_changed_or_is_not_the_clients_is_said(counted: World) -> None:
+    store, key = counted.federation.store, the_pack(counted)
+    data = store.read(key, max_bytes=1 << 20)
+    moved = f"rounds/00000001/accepted/{'ab' * 32}"
+    store.put_if_absent(moved, data)
+    ran = counted.desk("inspect", moved, "--json")
+    assert (ran.code, ran.json["verified"]) == (1, False)
+    assert "R-66" in ran.json["why"]
+    updates = read_pack(data, subject=key)
+    first, second, third = updates
+    forged = make_pack([(first, updates[second]), (second, b"garbage"), (third, updates[third])])
+    place = Keys.accepted(1, forged.digest)
+    store.put_if_absent(place, forged.data)
+    ran = counted.desk("inspect", place, "--json")
+    assert (ran.code, ran.json["verified"]) == (1, False)
+    assert ran.json["why"].startswith("2 of its 3 updates: ")
+    assert [row["verified"] for row in ran.json["content"]["updates"]] == [False, False, True]
+    assert ran.json["notes"][0] == "No freeze names it: nothing depends on it"
+    assert "NO:" in counted.desk("inspect", place).out
+
+
+def test_an_object_of_one_update_from_before_there_were_packs(counted: World) -> None:
+    store, (digest, *_) = counted.federation.store, counted.federation.accepted(1)
+    data = store.read("inbox/00000001/iowa/0", max_bytes=1 << 20)
+    store.put_if_absent(Keys.accepted(1, digest), data)
+    said = counted.desk.ok("inspect", Keys.accepted(1, digest))
+    assert (said["kind"], said["verified"], said["header"]["sender"]) == ("accepted update", True, "iowa")
 
 
 def test_an_accepted_update_under_another_ones_digest(counted: World) -> None:
