@@ -20,7 +20,7 @@ from prefect.states import Completed, State
 
 from blocks import FederationPolicy, StageResults
 from flows.coordination import load_runner, open_proven, rename_run, scheduled
-from flows.task_runners import same_place, task_runner
+from flows.task_runners import from_the_flow, same_place, task_runner
 from hyperfed.coordinator.inbox import Arrivals, Judged
 from hyperfed.coordinator.intake import combined, shards_of
 from hyperfed.coordinator.remote import merging
@@ -147,7 +147,7 @@ def _shuffled(runner: RoundRunner, number: int, kept: StageResults, shards: int)
     _ended([shuffle_shard.submit(*where, shard) for shard in range(len(layout.shards) - 1)])
 
     def asked(address: str, lot: int) -> PrefectFuture[int]:
-        with same_place(lot):
+        with from_the_flow(), same_place(lot):
             return answer_step.submit(*where, address, lot)
 
     runner.merges_elsewhere = merging(lambda address, lots: _ended([asked(address, lot) for lot in lots]))

@@ -10,15 +10,16 @@ objects, digests and counts, never an array, a secret or a store.
 """
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from prefect.context import FlowRunContext
+from prefect.context import FlowRunContext, TaskRunContext
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from hyperfed.errors import ConfigError
 
-__all__ = ["VARIABLE", "same_place", "task_runner"]
+__all__ = ["VARIABLE", "from_the_flow", "same_place", "task_runner"]
 
 VARIABLE = "HYPERFED_TASK_RUNNER"
 _THREADS = 4
@@ -51,6 +52,17 @@ def task_runner(choice: str | None = None) -> TaskRunner[Any]:
     raise ConfigError(
         f"{wanted!r:.60} names no task runner", subject=VARIABLE, remedy="One of threads, threads:N, dask, dask:N, dask:tcp://..., ray, ray:ray://..."
     )
+
+
+@contextmanager
+def from_the_flow() -> Iterator[None]:
+    """Tasks that are submitted inside are the flow's, though a task submits them: with what a task submits Prefect sends that task's own parameters, and the
+    release's is a coordinator with its store and its key."""
+    inside = TaskRunContext.__var__.set(None)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        TaskRunContext.__var__.reset(inside)
 
 
 def same_place(number: int) -> AbstractContextManager[Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.context import FlowRunContext
+from prefect.context import FlowRunContext, serialize_context
 
 from flows.federation_round import federation_round
 from flows.open_round import open_round
@@ -28,6 +28,7 @@ from hyperfed.protocol.packs import read_pack
 from hyperfed.reconciler import StoreReconciler
 from hyperfed.signing import open_envelope
 from hyperfed.testing.federation import SmallFederation
+from tasks.answer_step import answer_step
 
 pytestmark = pytest.mark.flow
 
@@ -112,6 +113,22 @@ def test_a_sharded_merge_leaves_sealed_scratch_and_its_steps_run_as_tasks(
     scratch = [name for name in names if name[2:3] == ["scratch"]]
     assert {name[5] for name in scratch} == {"layout", "clients", "blocks", "steps"}
     assert len([name for name in scratch if name[5] == "clients"]) == 4
+
+
+def test_the_steps_of_a_merge_take_nothing_of_the_coordinator_along(one_night: Callable[..., dict[str, bytes]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are submitted by the release, whose parameter is a coordinator with its store and key: Prefect would send it along, through the scheduler."""
+    sent: list[dict[str, Any]] = []
+    flow_module = sys.modules["flows.federation_round"]
+
+    class Noting:
+        def submit(self, *parameters: Any) -> Any:
+            sent.append(serialize_context())
+            return answer_step.submit(*parameters)
+
+    monkeypatch.setattr(flow_module, "answer_step", Noting())
+    one_night(federation_round, shards=2)
+    assert sent
+    assert all(context["task_run_context"] == {} and "RoundRunner" not in repr(context) for context in sent)
 
 
 @pytest.mark.slow
