@@ -1,5 +1,7 @@
 """The spool: the same bytes as tables in memory, and memory that does not grow with the clients."""
 
+import errno
+import os
 import tracemalloc
 
 import numpy as np
@@ -10,8 +12,10 @@ from hypothesis import strategies as st
 from hyperfed.aggregation.bounded_trust import trust_of
 from hyperfed.hypergraph import HypergraphStore
 from hyperfed.merge import PairElectorate
+from hyperfed.merge import spool as spools
 from hyperfed.merge.ranges import LocalRanges, Merge
 from hyperfed.merge.rows import MergeRule
+from hyperfed.merge.shelf import fill, nameless, write
 from hyperfed.merge.spool import Spool
 from hyperfed.merge.tables import table_ranges
 from hyperfed.tables import EdgeTable
@@ -121,3 +125,40 @@ def test_ballots_that_do_not_fit_are_put_away_and_fetched() -> None:
     merged(ranges)
     assert len(ranges.works) > 3
     assert len(loads) == 2 * len(ranges.works)
+
+
+@pytest.mark.parametrize("most", [1, 7, 1 << 20])
+def test_pieces_are_written_whole_whatever_a_call_takes(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More pieces than a call takes, empty ones, a call that stops in the middle of one."""
+    real = os.pwritev
+
+    def some(fd: int, buffers: list[memoryview], at: int) -> int:
+        assert len(buffers) <= 1024
+        return real(fd, [b"".join(buffers)[:most]], at)
+
+    monkeypatch.setattr(os, "pwritev", some)
+    pieces = [np.arange(i % 4, dtype=np.uint32) + np.uint32(i) for i in range(1500)]
+    file = nameless(pieces[0])
+    write(file, pieces, 5)
+    out = np.empty(sum(map(len, pieces)), np.uint32)
+    fill(file, out, 5)
+    assert out.tobytes() == b"".join(piece.tobytes() for piece in pieces)
+
+
+def test_a_block_that_cannot_be_written_is_missed_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is written while the next one is gathered: whoever adds more, or reads, is told."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(spools, "write", full)
+    told = Spool(expected=3, block_bytes=1, memory_bytes=0)
+    told.add(client(0, 50).edges)
+    with pytest.raises(OSError, match="No space left"):
+        told.add(client(1, 50).edges)
+    told.close()
+    read = Spool(expected=3, block_bytes=1, memory_bytes=0)
+    read.add(client(0, 50).edges)
+    with pytest.raises(OSError, match="No space left"):
+        read.ranges([0], PairElectorate([np.arange(60, dtype=np.uint32)]))
+    read.close()

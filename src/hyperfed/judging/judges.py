@@ -28,7 +28,7 @@ from hyperfed.validator import PacketValidator, folder_of
 
 __all__ = ["MOST", "Judges", "seconds_of", "worth"]
 
-_SECONDS_AN_OBJECT, _SECONDS_A_BYTE = 8e-4, 1.2e-8  # about, of one core
+_SECONDS_AN_OBJECT, _SECONDS_A_BYTE = 8e-4, 6e-9  # about, of one core, by machine code
 _SECONDS_A_START = 0.5
 MOST = 7  # other processes
 _BATCH_BYTES, _BATCH_CLIENTS = 1 << 19, 64
@@ -42,7 +42,7 @@ Batch = list[Arrival]
 def worth(sizes: Sequence[int]) -> int:
     """How many other processes are worth starting for objects of these sizes, bytes: none for a small night, at most one a core beside this one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores - 1, MOST, int(seconds_of(sizes) / (3 * _SECONDS_A_START)))
+    return min(cores - 1, MOST, int(seconds_of(sizes) / (4 * _SECONDS_A_START)))
 
 
 def seconds_of(sizes: Sequence[int]) -> float:

@@ -64,18 +64,16 @@ def table_of(rows: Array, *, intervals: bool) -> EdgeTable:
     return EdgeTable(source=source, target=target, lag=lag, hits=rows["hits"].copy(), n=rows["n"].copy(), **floats)
 
 
-def by_range(tables: Sequence[Array], bounds: npt.NDArray[np.uint64]) -> tuple[Array, Ints]:
-    """(the records in the order of (range, client, key), int64[ranges, clients] how many each has). bounds: uint64, every range's first key but the first's."""
+def by_range(tables: Sequence[Array], bounds: npt.NDArray[np.uint64]) -> tuple[list[npt.NDArray[np.uint8]], np.dtype[Any], Ints]:
+    """(the bytes of the records in the order of (range, client, key), in pieces that are views where all tables have one type; the records' type;
+    int64[ranges, clients], how many each has). bounds: uint64, every range's first key but the first's."""
     if len({t.dtype for t in tables}) > 1:
         tables = [t.astype(WIDE) for t in tables]
     ends = np.stack([np.concatenate([[0], np.searchsorted(t["key"], bounds), [len(t)]]) for t in tables]).astype(np.int64)
     counts = np.diff(ends, axis=1).T
-    if len(counts) == 1:
-        return np.concatenate([t.view(np.uint8) for t in tables]).view(tables[0].dtype), counts
-    size = tables[0].dtype.itemsize  # slices of bytes: numpy copies records of many fields one by one
-    views, cut = [t.view(np.uint8) for t in tables], (ends * size).tolist()
+    views, cut = [t.view(np.uint8) for t in tables], (ends * tables[0].dtype.itemsize).tolist()  # numpy copies records of many fields one by one
     pieces = [view[own[i] : own[i + 1]] for i in range(len(counts)) for view, own in zip(views, cut, strict=True)]
-    return np.concatenate(pieces).view(tables[0].dtype), counts
+    return pieces, tables[0].dtype, counts
 
 
 def runs(start: Ints, length: Ints) -> Ints:

@@ -7,14 +7,18 @@ import os
 import tempfile
 import threading
 import weakref
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import IO, Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = ["FileShelf", "Place", "Room", "Shelf", "fill", "nameless", "write"]
+
+_AT_ONCE = 1024  # pieces that one call takes
 
 Array = npt.NDArray[Any]
 Place = tuple[int, np.dtype[Any], int]
@@ -62,7 +66,7 @@ class FileShelf:
                 self._file = self._file or nameless(self)
                 file, at = self._file, self._end
                 self._end += array.nbytes
-            write(file, array, at)
+            write(file, [array], at)
             places.append((at, array.dtype, len(array)))
         return places
 
@@ -83,12 +87,16 @@ def nameless(owner: object) -> IO[bytes]:
     return file
 
 
-def write(file: IO[bytes], array: Array, at: int) -> None:
-    """Write an array's bytes from `at` on."""
-    data = memoryview(np.ascontiguousarray(array).view(np.uint8).data)
-    while len(data):
-        done = os.pwrite(file.fileno(), data, at)
-        at, data = at + done, data[done:]
+def write(file: IO[bytes], pieces: Iterable[Array], at: int) -> None:
+    """Write arrays' bytes, one after the other, from `at` on; they are gathered on their way, not before."""
+    waiting = deque(memoryview(np.ascontiguousarray(piece).view(np.uint8).data) for piece in pieces if piece.size)
+    while waiting:
+        done = os.pwritev(file.fileno(), list(islice(waiting, _AT_ONCE)), at)
+        at += done
+        while waiting and done >= len(waiting[0]):
+            done -= len(waiting.popleft())
+        if done:
+            waiting[0] = waiting[0][done:]
 
 
 def fill(file: IO[bytes], out: Array, at: int) -> None:

@@ -3,13 +3,15 @@
 1. `add` packs a table. As many as make a block are put in the order of (range, client, key) and written in one piece; the first blocks stay in memory. Where
    ranges are cut is decided by a sample of the first block: whatever it is, a merge gives the same bytes (`ranges`, rule 2).
 2. What does not fit into memory lies in a temporary file without a name: nothing of it survives the process, nobody else can open it, and it is not
-   encrypted (docs/threat-model.md). Ballots that are not kept lie in another one.
+   encrypted (docs/threat-model.md). A thread writes a block, gathering its pieces from their tables, while the next one comes together; what goes wrong with it
+   is raised before another is written, or read. Ballots that are not kept lie in another file.
 3. Entries are numbered as they come. A merge may take some of them, in any order: the order of client ids.
 
 What it does not do: verify what it is given, keep anything of a client beside its edges.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import IO, Any
@@ -64,6 +66,8 @@ class Spool:
     _intervals: list[bool] = field(default_factory=list)
     _bounds: npt.NDArray[np.uint64] | None = None
     _file: IO[bytes] | None = None
+    _writer: ThreadPoolExecutor | None = None
+    _writing: Future[None] | None = None
     _end: int = 0
     _held: int = 0
 
@@ -85,7 +89,7 @@ class Spool:
 
     def ranges(self, entries: Sequence[int], electorate: Electorate) -> LocalRanges:
         """The ranges of these entries' rows, their clients in the order given."""
-        self._flush()
+        self._settle()
         room, shelf, works, chosen = Room(self.ballots_bytes), FileShelf(), [], np.array(entries, dtype=np.int64)
         for number in range(0 if self._bounds is None else len(self._bounds) + 1):
             if np.concatenate([block.counts[number] for block in self._blocks])[chosen].any():
@@ -94,7 +98,7 @@ class Spool:
 
     def tables(self) -> Iterator[tuple[int, EdgeTable]]:
         """(entry, its table) of all entries, in order: a block is held at a time."""
-        self._flush()
+        self._settle()
         for block in self._blocks:
             records, counts = self._read(block, 0, block.ends[-1]), block.counts
             first = (np.cumsum(counts.reshape(-1)) - counts.reshape(-1)).reshape(counts.shape)
@@ -108,6 +112,9 @@ class Spool:
         self._blocks.clear()
         self._intervals.clear()
         self._bounds, self._waiting_bytes, self._end, self._held = None, 0, 0, 0
+        if self._writer is not None:
+            self._writer.shutdown(wait=True, cancel_futures=True)
+            self._writer = self._writing = None
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -118,19 +125,32 @@ class Spool:
         tables = self._waiting
         if self._bounds is None:
             self._bounds = self._cut(tables)
-        records, counts = by_range(tables, self._bounds)
+        pieces, dtype, counts = by_range(tables, self._bounds)
         ends = [0, *np.cumsum(counts.sum(axis=1)).tolist()]
-        first = len(self._intervals) - len(tables)
+        first, size = len(self._intervals) - len(tables), ends[-1] * dtype.itemsize
         self._waiting, self._waiting_bytes = [], 0
-        if self._held + records.nbytes <= self.memory_bytes:
-            self._held += records.nbytes
-            self._blocks.append(_Block(first=first, counts=counts, ends=ends, dtype=records.dtype, held=records, offset=0))
+        if self._held + size <= self.memory_bytes:
+            self._held += size
+            self._blocks.append(_Block(first=first, counts=counts, ends=ends, dtype=dtype, held=np.concatenate(pieces).view(dtype), offset=0))
             return
         if self._file is None:
-            self._file = nameless(self)
-        self._blocks.append(_Block(first=first, counts=counts, ends=ends, dtype=records.dtype, held=None, offset=self._end))
-        write(self._file, records, self._end)
-        self._end += records.nbytes
+            self._file, self._writer = nameless(self), ThreadPoolExecutor(1, thread_name_prefix="hyperfed-spool")
+        self._written()
+        self._blocks.append(_Block(first=first, counts=counts, ends=ends, dtype=dtype, held=None, offset=self._end))
+        if self._writer is not None:
+            self._writing = self._writer.submit(write, self._file, pieces, self._end)
+        self._end += size
+
+    def _written(self) -> None:
+        """Wait for the block that is being written; raise what went wrong with it."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def _settle(self) -> None:
+        """Have everything where it is read from; nothing is added any more, or seldom."""
+        self._flush()
+        self._written()
 
     def _cut(self, tables: Sequence[Array]) -> npt.NDArray[np.uint64]:
         """uint64: the first key of every range but the first."""
