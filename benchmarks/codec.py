@@ -14,6 +14,7 @@ import msgpack
 import numpy as np
 from measure import best_of
 
+from hyperfed import compiled
 from hyperfed.codec import PayloadCodec
 from hyperfed.packets import Update
 from hyperfed.tables import EdgeTable
@@ -87,6 +88,14 @@ def _alternatives(update: Update) -> dict[str, tuple[Any, Any]]:
     }
 
 
+def _by_numpy(work: Any) -> Any:
+    def alone(*given: Any) -> Any:
+        with compiled.by_numpy():
+            return work(*given)
+
+    return alone
+
+
 def run(*, quick: bool) -> list[dict[str, Any]]:
     """One entry for each size and codec: bytes an edge, MB/s of raw columns each way."""
     out = []
@@ -97,6 +106,9 @@ def run(*, quick: bool) -> list[dict[str, Any]]:
         for name, (compression, bits) in ours.items():
             codec = PayloadCodec(compression=compression, unit_bits=bits)
             codecs[name] = (lambda codec=codec, update=update: codec.encode(update), lambda data, codec=codec: codec.decode(data, Update))
+        if compiled.make():
+            codecs |= {f"{name}, compiled": both for name, both in codecs.items()}
+        codecs |= {name: (_by_numpy(codecs[name][0]), _by_numpy(codecs[name][1])) for name in ours}
         codecs |= _alternatives(update)
         data = {name: encode() for name, (encode, _) in codecs.items()}
         slow = {"msgpack rows", "JSON, zlib"}

@@ -93,21 +93,11 @@ def one_thread() -> Iterator[None]:
         defaults["threads"] = before
 
 
-@contextmanager
-def by_numpy() -> Iterator[None]:
-    """Machine code is not used."""
-    os.environ["HYPERFED_COMPILED"] = "0"
-    try:
-        yield
-    finally:
-        del os.environ["HYPERFED_COMPILED"]
-
-
 def both(candidates: dict[str, Any]) -> dict[str, Any]:
     """Each candidate by numpy, and, "compiled", by machine code where numba is there."""
 
     def numpy_only(work: Any) -> Any:
-        with by_numpy():
+        with compiled.by_numpy():
             return work()
 
     chosen = {name: (lambda work=work: numpy_only(work)) for name, work in candidates.items()}
@@ -170,7 +160,7 @@ def run(*, quick: bool) -> dict[str, Any]:
             return StoreReconciler().merge(stores)
 
     threads = best_of({"1": on_one, "2": lambda: StoreReconciler().merge(stores)}, repeats=3)
-    with by_numpy():
+    with compiled.by_numpy():
         extra = {str(rows): extra_bytes(stores[: rows // edges]) for rows in (count * edges // 4, count * edges // 2, count * edges)}
     return {
         "clients": count,

@@ -12,6 +12,12 @@ def _codec(results: Results, rows: int, codec: str, field: str) -> float:
     return next(float(e[field]) for e in results["codec"] if e["rows"] == rows and e["codec"] == codec)
 
 
+def _speed(results: Results, rows: int, field: str) -> tuple[float, str]:
+    """(the better of numpy and machine code, its name)."""
+    by = {"hyperfed, zstd": "numpy", "hyperfed, zstd, compiled": "compiled"}
+    return max((float(e[field]), by[e["codec"]]) for e in results["codec"] if e["rows"] == rows and e["codec"] in by)
+
+
 def _better(seconds: dict[str, float], name: str) -> tuple[float, str]:
     """(the better of numpy and machine code, its name)."""
     return min((seconds[of], by) for of, by in ((name, "numpy"), (f"{name}, compiled", "compiled")) if of in seconds)
@@ -56,7 +62,7 @@ _TARGETS: list[tuple[str, str, str, float, Callable[[Results], float | tuple[flo
         for codec, most in zip(_CODECS, targets, strict=True)
     ),
     *(
-        (f"{way} with zstd, {rows:,} edges, MB/s", "codec", ">=", 800.0, lambda r, n=rows, w=way: _codec(r, n, "hyperfed, zstd", f"{w}_mb_s"))
+        (f"{way} with zstd, {rows:,} edges, MB/s", "codec", ">=", 800.0, lambda r, n=rows, w=way: _speed(r, n, f"{w}_mb_s"))
         for rows, _ in _BYTES
         for way in ("encode", "decode")
     ),

@@ -49,10 +49,9 @@ def rows(draw: st.DrawFn, value: st.SearchStrategy[float] = numbers) -> tuple[np
 
 def both(work):  # type: ignore[no-untyped-def]
     """The bytes that `work` returns from numpy and from machine code."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HYPERFED_COMPILED", "0")
+    with compiled.by_numpy():
         by_numpy = [np.asarray(a) for a in work()]
-        patch.delenv("HYPERFED_COMPILED")
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiled, "FEW", 1)
         assert compiled.machine_code(1) is not None
         ours = [np.asarray(a) for a in work()]

@@ -43,12 +43,11 @@ def both(work: Callable[[], Any]) -> tuple[Any, Any]:
         except PacketError as error:
             return type(error), str(error)
 
-    code = compiled._state.code
-    assert code is not None
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiled._state, "code", None)
-        by_numpy = outcome()
-    return by_numpy, outcome()
+    assert compiled.loaded() is not None
+    with compiled.by_numpy():
+        assert compiled.loaded() is None
+        numpys = outcome()
+    return numpys, outcome()
 
 
 def table(rng: np.random.Generator, rows: int, *, intervals: bool = True, kind: Any = np.float32) -> EdgeTable:

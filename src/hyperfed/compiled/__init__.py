@@ -15,12 +15,14 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-__all__ = ["FEW", "ROWS", "load_kept", "loaded", "machine_code", "make"]
+__all__ = ["FEW", "ROWS", "by_numpy", "load_kept", "loaded", "machine_code", "make"]
 
 ROWS = 1 << 17  # of a range or a night, from which machine code is asked for
 FEW = 1 << 10  # from which it is used once it is there
@@ -71,6 +73,17 @@ def load_kept() -> None:
     with _state.lock:
         if _state.code is None and not _off():
             _state.looked, _state.code = True, _kept()
+
+
+@contextmanager
+def by_numpy() -> Iterator[None]:
+    """Inside, numpy does the work, in every thread: for who compares both."""
+    code, looked = _state.code, _state.looked
+    _state.code, _state.looked = None, True
+    try:
+        yield
+    finally:
+        _state.code, _state.looked = code, looked
 
 
 def make() -> bool:
