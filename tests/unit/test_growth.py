@@ -21,7 +21,7 @@ from hyperfed.coordinator import FederationCoordinator
 from hyperfed.dropbox import DropBoxReader
 from hyperfed.errors import RegistryError, SchemaError
 from hyperfed.packets import PolicyPack, Update
-from hyperfed.protocol import documents
+from hyperfed.protocol import receipts
 from hyperfed.protocol.objects import RoundState
 from hyperfed.rounds import Keys
 from hyperfed.signing import PacketType, open_envelope, verify_envelope
@@ -165,13 +165,13 @@ def test_only_missing_receipts_are_signed(monkeypatch: pytest.MonkeyPatch) -> No
     fed = SmallFederation(clients=5)
     fed.play(1)
     signed = Counter[PacketType]()
-    sign = documents.sign_object
+    sign = receipts.sign_object
 
     def counted(key: str, type_: PacketType, value: Any, **options: Any) -> Any:
         signed[type_] += 1
         return sign(key, type_, value, **options)
 
-    monkeypatch.setattr(documents, "sign_object", counted)
+    monkeypatch.setattr(receipts, "sign_object", counted)
     fed.runner(1).conclude(1)
     assert signed[PacketType.RECEIPT] == 0
     del fed.store._objects["rounds/00000001/receipts/site-02"]  # type: ignore[attr-defined]
