@@ -10,6 +10,7 @@ import pytest
 
 from hyperfed.adapters.memory import MemoryStore
 from hyperfed.audit import audit
+from hyperfed.cli.inspection import inspect_object
 from hyperfed.config import Limits
 from hyperfed.coordinator.receipts import Receipts
 from hyperfed.errors import AccessDenied, HyperfedError, RoundError, SchemaError, SignatureError
@@ -418,3 +419,21 @@ def test_receipts_that_say_the_same_are_equal(fed: SmallFederation) -> None:
         mine, other = fed.receipt(client), twin.receipt(client)
         assert isinstance(mine, Receipt)
         assert [getattr(mine, name) for name in names] == [getattr(other, name) for name in names]
+
+
+# -- looked at by hand -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", ["nobody", "coordinator", "auditor", ONE])
+def test_a_page_is_shown_as_far_as_the_keys_open_it(fed: SmallFederation, who: str) -> None:
+    keys = {"nobody": None, "coordinator": fed.coordinator, "auditor": fed.auditors[0], ONE: fed.keys[ONE]}[who]
+    key = Keys.receipt_page(1, page_of(ONE))
+    view = inspect_object(fed.objects()[key], key=key, reader=fed.reader(), keys_for=lambda: keys)
+    assert (view.kind, view.verified, view.why) == ("receipt page", True, "")
+    shown = {row["client"]: row["receipt"] and row["receipt"]["fate"] for row in (view.content or {})["receipts"]}
+    everything = {client: "not seen" if client == ONE else "counted" for client in CLIENTS if page_of(client) == page_of(ONE)}
+    wanted = {"nobody": {}, ONE: {ONE: "not seen"}}.get(who, everything)
+    assert shown == dict.fromkeys(everything) | wanted
+    assert bool(view.notes) == (who in ("nobody", ONE))
+    moved = inspect_object(fed.objects()[key], key=Keys.receipt_page(2, page_of(ONE)), reader=fed.reader(), keys_for=lambda: keys)
+    assert not moved.verified
