@@ -6,7 +6,7 @@ What is checked, in this order; the first broken object is the first finding:
 3. Each round: the plan follows from its registry (R-52); the freeze follows from plan, registry and the state of the round committed before it; its
    Merkle head; every counted update lies in the pack of `accepted/` that the freeze names, with its client's signature and its digest (R-66); nobody is
    counted twice for one window (R-94), no sequence falls (R-89); every claim is in the ledger (R-73).
-4. Result, state and ledger name each other (R-61, R-67); receipts are what freeze and ledger give (R-68, R-70).
+4. Result, state and ledger name each other (R-61, R-67); receipts are what freeze and ledger give (R-68, R-70); those in pages (R-44) with keys that open them.
 5. What a private result says of its privacy is what plan, registry and ledger give, and its reserve is what the plan spends (R-64): without any key.
 6. With keys that open the bodies (a coordinator's or an auditor's): every result without noise and every state is computed again and must be the
    same, byte for byte in the canonical form. A noised result cannot be: nobody can say from outside that its noise was drawn.
@@ -17,7 +17,7 @@ of the round writes it. So are packs that no freeze names, which a stage leaves 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -31,10 +31,11 @@ from hyperfed.global_model import GlobalModel
 from hyperfed.keys import KeyPair
 from hyperfed.privacy.policy import misstated, night_of
 from hyperfed.protocol import merkle
-from hyperfed.protocol.documents import receipts_of
 from hyperfed.protocol.ledger import Chained, check_claim
 from hyperfed.protocol.links import verify_links
-from hyperfed.protocol.objects import Counted, EntryKind, Freeze, LedgerEntry, Plan, RoundState, Tombstone
+from hyperfed.protocol.objects import Counted, EntryKind, Freeze, LedgerEntry, Plan, Receipt, RoundState, Tombstone
+from hyperfed.protocol.receipt_pages import open_page
+from hyperfed.protocol.receipts import receipts_of
 from hyperfed.protocol.reputation import next_states
 from hyperfed.retention import FOLDER as PRUNED
 from hyperfed.retention import read_pruned, scratch_of
@@ -403,16 +404,34 @@ class _Audit:
             return  # said already
         tombstone = result.value if result is not None and isinstance(result.value, Tombstone) else None
         expected = {r.client: r for r in receipts_of(plan, frozen.value if frozen else None, end, tombstone=tombstone)}
-        folder = Keys.receipt(plan.round, "")
-        there = [key.removeprefix(folder) for key in keys if key.startswith(folder)]
-        for client in there:
-            key = Keys.receipt(plan.round, client)
-            with self._finding(key, "receipts"):
-                found = self.reader.receipt(plan.round, client)
-                same = found is not None and found.value == expected.get(client)
-                self._require(same, key, "is not what freeze and ledger give", "R-68")
-        if missing := len(expected.keys() - set(there)):
+        folder, pages = Keys.receipt(plan.round, ""), Keys.receipt_page(plan.round)
+        told: set[str] = set()
+        for key in keys:
+            if key.startswith(folder):
+                client = key.removeprefix(folder)
+                told.add(client)
+                with self._finding(key, "receipts"):
+                    found = self.reader.own_receipt(plan.round, client)
+                    same = found is not None and found.value == expected.get(client)
+                    self._require(same, key, "is not what freeze and ledger give", "R-68")
+            elif key.startswith(pages) and _belongs(key):
+                with self._finding(key, "receipt pages"):
+                    told |= self._receipt_page(plan.round, int(key.removeprefix(pages), 16), expected)
+        if missing := len(expected.keys() - told):
             self.remarks.append(f"round {plan.round} lacks {missing} of {len(expected)} receipts: run it again")
+
+    def _receipt_page(self, round_id: int, number: int, expected: Mapping[str, Receipt]) -> set[str]:
+        """Whom a page tells; what it tells them is compared where it was sealed to these keys too."""
+        page = self.reader.receipt_page(round_id, number)
+        if page is None:
+            return set()
+        told = {entry.client for entry in page.value.receipts}
+        self._require(told <= expected.keys(), page.key, "holds receipts of nobody's in this round", "R-68")
+        if self.keys is not None and self.keys.key_id in dict(page.value.boxes):
+            for client, receipt in open_page(page.value, self.keys, subject=page.key).items():
+                self._require(receipt == expected[client], page.key, f"holds a receipt for {client} that is not what freeze and ledger give", "R-68")
+            self.checked["receipts"] += len(told)
+        return told
 
 
 def _round_of(key: str) -> int:
@@ -441,6 +460,8 @@ def _belongs(key: str) -> bool:
             return len(number) == 8 and len(digest) == 64 and set(digest) <= set("0123456789abcdef")
         case ["rounds", number, "scratch", *names] if number.isdecimal():  # sealed by and for the coordinator, and gone with the next housekeeping
             return len(number) == 8 and len(names) > 2
+        case ["rounds", number, "receipt-pages", page] if number.isdecimal():
+            return len(number) == 8 and len(page) == 2 and set(page) <= set("0123456789abcdef")
         case ["rounds", number, "receipts" | "links", client] if number.isdecimal():
             return len(number) == 8 and _is_client(client)
     return False

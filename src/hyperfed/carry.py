@@ -19,7 +19,8 @@ from hyperfed.config import DEFAULT_LIMITS, Limits
 from hyperfed.dropbox import DropBoxReader
 from hyperfed.errors import AccessDenied, ObjectNotFound, ObjectTooLarge, PacketError, RefusedError, RegistryError, RoundError
 from hyperfed.global_model import GlobalModel
-from hyperfed.protocol.objects import EntryKind, Plan, Receipt, Tombstone
+from hyperfed.protocol.objects import EntryKind, Plan, Receipt, ReceiptPage, Tombstone
+from hyperfed.protocol.receipts import receipt_keys
 from hyperfed.registry import Registry, read_registry
 from hyperfed.rounds import Keys, check_client_id
 from hyperfed.signing import PacketType, open_envelope, verify_envelope
@@ -75,7 +76,10 @@ def carry_in(
         carried.put(stick, key, data)
     results: Kinds = {PacketType.RESULT: GlobalModel, PacketType.TOMBSTONE: Tombstone}
     objects: list[tuple[str, int, Kinds]] = [(Keys.result(r), r, results) for r in sorted({*rounds, *committed})]
-    objects += [(Keys.receipt(r, client), r, {PacketType.RECEIPT: Receipt}) for r in with_receipts]
+    for r in with_receipts:
+        for key in receipt_keys(r, client, clients=len(registry.clients), limits=limits):
+            own = key == Keys.receipt(r, client)
+            objects.append((key, r, {PacketType.RECEIPT: Receipt} if own else {PacketType.RECEIPT_PAGE: ReceiptPage}))
     for key, round_id, kinds in objects:
         _copy(reader, stick, key, round_id, kinds, carried)
     for chained in ledger:

@@ -17,7 +17,8 @@ class Limits:
     payload may declare; max_values: values in one document (columns count as one), whoever wrote it; max_verified_values: values in a document of the
     coordinator or the roots, once its signature is verified: registry, plan, freeze and state speak of every client; clock_skew_s: tolerated difference of
     clocks;
-    update_lifetime_s: an update's default time to its expiry; pack_bytes: at how many bytes a pack of admitted updates is full.
+    update_lifetime_s: an update's default time to its expiry; pack_bytes: at how many bytes a pack of admitted updates is full;
+    own_receipts: up to how many clients of a round have a receipt of their own; those of more share pages.
     """
 
     max_update_bytes: int = 64 << 20
@@ -28,6 +29,7 @@ class Limits:
     clock_skew_s: int = 600
     update_lifetime_s: int = 7 * 86_400
     pack_bytes: int = 2 << 20
+    own_receipts: int = 256
 
     def __post_init__(self) -> None:
         for field in fields(self):

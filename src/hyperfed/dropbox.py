@@ -16,12 +16,15 @@ from typing import Any, Generic, TypeVar
 
 from hyperfed.codec import PayloadCodec
 from hyperfed.config import DEFAULT_LIMITS, Limits
-from hyperfed.errors import LedgerError, ObjectNotFound, RegistryError, RoundError, SignatureError, TransportError
+from hyperfed.errors import AccessDenied, LedgerError, ObjectNotFound, RegistryError, RoundError, SignatureError, TransportError
 from hyperfed.global_model import GlobalModel
+from hyperfed.keys import KeyPair
 from hyperfed.protocol.ledger import Book, Chained
-from hyperfed.protocol.objects import Freeze, LedgerEntry, Plan, Receipt, RoundState, Tombstone
+from hyperfed.protocol.objects import Freeze, LedgerEntry, Plan, Receipt, ReceiptPage, RoundState, Tombstone
+from hyperfed.protocol.receipt_pages import open_receipt
+from hyperfed.protocol.receipts import receipt_keys
 from hyperfed.registry import Registry, read_registry
-from hyperfed.rounds import Keys
+from hyperfed.rounds import Keys, page_of
 from hyperfed.signing import PacketType, Signed, open_envelope, verify_envelope
 from hyperfed.store import ObjectStore
 
@@ -181,11 +184,39 @@ class DropBoxReader:
     def state(self, round_id: int) -> Stored[RoundState] | None:
         return self.read(Keys.state(round_id), PacketType.STATE, {PacketType.STATE: RoundState}, round_id=round_id)
 
-    def receipt(self, round_id: int, client: str) -> Stored[Receipt] | None:
+    def receipt(self, round_id: int, client: str, keys: KeyPair) -> Stored[Receipt] | None:
+        """A client's receipt, of its own or in a page (R-44), opened with its keys. Raises RoundError where it is another's, SignatureError."""
+        own, places = Keys.receipt(round_id, client), receipt_keys(round_id, client, clients=len(self.registry.clients), limits=self.limits)
+        for key in places:
+            try:
+                found = self.own_receipt(round_id, client) if key == own else self._paged_receipt(round_id, client, keys)
+            except AccessDenied:  # a client may have been given access to one of them only
+                if key == places[0]:
+                    raise
+                continue
+            if found is not None:
+                return found
+        return None
+
+    def own_receipt(self, round_id: int, client: str) -> Stored[Receipt] | None:
+        """The receipt that is an object of its own."""
         found: Stored[Receipt] | None = self.read(Keys.receipt(round_id, client), PacketType.RECEIPT, {PacketType.RECEIPT: Receipt}, round_id=round_id)
         if found is not None and (found.value.client != client or found.signed.header.audience != client):
             raise RoundError(f"is a receipt for {found.value.client!r:.40}", subject=found.key, rule="R-51")
         return found
+
+    def receipt_page(self, round_id: int, number: int) -> Stored[ReceiptPage] | None:
+        """A page of receipts, sealed as they are. Raises RoundError where it is another page, or names clients of another."""
+        key, kinds = Keys.receipt_page(round_id, number), {str(PacketType.RECEIPT_PAGE): ReceiptPage}
+        found: Stored[ReceiptPage] | None = self.read(key, PacketType.RECEIPT_PAGE, kinds, round_id=round_id)
+        if found is not None and {found.value.page, *(page_of(entry.client) for entry in found.value.receipts)} != {number}:
+            raise RoundError("is another page, or holds another page's receipts", subject=key, rule="R-51")
+        return found
+
+    def _paged_receipt(self, round_id: int, client: str, keys: KeyPair) -> Stored[Receipt] | None:
+        page = self.receipt_page(round_id, page_of(client))
+        receipt = None if page is None else open_receipt(page.value, client, keys, subject=page.key)
+        return None if page is None or receipt is None else Stored(key=page.key, value=receipt, digest=page.digest, signed=page.signed)
 
     def ledger(self) -> list[Chained]:
         """The whole ledger, chain, signatures and grammar verified; only what is new is read, several entries at once. Raises LedgerError."""

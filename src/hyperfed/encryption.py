@@ -12,7 +12,7 @@ What it does not do: signatures; hide length, sender or time.
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +25,20 @@ from hyperfed.errors import ConfigError, SchemaError, SignatureError
 from hyperfed.keys import KeyPair, PublicKeys
 from hyperfed.signing import NO_DIGEST, Header, Signed
 
-__all__ = ["NOT_SEALED", "SEALED", "bind_body", "open_body", "open_with", "seal_body", "seal_with"]
+__all__ = [
+    "NOT_SEALED",
+    "SEALED",
+    "bind_body",
+    "box_key",
+    "new_key",
+    "open_body",
+    "open_committed",
+    "open_with",
+    "seal_body",
+    "seal_committed",
+    "seal_with",
+    "unbox_key",
+]
 
 NOT_SEALED = "none"
 SEALED = "xchacha20poly1305+sealedbox/1"
@@ -53,9 +66,9 @@ def seal_body(header: Header, body: bytes | memoryview, recipients: Sequence[Pub
     """(header with encryption and body fields set, sealed body), readable by any of `recipients`, with fresh randomness from the operating system."""
     if not 1 <= len(recipients) <= _MAX_BOXES:
         raise ConfigError(f"a body is sealed to 1 to {_MAX_BOXES} recipients, not {len(recipients)}", subject="registry", rule="R-40")
-    key, nonce = nacl.utils.random(32), nacl.utils.random(_NONCE_BYTES)
+    key, nonce = new_key(), nacl.utils.random(_NONCE_BYTES)
     ciphertext = nacl.bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(bytes(body), _associated(header), nonce, key)
-    boxes = sorted([r.key_id, nacl.bindings.crypto_box_seal(key, r.sealing)] for r in recipients)
+    boxes = box_key(key, recipients)
     sealed = pack([_VERSION, boxes, nonce, _commitment(key, nonce), ciphertext])
     return bind_body(replace(header, encryption=SEALED), sealed), sealed
 
@@ -104,6 +117,43 @@ def _parts(value: Any, subject: str) -> tuple[dict[str, bytes], bytes, bytes, by
     if len(value[2]) != _NONCE_BYTES or len(value[3]) != 32:
         raise SchemaError("a nonce has 24 bytes and a commitment 32", subject=subject, rule="R-40")
     return boxes, bytes(value[2]), bytes(value[3]), bytes(value[4])
+
+
+def new_key() -> bytes:
+    """32 bytes from the operating system."""
+    return nacl.utils.random(32)
+
+
+def box_key(key: bytes, recipients: Sequence[PublicKeys]) -> tuple[tuple[str, bytes], ...]:
+    """A key in one SealedBox for each recipient: (key id, 80 bytes), ascending."""
+    return tuple(sorted((r.key_id, nacl.bindings.crypto_box_seal(key, r.sealing)) for r in recipients))
+
+
+def unbox_key(boxes: Mapping[str, bytes], keys: KeyPair, *, subject: str) -> bytes:
+    """The key that `box_key` sealed to `keys`. Raises SignatureError."""
+    box = boxes.get(keys.key_id)
+    if box is None:
+        sealed_to = ", ".join(f"{b!r:.40}" for b in sorted(boxes)[:4]) or "nobody"
+        raise SignatureError(f"sealed to {sealed_to}, not to key {keys.key_id}", subject=subject, rule="R-40", remedy="Open it with one of these keys")
+    try:
+        return keys.open_sealed(box)
+    except (nacl.exceptions.CryptoError, nacl.exceptions.TypeError, ValueError) as exc:
+        raise SignatureError("the sealed key does not open", subject=subject, rule="R-41", remedy="It was made for another key, or changed") from exc
+
+
+def seal_committed(key: bytes, data: bytes | memoryview, *, about: bytes) -> tuple[bytes, bytes]:
+    """(commitment to key and nonce, nonce and ciphertext) of `data` under a 32-byte key that several were given in different ways: all read the same (R-42)."""
+    sealed = seal_with(key, data, about=about)
+    return _commitment(key, sealed[:_NONCE_BYTES]), sealed
+
+
+def open_committed(key: bytes, sealed: bytes, commitment: bytes, *, about: bytes, subject: str) -> bytes:
+    """What `seal_committed` sealed. Raises SignatureError where key, commitment, `about` or a byte is another."""
+    if len(key) != 32 or not hmac.compare_digest(_commitment(key, sealed[:_NONCE_BYTES]), commitment):
+        raise SignatureError(
+            "the key is not the one it commits to", subject=subject, rule="R-42", remedy="It was changed, moved here, or sealed with another key"
+        )
+    return open_with(key, sealed, about=about, subject=subject)
 
 
 def seal_with(key: bytes, data: bytes | memoryview, *, about: bytes) -> bytes:

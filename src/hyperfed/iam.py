@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from hyperfed.errors import ConfigError
-from hyperfed.rounds import check_client_id
+from hyperfed.rounds import check_client_id, page_of
 
 __all__ = ["Access", "Role", "access_of", "aws_policy", "seaweedfs_actions"]
 
@@ -59,6 +59,7 @@ def access_of(role: Role, *, client: str | None = None, links: bool = False) -> 
             "rounds/*/result",
             f"rounds/*/links/{own}",
             f"rounds/*/receipts/{own}",
+            f"rounds/*/receipt-pages/{page_of(own):02x}",
             f"inbox/*/{own}/*",
         ),
         creates=(f"inbox/*/{own}/*",),

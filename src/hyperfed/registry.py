@@ -147,6 +147,11 @@ class Registry:
             remedy=f"Registry version {self.version} knows {len(self.clients)} clients; the operator adds one with `hyperfed registry add`",
         )
 
+    def keys_of(self, client_id: str) -> tuple[KeyRecord, ...]:
+        """A client's keys, whenever they hold; none of an unknown one's."""
+        at = bisect_left(self.clients, client_id, key=lambda c: c.client_id)
+        return self.clients[at].keys if at < len(self.clients) and self.clients[at].client_id == client_id else ()
+
     def signing_keys(self, round_id: int) -> dict[str, tuple[str, bytes]]:
         """key id -> (client id, Ed25519 key) of every client key valid in a round."""
         return {r.keys.key_id: (c.client_id, r.keys.signing) for c in self.clients for r in c.keys if r.valid_in(round_id)}

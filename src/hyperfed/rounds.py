@@ -8,12 +8,13 @@
 and no daemon; the real clock is a Prefect schedule (`schedule_of`). Source: DESIGN sections 3 and 4.
 """
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hyperfed.errors import ConfigError
 
-__all__ = ["SLOTS", "FederationScheduler", "Keys", "Windows", "check_client_id"]
+__all__ = ["SLOTS", "FederationScheduler", "Keys", "Windows", "check_client_id", "page_of"]
 
 SLOTS = 4  # how often a client may correct itself in one round
 
@@ -54,6 +55,11 @@ class Windows:
     def ended_at(self, now: datetime) -> int:
         """The newest round whose window has ended at `now`: what tonight's run is for. 0 in the first window."""
         return self.round_at(now) - 1
+
+
+def page_of(client: str) -> int:
+    """The number of the page of receipts that a client's lies in, 0 to 255: the first byte of its id's SHA-256 (R-44)."""
+    return hashlib.sha256(client.encode()).digest()[0]
 
 
 class Keys:
@@ -101,6 +107,11 @@ class Keys:
     @staticmethod
     def receipt(round_id: int, client: str) -> str:
         return f"rounds/{round_id:08d}/receipts/{client}"
+
+    @staticmethod
+    def receipt_page(round_id: int, number: int | None = None) -> str:
+        """The key of a page of receipts (`protocol.receipt_pages`), or the prefix of a round's."""
+        return f"rounds/{round_id:08d}/receipt-pages/" + ("" if number is None else f"{number:02x}")
 
     @staticmethod
     def ledger(sequence: int) -> str:

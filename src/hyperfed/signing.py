@@ -59,6 +59,7 @@ class PacketType(StrEnum):
     TOMBSTONE = "hyperfed/tombstone"
     STATE = "hyperfed/state"
     RECEIPT = "hyperfed/receipt"
+    RECEIPT_PAGE = "hyperfed/receipt-page"
     LEDGER = "hyperfed/ledger"
     MESSAGE = "hyperfed/message"
     ENROLMENT = "hyperfed/enrolment"

@@ -17,9 +17,9 @@ from hyperfed.codec import PayloadCodec, pack, unpack
 from hyperfed.config import Limits
 from hyperfed.errors import PacketError
 from hyperfed.packets import CausalSemanticPack, Claims, EdgeDelta, PathPack, PolicyPack, Update
-from hyperfed.protocol.objects import Freeze, LedgerEntry, Plan, Receipt, RoundState
+from hyperfed.protocol.objects import Freeze, LedgerEntry, Plan, Receipt, ReceiptPage, RoundState
 from hyperfed.registry import Registry
-from hyperfed.rounds import Keys
+from hyperfed.rounds import Keys, page_of
 from hyperfed.testing.federation import SmallFederation
 from hyperfed.testing.mutation import mutant, resign
 from hyperfed.validator import PacketValidator, RoundContext
@@ -91,10 +91,12 @@ def test_no_mutant_of_a_signed_packet_is_admitted_unless_its_own_sender_signed_i
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_only_packet_errors_come_out_of_the_coordinators_objects() -> None:
-    fed = SmallFederation(clients=2)
+    fed, large = SmallFederation(clients=2), SmallFederation(clients=2, limits=Limits(own_receipts=1))
     fed.play(1)
+    large.play(1)
     reader, codec = fed.reader(), PayloadCodec(limits=LIMITS)
-    plan, freeze, state = reader.plan(1), reader.freeze(1), reader.state(1)
+    plan, freeze, state, page = reader.plan(1), reader.freeze(1), reader.state(1), large.reader().receipt_page(1, page_of("site-01"))
+    assert page is not None
     assert plan is not None
     assert freeze is not None
     assert state is not None
@@ -103,6 +105,7 @@ def test_only_packet_errors_come_out_of_the_coordinators_objects() -> None:
         Freeze: freeze.value,
         RoundState: state.value,
         Receipt: fed.receipt("site-01"),
+        ReceiptPage: page.value,
         LedgerEntry: reader.ledger()[0].entry,
         Registry: fed.registry,
     }

@@ -21,7 +21,21 @@ from hyperfed.codec.canonical import MAX_DEPTH, MAX_VALUES, read_strictly
 from hyperfed.codec.proven import UNPROVEN, proven, proven_head
 from hyperfed.errors import PacketError
 from hyperfed.packets import CausalSemanticPack, Claims, PathPack, PolicyPack
-from hyperfed.protocol.objects import ClientState, Counted, EntryKind, Fate, Freeze, LedgerEntry, Mechanism, Plan, Receipt, Refused, RoundState
+from hyperfed.protocol.objects import (
+    ClientState,
+    Counted,
+    EntryKind,
+    Fate,
+    Freeze,
+    LedgerEntry,
+    Mechanism,
+    Plan,
+    Receipt,
+    ReceiptPage,
+    Refused,
+    RoundState,
+    SealedReceipt,
+)
 from hyperfed.signing import Header
 from hyperfed.vocabulary import Vocabulary
 
@@ -111,6 +125,10 @@ RECORDS = [
     Receipt(
         federation="f", round=1, client="c", fate=Fate.COUNTED, made_for=1, sequence=1, digest=b"", rule="", reason="", remedy="", leaf=b"", index=0, size=0,
         path=(bytes(32),), merkle_head=b"", ledger_sequence=1, ledger_digest=b"", result=b"",
+    ),
+    ReceiptPage(
+        federation="f", round=1, page=7, boxes=(("k", bytes(80)),),
+        receipts=(SealedReceipt(client="c", boxes=(("k", bytes(80)), ("l", bytes(80))), commitment=bytes(32), sealed=bytes(400)),),
     ),
     PLAN, PolicyPack(), Claims(clip_norm=1.5), PathPack(1, 2, 1, 0.5, 0.25, 1.0), CausalSemanticPack([(1, 2, 0.5)], [3, 4], [{"a": 1, "b": None}]),
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from hyperfed.errors import AccessDenied, ConfigError
 from hyperfed.iam import Role, access_of, aws_policy, seaweedfs_actions
 from hyperfed.packets import PolicyPack
 from hyperfed.retention import prune
+from hyperfed.rounds import Keys, page_of
 from hyperfed.store import ObjectStore
 from hyperfed.testing.federation import SmallFederation
 from hyperfed.testing.seaweedfs import SeaweedFS
@@ -67,7 +68,13 @@ def test_a_whole_night_works_with_least_privilege(server: SeaweedFS, played: Sma
     [
         (
             "site-01",
-            ["rounds/00000001/state", "rounds/00000001/freeze", "rounds/00000001/receipts/site-02", "inbox/00000001/site-02/0"],
+            [
+                "rounds/00000001/state",
+                "rounds/00000001/freeze",
+                "rounds/00000001/receipts/site-02",
+                Keys.receipt_page(1, page_of("site-02")),
+                "inbox/00000001/site-02/0",
+            ],
             ["ledger/x", "registry/x"],
         ),
         ("site-01", [], ["inbox/00000001/site-02/3", "rounds/00000001/x", "probe/x", "prefect/stages/x", "pruned/x"]),

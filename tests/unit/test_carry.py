@@ -11,8 +11,9 @@ from hyperfed.adapters.memory import MemoryStore
 from hyperfed.carry import Carried, carry_in, carry_out
 from hyperfed.client.memory import ClientMemory
 from hyperfed.client.session import ClientSession
+from hyperfed.config import Limits
 from hyperfed.errors import AccessDenied, HyperfedError, ObjectNotFound, RefusedError, RegistryError, RoundError, TransientError
-from hyperfed.rounds import Keys
+from hyperfed.rounds import Keys, page_of
 from hyperfed.signing import PacketType
 from hyperfed.store import ObjectStore
 from hyperfed.testing.faults import FaultStore, Killed
@@ -88,6 +89,20 @@ def test_only_what_a_client_reads_goes_in_and_nothing_twice(fed: SmallFederation
     assert (again.copied, again.there) == ([], first.copied)
     everything = fed.objects()
     assert all(everything[key] == data for key, data in site.on_stick().items())
+
+
+def test_a_large_rounds_receipt_goes_in_with_its_page(tmp_path: Path) -> None:
+    fed = SmallFederation(limits=Limits(own_receipts=2))
+    site = Site(fed, tmp_path)
+    fed.play(1)
+    site.at(2)
+    page = Keys.receipt_page(1, page_of(ME))
+    copied = carry_in(fed.store, site.stick, client=ME, fingerprint=fed.fingerprint, now=site.now, limits=fed.limits).copied
+    assert [key for key in copied if "receipt" in key] == [page]
+    session = ClientSession(site.stick, client_id=ME, keys=fed.keys[ME], fingerprint=fed.fingerprint, memory=site.memory, limits=fed.limits)
+    receipt = session.receipt(1)
+    assert receipt is not None
+    assert receipt.fate.value == "counted"
 
 
 def test_the_newest_result_goes_in_however_old_it_is(fed: SmallFederation, site: Site) -> None:

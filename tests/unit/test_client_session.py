@@ -13,8 +13,9 @@ from hyperfed.client import ClientMemory, ClientSession
 from hyperfed.errors import AccessDenied, ConfigError, RefusedError, RegistryError, RoundError
 from hyperfed.packets import PolicyPack
 from hyperfed.patience import PatientStore
-from hyperfed.protocol.documents import receipt_holds, sign_object
+from hyperfed.protocol.documents import sign_object
 from hyperfed.protocol.objects import Fate
+from hyperfed.protocol.receipts import receipt_holds
 from hyperfed.rounds import Keys
 from hyperfed.signing import PacketType
 from hyperfed.testing.faults import Fault, FaultPlan, FaultStore

@@ -21,7 +21,7 @@ from hyperfed.coordinator import FederationCoordinator
 from hyperfed.dropbox import DropBoxReader
 from hyperfed.errors import RegistryError, SchemaError
 from hyperfed.packets import PolicyPack, Update
-from hyperfed.protocol import documents
+from hyperfed.protocol import receipts
 from hyperfed.protocol.objects import RoundState
 from hyperfed.rounds import Keys
 from hyperfed.signing import PacketType, open_envelope, verify_envelope
@@ -106,7 +106,8 @@ def test_the_registrys_keys_are_mapped_as_often_for_many_clients_as_for_few(monk
 
 
 def test_a_client_costs_so_many_requests_and_a_round_so_many_more() -> None:
-    """One GET to judge an update, which the same process merges, and one PUT, its receipt; copies go by the pack, and nothing else grows with the clients."""
+    """One GET to judge an update, which the same process merges, and one PUT, its receipt; copies go by the pack, and nothing else grows with the clients.
+    Rounds of more than 256 clients write pages instead (test_receipt_pages.py): then no PUT grows with them."""
     counts = []
     for n in (8, 16):
         run, store = night(n)
@@ -165,13 +166,13 @@ def test_only_missing_receipts_are_signed(monkeypatch: pytest.MonkeyPatch) -> No
     fed = SmallFederation(clients=5)
     fed.play(1)
     signed = Counter[PacketType]()
-    sign = documents.sign_object
+    sign = receipts.sign_object
 
     def counted(key: str, type_: PacketType, value: Any, **options: Any) -> Any:
         signed[type_] += 1
         return sign(key, type_, value, **options)
 
-    monkeypatch.setattr(documents, "sign_object", counted)
+    monkeypatch.setattr(receipts, "sign_object", counted)
     fed.runner(1).conclude(1)
     assert signed[PacketType.RECEIPT] == 0
     del fed.store._objects["rounds/00000001/receipts/site-02"]  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ from hyperfed.adapters.http import LinkTable
 from hyperfed.adapters.memory import MemoryStore
 from hyperfed.audit import audit
 from hyperfed.codec import PayloadCodec, pack
+from hyperfed.config import Limits
 from hyperfed.coordinator.links import Issued, LinkIssuer, MailBox, issue_links, presigner_of
 from hyperfed.dropbox import DropBoxReader
 from hyperfed.encryption import bind_body
@@ -19,7 +20,7 @@ from hyperfed.errors import AccessDenied, ConfigError, HyperfedError, ObjectNotF
 from hyperfed.keys import KeyPair
 from hyperfed.patience import PatientStore
 from hyperfed.protocol.links import MAX_LIFETIME_S, Link, Links, LinksFile, open_links, seal_links, split_url
-from hyperfed.rounds import Keys
+from hyperfed.rounds import Keys, page_of
 from hyperfed.signing import Header, PacketType, open_envelope, sign_envelope
 from hyperfed.testing.federation import SmallFederation, key_of
 
@@ -115,6 +116,24 @@ def test_with_short_rounds_the_links_ahead_double_until_the_urls_end() -> None:
     ahead = [int(x.key[7:15]) - 1 for x in opened(fed, issuer(fed).bundle("site-01").data).gets if "/links/" in x.key]
     assert ahead == [1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192]
     assert 8192 <= MAX_LIFETIME_S // 60 < 2 * 8192
+
+
+@pytest.mark.parametrize(("own_receipts", "kinds"), [(1, {"receipts", "receipt-pages"}), (3, {"receipts", "receipt-pages"}), (6, {"receipts"})])
+def test_a_bundle_reaches_the_clients_page_where_there_may_be_pages(own_receipts: int, kinds: set[str]) -> None:
+    fed = SmallFederation(store=SigningStore(), limits=Limits(own_receipts=own_receipts))
+    fed.play(1)
+    fed.open(2)
+    reader = fed.reader()
+    bundle = LinkIssuer(store=fed.store, reader=reader, keys=fed.coordinator, round_id=2, now=fed.opens(2)).bundle("site-02")
+    links = opened(fed, bundle.data, "site-02")
+    told = {x.key for x in links.gets if "/receipt" in x.key}
+    assert {key.split("/")[2] for key in told} == kinds
+    assert {key for key in told if "pages" in key} <= {Keys.receipt_page(r, page_of("site-02")) for r in range(1, 10)}
+    table = LinkTable(replace(links, since=2), now=lambda: fed.opens(2))
+    with pytest.raises(ObjectNotFound):
+        table.url("GET", Keys.receipt_page(1, page_of("site-02")) if own_receipts == 6 else Keys.receipt_page(0, page_of("site-02")))
+    with pytest.raises(AccessDenied):
+        table.url("GET", Keys.receipt_page(2, page_of("site-01")))
 
 
 def test_a_client_that_came_later_has_no_earlier_receipts(fed: SmallFederation) -> None:

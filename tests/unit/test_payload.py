@@ -18,8 +18,9 @@ from hyperfed.config import Limits
 from hyperfed.errors import BoundsError, ConfigError, PacketError, SchemaError
 from hyperfed.global_model import GlobalModel
 from hyperfed.packets import CausalSemanticPack, Claims, EdgeDelta, PathPack, PolicyPack, Update
-from hyperfed.protocol.objects import EntryKind, Freeze, LedgerEntry, Mechanism, Plan, Receipt, RoundState, Tombstone
+from hyperfed.protocol.objects import EntryKind, Freeze, LedgerEntry, Mechanism, Plan, Receipt, ReceiptPage, RoundState, Tombstone
 from hyperfed.registry import Budget, Registry
+from hyperfed.rounds import page_of
 from hyperfed.tables import DeltaTable, EdgeTable, HyperedgeTable
 from hyperfed.testing.federation import SmallFederation
 from hyperfed.vocabulary import Vocabulary
@@ -96,6 +97,11 @@ def objects() -> dict[str, Any]:
         assert value is not None
         found[type(value.value).__name__] = value.value
     found["Receipt"] = fed.receipt("site-01", 2)
+    large = SmallFederation(clients=2, limits=Limits(own_receipts=1))
+    large.play(1)
+    page = large.reader().receipt_page(1, page_of("site-01"))
+    assert page is not None
+    found["ReceiptPage"] = page.value
     found["LedgerEntry"] = reader.ledger()[-1].entry
     mechanism = Mechanism(kind="basic", epsilon=Decimal("0.5"), delta=Decimal("0.000001"))
     found["LedgerEntry with mechanisms"] = dataclasses.replace(found["LedgerEntry"], kind=EntryKind.RESERVE, mechanisms=(mechanism,))
@@ -129,7 +135,7 @@ def test_a_batch_survives_the_way(name: str) -> None:
 
 def test_a_protocol_object_survives_the_way(objects: dict[str, Any]) -> None:
     kinds = {type(v) for v in objects.values()}
-    assert kinds >= {Plan, Freeze, GlobalModel, Tombstone, RoundState, Receipt, LedgerEntry, Registry, Vocabulary}
+    assert kinds >= {Plan, Freeze, GlobalModel, Tombstone, RoundState, Receipt, ReceiptPage, LedgerEntry, Registry, Vocabulary}
     for value in objects.values():
         for codec in (PayloadCodec(), PayloadCodec(compression="zstd")):
             data = codec.encode(value)

@@ -27,7 +27,7 @@ from urllib.parse import unquote, urlsplit
 
 from hyperfed.errors import AccessDenied, ConfigError, ObjectNotFound, ObjectTooLarge, StoreUnsuitable, TransientError, TransportError
 from hyperfed.protocol.links import Link, Links
-from hyperfed.rounds import Keys
+from hyperfed.rounds import Keys, page_of
 from hyperfed.store import ObjectInfo, ObjectStore, check_key, check_prefix
 from hyperfed.transport import StoreTransport
 
@@ -92,8 +92,11 @@ class LinkTable:
         return self.links.origin + link.target
 
     def _before_its_time(self, key: str) -> bool:
-        found = re.fullmatch(r"rounds/(\d{8})/receipts/[^/]+", key)
-        return found is not None and key == Keys.receipt(int(found[1]), self.links.client) and int(found[1]) < self.links.since
+        found = re.fullmatch(r"rounds/(\d{8})/(receipts|receipt-pages)/[^/]+", key)
+        if found is None or int(found[1]) >= self.links.since:
+            return False
+        client, round_id = self.links.client, int(found[1])
+        return key in (Keys.receipt(round_id, client), Keys.receipt_page(round_id, page_of(client)))
 
     def readable(self, prefix: str) -> list[str]:
         return [key for key in self._targets["GET"] if key.startswith(prefix)]

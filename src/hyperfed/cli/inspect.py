@@ -10,6 +10,7 @@ import click
 from hyperfed.cli.invocation import Invocation, load_key, output_options, pass_invocation, store_options
 from hyperfed.cli.output import show_pairs, show_table
 from hyperfed.errors import ObjectNotFound
+from hyperfed.rounds import Keys, page_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
 __all__ = ["inspect"]
 
 _OF_A_PACK = re.compile(r"(?<=/accepted/[0-9a-f]{64})/[0-9a-f]{64}$")  # an update in it, which is no object of its own
+_RECEIPT = re.compile(r"rounds/([0-9]{8})/receipts/([^/]+)")
 _SHOWN_ROWS = 30
 _SHOWN_OBJECTS = 200
 
 
 @click.command()
 @click.argument("key", default="")
-@click.option("--open-with", type=click.Path(path_type=Path), help="Key file that opens sealed updates; by default [coordinator] key, if there is one.")
+@click.option("--open-with", type=click.Path(path_type=Path), help="Key file that opens what is sealed; by default [coordinator] key, if there is one.")
 @store_options
 @output_options
 @pass_invocation
@@ -48,7 +50,7 @@ def inspect(invocation: Invocation, key: str, open_with: Path | None) -> int:
         _list(invocation, key.removeprefix("/"))
         return 0
     try:
-        data = invocation.store.read(_OF_A_PACK.sub("", key), max_bytes=invocation.reader.limits.max_object_bytes)
+        key, data = _read(invocation, key)
     except ObjectNotFound:
         _list(invocation, key)
         return 0
@@ -58,6 +60,18 @@ def inspect(invocation: Invocation, key: str, open_with: Path | None) -> int:
         view = inspect_object(data, key=key, reader=invocation.reader, keys_for=lambda: _keys(invocation, open_with))
     invocation.warn_unless_compared()
     return invocation.out.finish(view.document(), lambda to: _show(to, view), code=0 if view.verified or view.kind == "probe" else 1)
+
+
+def _read(invocation: Invocation, key: str) -> tuple[str, bytes]:
+    """(key, bytes) of an object, or of the page that a receipt lies in where it has no object of its own. Raises ObjectNotFound."""
+    most = invocation.reader.limits.max_object_bytes
+    try:
+        return key, invocation.store.read(_OF_A_PACK.sub("", key), max_bytes=most)
+    except ObjectNotFound:
+        if not (receipt := _RECEIPT.fullmatch(key)):
+            raise
+        page = Keys.receipt_page(int(receipt[1]), page_of(receipt[2]))
+        return page, invocation.store.read(page, max_bytes=most)
 
 
 def _keys(invocation: Invocation, given: Path | None) -> "KeyPair | None":

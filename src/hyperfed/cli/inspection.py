@@ -24,8 +24,9 @@ from hyperfed.global_model import GlobalModel
 from hyperfed.keys import KeyPair
 from hyperfed.packets import Update
 from hyperfed.protocol.links import verify_links
-from hyperfed.protocol.objects import Freeze, Plan, Receipt, RoundState, Tombstone
+from hyperfed.protocol.objects import Freeze, Plan, Receipt, ReceiptPage, RoundState, Tombstone
 from hyperfed.protocol.packs import is_pack, read_pack
+from hyperfed.protocol.receipt_pages import open_page, open_receipt
 from hyperfed.registry import Registry
 from hyperfed.signing import Header, PacketType, Signed, open_envelope, verify_envelope
 from hyperfed.tables import EdgeTable
@@ -85,6 +86,9 @@ def _fill(view: View, data: bytes, reader: DropBoxReader, keys_for: Callable[[],
     elif match := re.fullmatch(r"rounds/(\d{8})/(plan|freeze|result|state|receipts)(/[^/]+)?", key):
         view.kind = match[2].removesuffix("s") if match[2] == "receipts" else match[2]
         _coordinators_object(view, data, reader, int(match[1]), match[2])
+    elif match := re.fullmatch(r"rounds/(\d{8})/receipt-pages/([0-9a-f]{2})", key):
+        view.kind = "receipt page"
+        _receipt_page(view, data, reader, keys_for, round_id=int(match[1]))
     elif match := re.fullmatch(r"rounds/(\d{8})/links/([^/]+)", key):
         view.kind = "links"
         _links(view, data, reader, int(match[1]), match[2])
@@ -130,6 +134,23 @@ def _coordinators_object(view: View, data: bytes, reader: DropBoxReader, round_i
     if isinstance(stored.value, Tombstone):
         view.kind = "tombstone"
     _verified(view, stored.signed, _content(stored.value))
+
+
+def _receipt_page(view: View, data: bytes, reader: DropBoxReader, keys_for: Callable[[], KeyPair | None], *, round_id: int) -> None:
+    """Whose receipts it holds, and those that the keys open."""
+    kinds: dict[str, type[Any]] = {PacketType.RECEIPT_PAGE: ReceiptPage}
+    stored = reader.verify(data, key=view.key, types=[PacketType.RECEIPT_PAGE], kinds=kinds, round_id=round_id)
+    page: ReceiptPage = stored.value
+    keys, opened = keys_for(), dict[str, Receipt]()
+    if keys is not None and keys.key_id in dict(page.boxes):
+        opened |= open_page(page, keys, subject=view.key)
+    elif keys is not None:
+        own = [entry.client for entry in page.receipts if keys.key_id in dict(entry.boxes)]
+        opened |= {client: receipt for client in own if (receipt := open_receipt(page, client, keys, subject=view.key)) is not None}
+    rows = [{"client": entry.client, "receipt": _content(opened[entry.client]) if entry.client in opened else None} for entry in page.receipts]
+    _verified(view, stored.signed, {"federation": page.federation, "round": page.round, "page": page.page, "receipts": rows})
+    if len(opened) < len(rows):
+        view.notes.append("Receipts are sealed: a client's key opens its own, a coordinator's or an auditor's all of them (--open-with)")
 
 
 def _links(view: View, data: bytes, reader: DropBoxReader, round_id: int, client: str) -> None:

@@ -27,9 +27,9 @@ from hyperfed.errors import AccessDenied, ObjectNotFound, ObjectTooLarge, Refuse
 from hyperfed.global_model import GlobalModel
 from hyperfed.keys import KeyPair
 from hyperfed.packets import Update
-from hyperfed.protocol.documents import receipt_holds
 from hyperfed.protocol.ledger import Chained
 from hyperfed.protocol.objects import EntryKind, Plan, Receipt
+from hyperfed.protocol.receipts import receipt_holds
 from hyperfed.rounds import SLOTS, Keys, check_client_id
 from hyperfed.signing import Header, PacketType, digest_of, sign_envelope
 from hyperfed.store import ObjectStore
@@ -285,7 +285,7 @@ class ClientSession:
 
     def receipt(self, round_id: int) -> Receipt | None:
         """This client's receipt of a round, its proof verified; None where the round has not ended. Raises RoundError."""
-        found = self.reader.receipt(round_id, self.client_id)
+        found = self.reader.receipt(round_id, self.client_id, self.keys)
         if found is None:
             return None
         receipt, ledger = found.value, self.check_ledger()

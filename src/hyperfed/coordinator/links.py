@@ -22,6 +22,7 @@ from hyperfed.keys import KeyPair, PublicKeys
 from hyperfed.protocol.documents import Write
 from hyperfed.protocol.links import MAX_LIFETIME_S, Link, Links, LinksFile, seal_links, split_url
 from hyperfed.protocol.objects import EntryKind
+from hyperfed.protocol.receipts import receipt_keys
 from hyperfed.registry import Registry
 from hyperfed.rounds import SLOTS, Keys
 from hyperfed.store import ObjectStore
@@ -123,7 +124,8 @@ class LinkIssuer:
         reach = self._shared()
         slots = [Keys.inbox(r, client, slot) for r in self._rounds(_SLOT_ROUNDS) for slot in range(SLOTS)]
         ahead = range(self.round_id, self.round_id + _ROUNDS_AHEAD + 1)
-        receipts = {Keys.receipt(r, client) for r in (*reach.ended[:_RECEIPTS_BACK], *self._rounds(range(-_ROUNDS_BACK, 0)), *ahead) if r >= since}
+        told = {r for r in (*reach.ended[:_RECEIPTS_BACK], *self._rounds(range(-_ROUNDS_BACK, 0)), *ahead) if r >= since}
+        receipts = {key for r in told for key in receipt_keys(r, client, clients=len(registry.clients), limits=self.reader.limits)}
         own = [*slots, *sorted(receipts), *(Keys.links(r, client) for r in self._next_bundles())]
         written = [*slots, *(self.mail.written(client) if self.mail else ())]
         own += self.mail.read(client) if self.mail else ()

@@ -27,15 +27,16 @@ from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.coordinator.frozen import FrozenSets
 from hyperfed.coordinator.inbox import Arrivals, Judged, is_inbox_key, without_litter
 from hyperfed.coordinator.intake import Intake
+from hyperfed.coordinator.receipts import Receipts
 from hyperfed.coordinator.shuffle import Shuffle, may_shuffle
 from hyperfed.dropbox import DropBoxReader, Stored
-from hyperfed.errors import LedgerError, QuorumMissed, RegistryError, RoundError, TransientError, TransportError
+from hyperfed.errors import LedgerError, QuorumMissed, RegistryError, RoundError, TransientError
 from hyperfed.global_model import GlobalModel
 from hyperfed.keys import KeyPair
 from hyperfed.packets import PolicyPack
 from hyperfed.privacy.policy import check_private_plan, night_of
 from hyperfed.protocol import machine as mc
-from hyperfed.protocol.documents import COORDINATOR, Write, end_of, make_plan, make_receipts, sign_object
+from hyperfed.protocol.documents import COORDINATOR, Write, end_of, make_plan, sign_object
 from hyperfed.protocol.ledger import check_claim, line_of, reserve_id
 from hyperfed.protocol.machine import Outcome, Why
 from hyperfed.protocol.objects import EntryKind, Freeze, Mechanism, Plan, RoundState, Tombstone
@@ -74,6 +75,7 @@ class RoundRunner:
         self.reader = DropBoxReader(store, fingerprint=fingerprint, limits=limits)
         self.frozen = FrozenSets(store=store, reader=self.reader, keys=keys, limits=limits)
         self.intake = Intake(store, reader=self.reader, frozen=self.frozen, keys=keys, now=now, limits=limits)
+        self.receipts = Receipts(store=store, reader=self.reader, keys=keys, limits=limits)
         self._plans: dict[int, Stored[Plan]] = {}
         self._merged: dict[int, FederationCoordinator] = {}
         self.merges_elsewhere: Callable[[FederationCoordinator, Shuffle], FederationCoordinator] | None = None  # see `coordinator.remote`
@@ -162,7 +164,7 @@ class RoundRunner:
     def _complete_receipts(self, round_id: int) -> None:
         """Receipts that the round before still lacks: its coordinator may have died between the ledger and them."""
         ended = [c.entry.round for c in self.reader.verified_entries() if c.entry.kind is not EntryKind.RESERVE and c.entry.round < round_id]
-        if ended and sum(1 for _ in self.store.list(Keys.receipt(ended[-1], ""))) < len(self.plan(ended[-1]).value.cohort):
+        if ended and not self.receipts.are_there(self.plan(ended[-1]).value):
             self._put_receipts(ended[-1])
 
     def _judged(self, first: int, round_id: int) -> set[str]:
@@ -484,30 +486,9 @@ class RoundRunner:
         return True
 
     def _put_receipts(self, round_id: int) -> None:
-        """R-68. A freeze that the ledger does not name was written after the round had been voided, and decides nothing."""
-        end = end_of(self.reader.verified_entries(), round_id)
-        if end is None:
-            return
-        plan, result = self.plan(round_id), self.reader.result(round_id)
-        frozen = self.reader.freeze(round_id) if end.entry.freeze else None
-        state = self.reader.state(round_id) if end.entry.state else None
-        found = {
-            Keys.result(round_id): (result.digest if result else b"", end.entry.result),
-            Keys.freeze(round_id): (frozen.digest if frozen else b"", end.entry.freeze),
-            Keys.state(round_id): (state.digest if state else b"", end.entry.state),
-        }
-        for key, (digest, named) in found.items():
-            if digest != named:
-                raise RoundError(
-                    "is not the one the ledger names", subject=key, rule="R-61", remedy="Restore the bucket from its versions; run `hyperfed audit`"
-                )
-        tombstone = result.value if result is not None and isinstance(result.value, Tombstone) else None
-        there = {info.key for info in self.store.list(Keys.receipt(round_id, ""))}
-        self._check_key(round_id)
-        missing = make_receipts(plan.value, frozen.value if frozen else None, end, tombstone=tombstone, keys=self.keys, there=there)
-        for _, answer in self.store.put_many((write.key, write.data) for write in missing):
-            if isinstance(answer, TransportError):
-                raise answer
+        if end_of(self.reader.verified_entries(), round_id) is not None:
+            self._check_key(round_id)
+            self.receipts.put(self.plan(round_id).value)
 
 
 def _below_quorum(plan: Plan, remedy: str) -> RoundError:

@@ -1,13 +1,12 @@
 """The coordinator's objects, made and signed: pure functions from values to (key, bytes).
 
 1. No nonce and no clock of its own: time comes from plan or freeze, so that the same coordinator makes the same bytes again (R-63).
-2. Receipts follow from freeze and ledger alone, and prove what became of an update by the Merkle tree (R-68, R-70).
 
-What it does not do: write, or decide what comes when (`protocol.machine`).
+What it does not do: receipts (`protocol.receipts`), write, or decide what comes when (`protocol.machine`).
 """
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,16 +17,15 @@ from hyperfed.codec import PayloadCodec
 from hyperfed.errors import ConfigError
 from hyperfed.keys import KeyPair
 from hyperfed.packets import PolicyPack
-from hyperfed.protocol import merkle
 from hyperfed.protocol.ledger import Chained
-from hyperfed.protocol.objects import REMEMBERED, Counted, EntryKind, Fate, Freeze, Plan, Receipt, Refused, Tombstone
+from hyperfed.protocol.objects import REMEMBERED, EntryKind, Plan
 from hyperfed.registry import Registry
-from hyperfed.rounds import Keys, check_client_id
+from hyperfed.rounds import Keys
 from hyperfed.signing import Header, PacketType, sign_envelope
 from hyperfed.validator import policy_digest
 from hyperfed.vocabulary import Vocabulary
 
-__all__ = ["COORDINATOR", "Write", "end_of", "make_plan", "make_receipts", "receipt_holds", "receipts_of", "sign_object"]
+__all__ = ["COORDINATOR", "Write", "end_of", "make_plan", "sign_object"]
 
 COORDINATOR = "coordinator"
 _LIFETIME = timedelta(days=30)
@@ -163,112 +161,6 @@ def _baskets(
     assigned = {client: registry.client(client).basket for client in cohort}
     rules = BasketRules(minimum=policy.basket_minimum, maximum=policy.basket_maximum)
     return next_baskets(baskets, assigned, round_id=round_id, counted=counted, rules=rules)
-
-
-def make_receipts(
-    plan: Plan, freeze: Freeze | None, end: Chained, *, tombstone: Tombstone | None, keys: KeyPair, there: Collection[str] = ()
-) -> Iterator[Write]:
-    """`receipts_of` a round, each signed as it is asked for. there: keys of those that need not be made again."""
-    for receipt in receipts_of(plan, freeze, end, tombstone=tombstone):
-        key = Keys.receipt(plan.round, receipt.client)
-        if key not in there:
-            yield sign_object(key, PacketType.RECEIPT, receipt, keys=keys, time=end.entry.time, audience=receipt.client)
-
-
-def receipts_of(plan: Plan, freeze: Freeze | None, end: Chained, *, tombstone: Tombstone | None) -> list[Receipt]:
-    """A receipt for every client of the cohort and everyone the freeze names, from freeze and ledger alone; ascending by client."""
-    counted: Sequence[Counted] = freeze.counted if freeze else ()
-    refused: Sequence[Refused] = freeze.refused if freeze else ()
-    leaves = freeze.leaves if freeze else []
-    paths = merkle.proofs(leaves)
-    by_client: dict[str, tuple[int, Any]] = {}
-    for i, refusal in enumerate(refused):  # the one of the newest round says most
-        known = by_client.get(refusal.client)
-        if _is_client_id(refusal.client) and (known is None or refusal.made_for >= known[1].made_for):
-            by_client[refusal.client] = (len(counted) + i, refusal)
-    for i, item in enumerate(counted):
-        by_client[item.client] = (i, item)
-    receipts = []
-    for client in sorted(set(plan.cohort) | set(by_client)):
-        index, what = by_client.get(client, (0, None))
-        fate, rule, reason, remedy = _fate(client, what, plan, freeze, tombstone)
-        receipts.append(
-            Receipt(
-                federation=plan.federation,
-                round=plan.round,
-                client=client,
-                fate=fate,
-                made_for=what.made_for if what else plan.round,
-                sequence=max(what.sequence, 0) if what else 0,
-                digest=what.digest if what else b"",
-                rule=rule,
-                reason=reason,
-                remedy=remedy,
-                leaf=what.leaf if what else b"",
-                index=index,
-                size=len(leaves),
-                path=paths[index] if what else (),
-                merkle_head=end.entry.merkle_head,
-                ledger_sequence=end.entry.sequence,
-                ledger_digest=end.digest,
-                result=end.entry.result,
-            )
-        )
-    return receipts
-
-
-def receipt_holds(receipt: Receipt, *, voided: bool) -> bool:
-    """Whether a receipt's leaf says what the receipt says and lies under its head (R-70). voided: its round's end is a void."""
-    if voided != (receipt.fate is Fate.VOID) and receipt.fate not in (Fate.REFUSED, Fate.EXCLUDED):
-        return False
-    counted = f"counted/{receipt.client}/{receipt.made_for}/{receipt.sequence}/{receipt.digest.hex()}".encode()
-    refused = f"refused/{receipt.client}/{receipt.made_for}/".encode()
-    fits = {
-        Fate.COUNTED: receipt.leaf == counted and receipt.made_for == receipt.round,
-        Fate.LATE: receipt.leaf == counted and receipt.made_for < receipt.round,
-        Fate.VOID: receipt.leaf in (b"", counted),
-        Fate.REFUSED: receipt.leaf.startswith(refused) and receipt.leaf.endswith(f"/{receipt.rule}".encode()),
-        Fate.EXCLUDED: not receipt.leaf or (receipt.leaf.startswith(refused) and receipt.leaf.endswith(b"/R-95")),
-        Fate.NOT_SEEN: not receipt.leaf,
-    }
-    proven = not receipt.leaf or merkle.verify_proof(receipt.leaf, receipt.index, receipt.size, receipt.path, receipt.merkle_head)
-    return fits[receipt.fate] and proven
-
-
-def _fate(client: str, what: Counted | Refused | None, plan: Plan, freeze: Freeze | None, tombstone: Tombstone | None) -> tuple[Fate, str, str, str]:
-    """(fate, rule, reason, remedy) of one client."""
-    if tombstone is not None and not isinstance(what, Refused):
-        later = "An update made for this round may still count in the next one" if plan.policy.max_staleness else "Submit for the next round"
-        return Fate.VOID, tombstone.rule, f"the round is void: {tombstone.reason}", later
-    if isinstance(what, Refused):
-        return (Fate.EXCLUDED if what.rule == "R-95" else Fate.REFUSED), what.rule, what.reason, what.remedy
-    if what is None:
-        if freeze is not None and client in freeze.excluded:
-            return (
-                Fate.EXCLUDED,
-                "R-95",
-                f"its trust is below {plan.policy.trust_min:g}",
-                "Trust comes back while updates agree or are absent; ask the operator",
-            )
-        return Fate.NOT_SEEN, "", f"no update for round {plan.round} was there at the freeze", "One that arrives late may still count in the next rounds"
-    if what.made_for < plan.round:
-        late = plan.round - what.made_for
-        return (
-            Fate.LATE,
-            "",
-            f"made for round {what.made_for}, counted {late} round{'s' if late > 1 else ''} late with weight {plan.policy.staleness_decay**late:.3g}",
-            "Submit before the deadline",
-        )
-    return Fate.COUNTED, "", "counted", ""
-
-
-def _is_client_id(text: str) -> bool:
-    """An inbox folder may be called anything; only a client gets a receipt."""
-    try:
-        check_client_id(text)
-    except ConfigError:
-        return False
-    return True
 
 
 def end_of(entries: Sequence[Chained], round_id: int) -> Chained | None:

@@ -30,8 +30,10 @@ __all__ = [
     "Mechanism",
     "Plan",
     "Receipt",
+    "ReceiptPage",
     "Refused",
     "RoundState",
+    "SealedReceipt",
     "Tombstone",
 ]
 
@@ -268,6 +270,38 @@ class Receipt:
     ledger_sequence: int
     ledger_digest: bytes
     result: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedReceipt:
+    """A receipt that its own client can open. boxes: (key id, SealedBox of its key), ascending; commitment: to that key and the nonce; sealed: nonce and
+    ciphertext."""
+
+    client: str
+    boxes: tuple[tuple[str, bytes], ...]
+    commitment: bytes
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptPage:
+    """Some clients' receipts of one round (`receipt_pages`). page: its number, 0 to 255; boxes: (key id, SealedBox of the page's key) of coordinators and
+    auditors, ascending."""
+
+    federation: str
+    round: int
+    page: int
+    boxes: tuple[tuple[str, bytes], ...]
+    receipts: tuple[SealedReceipt, ...]
+
+    def __post_init__(self) -> None:
+        clients = [r.client for r in self.receipts]
+        if sorted(set(clients)) != clients:
+            raise SchemaError("clients ascend, each once", subject=f"receipt page {self.page} of round {self.round}", rule="R-44")
+
+    def of(self, client: str) -> SealedReceipt | None:
+        at = bisect_left(self.receipts, client, key=lambda r: r.client)
+        return self.receipts[at] if at < len(self.receipts) and self.receipts[at].client == client else None
 
 
 class EntryKind(StrEnum):

@@ -1,0 +1,439 @@
+"""Receipts in pages (R-44): a large round tells all of its clients in few objects, and each client reads its own receipt only."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from hyperfed.adapters.memory import MemoryStore
+from hyperfed.audit import audit
+from hyperfed.cli.inspection import inspect_object
+from hyperfed.config import Limits
+from hyperfed.coordinator.receipts import Receipts
+from hyperfed.errors import AccessDenied, HyperfedError, RoundError, SchemaError, SignatureError
+from hyperfed.keys import KeyPair
+from hyperfed.protocol.documents import sign_object
+from hyperfed.protocol.objects import Fate, Receipt, ReceiptPage
+from hyperfed.protocol.receipt_pages import open_page, open_receipt, seal_page
+from hyperfed.protocol.receipts import receipt_keys
+from hyperfed.rounds import Keys, page_of
+from hyperfed.signing import PacketType
+from hyperfed.store import ObjectStore
+from hyperfed.testing.federation import SmallFederation
+from tests.unit.test_growth import CountingStore
+
+CLIENTS = tuple(f"site-{i:03d}" for i in range(40))
+LIMITS = Limits(own_receipts=2)
+
+
+def sharing(clients: tuple[str, ...] = CLIENTS) -> tuple[str, str]:
+    """Two clients of one page."""
+    seen: dict[int, str] = {}
+    for client in clients:
+        if page_of(client) in seen:
+            return seen[page_of(client)], client
+        seen[page_of(client)] = client
+    raise AssertionError("no two of them share a page")
+
+
+ONE, OTHER = sharing()
+
+
+@pytest.fixture(scope="module")
+def played() -> SmallFederation:
+    """Two rounds: in the first all but ONE are counted; the second is void."""
+    fed = SmallFederation(clients=CLIENTS, auditors=1, limits=LIMITS)
+    fed.play(1, but=[ONE])
+    fed.open(2)
+    fed.runner(2, now=fed.night(2) + timedelta(days=2)).run(2)
+    return fed
+
+
+@pytest.fixture
+def fed(played: SmallFederation) -> SmallFederation:
+    twin = copy.copy(played)
+    twin.store = MemoryStore()
+    twin.store._objects = dict(played.store._objects)  # type: ignore[attr-defined]
+    twin.memories, twin.keys = copy.deepcopy(played.memories), dict(played.keys)
+    return twin
+
+
+def page(fed: SmallFederation, client: str = ONE, round_id: int = 1) -> ReceiptPage:
+    found = fed.reader().receipt_page(round_id, page_of(client))
+    assert found is not None
+    return found.value
+
+
+def put_page(fed: SmallFederation, value: ReceiptPage, *, key: str | None = None) -> str:
+    """As the coordinator would sign it; in place of the page that it says it is."""
+    key = key or Keys.receipt_page(value.round, value.page)
+    write = sign_object(key, PacketType.RECEIPT_PAGE, value, keys=fed.coordinator, time=fed.night(value.round))
+    fed.store._objects.pop(key, None)  # type: ignore[attr-defined]
+    fed.store.put_if_absent(key, write.data)
+    return key
+
+
+def changed(value: ReceiptPage, client: str, **fields: Any) -> ReceiptPage:
+    return replace(value, receipts=tuple(replace(entry, **fields) if entry.client == client else entry for entry in value.receipts))
+
+
+# -- what is written ---------------------------------------------------------------------------------------------------------------
+
+
+def test_every_client_reads_its_own_receipt(fed: SmallFederation) -> None:
+    assert {client: fed.receipt(client).fate for client in CLIENTS} == dict.fromkeys(CLIENTS, Fate.COUNTED) | {ONE: Fate.NOT_SEEN}  # type: ignore[union-attr]
+    assert {fed.receipt(client, 2).fate for client in CLIENTS} == {Fate.VOID}  # type: ignore[union-attr]
+    assert fed.receipt(ONE, 3) is None
+    assert not fed.objects("rounds/00000001/receipts/")
+    assert set(fed.objects("rounds/00000001/receipt-pages/")) == {Keys.receipt_page(1, page_of(client)) for client in CLIENTS}
+
+
+def test_a_round_of_few_clients_has_receipts_of_their_own() -> None:
+    fed = SmallFederation(clients=2, limits=LIMITS)
+    fed.play(1)
+    assert len(fed.objects("rounds/00000001/receipts/")) == 2
+    assert not fed.objects("rounds/00000001/receipt-pages/")
+    assert fed.receipt("site-01").fate is Fate.COUNTED  # type: ignore[union-attr]
+
+
+def test_a_rounds_writes_do_not_grow_with_its_clients() -> None:
+    """At most a page for each of 256 numbers, however many clients there are, and nothing a client."""
+    puts = {}
+    for n in (300, 900):
+        clients = [f"c-{i:04d}" for i in range(n)]
+        fed = SmallFederation(clients=clients, store=CountingStore())
+        fed.open(1, quorum=3)
+        fed.submit_all(but=clients[3:])
+        store = fed.store
+        assert isinstance(store, CountingStore)
+        store.asked.clear()
+        fed.run(1)
+        puts[n] = store.asked["put"]
+        assert len(fed.objects("rounds/00000001/receipt-pages/")) == len({page_of(client) for client in clients})
+    assert puts[900] <= 256 + 7
+    assert puts[300] <= 256 + 7
+    assert puts[300] > 100
+
+
+def test_a_receipt_that_is_missing_is_written_again_and_no_other(fed: SmallFederation) -> None:
+    key = Keys.receipt_page(1, page_of(ONE))
+    before = fed.objects("rounds/00000001/")
+    runner = fed.runner(1)
+    runner.conclude(1)
+    assert fed.objects("rounds/00000001/") == before
+    del fed.store._objects[key]  # type: ignore[attr-defined]
+    assert fed.receipt(ONE) is None
+    fed.runner(1).conclude(1)
+    after = fed.objects("rounds/00000001/")
+    assert after.keys() == before.keys()
+    assert {k for k in before if after[k] != before[k]} == {key}, "a page holds fresh keys"
+    assert fed.receipt(ONE).fate is Fate.NOT_SEEN  # type: ignore[union-attr]
+
+
+def test_the_next_round_completes_what_a_dead_coordinator_left(fed: SmallFederation) -> None:
+    key = Keys.receipt_page(2, page_of(ONE))
+    del fed.store._objects[key]  # type: ignore[attr-defined]
+    fed.play(3)
+    assert key in fed.objects()
+    assert fed.receipt(ONE, 2).fate is Fate.VOID  # type: ignore[union-attr]
+
+
+def test_whoever_is_second_adopts_the_page_that_is_there(fed: SmallFederation) -> None:
+    before = fed.objects("rounds/00000001/receipt-pages/")
+    runner = fed.runner(1)
+    runner.reader.ledger()
+    blind = Receipts(store=_Blind(fed.store), reader=runner.reader, keys=fed.coordinator, limits=LIMITS)
+    blind.put(runner.plan(1).value)
+    assert fed.objects("rounds/00000001/receipt-pages/") == before
+
+
+class _Blind(MemoryStore):
+    """Lists nothing, as for a coordinator that had listed before the other wrote."""
+
+    def __init__(self, inner: ObjectStore) -> None:
+        super().__init__()
+        self._objects = inner._objects  # type: ignore[attr-defined]
+
+    def list(self, prefix: str) -> Iterator[Any]:
+        return iter(())
+
+
+def test_a_client_whose_keys_are_gone_is_told_to_the_auditor_only() -> None:
+    fed = SmallFederation(clients=CLIENTS, auditors=1, limits=LIMITS)
+    fed.open(1)
+    fed.submit_all()
+    fed.revoke(ONE, from_round=1)
+    fed.amend(coordinators=fed.registry.coordinators)
+    fed.run(1)
+    assert page(fed).of(ONE).boxes == ()  # type: ignore[union-attr]
+    assert open_page(page(fed), fed.auditors[0], subject="page")[ONE].rule == "R-81"
+    assert fed.receipt(OTHER).fate is Fate.COUNTED  # type: ignore[union-attr]
+    assert audit(fed.store, fed.fingerprint, fed.auditors[0], limits=LIMITS).ok
+
+
+def test_while_keys_rotate_either_opens(fed: SmallFederation) -> None:
+    old = fed.keys[ONE]
+    twin = SmallFederation(clients=CLIENTS, limits=LIMITS)
+    twin.rotate(ONE, KeyPair.generate(), from_round=1, overlap=1)
+    twin.play(1)
+    for keys in (old, twin.keys[ONE]):
+        receipt = open_receipt(page(twin), ONE, keys, subject="page")
+        assert receipt is not None
+        assert receipt.fate is Fate.COUNTED
+
+
+# -- who can read it ---------------------------------------------------------------------------------------------------------------
+
+
+def test_nobody_opens_anothers_receipt(fed: SmallFederation) -> None:
+    value = page(fed)
+    for stranger in (fed.keys[OTHER], fed.coordinator, fed.auditors[0], KeyPair.generate()):
+        with pytest.raises(SignatureError, match="sealed to"):
+            open_receipt(value, ONE, stranger, subject="page")
+    for stranger in (fed.keys[ONE], KeyPair.generate()):
+        with pytest.raises(SignatureError, match="sealed to"):
+            open_page(value, stranger, subject="page")
+    data = fed.objects()[Keys.receipt_page(1, page_of(ONE))]
+    assert b"not seen" not in data
+    assert b"counted" not in data
+    assert open_receipt(value, "site-999", fed.keys[ONE], subject="page") is None
+
+
+def test_coordinator_and_auditor_open_all_of_it(fed: SmallFederation) -> None:
+    for keys in (fed.coordinator, fed.auditors[0]):
+        opened = open_page(page(fed), keys, subject="page")
+        assert {client: receipt.fate for client, receipt in opened.items()} == {
+            client: Fate.NOT_SEEN if client == ONE else Fate.COUNTED for client in CLIENTS if page_of(client) == page_of(ONE)
+        }
+
+
+def test_its_length_does_not_tell_what_a_receipt_says(fed: SmallFederation) -> None:
+    assert len({len(entry.sealed) for entry in page(fed).receipts}) == 1
+    receipts = [*open_page(page(fed), fed.coordinator, subject="page").values()]
+    told = replace(receipts[0], fate=Fate.REFUSED, rule="R-97", reason="x" * 300, remedy="y" * 100)
+    sealed = seal_page(page_of(ONE), [told, receipts[1]], registry=fed.registry).receipts
+    assert len(sealed[0].sealed) == len(sealed[1].sealed)
+    most = seal_page(page_of(ONE), [replace(told, reason="x" * 3000)], registry=fed.registry)
+    assert open_receipt(most, told.client, fed.keys[told.client], subject="page") == replace(told, reason="x" * 3000)
+
+
+# -- what is refused ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_sealed_receipt_belongs_to_one_client_and_key(fed: SmallFederation) -> None:
+    value = page(fed)
+    one, other = value.of(ONE), value.of(OTHER)
+    assert one is not None
+    assert other is not None
+    put_page(fed, changed(value, ONE, sealed=other.sealed, commitment=other.commitment))
+    with pytest.raises(SignatureError, match="commits to"):
+        fed.receipt(ONE)
+    put_page(fed, changed(value, ONE, boxes=other.boxes, sealed=other.sealed, commitment=other.commitment))
+    with pytest.raises(SignatureError, match="sealed to"):
+        fed.receipt(ONE)
+    for sealed in (one.sealed[:-1] + bytes([one.sealed[-1] ^ 1]), one.sealed[:20], b""):
+        put_page(fed, changed(value, ONE, sealed=sealed))
+        with pytest.raises(SignatureError):
+            fed.receipt(ONE)
+
+
+def test_another_clients_receipt_under_ones_name_is_refused(fed: SmallFederation) -> None:
+    opened = open_page(page(fed), fed.coordinator, subject="page")
+    lie = seal_page(page_of(ONE), [replace(opened[OTHER], client=ONE)], registry=fed.registry)
+    put_page(fed, lie)
+    with pytest.raises(RoundError, match="does not prove"):
+        fed.receipt(ONE)
+
+
+def test_a_receipt_that_names_another_client_inside_is_refused(fed: SmallFederation, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hyperfed.protocol import receipt_pages
+
+    opened = open_page(page(fed), fed.coordinator, subject="page")
+    codec = receipt_pages.PayloadCodec
+
+    class Lying(codec):  # type: ignore[misc, valid-type]
+        def encode(self, value: Any) -> bytes:
+            return bytes(super().encode(replace(value, client=OTHER)))
+
+    monkeypatch.setattr(receipt_pages, "PayloadCodec", Lying)
+    lie = seal_page(page_of(ONE), [opened[ONE]], registry=fed.registry)
+    monkeypatch.undo()
+    with pytest.raises(RoundError, match=f"holds a receipt for '{OTHER}' as {ONE}'s"):
+        open_receipt(lie, ONE, fed.keys[ONE], subject="page")
+
+
+def test_padding_is_zeros_and_whole(fed: SmallFederation, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hyperfed.protocol import receipt_pages
+
+    receipt = open_page(page(fed), fed.coordinator, subject="page")[ONE]
+    padded = receipt_pages._padded
+    for wrong in (lambda d: padded(d)[:-1] + b"\1", lambda d: padded(d)[:-1], lambda d: padded(d) + bytes(1536), lambda d: b"\xff\xff\xff\xff" + padded(d)[4:]):
+        monkeypatch.setattr(receipt_pages, "_padded", wrong)
+        sealed = seal_page(page_of(ONE), [receipt], registry=fed.registry)
+        monkeypatch.undo()
+        with pytest.raises(SchemaError, match="padding"):
+            open_receipt(sealed, ONE, fed.keys[ONE], subject="page")
+
+
+@pytest.mark.parametrize("place", ["another number", "another round"])
+def test_a_page_in_another_place_is_refused(fed: SmallFederation, place: str) -> None:
+    number = page_of(ONE)
+    key = Keys.receipt_page(1, number ^ 1) if place == "another number" else Keys.receipt_page(2, number)
+    data = fed.objects()[Keys.receipt_page(1, number)]
+    fed.store._objects.pop(key, None)  # type: ignore[attr-defined]
+    fed.store.put_if_absent(key, data)
+    with pytest.raises(RoundError) as caught:
+        fed.reader().receipt_page(1 if place == "another number" else 2, number ^ (place == "another number"))
+    assert caught.value.rule == "R-51"
+
+
+def test_a_page_holds_its_own_clients_only_ascending_each_once(fed: SmallFederation) -> None:
+    value = page(fed)
+    stranger = next(name for i in range(1000) if page_of(name := f"zz-{i:03d}") != page_of(ONE))
+    key = put_page(fed, replace(value, receipts=(*value.receipts, replace(value.receipts[-1], client=stranger))))
+    with pytest.raises(RoundError, match="another page"):
+        fed.receipt(ONE)
+    assert key == Keys.receipt_page(1, page_of(ONE))
+    for receipts in (value.receipts[::-1], (value.receipts[0], *value.receipts)):
+        with pytest.raises(SchemaError, match="ascend"):
+            replace(value, receipts=receipts)
+
+
+def test_a_page_that_the_coordinator_has_not_signed_is_refused(fed: SmallFederation) -> None:
+    key = Keys.receipt_page(1, page_of(ONE))
+    write = sign_object(key, PacketType.RECEIPT_PAGE, page(fed), keys=fed.keys[OTHER], time=fed.night(1))
+    fed.store._objects[key] = write.data  # type: ignore[attr-defined]
+    with pytest.raises(SignatureError):
+        fed.receipt(ONE)
+
+
+# -- where a client looks ----------------------------------------------------------------------------------------------------------
+
+
+def test_where_a_client_looks_follows_from_how_many_there_are() -> None:
+    own, paged = Keys.receipt(7, ONE), Keys.receipt_page(7, page_of(ONE))
+    assert receipt_keys(7, ONE, clients=128) == (own,)
+    assert receipt_keys(7, ONE, clients=129) == (own, paged)
+    assert receipt_keys(7, ONE, clients=256) == (own, paged)
+    assert receipt_keys(7, ONE, clients=257) == (paged, own)
+
+
+def test_a_federation_that_grew_has_rounds_of_both_kinds() -> None:
+    fed = SmallFederation(clients=CLIENTS, limits=Limits(own_receipts=40))
+    fed.play(1)
+    fed.limits = Limits(own_receipts=39)
+    fed.play(2)
+    assert [r.round for r in fed.session(ONE).receipts()] == [2, 1]
+    assert len(fed.objects("rounds/00000001/receipts/")) == len(CLIENTS)
+    assert not fed.objects("rounds/00000002/receipts/")
+
+
+def test_who_has_access_to_one_of_them_only_is_not_refused_the_other(fed: SmallFederation) -> None:
+    own = Keys.receipt(1, ONE)
+
+    class Fenced(MemoryStore):
+        closed = own
+
+        def __init__(self) -> None:
+            super().__init__()
+            self._objects = fed.store._objects  # type: ignore[attr-defined]
+
+        def read(self, key: str, *, max_bytes: int) -> bytes:
+            if key == self.closed:
+                raise AccessDenied("no", subject=key)
+            return super().read(key, max_bytes=max_bytes)
+
+    store = Fenced()
+    assert fed.session(ONE, store=store).receipt(1) is not None
+    assert fed.session(ONE, store=store).receipt(3) is None
+    store.closed = Keys.receipt_page(1, page_of(ONE))
+    with pytest.raises(AccessDenied):
+        fed.session(ONE, store=store).receipt(1)
+
+
+def test_a_client_without_memory_goes_on_above_its_receipt(fed: SmallFederation) -> None:
+    from hyperfed.client import ClientMemory
+
+    sequence = fed.memories[OTHER].marks.sequence
+    fed.memories[OTHER] = ClientMemory()
+    fed.open(3)
+    assert fed.submit(OTHER, round_id=3).sequence > sequence + 1000
+
+
+# -- the audit ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_audit_compares_every_receipt(fed: SmallFederation) -> None:
+    found = audit(fed.store, fed.fingerprint, fed.auditors[0], limits=LIMITS)
+    pages = len({page_of(client) for client in CLIENTS})
+    assert found.ok, found.findings
+    assert (found.checked["receipts"], found.checked["receipt pages"]) == (2 * len(CLIENTS), 2 * pages)
+    without = audit(fed.store, fed.fingerprint, None, limits=LIMITS)
+    assert without.ok
+    assert "receipts" not in without.checked
+    assert without.checked["receipt pages"] == 2 * pages
+
+
+def test_the_audit_finds_a_page_that_lies(fed: SmallFederation) -> None:
+    opened = open_page(page(fed), fed.coordinator, subject="page")
+    key = put_page(fed, seal_page(page_of(ONE), [replace(r, reason="all is well") for r in opened.values()], registry=fed.registry))
+    found = audit(fed.store, fed.fingerprint, fed.auditors[0], limits=LIMITS)
+    assert (found.first_broken, found.findings[0].rule) == (key, "R-68")
+
+
+def test_the_audit_finds_receipts_of_nobodys(fed: SmallFederation) -> None:
+    opened = open_page(page(fed), fed.coordinator, subject="page")
+    nobody = next(name for i in range(10_000) if page_of(name := f"zz-{i}") == page_of(ONE))
+    key = put_page(fed, seal_page(page_of(ONE), [*opened.values(), replace(opened[ONE], client=nobody)], registry=fed.registry))
+    for keys in (None, fed.auditors[0]):
+        assert audit(fed.store, fed.fingerprint, keys, limits=LIMITS).first_broken == key
+
+
+def test_a_missing_page_is_a_remark_and_a_foreign_object_a_finding(fed: SmallFederation) -> None:
+    key = Keys.receipt_page(1, page_of(ONE))
+    there = sum(page_of(client) == page_of(ONE) for client in CLIENTS)
+    del fed.store._objects[key]  # type: ignore[attr-defined]
+    found = audit(fed.store, fed.fingerprint, fed.auditors[0], limits=LIMITS)
+    assert found.ok
+    assert any(f"round 1 lacks {there} of 40 receipts" in remark for remark in found.remarks)
+    for name in ("zz", "0", "00/1", "0A"):
+        fed.store.put_if_absent(f"rounds/00000001/receipt-pages/{name}", b"x")
+        assert audit(fed.store, fed.fingerprint, None, limits=LIMITS).first_broken == f"rounds/00000001/receipt-pages/{name}"
+        del fed.store._objects[f"rounds/00000001/receipt-pages/{name}"]  # type: ignore[attr-defined]
+
+
+def test_receipts_that_say_the_same_are_equal(fed: SmallFederation) -> None:
+    """The receipts in pages are those that each client would have as an object of its own."""
+    twin = SmallFederation(clients=CLIENTS, limits=Limits(own_receipts=40))
+    twin.open(1)
+    for key, data in fed.objects("inbox/00000001/").items():
+        twin.store.put_if_absent(key, data)
+    with pytest.raises(HyperfedError):
+        twin.reader().receipt_page(99, -1)
+    twin.run(1)
+    names = ("fate", "made_for", "sequence", "digest", "rule", "reason", "remedy", "leaf", "index", "size", "path")
+    for client in CLIENTS:
+        mine, other = fed.receipt(client), twin.receipt(client)
+        assert isinstance(mine, Receipt)
+        assert [getattr(mine, name) for name in names] == [getattr(other, name) for name in names]
+
+
+# -- looked at by hand -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", ["nobody", "coordinator", "auditor", ONE])
+def test_a_page_is_shown_as_far_as_the_keys_open_it(fed: SmallFederation, who: str) -> None:
+    keys = {"nobody": None, "coordinator": fed.coordinator, "auditor": fed.auditors[0], ONE: fed.keys[ONE]}[who]
+    key = Keys.receipt_page(1, page_of(ONE))
+    view = inspect_object(fed.objects()[key], key=key, reader=fed.reader(), keys_for=lambda: keys)
+    assert (view.kind, view.verified, view.why) == ("receipt page", True, "")
+    shown = {row["client"]: row["receipt"] and row["receipt"]["fate"] for row in (view.content or {})["receipts"]}
+    everything = {client: "not seen" if client == ONE else "counted" for client in CLIENTS if page_of(client) == page_of(ONE)}
+    wanted = {"nobody": {}, ONE: {ONE: "not seen"}}.get(who, everything)
+    assert shown == dict.fromkeys(everything) | wanted
+    assert bool(view.notes) == (who in ("nobody", ONE))
+    moved = inspect_object(fed.objects()[key], key=Keys.receipt_page(2, page_of(ONE)), reader=fed.reader(), keys_for=lambda: keys)
+    assert not moved.verified
