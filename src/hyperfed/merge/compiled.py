@@ -3,6 +3,7 @@
 What it does not do: decide anything about a merge.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -56,10 +57,15 @@ class Loops:
         self._code.votes(self._at(records), len(records), self._at(out))
         return out
 
-    def cast(self, effect: Array, confidence: Array, stability: Array) -> Floats:
-        """float64[rows]: `tables.votes_of` of columns of float32."""
-        out, at = np.empty(len(effect)), self._at
-        self._code.cast(at(effect), at(confidence), at(stability), len(effect), at(out))
+    def cast(self, effect: Sequence[Array], confidence: Sequence[Array], stability: Sequence[Array], low: Array, high: Array) -> Floats:
+        """float64[rows]: `tables.votes_of` of the rows [low, high) of each client's columns of float32, where they lie, one client after the other."""
+        at, begin = self._at, 0
+        out = np.empty(int((high - low).sum()))
+        for e, c, s, first, last in zip(effect, confidence, stability, low.tolist(), high.tolist(), strict=True):
+            if last > first:
+                end = begin + last - first
+                self._code.cast(at(e[first:last]), at(c[first:last]), at(s[first:last]), last - first, at(out[begin:end]))
+                begin = end
         return out
 
     def agreement(self, segment: Array, vote: Floats, rows: Array, factor: Floats, keys: int, units: float, pair: Array | None, pairs: int) -> Any:

@@ -47,11 +47,12 @@ class _TableRows:
         return rows_between(self.all_keys, self.low, self.high)
 
     def votes(self) -> Floats:
-        effect, confidence, stability = (self.column(name) for name in ("effect", "confidence", "stability"))
-        compiled = machine_code(len(effect))
-        if compiled is not None and {effect.dtype, confidence.dtype, stability.dtype} == {np.dtype(np.float32)}:
-            return compiled.cast(effect, confidence, stability)
-        return votes_of(effect, confidence, stability)
+        names = ("effect", "confidence", "stability")
+        compiled = machine_code(int((self.high - self.low).sum()))
+        if compiled is not None and all(column.dtype == np.float32 for name in names for column in self.columns[name]):
+            effect, confidence, stability = (self.columns[name] for name in names)
+            return compiled.cast(effect, confidence, stability, self.low, self.high)  # nothing is put together first: votes are cast again at every step
+        return votes_of(*(self.column(name) for name in names))
 
     def column(self, name: str) -> Array:
         return rows_between(self.columns[name], self.low, self.high)
