@@ -263,11 +263,11 @@ def _read_table(kind: Any, plain: Any, where: str, planes: PlaneReader | None) -
     jobs: list[Callable[[], Any]] = [interval, *(partial(claim, None) for claim in claimed.values())]
     ends, *read = read_all(jobs, before - planes.left if planes else 0)
     columns: dict[str, Any] = dict.fromkeys(_hints(kind)) | dict(zip(claimed, read, strict=True)) | dict(zip(told, ends, strict=True))
+    effect = columns.get("effect")
     for name in _UNIT:
         column = columns.get(name)
-        if column is not None and column.dtype.kind == "u" and column.dtype.itemsize <= 2 and columns["effect"].dtype.kind == "f":
-            top = columns["effect"].dtype.type(np.iinfo(column.dtype).max)
-            columns[name] = column.astype(columns["effect"].dtype) / top
+        if column is not None and column.dtype.kind == "u" and column.dtype.itemsize <= 2 and effect is not None and effect.dtype.kind == "f":
+            columns[name] = column.astype(effect.dtype) / effect.dtype.type(np.iinfo(column.dtype).max)
     table = _construct(kind, columns, where)
     for name, column in columns.items():
         kept = getattr(table, name)
