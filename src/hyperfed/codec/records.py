@@ -27,6 +27,7 @@ import numpy as np
 
 from hyperfed.codec.planes import SMALLEST, Coding, PlaneReader, PlaneWriter, read_all
 from hyperfed.codec.quick import quick_reader
+from hyperfed.codec.quick_tables import quick_edges
 from hyperfed.codec.scalars import decimal_text, expect, expect_binary, micros_of, read_decimal, read_enum, read_instant
 from hyperfed.columns import all_finite
 from hyperfed.errors import BoundsError, HyperfedError, PacketError, SchemaError
@@ -249,6 +250,8 @@ def _same(kept: Any, given: Any) -> bool:
 
 
 def _read_table(kind: Any, plain: Any, where: str, planes: PlaneReader | None) -> Any:
+    if kind is EdgeTable and planes is not None and (quickly := quick_edges(plain, planes)) is not None:
+        return quickly
     given = _fields_of(kind, plain, where)
     before = planes.left if planes else 0
     claimed = {name: _claim_column(given[name], f"{where}.{name}", planes) for name in _hints(kind) if given[name] is not None}

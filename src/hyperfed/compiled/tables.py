@@ -1,4 +1,4 @@
-"""A table's loops as machine code, where that is loaded: a column from its planes, whether a table has nothing to refuse, its rows as records.
+"""A table's loops as machine code, where that is loaded: one column from its planes, or all; whether a table has nothing to refuse; its rows as records.
 
 Each answers None, False or nothing done where there is no machine code for it; numpy beside the caller then does the work, to the same bytes and errors.
 What it does not do: load anything (a client's one table is not worth it), decide what a table may hold (`tables`, `columns`).
@@ -11,10 +11,22 @@ import numpy.typing as npt
 
 from hyperfed.compiled import loaded
 
-__all__ = ["column", "is_sound", "pack"]
+__all__ = ["EDGES", "column", "edges", "is_sound", "knows_edges", "pack"]
 
 _PLANES = 4  # that a column is put together from
 _NARROW = np.dtype(np.float32)
+
+EDGES = tuple(
+    (name, np.dtype(form))
+    for name, form in (
+        *(("source", "<u4"), ("target", "<u4"), ("lag", "<u2"), ("effect", "<f4"), ("confidence", "<f4"), ("stability", "<f4")),
+        *(("hits", "<u4"), ("n", "<u8"), ("ci_low", "<f4"), ("ci_high", "<f4")),
+    )
+)
+"""The columns of `tables.EdgeTable` that `edges` fills, in the order of its fields, without the last two where there are no intervals."""
+_FIRST, _LAST = ("n",), ("lag",)  # the widest and the narrowest: every column lies where its dtype may
+_LAID = tuple(sorted(EDGES, key=lambda column: (column[0] not in _FIRST, column[0] in _LAST)))
+_WITHOUT = tuple(column for column in _LAID if column not in EDGES[-2:])
 
 Array = npt.NDArray[Any]
 
@@ -30,6 +42,30 @@ def column(
     parts, ends = [*map(at, planes)], [*map(at, told)]
     code.column(*parts, *(null,) * (_PLANES - count), count, rows, size, width, coding, reach, *ends, *(null,) * (2 - len(ends)), at(out))
     return out
+
+
+def knows_edges() -> bool:
+    """Whether `edges` may give any."""
+    return loaded() is not None
+
+
+def edges(planes: bytes, rows: int, *, forms: npt.NDArray[np.int64], intervals: bool, reach: float) -> dict[str, Array] | None:
+    """All columns of a table of edges of float32 from its planes of `rows` bytes, one after the other, read-only and in one piece of memory; None where the
+    table is not sound. forms: int64[10, 2], contiguous, as `loops.columns.edges` has them."""
+    code = loaded()
+    count, counted = len(planes) // rows, int(forms[:, 0].sum())
+    if code is None or count * rows != len(planes) or count != counted:
+        return None
+    laid = _LAID if intervals else _WITHOUT
+    memory, at = np.empty(-(-rows * sum(dtype.itemsize for _, dtype in laid) // 8), np.uint64), code.address
+    if not code.edges(at(planes), count, at(forms), rows, intervals, reach, at(memory)):
+        return None
+    memory.flags.writeable = False
+    columns, place = {}, 0
+    for name, dtype in laid:
+        columns[name] = np.ndarray((rows,), dtype, memory, place)
+        place += rows * dtype.itemsize
+    return columns
 
 
 def is_sound(table: Any) -> bool:
