@@ -83,6 +83,20 @@ class Admitted:
     data: bytes | None = None
     pack: bytes = b""
 
+    def kept(self, *, update: Update | None = None, pack: bytes = b"") -> "Admitted":
+        """It without its bytes, with what is kept of its content."""
+        return Admitted(
+            key=self.key,
+            client=self.client,
+            made_for=self.made_for,
+            sequence=self.sequence,
+            digest=self.digest,
+            claim_sequence=self.claim_sequence,
+            claim_digest=self.claim_digest,
+            update=update,
+            pack=pack,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:

@@ -87,7 +87,7 @@ def inflate(data: memoryview, size: int) -> bytes | memoryview:
         holds = zstandard.frame_content_size(data)
         if len(data) > size or holds != size:
             raise SchemaError(f"declares {size} raw bytes, its frame says {holds}", rule="R-13")
-        raw: bytes = _codecs.back.decompress(data, max_output_size=size, allow_extra_data=False)
+        raw: bytes = _codecs.back.decompress(data, size, False, False)  # by place, which takes a microsecond less: neither several frames nor more after one
     except zstandard.ZstdError as exc:
         raise SchemaError("the zstd frame is broken", rule="R-13") from exc
     if len(raw) != size:

@@ -18,11 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from hyperfed.codec.planes import PARALLEL, SMALLEST, Coding, PlaneReader, fits, inflate
-from hyperfed.compiled.tables import EDGES, edges, knows_edges
+from hyperfed.compiled.tables import EDGES, Forms, edges, knows_edges
 from hyperfed.errors import SchemaError
 from hyperfed.tables import EdgeTable
 
@@ -88,7 +85,7 @@ def quick_edges(plain: Any, planes: PlaneReader) -> EdgeTable | None:
         whole = b"".join([part if len(part) == rows else inflate(part, rows) for part in parts])
     except SchemaError:
         return None
-    found = edges(whole, rows, forms=forms, intervals=count > _WITHOUT, reach=reach)
+    found = edges(whole, rows, forms, reach=reach)
     if found is None:
         return None
     planes.take(lengths, size)
@@ -119,12 +116,11 @@ def _layout(sizes: tuple[int, ...]) -> _Layout | None:
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _forms(counts: tuple[int, ...], heads: tuple[int, ...]) -> npt.NDArray[np.int64] | None:
+def _forms(counts: tuple[int, ...], heads: tuple[int, ...]) -> Forms | None:
     """What `compiled.tables.edges` is told of columns of so many planes. heads: coding and bytes a value of each; None where they do not fit."""
-    forms = np.zeros((len(EDGES), 2), np.int64)
+    columns = []
     for i, (count, number, width) in enumerate(zip(counts, heads[::2], heads[1::2], strict=True)):
         if number not in _CODINGS[i] or count > width or not fits(Coding(number), width, _DTYPES[i]):
             return None
-        forms[i] = count, width if number == Coding.STEP else 0
-    forms.flags.writeable = False
-    return forms
+        columns.append((count, width if number == Coding.STEP else 0))
+    return Forms(columns)
