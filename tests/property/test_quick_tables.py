@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from hyperfed import compiled
 from hyperfed.codec import PayloadCodec, pack, records, unpack
+from hyperfed.codec import planes as planes_of_columns
 from hyperfed.codec.planes import PlaneReader
 from hyperfed.codec.quick_tables import quick_edges
 from hyperfed.config import Limits
@@ -244,3 +245,31 @@ def test_nothing_is_taken_where_nothing_is_read() -> None:
     whole = reader(planes, ROWS * 42)
     assert quick_edges(edges, whole) is not None
     whole.close()
+
+
+@pytest.mark.parametrize("reach", [float("inf"), float("nan")])
+def test_a_reach_that_is_no_number_is_refused_though_the_table_were_sound(reach: float) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planes_of_columns, "_reach", lambda low, around: reach)
+        data = document(counted(np.random.default_rng(0), ROWS))
+    ours, quickly = alike(data)
+    assert (quickly, ours[2], ours[3]) == (0, "R-11", "Update.edges.ci_low")
+
+
+def test_more_planes_than_a_step_has_bytes_are_refused_though_the_table_were_sound() -> None:
+    """What lies above a step's bytes would be cut off: a second form of the same table."""
+    whole, plain, planes = apart(document(counted(np.random.default_rng(0), ROWS)))
+    said, entry = plain["edges"]["source"]
+    assert (entry[0], entry[1], len(entry)) == (1, 1, ENTRY.size + 4)
+    before = sum(sum(struct.unpack(f"<{(len(e) - ENTRY.size) // 4}I", e[ENTRY.size :])) for e in (plain["measured"][1], entry))
+    plain["edges"]["source"] = [said, entry + struct.pack("<I", ROWS)]
+    ours, quickly = alike(together(whole, plain, planes[:before] + bytes(ROWS) + planes[before:]))
+    assert (quickly, ours[2], ours[3]) == (0, "R-11", "Update.edges.source")
+
+
+def test_planes_of_a_column_that_is_too_small_for_them_are_refused() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "SMALLEST", 0)
+        data = document(counted(np.random.default_rng(0), 255))
+    ours, quickly = alike(data)
+    assert (quickly, ours[2], ours[3]) == (0, "R-11", "Update.edges.lag")

@@ -106,6 +106,8 @@ def _is_plain(value: Any, left: int, depth: int) -> bool:
         left -= len(kinds) + _VIEW_COSTS * kinds.count(bytes)
         if left < 0:
             return False
-        level = [] if _PLAIN.issuperset(kinds) else [v for v, kind in zip(inner, kinds, strict=True) if kind not in _PLAIN]
+        if _PLAIN.issuperset(kinds):
+            return True
+        level = [v for v in inner if type(v) not in _PLAIN]
         depth -= 1
     return not level
