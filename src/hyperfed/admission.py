@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 
 from hyperfed.config import DEFAULT_LIMITS, Limits
 from hyperfed.errors import BoundsError, HyperfedError, RefusedError, SchemaError
@@ -30,8 +31,9 @@ _MAX_REASON = 500
 BaseOf = Callable[[str, bytes], Update | None]  # (client, digest) -> its last counted update, if that is the one
 
 
+@lru_cache(maxsize=64)
 def parse_inbox_key(key: str) -> tuple[int, str, int]:
-    """(round, client, slot) of an inbox key. Raises SchemaError for a key that no honest client writes."""
+    """(round, client, slot) of an inbox key, asked several times while its object is judged. Raises SchemaError for a key that no honest client writes."""
     found = _INBOX_KEY.fullmatch(key)
     if found is not None:
         round_id, client, slot = int(found[1]), found[2], int(found[3])
@@ -80,6 +82,20 @@ class Admitted:
     update: Update | None = None
     data: bytes | None = None
     pack: bytes = b""
+
+    def kept(self, *, update: Update | None = None, pack: bytes = b"") -> "Admitted":
+        """It without its bytes, with what is kept of its content."""
+        return Admitted(
+            key=self.key,
+            client=self.client,
+            made_for=self.made_for,
+            sequence=self.sequence,
+            digest=self.digest,
+            claim_sequence=self.claim_sequence,
+            claim_digest=self.claim_digest,
+            update=update,
+            pack=pack,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,7 @@ __all__ = [
 
 MAX_SAMPLES = 1 << 63  # a merged table's sum is held here; above it sums would wrap around
 
+_OPTIONAL = ("ci_low", "ci_high")
 _ROWS_AT_ONCE = 1 << 16
 _ONE = {4: 0x3F800000, 8: 0x3FF0000000000000}  # the bits of 1.0 by the bytes of a float
 _INFINITE = {4: 0x7F800000, 8: 0x7FF0000000000000}  # those of infinity
@@ -66,9 +67,11 @@ def all_finite(column: Array) -> bool:
 
 def first_outside(indices: npt.NDArray[np.uint32], measured: npt.NDArray[np.uint32]) -> int | None:
     """The first of `indices` that is not among the ascending `measured`, or None; in parts, so that it takes little beside the columns."""
-    gaps = not len(measured) or int(measured[-1]) - int(measured[0]) != len(measured) - 1  # none where everything was measured
-    if not len(indices) or (not gaps and int(np.minimum.reduce(indices)) >= int(measured[0]) and int(np.maximum.reduce(indices)) <= int(measured[-1])):
+    if not len(indices):
         return None
+    low, high = (int(measured[0]), int(measured[-1])) if len(measured) else (0, -1)
+    if high - low == len(measured) - 1 and int(np.maximum.reduce(indices)) <= high and (not low or int(np.minimum.reduce(indices)) >= low):
+        return None  # everything between was measured
     for part in (indices[i : i + _ROWS_AT_ONCE] for i in range(0, len(indices), _ROWS_AT_ONCE)):
         outside = ~_among(part, measured)
         if outside.any():
@@ -145,11 +148,13 @@ def check_interval(table: Any, kind: str) -> None:
 
 
 def freeze(table: Any, kind: str, dtypes: dict[str, Any], floats: tuple[str, ...], rows: int | None = None) -> None:
-    """Cast, check lengths and make every column read-only. Set through object.__setattr__: the types are frozen."""
+    """Cast, check lengths and make every column read-only; intervals alone may be missing. Set through object.__setattr__: the types are frozen."""
     float_dtype = np.dtype(np.float32) if np.asarray(getattr(table, floats[0])).dtype == np.float32 else np.dtype(np.float64)
     for name in (*dtypes, *floats):
         value = getattr(table, name)
         if value is None:
+            if name not in _OPTIONAL:
+                raise BoundsError("is missing", subject=f"{kind}.{name}")
             continue
         column = as_column(value, dtypes.get(name, float_dtype), f"{kind}.{name}")
         if column is value or column.base is not None:

@@ -45,6 +45,7 @@ SEALED = "xchacha20poly1305+sealedbox/1"
 _VERSION = 1
 _MAX_BOXES = 64
 _NONCE_BYTES = 24
+_BLANK = pack({"body_digest": NO_DIGEST, "body_length": 0})[1:]
 _SEAL_AGAIN = "Seal and submit it again with `hyperfed submit`"
 
 
@@ -56,6 +57,15 @@ def bind_body(header: Header, body: bytes | memoryview) -> Header:
 def _associated(header: Header) -> bytes:
     blank: dict[str, Any] = {"body_length": 0, "body_digest": NO_DIGEST, "encryption": SEALED}
     return pack(to_record(header) | blank)
+
+
+def _associated_as_signed(header: Header, header_bytes: bytes) -> bytes:
+    """`_associated` of a sealed body's verified header, cut from the bytes that were signed: they are canonical, and the two fields stand side by side.
+
+    Before them stands one text, which cannot hold them: the first byte of a binary field and the length after it are no UTF-8."""
+    said = pack({"body_digest": header.body_digest, "body_length": header.body_length})[1:]
+    before, found, after = header_bytes.partition(said)
+    return before + _BLANK + after if found and header.encryption == SEALED else _associated(header)
 
 
 def _commitment(key: bytes, nonce: bytes) -> bytes:
@@ -100,7 +110,7 @@ def open_body(signed: Signed, keys: KeyPair | None, *, subject: str = "body") ->
         key = keys.open_sealed(box)
         if not hmac.compare_digest(_commitment(key, nonce), commitment):
             raise SignatureError("the data key is not the one the body commits to", subject=subject, rule="R-42", remedy=_SEAL_AGAIN)
-        return nacl.bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(ciphertext, _associated(signed.header), nonce, key)
+        return nacl.bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(ciphertext, _associated_as_signed(signed.header, signed.header_bytes), nonce, key)
     except (nacl.exceptions.CryptoError, ValueError) as exc:
         problem = "the sealed body does not open: it was made for another header or key, or changed"
         raise SignatureError(problem, subject=subject, rule="R-41", remedy=_SEAL_AGAIN) from exc

@@ -10,9 +10,9 @@ What it does not do: bytes (`codec`), signatures (`signing`), admission (`valida
 
 import math
 from collections.abc import Iterable
-from copy import copy
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -325,6 +325,10 @@ class Claims:
                 _set(self, **{name: _number("Claims", name, value, 0)})
 
 
+_PARTS = (("edges", EdgeTable), ("deltas", DeltaTable), ("base", bytes), ("hyperedges", HyperedgeTable), ("semantic", CausalSemanticPack), ("claims", Claims))
+_parts_of = attrgetter(*(name for name, _ in _PARTS))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Update:
     """One client's contribution to one round.
@@ -343,22 +347,14 @@ class Update:
 
     def __post_init__(self) -> None:
         measured = as_column(self.measured, np.uint32, "Update.measured")
-        if (len(measured) > 1 and not (measured[1:] > measured[:-1]).all()) or (len(measured) and measured[-1] >= MAX_VARIABLES):
+        if (len(measured) > 1 and not np.logical_and.reduce(measured[1:] > measured[:-1])) or (len(measured) and measured[-1] >= MAX_VARIABLES):
             raise BoundsError(f"measured must be strictly ascending indices below {MAX_VARIABLES}", subject="Update")
-        for name, kind in (
-            ("edges", EdgeTable),
-            ("deltas", DeltaTable),
-            ("base", bytes),
-            ("hyperedges", HyperedgeTable),
-            ("semantic", CausalSemanticPack),
-            ("claims", Claims),
-        ):
-            value = getattr(self, name)
-            if not isinstance(value, kind) and (value is not None or name == "claims"):
+        for (name, kind), value in zip(_PARTS, _parts_of(self), strict=True):
+            if (value is not None or kind is Claims) and not isinstance(value, kind):
                 raise BoundsError(f"{name} is a {type(value).__name__}; a {kind.__name__} is needed", subject="Update")
         measured = measured.view()
         measured.flags.writeable = False
-        _set(self, measured=measured)
+        object.__setattr__(self, "measured", measured)
         if (self.edges is None) == (self.deltas is None):
             raise BoundsError("an update carries either its edges or deltas against its last counted update", subject="Update")
         if (self.deltas is None) != (self.base is None) or (self.base is not None and len(self.base) != 32):
@@ -380,9 +376,8 @@ class Update:
 
     def parted(self) -> tuple[EdgeTable, "Update"]:
         """(its edges, itself without them): what is large, and what is small. Its deltas are resolved."""
-        none = EdgeTable.empty()
-        small = copy(self)  # it was checked with more edges
-        _set(small, edges=none)
+        none, small = EdgeTable.empty(), object.__new__(Update)  # not checked again: it was, with more edges
+        _set(small, measured=self.measured, **{name: part for (name, _), part in zip(_PARTS, _parts_of(self), strict=True)} | {"edges": none})
         return none if self.edges is None else self.edges, small
 
     def _ends(self) -> Iterable[tuple[str, npt.NDArray[np.uint32]]]:

@@ -31,7 +31,7 @@ def check_against_policy(update: Update, plan: Plan, *, subject: str) -> None:
         table = getattr(update, name)
         if table is None or not len(table):
             continue
-        longest = int(table.lag.max())
+        longest = int(np.maximum.reduce(table.lag))
         if longest > policy.max_lag:
             raise BoundsError(f"{name} with lag {longest}; the policy allows {policy.max_lag}", subject=subject, rule="R-90", remedy="Share shorter lags")
     for name in ("edges", "hyperedges"):
@@ -40,6 +40,8 @@ def check_against_policy(update: Update, plan: Plan, *, subject: str) -> None:
             continue
         if len(table) > policy.n_proposals:
             raise RefusedError(f"{len(table)} {name}; the policy allows {policy.n_proposals}", subject=subject, rule="R-91", remedy="Share only the strongest")
+        if not policy.g_min and np.minimum.reduce(table.stability) >= policy.stability_min:
+            continue
         weak = (np.abs(table.effect) < policy.g_min) | (table.stability < policy.stability_min)
         if weak.any():
             row = int(np.argmax(weak))

@@ -8,7 +8,7 @@
 What it does not do: parse bytes (`codec`), merge (`reconciler`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, Self
@@ -88,6 +88,7 @@ class _Columns:
 
 _EDGE_INTS = {"source": np.uint32, "target": np.uint32, "lag": np.uint16, "hits": np.uint32, "n": np.uint64}
 _EDGE_FLOATS = ("effect", "ci_low", "ci_high", "confidence", "stability")
+_EDGE_COLUMNS = (*_EDGE_INTS, *_EDGE_FLOATS)
 
 
 def _check_edge_keys(table: Any, kind: str) -> None:
@@ -198,6 +199,14 @@ class EdgeTable(_Columns):
     def empty(cls) -> Self:
         """The table without rows."""
         return cls.build(source=[], target=[], lag=[], effect=[], confidence=[], stability=[], hits=[], n=[])
+
+    @classmethod
+    def of_sound(cls, columns: Mapping[str, Array]) -> Self:
+        """The table of columns that were looked at where they were made, and are read-only (`compiled.tables.edges`): they are not looked at again."""
+        table = object.__new__(cls)
+        for name in _EDGE_COLUMNS:
+            object.__setattr__(table, name, columns.get(name))
+        return table
 
     def __len__(self) -> int:
         return len(self.source)

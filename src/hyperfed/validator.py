@@ -174,7 +174,7 @@ class PacketValidator:
             )
         envelope = open_envelope(data, subject=subject)
         known = self._known
-        if not any(key_id in known for key_id, _ in envelope.signatures):
+        if known.keys().isdisjoint([key_id for key_id, _ in envelope.signatures]):
             raise RefusedError(
                 f"key {envelope.signatures[0][0]!r:.40} is not registered",
                 subject=subject,

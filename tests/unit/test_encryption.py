@@ -5,7 +5,10 @@ from typing import Any
 
 import nacl.bindings
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from hyperfed import encryption
 from hyperfed.codec import pack, unpack
 from hyperfed.encryption import SEALED, bind_body, open_body, seal_body
 from hyperfed.errors import ConfigError, PacketError, SchemaError
@@ -71,6 +74,18 @@ def test_two_seals_of_one_body_have_nothing_in_common() -> None:
 )
 def test_it_opens_under_its_own_header_only(change: dict[str, Any]) -> None:
     assert refused(replace(SENT, **change), SEALED_BODY).rule == "R-41"
+
+
+ODD_TEXTS = ["", "body_digest", "\u00abbody_digest\u0120", "\u012bbody_digest"]
+TEXTS = st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=40) | st.sampled_from(ODD_TEXTS)
+LENGTHS = st.sampled_from([0, 1, 127, 128, 255, 256, 65_536, 2**53 - 1])
+DIGESTS = st.sampled_from([b"", bytes(32), (b"\xabbody_digest\xc4" * 3)[:32]])
+
+
+@given(TEXTS, TEXTS, LENGTHS, LENGTHS, DIGESTS, st.sampled_from([SEALED, "none"]))
+def test_what_is_bound_is_cut_from_the_signed_bytes(audience: str, sender: str, round_id: int, length: int, digest: bytes, scheme: str) -> None:
+    head = replace(header(), audience=audience, sender=sender, round=round_id, body_length=length, body_digest=digest, policy=digest, encryption=scheme)
+    assert encryption._associated_as_signed(head, head.to_bytes()) == encryption._associated(head)
 
 
 PARTS = unpack(SEALED_BODY)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hyperfed.codec import from_record, to_record
 from hyperfed.columns import MAX_SAMPLES, as_column
-from hyperfed.errors import BoundsError
+from hyperfed.errors import BoundsError, PacketError
 from hyperfed.packets import CausalSemanticPack, Claims, EdgeDelta, PathPack, PolicyPack, Update
 from hyperfed.tables import MAX_LAG, DeltaTable, EdgeTable, HyperedgeTable, pack_keys, unpack_keys
 from hyperfed.vocabulary import MAX_VARIABLES, Variable, Vocabulary
@@ -167,6 +168,31 @@ def test_a_delta_table_is_checked_too() -> None:
     for bad in ({"weight_delta": [NAN]}, {"hits_delta": [2**31]}, {"target": [0]}, {"source": [1 << 24]}, {"ci_low_delta": [0.0, 1.0]}):
         with pytest.raises(BoundsError):
             DeltaTable(**(columns | bad))
+
+
+TABLES: dict[type, dict[str, Any]] = {
+    EdgeTable: EDGES,
+    DeltaTable: {
+        "source": [0], "target": [1], "lag": [0], "weight_delta": [0.5], "ci_low_delta": [0.0], "ci_high_delta": [0.0], "hits_delta": [1],
+    },
+    HyperedgeTable: {name: np.asarray(column) for name, column in EDGES.items() if name != "source"} | {"sources": [0, 3, 0, 1], "offsets": [0, 2, 4]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, columns in TABLES.items() for name in columns])
+def test_a_column_that_is_missing_is_named(kind: type, name: str) -> None:
+    """Also where a client signed that it is null: what comes after a table's checks looks at every column."""
+    whole = kind(**TABLES[kind])
+    with pytest.raises(BoundsError, match=f"{name}: is missing"):
+        kind(**(TABLES[kind] | {name: None}))
+    with pytest.raises(PacketError, match=f"{name}: is missing"):
+        from_record(kind, to_record(whole) | {name: None})
+
+
+def test_an_effect_that_is_missing_is_named_where_units_are_rounded() -> None:
+    rounded = to_record(EdgeTable(**EDGES)) | {"effect": None, "confidence": ["|u1", b"\1\2"]}
+    with pytest.raises(PacketError, match="effect: is missing"):
+        from_record(EdgeTable, rounded)
 
 
 def test_as_column_keeps_what_fits_and_refuses_what_does_not() -> None:

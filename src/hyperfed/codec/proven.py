@@ -39,7 +39,7 @@ def proven(data: memoryview, *, max_values: int, max_depth: int) -> Any:
             return UNPROVEN
     try:
         value = msgpack.unpackb(data, raw=False, max_bin_len=LARGEST_COPY, ext_hook=_refuse)
-        if not _is_plain(value, max_values, max_depth) or _written(value, size) != data:
+        if not _is_plain(value, max_values, max_depth) or _written(value, size) != data.tobytes():
             return UNPROVEN
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException):
         return UNPROVEN
@@ -61,7 +61,7 @@ def proven_head(data: memoryview, *, max_values: int, max_depth: int) -> Any:
         length = int.from_bytes(data[at + 1 : begins], "big")
         if not width or length < least or begins + length != len(data):
             return UNPROVEN
-        if not _is_plain(values, max_values - 1 - _VIEW_COSTS, max_depth) or _written([*values, None], at)[:-1] != data[:at]:
+        if not _is_plain(values, max_values - 1 - _VIEW_COSTS, max_depth) or _written([*values, None], at)[:-1] != data[:at].tobytes():
             return UNPROVEN
     except (ValueError, TypeError, OverflowError, IndexError, msgpack.UnpackException):
         return UNPROVEN
@@ -84,7 +84,7 @@ def _is_plain(value: Any, left: int, depth: int) -> bool:
     left -= 1
     level = [value]
     while level and depth:
-        deeper: list[Any] = []
+        inner: list[Any] = []  # all that lies one deeper, of all lists and maps together
         for item in level:
             kind = type(item)
             if kind is dict:
@@ -92,9 +92,9 @@ def _is_plain(value: Any, left: int, depth: int) -> bool:
                 if keys != sorted(keys) or not _TEXT.issuperset(map(type, keys)):
                     return False
                 left -= len(keys)
-                inner = [*item.values()]
+                inner += item.values()
             elif kind is list:
-                inner = item
+                inner += item
             elif kind is float and isfinite(item) and (item or copysign(1.0, item) > 0):
                 continue
             elif kind in _PLAIN:
@@ -102,11 +102,12 @@ def _is_plain(value: Any, left: int, depth: int) -> bool:
                 continue
             else:
                 return False
-            kinds = [*map(type, inner)]
-            left -= len(kinds) + _VIEW_COSTS * kinds.count(bytes)
-            if not _PLAIN.issuperset(kinds):
-                deeper += [v for v in inner if type(v) not in _PLAIN]
+        kinds = [*map(type, inner)]
+        left -= len(kinds) + _VIEW_COSTS * kinds.count(bytes)
         if left < 0:
             return False
-        level, depth = deeper, depth - 1
+        if _PLAIN.issuperset(kinds):
+            return True
+        level = [v for v in inner if type(v) not in _PLAIN]
+        depth -= 1
     return not level

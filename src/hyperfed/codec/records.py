@@ -27,6 +27,7 @@ import numpy as np
 
 from hyperfed.codec.planes import SMALLEST, Coding, PlaneReader, PlaneWriter, read_all
 from hyperfed.codec.quick import quick_reader
+from hyperfed.codec.quick_tables import quick_edges
 from hyperfed.codec.scalars import decimal_text, expect, expect_binary, micros_of, read_decimal, read_enum, read_instant
 from hyperfed.columns import all_finite
 from hyperfed.errors import BoundsError, HyperfedError, PacketError, SchemaError
@@ -249,6 +250,8 @@ def _same(kept: Any, given: Any) -> bool:
 
 
 def _read_table(kind: Any, plain: Any, where: str, planes: PlaneReader | None) -> Any:
+    if kind is EdgeTable and planes is not None and (quickly := quick_edges(plain, planes)) is not None:
+        return quickly
     given = _fields_of(kind, plain, where)
     before = planes.left if planes else 0
     claimed = {name: _claim_column(given[name], f"{where}.{name}", planes) for name in _hints(kind) if given[name] is not None}
@@ -263,11 +266,11 @@ def _read_table(kind: Any, plain: Any, where: str, planes: PlaneReader | None) -
     jobs: list[Callable[[], Any]] = [interval, *(partial(claim, None) for claim in claimed.values())]
     ends, *read = read_all(jobs, before - planes.left if planes else 0)
     columns: dict[str, Any] = dict.fromkeys(_hints(kind)) | dict(zip(claimed, read, strict=True)) | dict(zip(told, ends, strict=True))
+    effect = columns.get("effect")
     for name in _UNIT:
         column = columns.get(name)
-        if column is not None and column.dtype.kind == "u" and column.dtype.itemsize <= 2 and columns["effect"].dtype.kind == "f":
-            top = columns["effect"].dtype.type(np.iinfo(column.dtype).max)
-            columns[name] = column.astype(columns["effect"].dtype) / top
+        if column is not None and column.dtype.kind == "u" and column.dtype.itemsize <= 2 and effect is not None and effect.dtype.kind == "f":
+            columns[name] = column.astype(effect.dtype) / effect.dtype.type(np.iinfo(column.dtype).max)
     table = _construct(kind, columns, where)
     for name, column in columns.items():
         kept = getattr(table, name)

@@ -31,6 +31,7 @@ SIGNATURES = {
     "column": "PPPPqqqqqdPPP",
     "sound": "PPPPPPPPPqq",
     "pack": "PPPPPPPPPPqqP",
+    "edges": "PqPqqdP",
 }
 
 _C = {"P": "void *", "q": "int64_t", "d": "double"}

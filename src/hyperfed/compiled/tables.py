@@ -1,9 +1,11 @@
-"""A table's loops as machine code, where that is loaded: a column from its planes, whether a table has nothing to refuse, its rows as records.
+"""A table's loops as machine code, where that is loaded: one column from its planes, or all; whether a table has nothing to refuse; its rows as records.
 
 Each answers None, False or nothing done where there is no machine code for it; numpy beside the caller then does the work, to the same bytes and errors.
 What it does not do: load anything (a client's one table is not worth it), decide what a table may hold (`tables`, `columns`).
 """
 
+from collections.abc import Sequence
+from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,12 +13,45 @@ import numpy.typing as npt
 
 from hyperfed.compiled import loaded
 
-__all__ = ["column", "is_sound", "pack"]
+__all__ = ["EDGES", "Forms", "column", "edges", "is_sound", "knows_edges", "pack"]
 
 _PLANES = 4  # that a column is put together from
 _NARROW = np.dtype(np.float32)
 
+EDGES = tuple(
+    (name, np.dtype(form))
+    for name, form in (
+        *(("source", "<u4"), ("target", "<u4"), ("lag", "<u2"), ("effect", "<f4"), ("confidence", "<f4"), ("stability", "<f4")),
+        *(("hits", "<u4"), ("n", "<u8"), ("ci_low", "<f4"), ("ci_high", "<f4")),
+    )
+)
+"""The columns of `tables.EdgeTable` that `edges` fills, in the order of its fields, without the last two where there are no intervals."""
+_FIRST, _LAST = ("n",), ("lag",)  # the widest and the narrowest: every column lies where its dtype may
+_LAID = tuple((name, dtype, dtype.itemsize) for name, dtype in sorted(EDGES, key=lambda column: (column[0] not in _FIRST, column[0] in _LAST)))
+_WITHOUT = tuple(column for column in _LAID if not column[0].startswith("ci_"))
+_WIDTH = {intervals: sum(size for _, _, size in laid) for intervals, laid in ((True, _LAID), (False, _WITHOUT))}  # bytes a row
+_MOST = 8  # bytes a value that steps are counted in
+
 Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """Of the columns of `EDGES`, or of all but the last two: (how many planes, bytes a value that steps are counted in or 0) of each. planes: of all."""
+
+    columns: InitVar[Sequence[tuple[int, int]]]
+    planes: int = field(init=False)
+    intervals: bool = field(init=False)
+    array: npt.NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self, columns: Sequence[tuple[int, int]]) -> None:
+        array = np.zeros((len(EDGES), 2), np.int64)
+        array[: len(columns)] = columns
+        if len(columns) not in (len(EDGES), len(EDGES) - 2) or array.min() < 0 or array.max() > _MOST:
+            raise ValueError(f"{len(columns)} columns are no table of edges")
+        array.flags.writeable = False
+        for name, value in (("planes", int(array[:, 0].sum())), ("intervals", len(columns) == len(EDGES)), ("array", array)):
+            object.__setattr__(self, name, value)
 
 
 def column(
@@ -30,6 +65,29 @@ def column(
     parts, ends = [*map(at, planes)], [*map(at, told)]
     code.column(*parts, *(null,) * (_PLANES - count), count, rows, size, width, coding, reach, *ends, *(null,) * (2 - len(ends)), at(out))
     return out
+
+
+def knows_edges() -> bool:
+    """Whether `edges` may give any."""
+    return loaded() is not None
+
+
+def edges(planes: bytes, rows: int, forms: Forms, *, reach: float) -> dict[str, Array] | None:
+    """All columns of a table of edges of float32 from its planes of `rows` bytes, one after the other, read-only and in one piece of memory; None where the
+    table is not sound, or there is no machine code."""
+    code = loaded()
+    if code is None or len(planes) != rows * forms.planes:
+        return None
+    laid = _LAID if forms.intervals else _WITHOUT
+    memory, at = np.empty(-(-rows * _WIDTH[forms.intervals] // 8), np.uint64), code.address
+    if not code.edges(at(planes), forms.planes, at(forms.array), rows, forms.intervals, reach, at(memory)):
+        return None
+    memory.flags.writeable = False
+    columns, place, shape = {}, 0, (rows,)
+    for name, dtype, size in laid:
+        columns[name] = np.ndarray(shape, dtype, memory, place)
+        place += rows * size
+    return columns
 
 
 def is_sound(table: Any) -> bool:

@@ -10,7 +10,7 @@ What it does not do: decide who counts, write.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from hyperfed.config import Limits
 from hyperfed.coordinator.accepted import Accepted
@@ -77,11 +77,11 @@ class FrozenSets:
         if self._streaming is not None:
             add = self._streaming
             small = add.add(item.digest, item.update) if edges is None else add.add_packed(item.digest, item.update, edges)
-            self._pending[item.digest] = replace(item, data=None, update=small.update)
+            self._pending[item.digest] = item.kept(update=small.update)
             return
         self._left -= item.update.nbytes
         if self._left >= 0:
-            self._pending[item.digest] = replace(item, data=None)
+            self._pending[item.digest] = item.kept(update=item.update)
 
     def copied(self, digests: Iterable[bytes]) -> None:
         """What of this was remembered lies in `accepted/`: this process has created its pack there, or has compared what lay there."""

@@ -103,7 +103,7 @@ class Intake:
                     if keep:
                         self.frozen.remember(item, part.edges.get(item.digest))
                     yield item.digest, item.data or b""
-                small = tuple(replace(item, update=None, data=None) for item in part.admission.admitted)
+                small = tuple([item.kept() for item in part.admission.admitted])
                 parts.append(Admission(admitted=small, refused=part.admission.refused))
 
         lies: dict[bytes, bytes] = {}
@@ -113,7 +113,7 @@ class Intake:
                 self.frozen.copied(pack.holds)
         admission = joined(parts)
         return Judged(
-            admitted=tuple(replace(item, pack=lies[item.digest]) for item in admission.admitted),
+            admitted=tuple([item.kept(pack=lies[item.digest]) for item in admission.admitted]),
             refused=admission.refused,
             registry_version=context.registry.version,
             base_state=base.digest if base else b"",

@@ -55,10 +55,10 @@ def _judged(validator: PacketValidator, arrivals: Sequence[Arrival]) -> Part | F
     def slim(item: Admitted) -> Admitted:
         """Without what the other process has; its edges packed."""
         if item.update is None:
-            return replace(item, data=None)
+            return item.kept(update=item.update)
         table, small = item.update.parted()
         edges[item.digest] = PackedTable.of(table)
-        return replace(item, data=None, update=small)
+        return item.kept(update=small)
 
     try:
         parts = [*validator.admit_clients(arrivals, last={folder_of(arrival.key): arrival.key for arrival in arrivals})]

@@ -54,7 +54,7 @@ class PackedTable:
 
     @classmethod
     def of(cls, table: EdgeTable) -> Self:
-        return cls(rows=pack(table), intervals=table.ci_low is not None, largest=float(int(table.n.max())) if len(table) else 0.0)
+        return cls(rows=pack(table), intervals=table.ci_low is not None, largest=float(int(np.maximum.reduce(table.n))) if len(table) else 0.0)
 
 
 def table_of(rows: Array, *, intervals: bool) -> EdgeTable:

@@ -60,6 +60,31 @@ def _summed(kind: Any) -> Any:
 _summed_16, _summed_32, _summed_64 = _summed(np.uint16), _summed(np.uint32), _summed(np.uint64)
 
 
+@inner
+def _mask(width: int) -> Any:
+    """What steps of so many bytes are counted in."""
+    return np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - 8 * width)
+
+
+@inner
+def _below(bits: Any, out: Any, effect: Any, rows: int, reach: float) -> None:
+    less = np.float32(reach)
+    for row in range(rows):
+        zigzag = bits[row]
+        told = np.float32(effect[row] - less)
+        out[row] = (zigzag >> np.uint32(1)) ^ (np.uint32(0) - (zigzag & np.uint32(1)))
+        out[row] += told.view(np.uint32)
+
+
+@inner
+def _mirrored(bits: Any, out: Any, effect: Any, low: Any, rows: int) -> None:
+    for row in range(rows):
+        zigzag = bits[row]
+        told = np.float32(np.float64(effect[row]) * 2.0 - np.float64(low[row]))
+        out[row] = (zigzag >> np.uint32(1)) ^ (np.uint32(0) - (zigzag & np.uint32(1)))
+        out[row] += told.view(np.uint32)
+
+
 @entry("column")
 def column(
     a_: Any, b_: Any, c_: Any, d_: Any, count: int, rows: int, size: int, width: int, coding: int, reach: float, effect_: Any, low_: Any, out_: Any
@@ -68,37 +93,26 @@ def column(
 
     width: bytes a value that steps are counted in; effect, low: float32[rows], what BELOW and MIRROR are told by, both of a column of float32."""
     a, b, c, d = carray(a_, rows, np.uint8), carray(b_, rows, np.uint8), carray(c_, rows, np.uint8), carray(d_, rows, np.uint8)
-    mask = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - 8 * width)
     if size == 2:
         out_16 = carray(out_, rows, np.uint16)
         _joined_16(a, b, c, d, count, rows, out_16)
         if coding == _STEP:
-            _summed_16(out_16, rows, mask)
+            _summed_16(out_16, rows, _mask(width))
         return 0
     if size == 8:
         out_64 = carray(out_, rows, np.uint64)
         _joined_64(a, b, c, d, count, rows, out_64)
         if coding == _STEP:
-            _summed_64(out_64, rows, mask)
+            _summed_64(out_64, rows, _mask(width))
         return 0
     out = carray(out_, rows, np.uint32)
     _joined_32(a, b, c, d, count, rows, out)
     if coding == _STEP:
-        _summed_32(out, rows, mask)
+        _summed_32(out, rows, _mask(width))
     elif coding == _BELOW:
-        bits, effect, less = carray(out_, rows, np.uint32), carray(effect_, rows, np.float32), np.float32(reach)
-        for row in range(rows):
-            zigzag = bits[row]
-            told = np.float32(effect[row] - less)
-            out[row] = (zigzag >> np.uint32(1)) ^ (np.uint32(0) - (zigzag & np.uint32(1)))
-            out[row] += told.view(np.uint32)
+        _below(out, carray(out_, rows, np.uint32), carray(effect_, rows, np.float32), rows, reach)
     elif coding == _MIRROR:
-        bits, effect, low = carray(out_, rows, np.uint32), carray(effect_, rows, np.float32), carray(low_, rows, np.float32)
-        for row in range(rows):
-            zigzag = bits[row]
-            told = np.float32(np.float64(effect[row]) * 2.0 - np.float64(low[row]))
-            out[row] = (zigzag >> np.uint32(1)) ^ (np.uint32(0) - (zigzag & np.uint32(1)))
-            out[row] += told.view(np.uint32)
+        _mirrored(out, carray(out_, rows, np.uint32), carray(effect_, rows, np.float32), carray(low_, rows, np.float32), rows)
     return 0
 
 
@@ -108,14 +122,10 @@ def _irregular(bits: Any) -> Any:
     return ((bits & np.uint32(0x7FFFFFFF)) >= _INFINITE) | (bits == _SIGN)
 
 
-@entry("sound")
-def sound(
-    source_: Any, target_: Any, lag_: Any, effect_: Any, low_: Any, high_: Any, confidence_: Any, stability_: Any, n_: Any, rows: int, intervals: int,
-) -> Any:  # fmt: skip
-    """1 where `tables.EdgeTable` has nothing to refuse in columns of float32, else 0: numpy then says what. low, high: of no rows without intervals."""
-    source, target, lag = carray(source_, rows, np.uint32), carray(target_, rows, np.uint32), carray(lag_, rows, np.uint16)
-    effect, confidence, stability = carray(effect_, rows, np.uint32), carray(confidence_, rows, np.uint32), carray(stability_, rows, np.uint32)
-    n, bad = carray(n_, rows, np.uint64), np.uint32(0)
+@inner
+def _refused(source: Any, target: Any, lag: Any, effect: Any, confidence: Any, stability: Any, n: Any, rows: int) -> Any:
+    """Not 0 where `tables.EdgeTable` refuses anything beside intervals. effect, confidence, stability: bits of float32."""
+    bad = np.uint32(0)
     for row in range(rows):
         bad |= np.uint32(source[row] >= _VARIABLES) | np.uint32(target[row] >= _VARIABLES) | np.uint32((source[row] == target[row]) & (lag[row] == 0))
     for row in range(rows):
@@ -126,13 +136,81 @@ def sound(
         before = (np.uint64(source[row - 1]) << np.uint64(40)) | (np.uint64(target[row - 1]) << np.uint64(16)) | np.uint64(lag[row - 1])
         after = (np.uint64(source[row]) << np.uint64(40)) | (np.uint64(target[row]) << np.uint64(16)) | np.uint64(lag[row])
         bad |= np.uint32(after <= before)
+    return bad
+
+
+@inner
+def _refused_intervals(low: Any, high: Any, effect: Any, least: Any, greatest: Any, rows: int) -> Any:
+    """Not 0 where it refuses an interval. low, high: the bits of `least` and `greatest`."""
+    bad = np.uint32(0)
+    for row in range(rows):
+        bad |= np.uint32(_irregular(low[row])) | np.uint32(_irregular(high[row]))
+    for row in range(rows):
+        bad |= np.uint32(least[row] > effect[row]) | np.uint32(greatest[row] < effect[row])
+    return bad
+
+
+@entry("sound")
+def sound(
+    source_: Any, target_: Any, lag_: Any, effect_: Any, low_: Any, high_: Any, confidence_: Any, stability_: Any, n_: Any, rows: int, intervals: int,
+) -> Any:  # fmt: skip
+    """1 where `tables.EdgeTable` has nothing to refuse in columns of float32, else 0: numpy then says what. low, high: of no rows without intervals."""
+    source, target, lag = carray(source_, rows, np.uint32), carray(target_, rows, np.uint32), carray(lag_, rows, np.uint16)
+    effect, confidence, stability = carray(effect_, rows, np.uint32), carray(confidence_, rows, np.uint32), carray(stability_, rows, np.uint32)
+    bad = _refused(source, target, lag, effect, confidence, stability, carray(n_, rows, np.uint64), rows)
     if intervals:
         low, high = carray(low_, rows, np.uint32), carray(high_, rows, np.uint32)
-        for row in range(rows):
-            bad |= np.uint32(_irregular(low[row])) | np.uint32(_irregular(high[row]))
         value, least, greatest = carray(effect_, rows, np.float32), carray(low_, rows, np.float32), carray(high_, rows, np.float32)
-        for row in range(rows):
-            bad |= np.uint32(least[row] > value[row]) | np.uint32(greatest[row] < value[row])
+        bad |= _refused_intervals(low, high, value, least, greatest, rows)
+    return np.int64(bad == 0)
+
+
+def _filled(joined: Any, summed: Any) -> Any:
+    """The loop that makes a column of a table from its planes, which begin with plane `first` of all of them; where those of the next column begin."""
+
+    @inner
+    def filled(planes: Any, first: int, count: int, width: int, rows: int, out: Any) -> int:
+        at = first * rows  # what lies beyond a column's own planes is not looked at
+        a, b, c, d = planes[at : at + rows], planes[at + rows : at + 2 * rows], planes[at + 2 * rows : at + 3 * rows], planes[at + 3 * rows : at + 4 * rows]
+        joined(a, b, c, d, count, rows, out)
+        if width:
+            summed(out, rows, _mask(width))
+        return first + count
+
+    return filled
+
+
+_filled_16, _filled_32, _filled_64 = _filled(_joined_16, _summed_16), _filled(_joined_32, _summed_32), _filled(_joined_64, _summed_64)
+
+
+@entry("edges")
+def edges(planes_: Any, count: int, forms_: Any, rows: int, intervals: int, reach: float, out_: Any) -> Any:
+    """Fills all columns of a table of edges of float32 from its `count` planes of `rows` bytes, one after the other; 1 where the table is sound, else 0.
+
+    forms: int64[10, 2], in the order of the planes, source, target, lag, effect, confidence, stability, hits, n, ci_low, ci_high: how many planes, at most
+    four, and the bytes a value that steps are counted in, 0 where the column is not told by steps. ci_low is BELOW, by `reach`, and ci_high MIRROR; both
+    lack without intervals. out: n, source, target, effect, confidence, stability, hits, ci_low and ci_high if any, lag."""
+    planes, forms, words = carray(planes_, count * rows, np.uint8), carray(forms_, 20, np.int64), rows * (10 if intervals else 8)
+    n, bits, floats = carray(out_, rows, np.uint64), carray(out_, words, np.uint32), carray(out_, words, np.float32)
+    source, target, lag = bits[2 * rows : 3 * rows], bits[3 * rows : 4 * rows], carray(out_, 2 * words + rows, np.uint16)[2 * words :]
+    effect, confidence, stability, hits = bits[4 * rows : 5 * rows], bits[5 * rows : 6 * rows], bits[6 * rows : 7 * rows], bits[7 * rows : 8 * rows]
+    at = _filled_32(planes, 0, forms[0], forms[1], rows, source)
+    at = _filled_32(planes, at, forms[2], forms[3], rows, target)
+    at = _filled_16(planes, at, forms[4], forms[5], rows, lag)
+    at = _filled_32(planes, at, forms[6], 0, rows, effect)
+    at = _filled_32(planes, at, forms[8], 0, rows, confidence)
+    at = _filled_32(planes, at, forms[10], 0, rows, stability)
+    at = _filled_32(planes, at, forms[12], forms[13], rows, hits)
+    at = _filled_64(planes, at, forms[14], forms[15], rows, n)
+    bad = _refused(source, target, lag, effect, confidence, stability, n, rows)
+    if intervals:
+        low, high, value = bits[8 * rows : 9 * rows], bits[9 * rows :], floats[4 * rows : 5 * rows]
+        least, greatest = floats[8 * rows : 9 * rows], floats[9 * rows :]
+        at = _filled_32(planes, at, forms[16], 0, rows, low)
+        _below(low, low, value, rows, reach)
+        at = _filled_32(planes, at, forms[18], 0, rows, high)
+        _mirrored(high, high, value, least, rows)
+        bad |= _refused_intervals(low, high, value, least, greatest, rows)
     return np.int64(bad == 0)
 
 
