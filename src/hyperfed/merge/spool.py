@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import pairwise
 from typing import IO, Any, Self
 
 import numpy as np
@@ -120,7 +119,7 @@ class Spool:
     def borrowing(cls, file: int, *, bounds: npt.NDArray[np.uint64], block_bytes: int) -> Self:
         """That process' end: it keeps nothing in memory but what it gathers and what is on its way into the file."""
         own = os.fdopen(file, "r+b", buffering=0, closefd=False)
-        return cls(block_bytes=block_bytes, memory_bytes=0, bounds=bounds, _file=own, _files={file: own})
+        return cls(block_bytes=block_bytes, memory_bytes=-1, bounds=bounds, _file=own, _files={file: own})  # not even an empty block
 
     def blocks(self) -> list[Block]:
         """All of them, written."""
@@ -138,10 +137,10 @@ class Spool:
     def ranges(self, entries: Sequence[int], electorate: Electorate) -> LocalRanges:
         """The ranges of these entries' rows, their clients in the order given."""
         self._settle()
-        room, shelf, works, chosen = Room(self.ballots_bytes), FileShelf(), [], np.array(entries, dtype=np.int64)
+        room, shelf, works, columns = Room(self.ballots_bytes), FileShelf(), [], self._columns(np.array(entries, dtype=np.int64))
         for number in range(0 if self.bounds is None else len(self.bounds) + 1):
-            if self._counts(number)[chosen].any():
-                works.append(RangeWork(load=partial(self._load, number, chosen), electorate=electorate, room=room, shelf=shelf))
+            if self._counts(number)[columns.client >= 0].any():
+                works.append(RangeWork(load=partial(self._load, number, columns), electorate=electorate, room=room, shelf=shelf))
         return LocalRanges(works=works, electorate=electorate)
 
     def tables(self) -> Iterator[tuple[int, EdgeTable]]:
@@ -219,11 +218,15 @@ class Spool:
         return distinct(sample[np.arange(1, wanted) * len(sample) // wanted])[0]
 
     def _counts(self, number: int) -> Ints:
-        """int64[entries]: how many rows each has in a range."""
-        counts = np.zeros(len(self), dtype=np.int64)
-        for block in self._blocks:
-            counts[block.entries] = block.counts[number]
-        return counts
+        """int64[columns]: how many rows each has in a range."""
+        return np.concatenate([np.zeros(0, dtype=np.int64), *(block.counts[number] for block in self._blocks)])
+
+    def _columns(self, entries: Ints) -> "_Columns":
+        client = np.full(len(self), -1, dtype=np.int64)
+        client[entries] = np.arange(len(entries))
+        sizes = [len(block.entries) for block in self._blocks]
+        whose = np.concatenate([np.zeros(0, dtype=np.int64), *(block.entries for block in self._blocks)])
+        return _Columns(client=client[whose], block=np.repeat(np.arange(len(sizes)), sizes), clients=len(entries))
 
     def _read(self, block: Block, first: int, rows: int) -> Array:
         """`rows` records of a block from its record `first` on."""
@@ -233,47 +236,52 @@ class Spool:
         fill(self._files[block.file], out, block.offset + first * block.dtype.itemsize)
         return out
 
-    def _read_into(self, out: Array, block: Block, number: int, begins: Ints) -> None:
-        """Put a block's records of a range, `out` is of their type or a wider one, where their entries begin in it; those of -1 nowhere."""
-        first, size, to = block.ends[number], out.dtype.itemsize, bytes_of(out)
-        runs_of = _places(block.counts[number], begins[block.entries])
-        if block.held is None and block.dtype == out.dtype:
-            for source, places in runs_of:
-                pieces = [to[at * size : (at + rows) * size] for at, rows in places]
-                scatter(self._files[block.file], pieces, block.offset + (first + source) * size)
-            return
-        records = self._read(block, first, block.ends[number + 1] - first)
-        held = bytes_of(records if records.dtype == out.dtype else records.astype(out.dtype))  # numpy copies records field by field
-        for source, places in runs_of:
-            for at, rows in places:
-                to[at * size : (at + rows) * size] = held[source * size : (source + rows) * size]
-                source += rows
-
-    def _load(self, number: int, entries: Ints) -> PackedRows:
-        """The rows of one range, of these entries, in this order."""
-        counts = self._counts(number)
-        rows = counts[entries]
-        begins = np.full(len(counts), -1, dtype=np.int64)
-        begins[entries] = np.cumsum(rows) - rows
-        blocks = [block for block in self._blocks if block.ends[number + 1] > block.ends[number]]
-        records = np.empty(int(rows.sum()), dtype=max((b.dtype for b in blocks), key=lambda dtype: dtype.itemsize))
-        for block in blocks:
-            self._read_into(records, block, number, begins)
+    def _load(self, number: int, columns: "_Columns") -> PackedRows:
+        """The rows of one range, client after client."""
+        rows, pieces = columns.pieces(self._counts(number))
+        found = [self._blocks[block] for block in {block for block, _, _ in pieces}]
+        records = np.empty(int(rows.sum()), dtype=max((block.dtype for block in found), key=lambda dtype: dtype.itemsize))
+        size, to, first = records.dtype.itemsize, bytes_of(records), [block.ends[number] for block in self._blocks]
+        for index, source, places in pieces:
+            block, source = self._blocks[index], first[index] + source
+            own = [to[at * size : (at + count) * size] for at, count in places]
+            if block.held is None and block.dtype == records.dtype:
+                scatter(self._files[block.file], own, block.offset + source * size)
+                continue
+            read = self._read(block, source, sum(count for _, count in places))
+            rest = bytes_of(read if read.dtype == records.dtype else read.astype(records.dtype))  # numpy copies records field by field
+            for piece in own:
+                piece[:], rest = rest[: len(piece)], rest[len(piece) :]
         return PackedRows(records=records, rows=rows)
 
 
-def _places(counts: Ints, begins: Ints) -> list[tuple[int, list[tuple[int, int]]]]:
-    """Where records that lie entry after entry go: (source, [(place, rows), ...]), runs that lie one after the other from record `source` on; neighbours that
-    stay neighbours are one run. counts, begins: int64[entries], how many each has and its place, -1 for none."""
-    wanted = (counts > 0) & (begins >= 0)
-    if not wanted.any():
-        return []
-    source, place, rows = (np.cumsum(counts) - counts)[wanted], begins[wanted], counts[wanted]
-    torn = source[1:] != source[:-1] + rows[:-1]
-    first = np.flatnonzero(np.concatenate([[True], torn | (place[1:] != place[:-1] + rows[:-1])]))
-    runs_of = [*zip(place[first].tolist(), np.add.reduceat(rows, first).tolist(), strict=True)]
-    begin = [*np.flatnonzero(np.concatenate([[True], torn[first[1:] - 1]])).tolist(), len(first)]
-    return [(int(source[first[i]]), runs_of[i:j]) for i, j in pairwise(begin)]
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Columns:
+    """The entries of all blocks, block after block, as some clients' of a merge. client: int64[columns], each one's place among them, -1 where it is none of
+    theirs; block: int64[columns], the block it lies in; clients: how many."""
+
+    client: Ints
+    block: Ints
+    clients: int
+
+    def pieces(self, counts: Ints) -> tuple[Ints, list[tuple[int, int, list[tuple[int, int]]]]]:
+        """(int64[clients], how many rows each has; [(block, source, [(place, rows), ...]), ...]: records that lie one after the other from the block's `source`
+        on, and where they go among all clients' rows; neighbours that stay neighbours are one). counts: int64[columns]."""
+        before = np.cumsum(counts) - counts
+        begin = np.searchsorted(self.block, np.arange(self.block[-1] + 1))
+        source = before - before[begin][self.block]
+        wanted = np.flatnonzero((counts > 0) & (self.client >= 0))
+        client, block, source, size = self.client[wanted], self.block[wanted], source[wanted], counts[wanted]
+        rows = np.zeros(self.clients, dtype=np.int64)
+        rows[client] = size
+        place = (np.cumsum(rows) - rows)[client]
+        torn = (block[1:] != block[:-1]) | (source[1:] != source[:-1] + size[:-1])
+        first = np.flatnonzero(np.concatenate([[True], torn | (place[1:] != place[:-1] + size[:-1])]))
+        places = [*zip(place[first].tolist(), np.add.reduceat(size, first).tolist(), strict=True)]
+        together = np.flatnonzero(np.concatenate([[True], torn[first[1:] - 1]]))
+        of, begins = block[first[together]].tolist(), source[first[together]].tolist()
+        ends = [*together.tolist(), len(first)]
+        return rows, [(of[i], begins[i], places[ends[i] : ends[i + 1]]) for i in range(len(of))]
 
 
 def _incomplete(what: str) -> TransientError:
