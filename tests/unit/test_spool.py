@@ -6,7 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hyperfed.aggregation.bounded_trust import trust_of
@@ -59,6 +59,7 @@ def merged(ranges: LocalRanges) -> tuple[bytes, ...]:
     ballots=st.sampled_from([0, 3000, 1 << 30]),
     writers=st.lists(st.integers(0, 2), min_size=9, max_size=9),
 )
+@example(rows=[9, 0, 0, 0], seed=0, block=1, memory=0, ballots=0, writers=[0, 1, 1, 2, 0, 0, 0, 0, 0])  # blocks without a row
 def test_a_merge_from_a_spool_is_the_one_from_memory(rows: list[int], seed: int, block: int, memory: int, ballots: int, writers: list[int]) -> None:
     """Blocks in memory and in the file, tables of both float types, with and without intervals, some of the entries, in another order than they came; and
     blocks of two other writers among them, once it is known where ranges are cut."""
