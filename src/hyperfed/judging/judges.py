@@ -32,7 +32,7 @@ from hyperfed.validator import PacketValidator, folder_of
 
 __all__ = ["MOST", "Judges", "seconds_of", "worth"]
 
-_SECONDS_AN_OBJECT, _SECONDS_A_BYTE = 8e-4, 6e-9  # about, of one core, by machine code
+_SECONDS_AN_OBJECT, _SECONDS_A_BYTE = 1.25e-3, 1e-8  # about, of one core, by machine code
 _SECONDS_A_START = 0.5
 MOST = 7  # other processes
 _BATCH_BYTES, _BATCH_CLIENTS = 1 << 19, 64
@@ -138,7 +138,8 @@ class _Judge:
         with theirs:
             passed = [theirs.fileno()] if spool is None else [theirs.fileno(), spool.lend()]
             command = [sys.executable, "-P", "-m", "hyperfed.judging.child", *map(str, passed)]
-            self._process = subprocess.Popen(command, pass_fds=passed, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: S603
+            alone = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # it multiplies no matrices: a thread for each core would only be started
+            self._process = subprocess.Popen(command, pass_fds=passed, env=alone, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: S603
 
     def __enter__(self) -> "_Judge":
         return self
