@@ -143,6 +143,18 @@ def test_ballots_that_do_not_fit_are_put_away_and_fetched() -> None:
     assert len(loads) == 2 * len(ranges.works)
 
 
+def test_what_is_left_out_of_two_blocks_is_in_no_range() -> None:
+    """The last of one block, the first of the next: what is left seems to lie together, and does not."""
+    stores = [client(i, 50) for i in range(4)]
+    spool = Spool(memory_bytes=0, block_bytes=2 * 50 * 40, bounds=np.zeros(0, np.uint64))
+    for store in stores:
+        spool.add(store.edges)
+    assert len(spool._blocks) == 2
+    (work,) = spool.ranges([0, 3], PairElectorate([np.arange(60, dtype=np.uint32)] * 2)).works
+    assert work.load().keys().tolist() == [*stores[0].edges.keys.tolist(), *stores[3].edges.keys.tolist()]
+    spool.close()
+
+
 def test_what_another_writer_was_given_is_missed_where_it_was_not_written() -> None:
     spool = Spool(bounds=np.zeros(0, np.uint64))
     file = spool.lend()
