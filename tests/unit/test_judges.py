@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,14 @@ from hyperfed.errors import ConfigError, RoundError, TransientError
 from hyperfed.hypergraph import HypergraphStore
 from hyperfed.judging import MOST, Judges, judges, worth
 from hyperfed.judging.line import receive, send
-from hyperfed.packets import Update
+from hyperfed.merge.electorate import PairElectorate
+from hyperfed.merge.packed import PackedTable
+from hyperfed.merge.spool import Spool, Spooled
+from hyperfed.packets import PolicyPack, Update
+from hyperfed.tables import EdgeTable
 from hyperfed.testing.federation import SmallFederation
+from hyperfed.validator import PacketValidator
+from hyperfed.vocabulary import Vocabulary
 
 pytestmark = pytest.mark.unit
 
@@ -120,6 +127,121 @@ def test_others_judge_and_their_updates_are_remembered(started: list[Any], monke
     assert [key for key in read if key.startswith(("inbox/", "rounds/00000001/accepted/"))] == sorted(key for key in federation.objects("inbox/"))
 
 
+def wide(client: int, *, variables: int = 12) -> Update:
+    """Every pair of the vocabulary, with effects and floats' type of the client's own."""
+    rng, pairs = np.random.default_rng(client), np.arange(client, variables**2)
+    dtype = np.float64 if client == 3 else np.float32
+    effect = (np.sin(pairs) + 0.1 * rng.normal(size=len(pairs))).astype(dtype)
+    table = EdgeTable(
+        source=(pairs // variables).astype(np.uint32),
+        target=(pairs % variables).astype(np.uint32),
+        lag=np.ones(len(pairs), np.uint16),
+        effect=effect,
+        confidence=np.full(len(pairs), 0.9, dtype),
+        stability=(0.5 + 0.5 * rng.random(len(pairs))).astype(dtype),
+        hits=np.full(len(pairs), 3, np.uint32),
+        n=np.full(len(pairs), 50 + client, np.uint64),
+    )
+    return Update(measured=np.arange(variables, dtype=np.uint32), edges=table)
+
+
+def wide_night(*, clients: int = 12) -> SmallFederation:
+    federation = SmallFederation(
+        clients=clients, policy=PolicyPack(n_proposals=200, max_staleness=1), vocabulary=Vocabulary.of(*(f"v{i:02d}" for i in range(12)))
+    )
+    federation.open()
+    for i, client in enumerate(federation.clients):
+        federation.submit(client, wide(i))
+    return federation
+
+
+def released(federation: SmallFederation) -> bytes:
+    result = federation.reader().result(1)
+    assert result is not None
+    return PayloadCodec().encode(result.value)
+
+
+def merged_by_one(federation: SmallFederation) -> bytes:
+    """What a process that reads everything from accepted/ comes to."""
+    frozen = federation.reader().freeze(1)
+    assert frozen is not None
+    return PayloadCodec().encode(federation.runner().frozen.coordinator(federation.plan(), frozen, models=list).aggregate())
+
+
+BOUNDS = wide(0).edges.keys[10::10].copy()  # fifteen ranges
+
+
+@pytest.fixture
+def spools(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Spool]]:
+    """Spools of blocks of a few clients, cut before the first one; descriptors, of which none may be left when they are closed."""
+    open_before = {*Path("/proc/self/fd").iterdir()}
+    made: list[Spool] = []
+
+    def make(**sizes: Any) -> Spool:
+        made.append(Spool(bounds=BOUNDS, **{"block_bytes": 15_000, "memory_bytes": 0, "ballots_bytes": 0} | sizes))
+        return made[-1]
+
+    monkeypatch.setattr("hyperfed.coordinator.streamed.Spool", make)
+    yield made
+    for spool in made:
+        spool.close()
+    assert {*Path("/proc/self/fd").iterdir()} <= open_before
+
+
+def test_a_merge_is_the_same_whoever_has_written_the_rows(started: list[Any], spools: list[Spool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of a few clients each, of three writers, not consecutive; nothing of a client's edges comes over the line."""
+    came: list[Any] = []
+    judged = judges._Judge.judge
+
+    answered = threading.Event()
+
+    def judge(self: Any, batch: Any) -> Any:
+        came.append(judged(self, batch))
+        answered.set()
+        return came[-1]
+
+    class Patient(PacketValidator):
+        def admit_clients(self, arrivals: Any, *, last: Any) -> Any:
+            if last:
+                answered.wait(10)  # so that the next batch goes to the one that has answered
+                answered.clear()
+            return super().admit_clients(arrivals, last=last)
+
+    monkeypatch.setattr(judges._Judge, "judge", judge)
+    monkeypatch.setattr(judges, "PacketValidator", Patient)
+    monkeypatch.setattr(judges, "_AHEAD", 1)
+    for others in (1, 2):
+        federation = wide_night(clients=24)
+        monkeypatch.setenv("HYPERFED_JUDGES", str(others))
+        assert federation.run().counted == 24
+        assert released(federation) == merged_by_one(federation)
+        spool = spools[2 * others - 2]
+        assert sum(bool(entries) for entries in spool._lent.values()) == others, "all have written"
+        assert len(spool.bounds) == 14
+        assert len({block.file for block in spool._blocks}) == others + 1
+        assert len(spool._blocks) > 3
+        assert any((np.diff(block.entries) > 1).any() for block in spool._blocks)
+    edges = [edges for part in came for edges in part.edges.values()]
+    assert len(edges) >= 12
+    assert all(isinstance(table, Spooled) for table in edges)
+
+
+def test_edges_come_back_until_it_is_known_where_ranges_are_cut(started: list[Any], spools: list[Spool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the first block, which may hold what came back."""
+    remembered: list[Any] = []
+    remember = FrozenSets.remember
+    monkeypatch.setattr(FrozenSets, "remember", lambda self, item, edges=None: (remembered.append(edges), remember(self, item, edges)))
+    monkeypatch.setattr("hyperfed.coordinator.streamed.Spool", lambda: spools.append(Spool(rows_a_range=100, block_bytes=1, memory_bytes=0)) or spools[-1])
+    monkeypatch.setattr(judges, "_HELD", 1)  # batches: the first is taken before the last is given
+    monkeypatch.setenv("HYPERFED_JUDGES", "1")
+    federation = wide_night(clients=24)
+    assert federation.run().counted == 24
+    assert [type(edges) for edges in remembered if edges is not None][:2] == [PackedTable] * 2
+    assert Spooled in map(type, remembered)
+    assert len(spools[0].bounds) > 5
+    assert released(federation) == merged_by_one(federation)
+
+
 def test_a_shard_remembers_nothing_and_starts_nobody(started: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     federation = SmallFederation(clients=4)
     federation.open()
@@ -132,12 +254,12 @@ def test_a_shard_remembers_nothing_and_starts_nobody(started: list[Any], monkeyp
     assert not runner.frozen._known
 
 
-def judged_by(federation: SmallFederation, *, others: int, **context: Any) -> Iterator[Any]:
+def judged_by(federation: SmallFederation, *, others: int, spool: Spool | None = None, **context: Any) -> Iterator[Any]:
     runner = federation.runner()
     arrivals = runner.collect(1)
     known = replace(runner.intake._context(federation.plan(), None), **context)
     last = {key.split("/")[2]: key for key, _ in sorted(arrivals.keys)}
-    return Judges(context=known, others=others).parts(read_arrivals(federation.store, arrivals, limits=federation.limits), last=last)
+    return Judges(context=known, others=others, spool=spool).parts(read_arrivals(federation.store, arrivals, limits=federation.limits), last=last)
 
 
 def small() -> SmallFederation:
@@ -161,6 +283,41 @@ def test_a_judge_that_dies_ends_the_stage_for_another_try(started: list[Any]) ->
     ):
         list(judged_by(federation, others=1, base_of=kills))
     assert len(federation.judge().admitted) == 8, "nothing was lost"
+
+
+def test_one_that_dies_with_what_it_has_to_write_ends_the_stage(started: list[Any], spools: list[Spool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is judged; what it had gathered is gone with it, and the spool is not taken for whole."""
+    federation = wide_night()
+    monkeypatch.setenv("HYPERFED_JUDGES", "1")
+    settle = judges._Judge.settle
+
+    def dead(self: Any) -> Any:
+        started[0].kill()
+        started[0].wait()
+        return settle(self)
+
+    monkeypatch.setattr(judges._Judge, "settle", dead)
+    with pytest.raises(TransientError, match=r"a judging process.*has ended with -9 while it wrote what it had judged"):
+        federation.judge()
+    with pytest.raises(TransientError, match="less than it was given"):
+        spools[0].ranges([0], PairElectorate([np.arange(12, dtype=np.uint32)]))
+    monkeypatch.undo()
+    assert len(federation.judge().admitted) == 12, "nothing was lost"
+
+
+@pytest.mark.parametrize("block_bytes", [1, 1 << 30], ids=["meanwhile", "at the end"])
+def test_what_another_process_cannot_write_ends_the_stage(block_bytes: int, started: list[Any], spools: list[Spool], monkeypatch: pytest.MonkeyPatch) -> None:
+    federation = wide_night()
+    monkeypatch.setenv("HYPERFED_JUDGES", "1")
+    full = Path("/dev/full").open("r+b", buffering=0)  # noqa: SIM115 - the spool closes it
+    monkeypatch.setattr("hyperfed.merge.spool.nameless", lambda owner: full)
+    monkeypatch.setattr("hyperfed.coordinator.streamed.Spool", lambda: spools.append(Spool(bounds=BOUNDS, block_bytes=block_bytes)) or spools[-1])
+    with pytest.raises(OSError, match="No space left"):
+        federation.judge()
+    assert started
+    assert not federation.objects("rounds/00000001/freeze")
+    monkeypatch.undo()
+    assert len(federation.judge().admitted) == 12, "nothing was lost"
 
 
 def test_one_that_cannot_begin_says_so(started: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +370,7 @@ def test_parts_come_in_the_order_of_the_clients() -> None:
 def test_small_nights_are_judged_alone_and_those_of_many_clients_on_every_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(4)), raising=False)
     assert worth([10_000] * 300) == 0
-    assert worth([150_000] * 1000) == 0  # its edges do not wait for the interpreter: what crosses a line costs more than it brings
+    assert worth([150_000] * 1000) == 1
     assert worth([15_000] * 10_000) == 3
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)))
     assert worth([15_000] * 100_000) == MOST

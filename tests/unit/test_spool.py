@@ -6,17 +6,19 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hyperfed.aggregation.bounded_trust import trust_of
+from hyperfed.errors import TransientError
 from hyperfed.hypergraph import HypergraphStore
 from hyperfed.merge import PairElectorate
 from hyperfed.merge import spool as spools
+from hyperfed.merge.packed import PackedTable
 from hyperfed.merge.ranges import LocalRanges, Merge
 from hyperfed.merge.rows import MergeRule
-from hyperfed.merge.shelf import fill, nameless, write
-from hyperfed.merge.spool import Spool
+from hyperfed.merge.shelf import fill, nameless, scatter, write
+from hyperfed.merge.spool import Spool, Spooled
 from hyperfed.merge.tables import table_ranges
 from hyperfed.tables import EdgeTable
 
@@ -55,13 +57,27 @@ def merged(ranges: LocalRanges) -> tuple[bytes, ...]:
     block=st.sampled_from([1, 9000, 1 << 30]),
     memory=st.sampled_from([0, 20_000, 1 << 30]),
     ballots=st.sampled_from([0, 3000, 1 << 30]),
+    writers=st.lists(st.integers(0, 2), min_size=9, max_size=9),
 )
-def test_a_merge_from_a_spool_is_the_one_from_memory(rows: list[int], seed: int, block: int, memory: int, ballots: int) -> None:
-    """Blocks in memory and in the file, tables of both float types, with and without intervals, some of the entries, in another order than they came."""
+@example(rows=[9, 0, 0, 0], seed=0, block=1, memory=0, ballots=0, writers=[0, 1, 1, 2, 0, 0, 0, 0, 0])  # blocks without a row
+def test_a_merge_from_a_spool_is_the_one_from_memory(rows: list[int], seed: int, block: int, memory: int, ballots: int, writers: list[int]) -> None:
+    """Blocks in memory and in the file, tables of both float types, with and without intervals, some of the entries, in another order than they came; and
+    blocks of two other writers among them, once it is known where ranges are cut."""
     stores = [client(seed + i, count, dtype=(np.float64, np.float32)[i % 3 > 0], intervals=i % 4 > 0) for i, count in enumerate(rows)]
     spool = Spool(expected=len(rows), rows_a_range=100, block_bytes=block, memory_bytes=memory, ballots_bytes=ballots)
-    entries = [spool.add(store.edges) for store in stores]
-    for chosen in (entries, entries[::-1][:-1]):
+    files, others, entries = [spool.lend(), spool.lend()], dict[int, Spool](), list[int]()
+    for store, writer in zip(stores, writers, strict=False):
+        if spool.bounds is None or not writer:
+            entries.append(spool.add(store.edges))
+        else:
+            file = files[writer - 1]
+            other = others.setdefault(file, Spool.borrowing(file, bounds=spool.bounds, block_bytes=block))
+            table = PackedTable.of(store.edges)
+            entries.append(spool.add_packed(Spooled(file=file, number=other.add_packed(table), intervals=table.intervals, largest=table.largest)))
+    for other in others.values():
+        spool.adopt(other.blocks())
+        other.close()
+    for chosen in (entries, entries[::-1][:-1], entries[1::2] + entries[::2]):
         own = [stores[i] for i in chosen]
         electorate = PairElectorate([s.measured for s in own])
         plain = table_ranges([s.edges for s in own], electorate)
@@ -127,6 +143,60 @@ def test_ballots_that_do_not_fit_are_put_away_and_fetched() -> None:
     assert len(loads) == 2 * len(ranges.works)
 
 
+def test_what_is_left_out_of_two_blocks_is_in_no_range() -> None:
+    """The last of one block, the first of the next: what is left seems to lie together, and does not."""
+    stores = [client(i, 50) for i in range(4)]
+    spool = Spool(memory_bytes=0, block_bytes=2 * 50 * 40, bounds=np.zeros(0, np.uint64))
+    for store in stores:
+        spool.add(store.edges)
+    assert len(spool._blocks) == 2
+    (work,) = spool.ranges([0, 3], PairElectorate([np.arange(60, dtype=np.uint32)] * 2)).works
+    assert work.load().keys().tolist() == [*stores[0].edges.keys.tolist(), *stores[3].edges.keys.tolist()]
+    spool.close()
+
+
+def test_what_another_writer_was_given_is_missed_where_it_was_not_written() -> None:
+    spool = Spool(bounds=np.zeros(0, np.uint64))
+    file = spool.lend()
+    other = Spool.borrowing(file, bounds=np.zeros(0, np.uint64), block_bytes=1)
+    number = other.add(client(0, 50).edges)
+    with pytest.raises(TransientError, match="more than it was asked for"):
+        spool.adopt(other.blocks())
+    entry = spool.add_packed(Spooled(file=file, number=number, intervals=True, largest=100.0))
+    with pytest.raises(TransientError, match="less than it was given"):
+        spool.ranges([entry], PairElectorate([np.arange(60, dtype=np.uint32)]))
+    with pytest.raises(TransientError, match="less than it was given"):
+        list(spool.tables())
+    spool.adopt(other.blocks())
+    assert [len(table) for _, table in spool.tables()] == [50]
+    other.close()
+    spool.close()
+
+
+def test_a_range_is_read_in_one_call_for_many_clients_that_lie_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in one for each of them: neither where they come in the order of the merge, nor where every second one lies elsewhere."""
+    spool = Spool(expected=40, rows_a_range=2000, block_bytes=1 << 30, memory_bytes=0, bounds=np.zeros(0, np.uint64))
+    file = spool.lend()
+    other = Spool.borrowing(file, bounds=spool.bounds, block_bytes=1 << 30)
+    for i in range(40):
+        table = PackedTable.of(client(i, 50).edges)
+        number = other.add_packed(table) if i % 2 else 0
+        spool.add_packed(Spooled(file=file, number=number, intervals=True, largest=1.0) if i % 2 else table)
+    spool.adopt(other.blocks())
+    reads: list[int] = []
+    real = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda fd, buffers, at: reads.append(len(buffers)) or real(fd, buffers, at))
+    (work,) = spool.ranges(range(40), PairElectorate([np.arange(60, dtype=np.uint32)] * 40)).works
+    work.load()
+    assert reads == [20, 20]
+    reads.clear()
+    (work,) = spool.ranges([*range(0, 40, 2), *range(1, 40, 2)], PairElectorate([np.arange(60, dtype=np.uint32)] * 40)).works
+    work.load()
+    assert reads == [1, 1]
+    other.close()
+    spool.close()
+
+
 @pytest.mark.parametrize("most", [1, 7, 1 << 20])
 def test_pieces_are_written_whole_whatever_a_call_takes(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """More pieces than a call takes, empty ones, a call that stops in the middle of one."""
@@ -143,6 +213,31 @@ def test_pieces_are_written_whole_whatever_a_call_takes(most: int, monkeypatch: 
     out = np.empty(sum(map(len, pieces)), np.uint32)
     fill(file, out, 5)
     assert out.tobytes() == b"".join(piece.tobytes() for piece in pieces)
+
+
+@pytest.mark.parametrize("most", [1, 7, 1 << 20])
+def test_pieces_are_read_whole_whatever_a_call_gives(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More pieces than a call takes, a call that stops in the middle of one; a file that ends before they are full."""
+    real = os.preadv
+
+    def some(fd: int, buffers: list[memoryview], at: int) -> int:
+        assert len(buffers) <= 1024
+        got = bytearray(min(most, sum(map(len, buffers))))
+        done = rest = real(fd, [got], at)
+        for buffer in buffers:
+            part = min(len(buffer), rest)
+            buffer[:part], rest = got[done - rest :][:part], rest - part
+        return done
+
+    monkeypatch.setattr(os, "preadv", some)
+    whole = np.random.default_rng(1).bytes(1500 * 5)
+    file = nameless(monkeypatch)
+    write(file, [np.frombuffer(whole, np.uint8)], 3)
+    out = bytearray(len(whole))
+    scatter(file, [memoryview(out)[i : i + 5] for i in range(0, len(out), 5)], 3)
+    assert out == whole
+    with pytest.raises(OSError, match="shorter than what was written"):
+        scatter(file, [memoryview(out)], 4)
 
 
 def test_a_block_that_cannot_be_written_is_missed_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ def test_result_and_state_are_those_of_a_round_from_memory(policy: dict[str, obj
         runners[round_id] = fed.runner(round_id)
         runners[round_id].run(round_id)
     assert any(spool._end for spool in small_blocks), "nothing went through the file"
-    assert any(spool._bounds is not None and len(spool._bounds) for spool in small_blocks), "one range"
+    assert any(spool.bounds is not None and len(spool.bounds) for spool in small_blocks), "one range"
     reader = fed.reader()
     plan, frozen, result, state = fed.plan(2), reader.freeze(2), reader.result(2), reader.state(2)
     assert frozen is not None and result is not None and state is not None  # noqa: PT018

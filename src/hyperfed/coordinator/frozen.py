@@ -21,6 +21,7 @@ from hyperfed.dropbox import DropBoxReader, Stored
 from hyperfed.errors import RoundError
 from hyperfed.keys import KeyPair
 from hyperfed.merge.packed import PackedTable
+from hyperfed.merge.spool import Spool, Spooled
 from hyperfed.packets import PolicyPack, Update
 from hyperfed.privacy.accountant import PrivacyAccountant
 from hyperfed.protocol.objects import Counted, EntryKind, Freeze, Plan, RoundState
@@ -62,15 +63,15 @@ class FrozenSets:
         self._judged_under, self._left = registry_version, _KEPT_BYTES
 
     @property
-    def streams(self) -> bool:
-        """Whether what is remembered goes into a spool."""
-        return self._streaming is not None
+    def spool(self) -> Spool | None:
+        """Where the edges of what is remembered go, None where the round is not streamed."""
+        return None if self._streaming is None else self._streaming.spool
 
-    def remember(self, item: Admitted, edges: PackedTable | None = None) -> None:
+    def remember(self, item: Admitted, edges: PackedTable | Spooled | None = None) -> None:
         """Keep what validation has read and judged. Once it lies in `accepted/` (`copied`), the merge of the same process need not read it again.
 
         Its edges go into a spool where the round is streamed; else at most 512 MB of columns are kept, and what goes beyond is read again, and verified.
-        edges: the update's, packed, where it has none itself.
+        edges: the update's, packed or where they are spooled, where it has none itself.
         """
         if item.update is None:
             return

@@ -89,10 +89,10 @@ class Intake:
         base = self.base_state(plan.round)
         context = self._context(plan, base)
         self.frozen.begin(registry_version=context.registry.version, policy=plan.policy, expected=len(arrivals.keys))
-        others = self._others(arrivals) if keep and self.frozen.streams else 0
+        spool = self.frozen.spool if keep else None
         if seconds_of([size for _, size in arrivals.keys]) > _WORTH_LOADING_S:
             machine_code(ROWS)
-        judges = Judges(context=context, others=others)
+        judges = Judges(context=context, others=0 if spool is None else self._others(arrivals), spool=spool)
         judging = judges.parts(read_arrivals(self.store, arrivals, limits=self.limits), last={_owner(key): key for key, _ in sorted(arrivals.keys)})
         parts: list[Admission] = []
 

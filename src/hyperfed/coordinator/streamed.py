@@ -17,7 +17,7 @@ from hyperfed.hypergraph import HypergraphStore
 from hyperfed.merge.electorate import PairElectorate
 from hyperfed.merge.packed import PackedTable
 from hyperfed.merge.ranges import Ranges
-from hyperfed.merge.spool import Spool
+from hyperfed.merge.spool import Spool, Spooled
 from hyperfed.packets import PolicyPack, Update
 from hyperfed.protocol.reputation import Judge, accuracy_of
 from hyperfed.reconciler import Reconciliation, SmallThings, StoreReconciler
@@ -77,7 +77,7 @@ class Streaming:
         edges, small = update.parted()
         return self.add_packed(digest, small, PackedTable.of(edges))
 
-    def add_packed(self, digest: bytes, update: Update, edges: PackedTable) -> Small:
+    def add_packed(self, digest: bytes, update: Update, edges: PackedTable | Spooled) -> Small:
         """The same of an update without edges, and its edges."""
         self.small[digest] = Small(update=update, entry=self.spool.add_packed(edges), largest=edges.largest)
         return self.small[digest]

@@ -5,6 +5,8 @@
 2. Others are started only where the work is worth their start (`worth`), and end with the round's judging, however that ends. One that dies ends the
    stage for another try: a message that kills its judge is not given to this process.
 3. This process alone reads and writes the store, and answers what a judge asks of it.
+4. Edges that another process has judged do not come back, once it knows where the spool's ranges are cut: it writes them into the spool itself. The last of
+   them are there when `parts` has come to its end.
 
 What it does not do: verify (`validator`), copy, remember (`coordinator.intake`).
 """
@@ -19,16 +21,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
+from typing import Any
 
 from hyperfed.admission import Admission, Arrival, RoundContext
 from hyperfed.errors import TransientError
 from hyperfed.judging.line import receive, send
-from hyperfed.judging.messages import BaseWanted, Failed, Part, failure
+from hyperfed.judging.messages import BaseWanted, Cut, Failed, Part, Work, failure
+from hyperfed.merge.spool import Block, Spool
 from hyperfed.validator import PacketValidator, folder_of
 
 __all__ = ["MOST", "Judges", "seconds_of", "worth"]
 
-_SECONDS_AN_OBJECT, _SECONDS_A_BYTE = 8e-4, 6e-9  # about, of one core, by machine code
+_SECONDS_AN_OBJECT, _SECONDS_A_BYTE = 9e-4, 1e-8  # about, of one core, by machine code
 _SECONDS_A_START = 0.5
 MOST = 7  # other processes
 _BATCH_BYTES, _BATCH_CLIENTS = 1 << 19, 64
@@ -52,15 +56,17 @@ def seconds_of(sizes: Sequence[int]) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judges:
-    """context: the round's; others: how many other processes judge beside this one."""
+    """context: the round's; others: how many other processes judge beside this one; spool: what the parts' edges are added to, None: they all come back."""
 
     context: RoundContext
     others: int = 0
+    spool: Spool | None = None
 
     def parts(self, arrivals: Iterable[Arrival], *, last: Mapping[str, str]) -> Generator[Part, None, None]:
         """What arrivals that ascend by key come to, some clients at a time, in the order of their last keys. last: the last key of each client's.
 
-        Close it: that ends the other processes. Raises what the store raised, and TransientError where a judging process has died.
+        Close it: that ends the other processes. Raises what the store raised, TransientError where a judging process has died, and OSError where its part of
+        the spool could not be written.
         """
         here = PacketValidator(context=self.context)
         if self.others < 1:
@@ -68,7 +74,7 @@ class Judges:
                 yield Part(admission=admission)
             return
         with ExitStack() as stack:
-            judges = [stack.enter_context(_Judge(self.context)) for _ in range(self.others)]
+            judges = [stack.enter_context(_Judge(self.context, self.spool)) for _ in range(self.others)]
             pool = stack.enter_context(ThreadPoolExecutor(self.others, thread_name_prefix="hyperfed-judges"))
             stack.callback(pool.shutdown, wait=False, cancel_futures=True)
             starting = [pool.submit(judge.begin) for judge in judges]
@@ -95,6 +101,9 @@ class Judges:
                     yield from held.popleft().result()
             while held:
                 yield from held.popleft().result()
+            if self.spool is not None:
+                for settled in [pool.submit(free.get().settle) for _ in range(free.qsize())]:
+                    self.spool.adopt(settled.result())
 
 
 def _batches(arrivals: Iterable[Arrival], last: Mapping[str, str]) -> Iterator[tuple[Batch, dict[str, str]]]:
@@ -122,12 +131,15 @@ def _batches(arrivals: Iterable[Arrival], last: Mapping[str, str]) -> Iterator[t
 class _Judge:
     """Another process that judges. It is this process' child, and ends with it."""
 
-    def __init__(self, context: RoundContext) -> None:
+    def __init__(self, context: RoundContext, spool: Spool | None) -> None:
         self._context, self._base_of = replace(context, base_of=None), context.base_of
+        self._spool, self._knows_cut = spool, False
         self._line, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-P", "-m", "hyperfed.judging.child", str(theirs.fileno())]
-            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: S603
+            passed = [theirs.fileno()] if spool is None else [theirs.fileno(), spool.lend()]
+            command = [sys.executable, "-P", "-m", "hyperfed.judging.child", *map(str, passed)]
+            alone = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # it multiplies no matrices: a thread for each core would only be started
+            self._process = subprocess.Popen(command, pass_fds=passed, env=alone, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: S603
 
     def __enter__(self) -> "_Judge":
         return self
@@ -151,20 +163,33 @@ class _Judge:
 
     def judge(self, batch: Batch) -> Part:
         """What a batch comes to there. Raises TransientError where the process has ended, and what it could not do."""
-        try:
-            send(self._line, batch)
-            while isinstance(answer := receive(self._line), BaseWanted):
-                send(self._line, self._base(answer))
-        except (EOFError, OSError) as exc:
-            raise self._ended(f"while it judged {len(batch)} objects from {batch[0].key} on") from exc
-        if isinstance(answer, Failed):
-            raise answer.error
+        cut = None
+        if self._spool is not None and self._spool.bounds is not None and not self._knows_cut:
+            cut = Cut(bounds=self._spool.bounds, block_bytes=self._spool.block_bytes // 2)  # one is gathered while another is written
+            self._knows_cut = True
+        answer = self._asked(Work(arrivals=batch, cut=cut), f"while it judged {len(batch)} objects from {batch[0].key} on")
         data = {arrival.key: arrival.data for arrival in batch}
         admission: Admission = answer.admission
         return Part(
             admission=replace(admission, admitted=tuple(replace(item, data=data[item.key]) for item in admission.admitted)),
             edges=answer.edges,
         )
+
+    def settle(self) -> list[Block]:
+        """Have it write what it still holds; its blocks. Raises as `judge`."""
+        blocks: list[Block] = self._asked(None, "while it wrote what it had judged")
+        return blocks
+
+    def _asked(self, work: Work | None, when: str) -> Any:
+        try:
+            send(self._line, work)
+            while isinstance(answer := receive(self._line), BaseWanted):
+                send(self._line, self._base(answer))
+        except (EOFError, OSError) as exc:
+            raise self._ended(when) from exc
+        if isinstance(answer, Failed):
+            raise answer.error
+        return answer
 
     def _ended(self, when: str) -> TransientError:
         with suppress(subprocess.TimeoutExpired):  # its line ends a moment before it does

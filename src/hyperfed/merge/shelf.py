@@ -8,15 +8,16 @@ import tempfile
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import IO, Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FileShelf", "Place", "Room", "Shelf", "fill", "nameless", "write"]
+__all__ = ["FileShelf", "Place", "Room", "Shelf", "bytes_of", "fill", "nameless", "scatter", "write"]
 
 _AT_ONCE = 1024  # pieces that one call takes
 
@@ -89,21 +90,33 @@ def nameless(owner: object) -> IO[bytes]:
 
 def write(file: IO[bytes], pieces: Iterable[Array], at: int) -> None:
     """Write arrays' bytes, one after the other, from `at` on; they are gathered on their way, not before."""
-    waiting = deque(memoryview(np.ascontiguousarray(piece).view(np.uint8).data) for piece in pieces if piece.size)
+    _move(partial(os.pwritev, file.fileno()), [bytes_of(np.ascontiguousarray(piece)) for piece in pieces if piece.size], at)
+
+
+def fill(file: IO[bytes], out: Array, at: int) -> None:
+    """Read as many bytes as the array has. Raises OSError where the file is shorter."""
+    scatter(file, [bytes_of(out)] if out.size else [], at)
+
+
+def scatter(file: IO[bytes], pieces: Iterable[memoryview], at: int) -> None:
+    """Read what lies one after the other from `at` on into pieces of memory, none of them empty. Raises OSError where the file is shorter."""
+    _move(partial(os.preadv, file.fileno()), pieces, at)
+
+
+def bytes_of(array: Array) -> memoryview:
+    """An array's own bytes."""
+    return memoryview(array.view(np.uint8).data)
+
+
+def _move(call: Callable[[list[memoryview], int], int], pieces: Iterable[memoryview], at: int) -> None:
+    """All bytes of the pieces, between memory and a file, by calls that take so many of them and may stop anywhere."""
+    waiting = deque(pieces)
     while waiting:
-        done = os.pwritev(file.fileno(), list(islice(waiting, _AT_ONCE)), at)
+        done = call(list(islice(waiting, _AT_ONCE)), at)
+        if not done:
+            raise OSError("the spool's temporary file is shorter than what was written to it")
         at += done
         while waiting and done >= len(waiting[0]):
             done -= len(waiting.popleft())
         if done:
             waiting[0] = waiting[0][done:]
-
-
-def fill(file: IO[bytes], out: Array, at: int) -> None:
-    """Read as many bytes as the array has. Raises OSError where the file is shorter."""
-    view = memoryview(out.view(np.uint8).data)
-    while len(view):
-        done = os.preadv(file.fileno(), [view], at)
-        if not done:
-            raise OSError("the spool's temporary file is shorter than what was written to it")
-        at, view = at + done, view[done:]
