@@ -44,6 +44,9 @@ _KINDS: dict[str, tuple[list[PacketType], dict[str, type[Any]]]] = {
 }
 
 
+_TOLD = ("fate", "made_for", "sequence", "rule", "reason", "remedy", "leaf")  # of a receipt, in a page of them
+
+
 @dataclass(slots=True, kw_only=True)
 class View:
     """An object to look at. verified: what it says is signed by whoever may say it; why: the reason where it is not; content: None where unreadable."""
@@ -147,7 +150,8 @@ def _receipt_page(view: View, data: bytes, reader: DropBoxReader, keys_for: Call
     elif keys is not None:
         own = [entry.client for entry in page.receipts if keys.key_id in dict(entry.boxes)]
         opened |= {client: receipt for client in own if (receipt := open_receipt(page, client, keys, subject=view.key)) is not None}
-    rows = [{"client": entry.client, "receipt": _content(opened[entry.client]) if entry.client in opened else None} for entry in page.receipts]
+    told = {client: _content(receipt) for client, receipt in opened.items()}
+    rows = [{"client": entry.client} | {name: told.get(entry.client, {}).get(name) for name in _TOLD} for entry in page.receipts]
     _verified(view, stored.signed, {"federation": page.federation, "round": page.round, "page": page.page, "receipts": rows})
     if len(opened) < len(rows):
         view.notes.append("Receipts are sealed: a client's key opens its own, a coordinator's or an auditor's all of them (--open-with)")
