@@ -118,7 +118,8 @@ class _Audit:
             if not _belongs(key):
                 self._broken(key, "no such object belongs into a drop-box", "R-2")
         if federation and not self.keys:
-            self.remarks.append("no key was given: results and states were not computed again")
+            pages = ", and receipts in pages were not opened" if self.checked["receipt pages"] else ""
+            self.remarks.append(f"no key was given: results and states were not computed again{pages}")
         return AuditReport(federation=federation, checked=dict(self.checked), findings=tuple(self.findings), remarks=tuple(self.remarks))
 
     # -- saying what is wrong ------------------------------------------------------------------------------------------------------

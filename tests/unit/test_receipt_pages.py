@@ -374,6 +374,7 @@ def test_the_audit_compares_every_receipt(fed: SmallFederation) -> None:
     without = audit(fed.store, fed.fingerprint, None, limits=LIMITS)
     assert without.ok
     assert "receipts" not in without.checked
+    assert any("receipts in pages were not opened" in remark for remark in without.remarks)
     assert without.checked["receipt pages"] == 2 * pages
 
 
