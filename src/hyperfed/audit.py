@@ -26,7 +26,7 @@ from hyperfed.config import DEFAULT_LIMITS, Limits
 from hyperfed.coordinator.budget import accountant_of
 from hyperfed.coordinator.frozen import FrozenSets
 from hyperfed.dropbox import DropBoxReader, Stored
-from hyperfed.errors import ConfigError, HyperfedError, PrivacyBudgetExhausted, RoundError, TransientError
+from hyperfed.errors import HyperfedError, PrivacyBudgetExhausted, RoundError, TransientError
 from hyperfed.global_model import GlobalModel
 from hyperfed.keys import KeyPair
 from hyperfed.privacy.policy import misstated, night_of
@@ -39,7 +39,7 @@ from hyperfed.protocol.receipts import receipts_of
 from hyperfed.protocol.reputation import next_states
 from hyperfed.retention import FOLDER as PRUNED
 from hyperfed.retention import read_pruned, scratch_of
-from hyperfed.rounds import Keys, check_client_id
+from hyperfed.rounds import Keys, is_client_id
 from hyperfed.signing import PacketType, open_envelope, verify_envelope
 from hyperfed.store import ObjectStore
 
@@ -464,13 +464,5 @@ def _belongs(key: str) -> bool:
         case ["rounds", number, "receipt-pages", page] if number.isdecimal():
             return len(number) == 8 and len(page) == 2 and set(page) <= set("0123456789abcdef")
         case ["rounds", number, "receipts" | "links", client] if number.isdecimal():
-            return len(number) == 8 and _is_client(client)
+            return len(number) == 8 and is_client_id(client)
     return False
-
-
-def _is_client(text: str) -> bool:
-    try:
-        check_client_id(text)
-    except ConfigError:
-        return False
-    return True

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from hyperfed.errors import ConfigError
 
-__all__ = ["SLOTS", "FederationScheduler", "Keys", "Windows", "check_client_id", "page_of"]
+__all__ = ["SLOTS", "FederationScheduler", "Keys", "Windows", "check_client_id", "is_client_id", "page_of"]
 
 SLOTS = 4  # how often a client may correct itself in one round
 
@@ -24,6 +24,15 @@ def check_client_id(client_id: str) -> str:
     if not (3 <= len(client_id) <= 32 and all(c in "abcdefghijklmnopqrstuvwxyz0123456789-" for c in client_id) and not client_id.startswith("-")):
         raise ConfigError("not a client id", subject=repr(client_id)[:60], rule="R-22", remedy="3 to 32 of a-z, 0-9 and '-', not starting with '-'")
     return client_id
+
+
+def is_client_id(text: str) -> bool:
+    """Whether `check_client_id` lets it pass: a folder of the drop-box may be called anything."""
+    try:
+        check_client_id(text)
+    except ConfigError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

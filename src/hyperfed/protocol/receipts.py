@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from hyperfed.config import DEFAULT_LIMITS, Limits
-from hyperfed.errors import ConfigError
 from hyperfed.keys import KeyPair
 from hyperfed.protocol import merkle
 from hyperfed.protocol.documents import Write, sign_object
@@ -20,7 +19,7 @@ from hyperfed.protocol.ledger import Chained
 from hyperfed.protocol.objects import Counted, Fate, Freeze, Plan, Receipt, Refused, Tombstone
 from hyperfed.protocol.receipt_pages import seal_page
 from hyperfed.registry import Registry
-from hyperfed.rounds import Keys, check_client_id, page_of
+from hyperfed.rounds import Keys, is_client_id, page_of
 from hyperfed.signing import PacketType
 
 __all__ = ["is_paged", "make_receipts", "receipt_holds", "receipt_keys", "receipts_of", "wanted_keys"]
@@ -85,7 +84,7 @@ def receipts_of(plan: Plan, freeze: Freeze | None, end: Chained, *, tombstone: T
     by_client: dict[str, tuple[int, Any]] = {}
     for i, refusal in enumerate(refused):  # the one of the newest round says most
         known = by_client.get(refusal.client)
-        if _is_client_id(refusal.client) and (known is None or refusal.made_for >= known[1].made_for):
+        if is_client_id(refusal.client) and (known is None or refusal.made_for >= known[1].made_for):
             by_client[refusal.client] = (len(counted) + i, refusal)
     for i, item in enumerate(counted):
         by_client[item.client] = (i, item)
@@ -161,12 +160,3 @@ def _fate(client: str, what: Counted | Refused | None, plan: Plan, freeze: Freez
             "Submit before the deadline",
         )
     return Fate.COUNTED, "", "counted", ""
-
-
-def _is_client_id(text: str) -> bool:
-    """An inbox folder may be called anything; only a client gets a receipt."""
-    try:
-        check_client_id(text)
-    except ConfigError:
-        return False
-    return True
