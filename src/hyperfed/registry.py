@@ -137,9 +137,9 @@ class Registry:
 
     def client(self, client_id: str) -> ClientRecord:
         """Raises RegistryError for an unknown one."""
-        at = bisect_left(self.clients, client_id, key=lambda c: c.client_id)
-        if at < len(self.clients) and self.clients[at].client_id == client_id:
-            return self.clients[at]
+        found = self._found(client_id)
+        if found is not None:
+            return found
         raise RegistryError(
             "not in the registry",
             subject=f"client {client_id!r:.60}",
@@ -149,8 +149,12 @@ class Registry:
 
     def keys_of(self, client_id: str) -> tuple[KeyRecord, ...]:
         """A client's keys, whenever they hold; none of an unknown one's."""
+        found = self._found(client_id)
+        return found.keys if found is not None else ()
+
+    def _found(self, client_id: str) -> ClientRecord | None:
         at = bisect_left(self.clients, client_id, key=lambda c: c.client_id)
-        return self.clients[at].keys if at < len(self.clients) and self.clients[at].client_id == client_id else ()
+        return self.clients[at] if at < len(self.clients) and self.clients[at].client_id == client_id else None
 
     def signing_keys(self, round_id: int) -> dict[str, tuple[str, bytes]]:
         """key id -> (client id, Ed25519 key) of every client key valid in a round."""
