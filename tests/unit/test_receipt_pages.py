@@ -15,7 +15,7 @@ from hyperfed.config import Limits
 from hyperfed.coordinator.receipts import Receipts
 from hyperfed.errors import AccessDenied, HyperfedError, RoundError, SchemaError, SignatureError
 from hyperfed.keys import KeyPair
-from hyperfed.protocol.documents import sign_object
+from hyperfed.protocol.documents import end_of, sign_object
 from hyperfed.protocol.objects import Fate, Receipt, ReceiptPage
 from hyperfed.protocol.receipt_pages import open_page, open_receipt, seal_page
 from hyperfed.protocol.receipts import receipt_keys
@@ -146,7 +146,9 @@ def test_whoever_is_second_adopts_the_page_that_is_there(fed: SmallFederation) -
     runner = fed.runner(1)
     runner.reader.ledger()
     blind = Receipts(store=_Blind(fed.store), reader=runner.reader, keys=fed.coordinator, limits=LIMITS)
-    blind.put(runner.plan(1).value)
+    end = end_of(runner.reader.verified_entries(), 1)
+    assert end is not None
+    blind.put(runner.plan(1).value, end)
     assert fed.objects("rounds/00000001/receipt-pages/") == before
 
 

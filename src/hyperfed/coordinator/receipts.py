@@ -9,7 +9,7 @@ from hyperfed.config import Limits
 from hyperfed.dropbox import DropBoxReader
 from hyperfed.errors import RoundError, TransportError
 from hyperfed.keys import KeyPair
-from hyperfed.protocol.documents import end_of
+from hyperfed.protocol.ledger import Chained
 from hyperfed.protocol.objects import Plan, Tombstone
 from hyperfed.protocol.receipts import is_paged, make_receipts, wanted_keys
 from hyperfed.rounds import Keys
@@ -31,13 +31,9 @@ class Receipts:
         """Whether all of the round's cohort have been told."""
         return self._there(plan) >= wanted_keys(plan, limits=self.limits)
 
-    def put(self, plan: Plan) -> None:
+    def put(self, plan: Plan, end: Chained) -> None:
         """R-68: write what is missing. A freeze that the ledger does not name was written after the round had been voided, and decides nothing.
-
-        Raises RoundError, TransportError."""
-        end = end_of(self.reader.verified_entries(), plan.round)
-        if end is None:
-            return
+        end: the round's commit or void. Raises RoundError, TransportError."""
         result = self.reader.result(plan.round)
         frozen = self.reader.freeze(plan.round) if end.entry.freeze else None
         state = self.reader.state(plan.round) if end.entry.state else None

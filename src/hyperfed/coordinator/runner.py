@@ -486,9 +486,10 @@ class RoundRunner:
         return True
 
     def _put_receipts(self, round_id: int) -> None:
-        if end_of(self.reader.verified_entries(), round_id) is not None:
+        end = end_of(self.reader.verified_entries(), round_id)
+        if end is not None:
             self._check_key(round_id)
-            self.receipts.put(self.plan(round_id).value)
+            self.receipts.put(self.plan(round_id).value, end)
 
 
 def _below_quorum(plan: Plan, remedy: str) -> RoundError:
