@@ -98,14 +98,7 @@ def open_body(signed: Signed, keys: KeyPair | None, *, subject: str = "body") ->
     if version is not None and version != _VERSION:
         raise SchemaError(f"sealed body version {version}; this library reads version {_VERSION}", subject=subject, rule="R-12", remedy="Update hyperfed")
     boxes, nonce, commitment, ciphertext = _parts(unpack_around(signed.body, max_values=8 + 5 * _MAX_BOXES), subject)
-    box = boxes.get(keys.key_id)
-    if box is None:
-        raise SignatureError(
-            f"sealed to {', '.join(f'{b!r:.40}' for b in sorted(boxes)[:4]) or 'nobody'}, not to key {keys.key_id}",
-            subject=subject,
-            rule="R-40",
-            remedy="Seal it to the keys in the newest registry",
-        )
+    box = _box_for(keys, boxes, subject=subject, remedy="Seal it to the keys in the newest registry")
     try:
         key = keys.open_sealed(box)
         if not hmac.compare_digest(_commitment(key, nonce), commitment):
@@ -141,14 +134,19 @@ def box_key(key: bytes, recipients: Sequence[PublicKeys]) -> tuple[tuple[str, by
 
 def unbox_key(boxes: Mapping[str, bytes], keys: KeyPair, *, subject: str) -> bytes:
     """The key that `box_key` sealed to `keys`. Raises SignatureError."""
-    box = boxes.get(keys.key_id)
-    if box is None:
-        sealed_to = ", ".join(f"{b!r:.40}" for b in sorted(boxes)[:4]) or "nobody"
-        raise SignatureError(f"sealed to {sealed_to}, not to key {keys.key_id}", subject=subject, rule="R-40", remedy="Open it with one of these keys")
+    box = _box_for(keys, boxes, subject=subject, remedy="Open it with one of these keys")
     try:
         return keys.open_sealed(box)
     except (nacl.exceptions.CryptoError, nacl.exceptions.TypeError, ValueError) as exc:
         raise SignatureError("the sealed key does not open", subject=subject, rule="R-41", remedy="It was made for another key, or changed") from exc
+
+
+def _box_for(keys: KeyPair, boxes: Mapping[str, bytes], *, subject: str, remedy: str) -> bytes:
+    box = boxes.get(keys.key_id)
+    if box is None:
+        sealed_to = ", ".join(f"{b!r:.40}" for b in sorted(boxes)[:4]) or "nobody"
+        raise SignatureError(f"sealed to {sealed_to}, not to key {keys.key_id}", subject=subject, rule="R-40", remedy=remedy)
+    return box
 
 
 def seal_committed(key: bytes, data: bytes | memoryview, *, about: bytes) -> tuple[bytes, bytes]:
