@@ -15,6 +15,7 @@ from hyperfed.config import Limits
 from hyperfed.coordinator.receipts import Receipts
 from hyperfed.errors import AccessDenied, HyperfedError, RoundError, SchemaError, SignatureError
 from hyperfed.keys import KeyPair
+from hyperfed.protocol import receipts
 from hyperfed.protocol.documents import end_of, sign_object
 from hyperfed.protocol.objects import Fate, Receipt, ReceiptPage
 from hyperfed.protocol.receipt_pages import open_page, open_receipt, seal_page
@@ -118,15 +119,18 @@ def test_a_rounds_writes_do_not_grow_with_its_clients() -> None:
     assert puts[300] > 100
 
 
-def test_a_receipt_that_is_missing_is_written_again_and_no_other(fed: SmallFederation) -> None:
+def test_a_receipt_that_is_missing_is_made_again_and_no_other(fed: SmallFederation, monkeypatch: pytest.MonkeyPatch) -> None:
     key = Keys.receipt_page(1, page_of(ONE))
-    before = fed.objects("rounds/00000001/")
+    before, made = fed.objects("rounds/00000001/"), []
+    monkeypatch.setattr(receipts, "seal_page", lambda number, *given, **options: made.append(number) or seal_page(number, *given, **options))
     runner = fed.runner(1)
     runner.conclude(1)
     assert fed.objects("rounds/00000001/") == before
     del fed.store._objects[key]  # type: ignore[attr-defined]
     assert fed.receipt(ONE) is None
+    assert made == []
     fed.runner(1).conclude(1)
+    assert made == [page_of(ONE)]
     after = fed.objects("rounds/00000001/")
     assert after.keys() == before.keys()
     assert {k for k in before if after[k] != before[k]} == {key}, "a page holds fresh keys"
@@ -185,6 +189,18 @@ def test_while_keys_rotate_either_opens(fed: SmallFederation) -> None:
         receipt = open_receipt(page(twin), ONE, keys, subject="page")
         assert receipt is not None
         assert receipt.fate is Fate.COUNTED
+
+
+def test_a_key_that_was_replaced_before_the_round_opens_nothing() -> None:
+    fed = SmallFederation(clients=CLIENTS, limits=LIMITS)
+    old = fed.keys[ONE]
+    fed.rotate(ONE, KeyPair.generate(), from_round=2, overlap=0)
+    fed.play(2)
+    entry = page(fed, round_id=2).of(ONE)
+    assert entry is not None
+    assert [key_id for key_id, _ in entry.boxes] == [fed.keys[ONE].key_id]
+    with pytest.raises(SignatureError, match="sealed to"):
+        open_receipt(page(fed, round_id=2), ONE, old, subject="page")
 
 
 # -- who can read it ---------------------------------------------------------------------------------------------------------------
@@ -299,9 +315,9 @@ def test_a_page_holds_its_own_clients_only_ascending_each_once(fed: SmallFederat
     with pytest.raises(RoundError, match="another page"):
         fed.receipt(ONE)
     assert key == Keys.receipt_page(1, page_of(ONE))
-    for receipts in (value.receipts[::-1], (value.receipts[0], *value.receipts)):
+    for wrong in (value.receipts[::-1], (value.receipts[0], *value.receipts)):
         with pytest.raises(SchemaError, match="ascend"):
-            replace(value, receipts=receipts)
+            replace(value, receipts=wrong)
 
 
 def test_a_page_that_the_coordinator_has_not_signed_is_refused(fed: SmallFederation) -> None:
@@ -334,24 +350,22 @@ def test_a_federation_that_grew_has_rounds_of_both_kinds() -> None:
 
 
 def test_who_has_access_to_one_of_them_only_is_not_refused_the_other(fed: SmallFederation) -> None:
-    own = Keys.receipt(1, ONE)
-
     class Fenced(MemoryStore):
-        closed = own
+        closed = "/receipts/"
 
         def __init__(self) -> None:
             super().__init__()
             self._objects = fed.store._objects  # type: ignore[attr-defined]
 
         def read(self, key: str, *, max_bytes: int) -> bytes:
-            if key == self.closed:
+            if self.closed in key:
                 raise AccessDenied("no", subject=key)
             return super().read(key, max_bytes=max_bytes)
 
     store = Fenced()
     assert fed.session(ONE, store=store).receipt(1) is not None
     assert fed.session(ONE, store=store).receipt(3) is None
-    store.closed = Keys.receipt_page(1, page_of(ONE))
+    store.closed = "/receipt-pages/"
     with pytest.raises(AccessDenied):
         fed.session(ONE, store=store).receipt(1)
 
