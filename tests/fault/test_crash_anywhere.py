@@ -4,7 +4,6 @@ reserve (R-64), state before commit (R-67), receipts at last (R-68).
 In memory for every operation of four kinds of night; with a real SIGKILL in a process of its own, against SeaweedFS, for every operation of one.
 """
 
-import copy
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -84,27 +83,18 @@ def several_packs() -> tuple[SmallFederation, int, float, tuple[int, ...]]:
 NIGHTS: list[Night] = [everyone, late_and_corrected, below_quorum_at_the_end, unfinished_predecessor, several_packs]
 
 
-def on(fed: SmallFederation, store: ObjectStore) -> SmallFederation:
-    """The same federation at another drop-box, which gets a copy of its objects."""
-    twin = copy.copy(fed)
-    twin.store, twin.memories = store, copy.deepcopy(fed.memories)
-    for key, data in fed.objects().items():
-        store.put_if_absent(key, data)
-    return twin
-
-
 @pytest.mark.parametrize("night", NIGHTS)
 def test_a_crash_after_any_operation_changes_nothing_of_the_outcome(night: Night) -> None:
     fed, round_id, delay, rounds = night()
     now = fed.night(round_id) + timedelta(days=delay)
-    calm = on(fed, MemoryStore())
+    calm = fed.twin(MemoryStore())
     counting = FaultStore(calm.store)
     calm.runner(round_id, now=now, store=counting).run(round_id)
     expected = calm.objects()
     check_dropbox(calm, rounds=rounds)
     assert counting.operations > 15
     for operation in range(counting.operations + 1):
-        twin = on(fed, MemoryStore())
+        twin = fed.twin(MemoryStore())
         dying = FaultStore(twin.store)
         dying.die_after(operation)
         if operation < counting.operations:
@@ -127,7 +117,7 @@ def test_what_arrives_after_a_crash_lies_in_other_packs_and_those_of_before_are_
     fed.submit_all(round_id=2, but=["site-04"])
     left: set[int] = set()
     for operation in range(1, 60):
-        twin = on(fed, MemoryStore())
+        twin = fed.twin(MemoryStore())
         dying = FaultStore(twin.store)
         dying.die_after(operation)
         _run_until_death(twin, 2, dying, fed.night(2))
@@ -152,7 +142,7 @@ def test_two_crashes_and_other_clocks_leave_everything_right(night: Night) -> No
     now = fed.night(round_id) + timedelta(days=delay)
     for first in range(0, 48, 4):
         for second in (3, 17):
-            twin = on(fed, MemoryStore())
+            twin = fed.twin(MemoryStore())
             for operations, hours in ((first, 0), (second, 1)):
                 dying = FaultStore(twin.store)
                 dying.die_after(operations)
@@ -211,12 +201,12 @@ def test_the_round_ends_right_in_bad_weather(seed: int) -> None:
 def test_a_real_sigkill_after_any_operation_against_a_real_server(victim: Iterator[tuple[object, Callable[[int, str], str]]]) -> None:
     fed, round_id, _, rounds = late_and_corrected()
     server, kill = victim  # type: ignore[misc]
-    calm = on(fed, MemoryStore())
+    calm = fed.twin(MemoryStore())
     calm.run(round_id)
     expected = calm.objects()
     for operation in range(1, 400):
         store = server.store("crash", prefix=f"n{operation:03d}", create=operation == 1)
-        twin = on(fed, store)
+        twin = fed.twin(store)
         how = kill(operation, f"n{operation:03d}")
         twin.run(round_id)
         assert twin.objects() == expected, f"after SIGKILL at operation {operation}"

@@ -1,13 +1,11 @@
 """The audit finds what was changed, names it first, and says what it checked. Each forgery has its honest twin: the same drop-box before it."""
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from hyperfed.adapters.memory import MemoryStore
 from hyperfed.audit import AuditReport, audit
 from hyperfed.config import Limits
 from hyperfed.errors import TransientError
@@ -37,11 +35,7 @@ def played() -> SmallFederation:
 
 @pytest.fixture
 def fed(played: SmallFederation) -> SmallFederation:
-    twin = copy.copy(played)
-    twin.store = MemoryStore()
-    for key, data in played.objects().items():
-        twin.store.put_if_absent(key, data)
-    return twin
+    return played.twin()
 
 
 def put(fed: SmallFederation, key: str, data: bytes | None) -> None:

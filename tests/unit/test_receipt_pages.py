@@ -1,6 +1,5 @@
 """Receipts in pages (R-44): a large round tells all of its clients in few objects, and each client reads its own receipt only."""
 
-import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -55,11 +54,7 @@ def played() -> SmallFederation:
 
 @pytest.fixture
 def fed(played: SmallFederation) -> SmallFederation:
-    twin = copy.copy(played)
-    twin.store = MemoryStore()
-    twin.store._objects = dict(played.store._objects)  # type: ignore[attr-defined]
-    twin.memories, twin.keys = copy.deepcopy(played.memories), dict(played.keys)
-    return twin
+    return played.twin()
 
 
 def page(fed: SmallFederation, client: str = ONE, round_id: int = 1) -> ReceiptPage:

@@ -17,6 +17,7 @@ What it does not do: keep a secret (its keys can be computed by anyone), or wait
 import hashlib
 import secrets
 from collections.abc import Sequence
+from copy import copy, deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -272,6 +273,15 @@ class SmallFederation:
     def objects(self, prefix: str = "") -> dict[str, bytes]:
         """Every object under `prefix`."""
         return {info.key: self.store.read(info.key, max_bytes=self.limits.max_object_bytes) for info in self.store.list(prefix)}
+
+    def twin(self, store: ObjectStore | None = None) -> "SmallFederation":
+        """The same federation at another drop-box (by default in memory), which gets a copy of its objects; what is done to one the other does not see."""
+        twin = copy(self)
+        twin.store = store if store is not None else MemoryStore()
+        twin.memories, twin.keys = deepcopy(self.memories), dict(self.keys)
+        for key, data in self.objects().items():
+            twin.store.put_if_absent(key, data)
+        return twin
 
     def accepted(self, round_id: int = 1) -> dict[bytes, str]:
         """packet digest -> the key of the pack it lies in, of every update in `accepted/`, pack by pack."""
