@@ -1,4 +1,4 @@
-"""Machine code puts columns together, checks tables and packs rows as numpy does: the same columns, the same refusals, the same records.
+"""Machine code puts columns together and cuts them, checks tables and packs rows as numpy does: the same columns, planes, refusals and records.
 
 Slow where no build is kept yet: the loops are compiled once on a machine.
 """
@@ -108,7 +108,48 @@ def test_any_planes_make_the_same_column(drawn: tuple[str, p.Coding], rows: int,
     assert (ours.dtype, ours.tobytes()) == (numpys.dtype, numpys.tobytes())
 
 
+@unhurried
+@given(columns, st.integers(1, 3000), st.integers(1, 256), st.booleans(), st.floats(-4, 4), st.integers(0, 2**32))
+def test_any_column_is_cut_into_the_same_planes(
+    drawn: tuple[str, p.Coding], rows: int, different: int, ascending: bool, reach: float, seed: int,
+) -> None:  # fmt: skip
+    """Planes of so many different bytes each: few, about as many as make one look like chance, or all."""
+    dtype, coding, rng = np.dtype(drawn[0]), drawn[1], np.random.default_rng(seed)
+    raw = rng.integers(0, different, (rows, dtype.itemsize), dtype=np.uint8)
+    raw[:, int(rng.integers(1, dtype.itemsize + 1)) :] = 0  # values of fewer bytes
+    column = raw.reshape(-1).view(dtype)
+    if ascending:
+        column = np.sort(column)
+    told = tuple(rng.normal(size=rows).astype(np.float32) for _ in range({p.Coding.BELOW: 1, p.Coding.MIRROR: 2}.get(coding, 0)))
+    reach = reach if coding is p.Coding.BELOW else 0.0
+
+    def cut() -> tuple[int, list[tuple[bytes, bool]]]:
+        width, planes = p._cut(column, coding, told, reach)
+        return width, [(plane.tobytes(), chance) for plane, chance in planes]
+
+    assert loops.cut(column, coding=coding, reach=reach, told=told, taste=128, most=96) is not None
+    one, other = both(cut)
+    assert one == other
+
+
+def test_what_looks_like_chance_is_told_at_its_bound() -> None:
+    for different in (96, 97):
+        column = (np.arange(128) % different).astype("<u2")
+        one, other = both(lambda column=column: [chance for _, chance in p._cut(column, p.Coding.PLAIN, None, 0.0)[1]])
+        assert one == other == [different > 96]
+
+
+@unhurried
+@given(st.integers(0, 2**32), st.integers(1, 900), st.booleans(), st.sampled_from([np.float32, np.float64]), st.sampled_from([None, 16, 8]))
+def test_an_update_is_written_alike(seed: int, rows: int, intervals: bool, kind: Any, bits: int | None) -> None:
+    update = Update(measured=np.arange(400, dtype=np.uint32), edges=table(np.random.default_rng(seed), rows, intervals=intervals, kind=kind))
+    one, other = both(lambda: PayloadCodec(compression="zstd", unit_bits=bits).encode(update))
+    assert one == other
+
+
 def test_what_there_is_no_loop_for_is_left_to_numpy() -> None:
+    assert loops.cut(np.zeros(64, np.uint8), coding=p.Coding.PLAIN, reach=0.0, told=(), taste=128, most=96) is None
+    assert loops.cut(np.zeros(64), coding=p.Coding.BELOW, reach=0.0, told=(np.zeros(64),), taste=128, most=96) is None
     plane = bytes(64)
     assert loops.column([plane] * 5, 64, np.dtype("<u8"), coding=p.Coding.PLAIN, width=8, reach=0.0, told=()) is None
     assert loops.column([plane], 64, np.dtype("<u1"), coding=p.Coding.PLAIN, width=1, reach=0.0, told=()) is None

@@ -113,7 +113,7 @@ def _ordered(value: Any, depth: int) -> Any:
     kind = type(value)
     if kind in _SCALARS:
         return value
-    if kind is bytes and len(value) < _BUFFER_IS_LARGE:
+    if (kind is bytes or kind is bytearray) and len(value) < _BUFFER_IS_LARGE:
         return value
     if kind is float and math.isfinite(value) and (value or math.copysign(1, value) > 0):
         return value

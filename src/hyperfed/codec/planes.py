@@ -28,6 +28,7 @@ import numpy.typing as npt
 import zstandard
 
 from hyperfed.compiled.tables import column as compiled_column
+from hyperfed.compiled.tables import cut as compiled_cut
 from hyperfed.errors import SchemaError
 
 __all__ = ["PARALLEL", "SMALLEST", "Coding", "PlaneReader", "PlaneWriter", "deflate", "fits", "inflate", "read_all"]
@@ -44,6 +45,7 @@ Around = tuple[Array | None, ...] | None  # (effect,) or (effect, ci_low): what 
 _HEAD = struct.Struct("<BBId")  # coding, bytes a value, rows, reach; then a uint32 for the length of each plane
 _HEADS = tuple(struct.Struct(f"<BBId{count}I") for count in range(9))
 _BLOCK = 1 << 14  # rows predicted at a time: what lies between stays in cache
+_FIRST_ROWS = 1024  # that a reach is taken from
 _TASTE, _CHANCE = 128, 96  # so many bytes of a plane, and how many different ones make zstd hopeless: chance gives 101, a twentieth to be gained 92
 
 
@@ -116,10 +118,9 @@ class PlaneWriter:
         def planes(job: tuple[Array, Coding, Around, bytearray]) -> list[bytes | memoryview]:
             column, coding, around, entry = job
             reach = _reach(column, around) if coding is Coding.BELOW else 0.0
-            values = _coded(column, coding, around, reach)
-            parts = [_squeezed(plane) for plane in _planes(values)]
-            entry += _HEAD.pack(coding, values.itemsize, len(column), reach)
-            entry += struct.pack(f"<{len(parts)}I", *map(len, parts))
+            width, planes = _cut(column, coding, around, reach)
+            parts = [plane if chance else _squeezed(plane) for plane, chance in planes]
+            entry += _HEADS[len(parts)].pack(coding, width, len(column), reach, *map(len, parts))
             return parts
 
         return [part for parts in _each(planes, self._jobs, self.raw_bytes) for part in parts]
@@ -218,11 +219,19 @@ def _each(work: Callable[[Any], Any], items: Sequence[Any], size: int) -> list[A
         return list(pool.map(work, items))
 
 
-def _squeezed(plane: Bytes) -> bytes | memoryview:
-    if len(set(plane[:: len(plane) // _TASTE or 1].tobytes())) > _CHANCE:
-        return plane.data
-    frame: bytes = _codecs.plane.compress(plane.data)
-    return frame if len(frame) < len(plane) else plane.data
+def _cut(column: Array, coding: Coding, around: Around, reach: float) -> tuple[int, list[tuple[memoryview, bool]]]:
+    """(bytes a value, each plane and whether it looks like chance) of a column."""
+    told = tuple(end for end in around or () if end is not None)[: _TOLD.get(coding, 0)]
+    quickly = compiled_cut(column, coding=coding, reach=reach, told=told, taste=_TASTE, most=_CHANCE)
+    if quickly is not None:
+        return quickly
+    values = _coded(column, coding, around, reach)
+    return values.itemsize, [(plane.data, len(set(plane[:: len(plane) // _TASTE or 1].tobytes())) > _CHANCE) for plane in _planes(values)]
+
+
+def _squeezed(plane: memoryview) -> bytes | memoryview:
+    frame: bytes = _codecs.plane.compress(plane)
+    return frame if len(frame) < len(plane) else plane
 
 
 def _coded(column: Array, coding: Coding, around: Around, reach: float) -> Array:
@@ -253,7 +262,8 @@ def _reach(low: Array, around: Around) -> float:
     if effect is None:
         raise SchemaError("an interval without an effect", rule="R-11")
     with np.errstate(over="ignore", invalid="ignore"):
-        mean = float(np.mean(effect[:1024] - low[:1024]))
+        apart = effect[:_FIRST_ROWS] - low[:_FIRST_ROWS]
+        mean = float(np.add.reduce(apart) / apart.dtype.type(len(apart)))
     return mean if math.isfinite(mean) and abs(mean) < _REACHES[low.dtype.itemsize] else 0.0
 
 

@@ -109,12 +109,19 @@ def _scaled(column: np.ndarray[Any, Any], bits: int) -> np.ndarray[Any, Any]:
 
 
 def _write_column(column: np.ndarray[Any, Any], planes: PlaneWriter | None, coding: Coding = Coding.PLAIN, around: Any = None) -> list[Any]:
-    little = column.dtype.newbyteorder("<") if column.dtype.itemsize > 1 else column.dtype
-    if little.str not in _WIRE_DTYPES:
-        raise SchemaError(f"a column of {column.dtype} cannot travel", rule="R-11")
+    little, as_it_is, in_planes = _forms_of(column.dtype)
     if planes is None or column.nbytes < SMALLEST or column.dtype.kind == "b":
-        return [little.str, _buffer(column)]
-    return [little.str + _IN_PLANES, planes.put(np.ascontiguousarray(column, dtype=little), coding, around)]
+        return [as_it_is, _buffer(column)]
+    return [in_planes, planes.put(np.ascontiguousarray(column, dtype=little), coding, around)]
+
+
+@functools.cache
+def _forms_of(dtype: np.dtype[Any]) -> tuple[np.dtype[Any], str, str]:
+    """A column's dtype as it travels, and how that is spelled without and with planes. Raises SchemaError where it does not travel."""
+    little = dtype.newbyteorder("<") if dtype.itemsize > 1 else dtype
+    if little.str not in _WIRE_DTYPES:
+        raise SchemaError(f"a column of {dtype} cannot travel", rule="R-11")
+    return little, little.str, little.str + _IN_PLANES
 
 
 def _buffer(array: np.ndarray[Any, Any]) -> memoryview:

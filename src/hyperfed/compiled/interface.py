@@ -32,6 +32,7 @@ SIGNATURES = {
     "sound": "PPPPPPPPPqq",
     "pack": "PPPPPPPPPPqqP",
     "edges": "PqPqqdP",
+    "cut": "PqqqdPPqqPP",
 }
 
 _C = {"P": "void *", "q": "int64_t", "d": "double"}

@@ -1,4 +1,5 @@
-"""A table's loops as machine code, where that is loaded: one column from its planes, or all; whether a table has nothing to refuse; its rows as records.
+"""A table's loops as machine code, where that is loaded: one column from its planes, or all; a column's planes; whether a table has nothing to refuse; its
+rows as records.
 
 Each answers None, False or nothing done where there is no machine code for it; numpy beside the caller then does the work, to the same bytes and errors.
 What it does not do: load anything (a client's one table is not worth it), decide what a table may hold (`tables`, `columns`).
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from hyperfed.compiled import loaded
 
-__all__ = ["EDGES", "Forms", "column", "edges", "is_sound", "knows_edges", "pack"]
+__all__ = ["EDGES", "Forms", "column", "cut", "edges", "is_sound", "knows_edges", "pack"]
 
 _PLANES = 4  # that a column is put together from
 _NARROW = np.dtype(np.float32)
@@ -65,6 +66,23 @@ def column(
     parts, ends = [*map(at, planes)], [*map(at, told)]
     code.column(*parts, *(null,) * (_PLANES - count), count, rows, size, width, coding, reach, *ends, *(null,) * (2 - len(ends)), at(out))
     return out
+
+
+def cut(column: Array, *, coding: int, reach: float, told: tuple[Array, ...], taste: int, most: int) -> tuple[int, list[tuple[memoryview, bool]]] | None:
+    """(bytes a value that steps are counted in, each plane of a contiguous column, low bytes first, and whether it looks like chance): what
+    `codec.planes._coded` and `_planes` make of it. told: as for `column`; a plane looks like chance where `taste` of its bytes, or up to twice as many, evenly
+    taken, are of more than `most` different values."""
+    code, rows, size = loaded(), len(column), column.dtype.itemsize
+    if code is None or size == 1 or (told and column.dtype != _NARROW):
+        return None
+    raw = rows * size
+    scratch, out = np.empty(-(-raw // 8) + 32, np.uint64), np.empty(raw, np.uint8)
+    at, null = code.address, code.null
+    ends = [*map(at, told)]
+    answer = code.cut(at(column), rows, size, coding, reach, *ends, *(null,) * (2 - len(ends)), taste, most, at(scratch), at(out))
+    planes = out.data
+    width, count, chances = answer & 255, answer >> 8 & 255, answer >> 16
+    return width, [(planes[i * rows : (i + 1) * rows], bool(chances >> i & 1)) for i in range(count)]
 
 
 def knows_edges() -> bool:

@@ -1,4 +1,4 @@
-"""The loops of a table on its way in: planes to columns (`codec.planes`), what a table's checks look for (`tables`), rows as records (`merge.packed`)."""
+"""The loops of a table on its way in and out: planes to columns and back (`codec.planes`), its checks (`tables`), rows as records (`merge.packed`)."""
 
 from typing import Any
 
@@ -212,6 +212,110 @@ def edges(planes_: Any, count: int, forms_: Any, rows: int, intervals: int, reac
         _mirrored(high, high, value, least, rows)
         bad |= _refused_intervals(low, high, value, least, greatest, rows)
     return np.int64(bad == 0)
+
+
+def _cutting(kind: Any, signed: Any) -> Any:
+    """The loop that writes unsigned integers of one type as planes, low bytes first and without high planes of zeros; how many."""
+    one, bits = kind(1), kind(8 * np.dtype(kind).itemsize - 1)
+
+    @inner
+    def stepped(values: Any, rows: int, out: Any) -> int:
+        """What STEP makes of them; the bytes a value that steps are counted in."""
+        most = kind(0)
+        for row in range(rows):
+            most = max(most, values[row])
+        width = 1
+        while width < 8 and np.uint64(most) >> np.uint64(8 * width):
+            width *= 2
+        within = kind(_mask(width))
+        out[0] = values[0]
+        for row in range(1, rows):
+            out[row] = (values[row] - values[row - 1]) & within
+        return width
+
+    @inner
+    def zigzag(values: Any, told: Any, rows: int, out: Any) -> None:
+        for row in range(rows):
+            apart = kind(values[row] - told[row])
+            out[row] = (apart << one) ^ kind(signed(apart) >> signed(bits))
+
+    @inner
+    def cut(values: Any, rows: int, out: Any) -> int:
+        used = kind(0)
+        for row in range(rows):
+            used |= values[row]
+        count = 0
+        while count < 8 and np.uint64(used) >> np.uint64(8 * count):
+            shift = kind(8 * count)
+            plane = out[count * rows : (count + 1) * rows]
+            for row in range(rows):
+                plane[row] = np.uint8((values[row] >> shift) & kind(255))
+            count += 1
+        return count
+
+    return stepped, zigzag, cut
+
+
+_stepped_16, _, _cut_16 = _cutting(np.uint16, np.int16)
+_stepped_32, _zigzag_32, _cut_32 = _cutting(np.uint32, np.int32)
+_stepped_64, _, _cut_64 = _cutting(np.uint64, np.int64)
+
+
+@inner
+def _chances(planes: Any, count: int, rows: int, taste: int, most: int, seen: Any) -> int:
+    """The planes of which so many bytes, evenly taken, are of more than `most` different values: bit i for plane i."""
+    step, found = max(rows // taste, 1), 0
+    for i in range(count):
+        seen[:] = 0
+        different = 0
+        for row in range(0, rows, step):
+            value = planes[i * rows + row]
+            different += 1 - seen[value]
+            seen[value] = 1
+        if different > most:
+            found |= 1 << i
+    return found
+
+
+@entry("cut")
+def cut(
+    column_: Any, rows: int, size: int, coding: int, reach: float, effect_: Any, low_: Any, taste: int, most: int, scratch_: Any, out_: Any
+) -> Any:  # fmt: skip
+    """Fills the planes of a column of `size` bytes a value, 2, 4 or 8, and of at least one row: `codec.planes._coded`, then `_planes`.
+
+    The answer's low byte is the bytes a value that steps are counted in, `size` without steps; the next how many planes there are; the next says, a bit a
+    plane, which look like chance (`_chances`). effect, low: float32[rows], what BELOW and MIRROR are told by; scratch: rows x size bytes and, after them and up
+    to a multiple of eight, 256; out: rows x size bytes."""
+    out, width = carray(out_, rows * size, np.uint8), size
+    seen = carray(scratch_, (rows * size + 7) // 8 * 8 + 256, np.uint8)[(rows * size + 7) // 8 * 8 :]
+    if size == 2:
+        values_16, coded_16 = carray(column_, rows, np.uint16), carray(scratch_, rows, np.uint16)
+        if coding == _STEP:
+            width, values_16 = _stepped_16(values_16, rows, coded_16), coded_16
+        count = _cut_16(values_16, rows, out)
+    elif size == 8:
+        values_64, coded_64 = carray(column_, rows, np.uint64), carray(scratch_, rows, np.uint64)
+        if coding == _STEP:
+            width, values_64 = _stepped_64(values_64, rows, coded_64), coded_64
+        count = _cut_64(values_64, rows, out)
+    else:
+        values, coded, told = carray(column_, rows, np.uint32), carray(scratch_, rows, np.uint32), carray(scratch_, rows, np.float32)
+        if coding == _STEP:
+            width, values = _stepped_32(values, rows, coded), coded
+        elif coding == _BELOW:
+            effect, less = carray(effect_, rows, np.float32), np.float32(reach)
+            for row in range(rows):
+                told[row] = effect[row] - less
+            _zigzag_32(values, coded, rows, coded)
+            values = coded
+        elif coding == _MIRROR:
+            effect, low = carray(effect_, rows, np.float32), carray(low_, rows, np.float32)
+            for row in range(rows):
+                told[row] = np.float32(np.float64(effect[row]) * 2.0 - np.float64(low[row]))
+            _zigzag_32(values, coded, rows, coded)
+            values = coded
+        count = _cut_32(values, rows, out)
+    return width | (count << 8) | (_chances(out, count, rows, taste, most, seen) << 16)
 
 
 @entry("pack")
