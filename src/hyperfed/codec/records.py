@@ -67,7 +67,7 @@ def to_record(value: Any, *, planes: PlaneWriter | None = None, unit_bits: int |
     if isinstance(value, np.ndarray):
         if not all_finite(value):
             raise SchemaError("a column holds a number that is not finite", rule="R-10")
-        return _write_column(value, planes)
+        return _write_column(value, planes, Coding.STEP if _ascends(value) else Coding.PLAIN)
     if isinstance(value, _TABLES):
         return _write_table(value, planes, unit_bits)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -102,6 +102,11 @@ def _write_table(table: Any, planes: PlaneWriter | None, unit_bits: int | None) 
         else:
             out[name] = _write_column(column, planes, Coding.STEP if name in _STEPS else Coding.PLAIN)
     return out
+
+
+def _ascends(column: np.ndarray[Any, Any]) -> bool:
+    """Whether a column by itself is of ascending numbers, as variables and places are."""
+    return bool(column.dtype.kind == "u" and np.all(column[1:] >= column[:-1]))
 
 
 def _scaled(column: np.ndarray[Any, Any], bits: int) -> np.ndarray[Any, Any]:
