@@ -14,7 +14,7 @@ from hyperfed import compiled
 from hyperfed.merge import PairElectorate, PatternElectorate, segments
 from hyperfed.merge.ballots import agreement
 from hyperfed.merge.order import Ordered, effect_trust
-from hyperfed.merge.packed import NARROW, PackedRows
+from hyperfed.merge.packed import NARROW, PackedRows, by_range
 from hyperfed.merge.pooling import pool_effects
 from hyperfed.merge.rows import COLUMNS, MergeRule, merged_rows
 from hyperfed.merge.tables import table_ranges
@@ -71,6 +71,24 @@ def test_keys_are_numbered_alike(parts: list[tuple[int, int, int]], base: int) -
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=40))
 def test_keys_too_far_apart_for_a_table_are_left_to_numpy(keys: list[int]) -> None:
     both(lambda: segments.number(np.array(keys, dtype=np.uint64)))
+
+
+@unhurried
+@given(st.lists(st.lists(st.integers(0, 30), unique=True, max_size=20), min_size=1, max_size=6), st.lists(st.integers(0, 32), unique=True, max_size=8))
+def test_records_are_put_in_order_of_their_ranges_alike(keys: list[list[int]], bounds: list[int]) -> None:
+    """Also tables without rows, ranges without any, and a bound at the first key or beyond the last."""
+    tables = []
+    for i, own in enumerate(keys):
+        records = np.zeros(len(own), dtype=NARROW)
+        records["key"], records["n"], records["hits"], records["effect"] = np.sort(own), i, np.arange(len(own)), -i
+        tables.append(records)
+
+    def ordered() -> list[np.ndarray]:
+        gather, dtype, counts = by_range(tables, np.sort(np.array(bounds, dtype=np.uint64)))
+        assert dtype == NARROW
+        return [np.concatenate(gather()), counts]
+
+    both(ordered)
 
 
 @unhurried

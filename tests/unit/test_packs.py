@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from time import sleep
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from hyperfed.audit import audit
 from hyperfed.codec import pack
 from hyperfed.config import Limits
 from hyperfed.coordinator import accepted
-from hyperfed.coordinator.accepted import Accepted, copy_packs
+from hyperfed.coordinator.accepted import Accepted, copy_packs, packed
 from hyperfed.errors import RoundError, SchemaError, TransientError, TransportError
 from hyperfed.packets import Update
 from hyperfed.protocol.documents import COORDINATOR, sign_object
@@ -44,18 +45,18 @@ def name(number: int) -> bytes:
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=40), st.integers(1, 500))
 def test_packs_are_filled_in_order_and_are_as_few_as_their_bytes_allow(sizes: list[int], pack_bytes: int) -> None:
     updates = [(name(i), bytes([i]) * size) for i, size in enumerate(sizes)]
-    packs = list(filled(iter(updates), pack_bytes=pack_bytes))
+    limits = Limits(pack_bytes=pack_bytes, max_update_bytes=400)
+    packs = list(packed(iter(updates), limits=limits))
     found = [(digest, bytes(data)) for one in packs for digest, data in read_pack(one.data, subject="pack").items()]
     assert found == updates
     assert [digest for one in packs for digest in one.holds] == [digest for digest, _ in updates]
     whole = sum(size + 40 for size in sizes)
     assert len(packs) <= whole // pack_bytes + 1
-    limits = Limits(pack_bytes=pack_bytes, max_update_bytes=400)
     assert all(len(one.data) <= limits.max_pack_bytes for one in packs)
     assert all(one.digest == hashlib.sha256(one.data).digest() for one in packs)
 
 
-def test_a_full_pack_is_there_before_the_next_update_is_asked_for() -> None:
+def test_a_pack_is_full_before_the_next_update_is_asked_for_and_there_when_the_next_one_is() -> None:
     asked: list[int] = []
 
     def updates() -> Iterator[tuple[bytes, bytes]]:
@@ -63,9 +64,40 @@ def test_a_full_pack_is_there_before_the_next_update_is_asked_for() -> None:
             asked.append(i)
             yield name(i), bytes(600)
 
-    packs = filled(updates(), pack_bytes=1000)
-    assert next(packs).holds == (name(0), name(1))
+    groups = filled(updates(), pack_bytes=1000)
+    assert [digest for digest, _ in next(groups)] == [name(0), name(1)]
     assert asked == [0, 1]
+    asked.clear()
+    packs = packed(updates(), limits=Limits(pack_bytes=1000, max_update_bytes=600))
+    assert next(packs).holds == (name(0), name(1))
+    assert asked == [0, 1, 2, 3]
+    assert [one.holds for one in packs] == [(name(2), name(3)), (name(4),)]
+
+
+def test_a_packs_updates_are_let_go_once_it_is_made() -> None:
+    class Envelope(bytearray):
+        """One that can be watched."""
+
+    envelopes = [Envelope(600) for _ in range(3)]
+    seen = [ref(envelope) for envelope in envelopes]
+
+    def updates() -> Iterator[tuple[bytes, memoryview]]:
+        while envelopes:
+            yield name(len(envelopes)), memoryview(envelopes.pop())
+
+    packs = packed(updates(), limits=Limits(pack_bytes=500, max_update_bytes=600))
+    assert next(packs).holds == (name(3),)
+    assert seen[2]() is None
+    assert seen[0]() is not None
+
+
+def test_what_ends_the_updates_ends_their_packs() -> None:
+    def updates() -> Iterator[tuple[bytes, bytes]]:
+        yield name(1), bytes(600)
+        raise TransientError("is gone", subject="the store")
+
+    with pytest.raises(TransientError, match="is gone"):
+        list(packed(updates(), limits=Limits(pack_bytes=500, max_update_bytes=600)))
 
 
 def test_what_is_read_is_a_view_of_the_packs_bytes() -> None:

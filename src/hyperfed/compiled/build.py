@@ -17,7 +17,7 @@ def build() -> bytes:
 
     from hyperfed.compiled.interface import SIGNATURES
     from hyperfed.compiled.loading import pack_code, target_machine
-    from hyperfed.compiled.loops import ballots, columns, merging  # noqa: F401 - each compiles what it defines
+    from hyperfed.compiled.loops import ballots, columns, merging, records  # noqa: F401 - each compiles what it defines
     from hyperfed.compiled.loops.compiler import ENTRIES
 
     machine = target_machine()

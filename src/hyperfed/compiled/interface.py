@@ -30,9 +30,12 @@ SIGNATURES = {
     # loops/columns.py
     "column": "PPPPqqqqqdPPP",
     "sound": "PPPPPPPPPqq",
-    "pack": "PPPPPPPPPPqqP",
     "edges": "PqPqqdP",
     "cut": "PqqqdPPqqPP",
+    # loops/records.py
+    "pack": "PPPPPPPPPPqqP",
+    "ends": "PqPqP",
+    "spread": "PPqPPq",
 }
 
 _C = {"P": "void *", "q": "int64_t", "d": "double"}

@@ -13,21 +13,41 @@ What it does not do: verify an update (`frozen`), say what a pack is (`protocol.
 import hashlib
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 
 from hyperfed.config import Limits
 from hyperfed.errors import HyperfedError, ObjectNotFound, RoundError, TransientError, TransportError
 from hyperfed.protocol.objects import Counted, Freeze
-from hyperfed.protocol.packs import Pack, read_pack
+from hyperfed.protocol.packs import Pack, filled, make_pack, read_pack
 from hyperfed.rounds import Keys
 from hyperfed.store import ObjectStore
 
-__all__ = ["Accepted", "copy_packs"]
+__all__ = ["Accepted", "copy_packs", "packed"]
 
 _KEPT_BYTES = 64 << 20
 _REMEDY = "Restore the bucket from its versions; run `hyperfed audit`"
 
 Opened = dict[bytes, memoryview]  # packet digest -> envelope
+
+
+def packed(updates: Iterable[tuple[bytes, bytes | memoryview]], *, limits: Limits) -> Iterator[Pack]:
+    """The packs of (packet digest, envelope), in their order and one behind: a thread joins and hashes a pack while the next one fills."""
+    making: Future[Pack] | None = None
+    with ThreadPoolExecutor(1, thread_name_prefix="hyperfed-packs") as maker:
+        for group in filled(updates, pack_bytes=limits.pack_bytes):
+            ready, making = making, maker.submit(_made, group)
+            if ready is not None:
+                yield ready.result()
+        if making is not None:
+            yield making.result()
+
+
+def _made(group: list[tuple[bytes, bytes | memoryview]]) -> Pack:
+    """The pack of what is given, which is let go: nothing is held twice while the pack is on its way."""
+    pack = make_pack(group)
+    group.clear()
+    return pack
 
 
 def copy_packs(store: ObjectStore, round_id: int, packs: Iterable[Pack], *, limits: Limits) -> Iterator[Pack]:

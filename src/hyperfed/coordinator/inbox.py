@@ -66,11 +66,12 @@ def read_arrivals(store: ObjectStore, arrivals: Arrivals, *, limits: Limits) -> 
     """What was listed, ascending by key, with its bytes or why they could not be read; as they come, so that what has come is judged while the store
     sends the next. Raises TransientError."""
     sizes = dict(sorted(arrivals.keys))
-    reading = store.read_many([k for k, size in sizes.items() if size <= limits.max_update_bytes and is_inbox_key(k)], max_bytes=limits.max_update_bytes)
+    updates = {key for key in sizes if is_inbox_key(key)}
+    reading = store.read_many([k for k, size in sizes.items() if size <= limits.max_update_bytes and k in updates], max_bytes=limits.max_update_bytes)
     for key, size in sizes.items():
         got: bytes | TransportError | None = None
         error: HyperfedError | None = None
-        if not is_inbox_key(key):
+        if key not in updates:
             error = SchemaError("not an update's key", subject=key, rule="R-82", remedy="inbox/{round:08d}/{client}/{slot}, slots from 0")
         elif size <= limits.max_update_bytes:
             _, got = next(reading)

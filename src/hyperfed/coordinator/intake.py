@@ -23,7 +23,7 @@ from functools import partial
 from hyperfed.admission import Admission, Admitted, joined
 from hyperfed.compiled import ROWS, machine_code
 from hyperfed.config import Limits
-from hyperfed.coordinator.accepted import copy_packs
+from hyperfed.coordinator.accepted import copy_packs, packed
 from hyperfed.coordinator.frozen import FrozenSets
 from hyperfed.coordinator.inbox import Arrivals, Judged, is_inbox_key, read_arrivals
 from hyperfed.dropbox import DropBoxReader, Stored
@@ -32,7 +32,6 @@ from hyperfed.judging import MOST, Judges, seconds_of, worth
 from hyperfed.keys import KeyPair
 from hyperfed.protocol.ledger import check_claim
 from hyperfed.protocol.objects import EntryKind, Plan, RoundState
-from hyperfed.protocol.packs import filled
 from hyperfed.rounds import Keys
 from hyperfed.store import ObjectStore
 from hyperfed.validator import RoundContext, policy_digest
@@ -108,7 +107,7 @@ class Intake:
 
         lies: dict[bytes, bytes] = {}
         with closing(judging):
-            for pack in copy_packs(self.store, plan.round, filled(admitted(), pack_bytes=self.limits.pack_bytes), limits=self.limits):
+            for pack in copy_packs(self.store, plan.round, packed(admitted(), limits=self.limits), limits=self.limits):
                 lies |= dict.fromkeys(pack.holds, pack.digest)
                 self.frozen.copied(pack.holds)
         admission = joined(parts)

@@ -22,6 +22,7 @@ import numpy as np
 
 from hyperfed.config import DEFAULT_LIMITS, Limits
 from hyperfed.coordinator.budget import accountant_of, budget_in_force
+from hyperfed.coordinator.collector import seldom_collecting
 from hyperfed.coordinator.drafts import draft_entry, draft_freeze, draft_tombstone
 from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.coordinator.frozen import FrozenSets
@@ -138,6 +139,7 @@ class RoundRunner:
 
     # -- the stages ----------------------------------------------------------------------------------------------------------------
 
+    @seldom_collecting()
     def collect(self, round_id: int) -> Arrivals:
         """List the inbox of the round and of those that may still be late for it."""
         machine, command = self._drive(round_id, until=(mc.Gather, *_STAGES))
@@ -182,6 +184,7 @@ class RoundRunner:
             keys |= {c.key for c in frozen.value.counted} | {r.key for r in frozen.value.refused}
         return keys
 
+    @seldom_collecting()
     def validate(self, arrivals: Arrivals, *, keep: bool = True) -> Judged:
         """Step 2: read, verify, and copy what is admitted to `accepted/`. Content stays out of what is returned.
 
@@ -192,6 +195,7 @@ class RoundRunner:
             return Judged(admitted=(), refused=(), registry_version=0, base_state=b"")
         return self.intake.judge(self.plan(arrivals.round).value, arrivals, keep=keep)
 
+    @seldom_collecting()
     def freeze(self, round_id: int, admission: Admission) -> Stage:
         """Step 3: choose by base state and trust, and create the freeze. Raises QuorumMissed below quorum before `close_by`."""
         _, command = self._drive(round_id, until=_STAGES[1:], gather=lambda r: self._candidate(r, self._still_valid(r, admission)))
@@ -199,16 +203,19 @@ class RoundRunner:
             self._refuse_halt(command)
         return self._stage(round_id, command)
 
+    @seldom_collecting()
     def reserve(self, round_id: int) -> Stage:
         """Step 4."""
         _, command = self._drive(round_id, until=_STAGES[2:])
         return self._stage(round_id, command)
 
+    @seldom_collecting()
     def release(self, round_id: int) -> Stage:
         """Step 5: compute and create the result, or adopt it."""
         _, command = self._drive(round_id, until=_STAGES[3:])
         return self._stage(round_id, command)
 
+    @seldom_collecting()
     def conclude(self, round_id: int) -> Stage:
         """Steps 6 and 7."""
         _, command = self._drive(round_id, until=())

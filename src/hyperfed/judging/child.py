@@ -10,6 +10,7 @@
 What it does not do: copy, remember, decide who counts.
 """
 
+import gc
 import signal
 import socket
 import sys
@@ -28,6 +29,8 @@ from hyperfed.validator import PacketValidator, folder_of
 
 __all__ = ["main"]
 
+_OBJECTS = 100_000  # made and not let go, between two looks for cycles
+
 
 def main(arguments: Sequence[str]) -> int:
     """Judge what comes over the line, file descriptor `arguments[0]`, until it ends; edges go into `arguments[1]`."""
@@ -35,6 +38,8 @@ def main(arguments: Sequence[str]) -> int:
     with socket.socket(fileno=int(arguments[0])) as line:
         try:
             context: RoundContext = receive(line)
+            gc.freeze()
+            gc.set_threshold(_OBJECTS)  # what it makes lives until its answer, and holds no cycles
             load_kept()
             validator = PacketValidator(context=replace(context, base_of=lambda client, digest: _base(line, client, digest)))
             judge = _Judge(validator, *map(int, arguments[1:]))

@@ -68,6 +68,24 @@ class Loops:
                 begin = end
         return out
 
+    def ends(self, tables: Sequence[Array], bounds: Array) -> npt.NDArray[np.int64]:
+        """int64[tables, ranges + 1]: where the ranges of each table of `packed.NARROW` begin, and where the last one ends. bounds: uint64[ranges - 1]."""
+        code, at = self._code, self._at
+        out = np.empty((len(tables), len(bounds) + 2), dtype=np.int64)
+        below = at(bounds)
+        for i, table in enumerate(tables):
+            code.ends(at(table), len(table), below, len(bounds), at(out[i]))
+        return out
+
+    def by_range(self, tables: Sequence[Array], ends: npt.NDArray[np.int64]) -> Array:
+        """The tables' records in the order of (range, table, key). ends: as `ends` gives them."""
+        code, at, counts = self._code, self._at, np.diff(ends, axis=1).sum(axis=0)
+        place, out = np.cumsum(counts) - counts, np.empty(int(counts.sum()), dtype=tables[0].dtype)
+        to, into = at(place), at(out)
+        for table, own in zip(tables, ends, strict=True):
+            code.spread(at(table), at(own), len(counts), to, into, len(out))
+        return out
+
     def agreement(self, segment: Array, vote: Floats, rows: Array, factor: Floats, keys: int, units: float, pair: Array | None, pairs: int) -> Any:
         """(`ballots.key_totals`; the sums by pair of `ballots.times_totals`, float64). segment: int32 or uint16."""
         at, narrow = self._at, segment.dtype.itemsize == 2

@@ -7,7 +7,7 @@
 What it does not do: keep them anywhere (`spool`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -64,16 +64,21 @@ def table_of(rows: Array, *, intervals: bool) -> EdgeTable:
     return EdgeTable(source=source, target=target, lag=lag, hits=rows["hits"].copy(), n=rows["n"].copy(), **floats)
 
 
-def by_range(tables: Sequence[Array], bounds: npt.NDArray[np.uint64]) -> tuple[list[npt.NDArray[np.uint8]], np.dtype[Any], Ints]:
-    """(the bytes of the records in the order of (range, client, key), in pieces that are views where all tables have one type; the records' type;
+def by_range(tables: Sequence[Array], bounds: npt.NDArray[np.uint64]) -> tuple[Callable[[], list[npt.NDArray[np.uint8]]], np.dtype[Any], Ints]:
+    """(what gives the bytes of the records in the order of (range, client, key), in one piece or many, and may be asked in another thread; the records' type;
     int64[ranges, clients], how many each has). bounds: uint64, every range's first key but the first's."""
     if len({t.dtype for t in tables}) > 1:
         tables = [t.astype(WIDE) for t in tables]
+    dtype = tables[0].dtype
+    compiled = machine_code(sum(map(len, tables))) if dtype == NARROW else None
+    if compiled is not None:
+        ends = compiled.ends(tables, bounds)
+        return lambda: [compiled.by_range(tables, ends).view(np.uint8)], dtype, np.diff(ends, axis=1).T
     ends = np.stack([np.concatenate([[0], np.searchsorted(t["key"], bounds), [len(t)]]) for t in tables]).astype(np.int64)
     counts = np.diff(ends, axis=1).T
-    views, cut = [t.view(np.uint8) for t in tables], (ends * tables[0].dtype.itemsize).tolist()  # numpy copies records of many fields one by one
+    views, cut = [t.view(np.uint8) for t in tables], (ends * dtype.itemsize).tolist()  # numpy copies records of many fields one by one
     pieces = [view[own[i] : own[i + 1]] for i in range(len(counts)) for view, own in zip(views, cut, strict=True)]
-    return pieces, tables[0].dtype, counts
+    return lambda: pieces, dtype, counts
 
 
 def runs(start: Ints, length: Ints) -> Ints:

@@ -13,7 +13,7 @@ What it does not do: verify what it is given, keep anything of a client beside i
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -178,19 +178,19 @@ class Spool:
         tables, entries = [*self._waiting.values()], np.array([*self._waiting], dtype=np.int64)
         if self.bounds is None:
             self.bounds = self._cut(tables)
-        pieces, dtype, counts = by_range(tables, self.bounds)
+        gather, dtype, counts = by_range(tables, self.bounds)
         ends = [0, *np.cumsum(counts.sum(axis=1)).tolist()]
         size = ends[-1] * dtype.itemsize
         self._waiting, self._waiting_bytes = {}, 0
         if self._held + size <= self.memory_bytes:
             self._held += size
-            self._blocks.append(Block(entries=entries, counts=counts, ends=ends, dtype=dtype, held=np.concatenate(pieces).view(dtype)))
+            self._blocks.append(Block(entries=entries, counts=counts, ends=ends, dtype=dtype, held=np.concatenate(gather()).view(dtype)))
             return
         self._file = self._file or self._made()
         self._writer = self._writer or ThreadPoolExecutor(1, thread_name_prefix="hyperfed-spool")
         self._written()
         self._blocks.append(Block(entries=entries, counts=counts, ends=ends, dtype=dtype, file=self._file.fileno(), offset=self._end))
-        self._writing = self._writer.submit(write, self._file, pieces, self._end)
+        self._writing = self._writer.submit(_write_block, self._file, gather, self._end)
         self._end += size
 
     def _written(self) -> None:
@@ -285,6 +285,11 @@ class _Columns:
         of, begins = block[first[together]].tolist(), source[first[together]].tolist()
         ends = [*together.tolist(), len(first)]
         return rows, [(of[i], begins[i], places[ends[i] : ends[i + 1]]) for i in range(len(of))]
+
+
+def _write_block(file: IO[bytes], gather: Callable[[], list[Array]], at: int) -> None:
+    """In a thread of its own: the block's records are put in order there."""
+    write(file, gather(), at)
 
 
 def _incomplete(what: str) -> TransientError:

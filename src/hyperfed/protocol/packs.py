@@ -40,25 +40,18 @@ def make_pack(updates: Sequence[tuple[bytes, bytes | memoryview]]) -> Pack:
     return Pack(digest=hashlib.sha256(data).digest(), data=data, holds=tuple(digest for digest, _ in updates))
 
 
-def filled(updates: Iterable[tuple[bytes, bytes | memoryview]], *, pack_bytes: int) -> Iterator[Pack]:
-    """The packs of (packet digest, envelope), each as soon as it is full; the last one when there are no more."""
+def filled(updates: Iterable[tuple[bytes, bytes | memoryview]], *, pack_bytes: int) -> Iterator[list[tuple[bytes, bytes | memoryview]]]:
+    """What each pack is to be made of (`make_pack`), as soon as it is full; of the last one when there are no more. updates: (packet digest, envelope)."""
     waiting: list[tuple[bytes, bytes | memoryview]] = []
     held = 0
     for digest, envelope in updates:
         waiting.append((digest, envelope))
         held += len(envelope) + _BESIDE
         if held >= pack_bytes:
-            held = 0
-            yield _emptied(waiting)
+            yield waiting
+            waiting, held = [], 0
     if waiting:
-        yield _emptied(waiting)
-
-
-def _emptied(waiting: list[tuple[bytes, bytes | memoryview]]) -> Pack:
-    """The pack of what waits, which is let go: nothing is held twice while the pack is on its way."""
-    made = make_pack(waiting)
-    waiting.clear()
-    return made
+        yield waiting
 
 
 def is_pack(data: bytes | memoryview) -> bool:

@@ -1,4 +1,4 @@
-"""The loops of a table on its way in and out: planes to columns and back (`codec.planes`), its checks (`tables`), rows as records (`merge.packed`)."""
+"""The loops of a table on its way in and out: planes to columns and back (`codec.planes`), what its checks look for (`tables`)."""
 
 from typing import Any
 
@@ -6,7 +6,6 @@ import numpy as np
 
 from hyperfed.columns import MAX_SAMPLES
 from hyperfed.compiled.loops.compiler import carray, entry, inner
-from hyperfed.merge.packed import NARROW
 from hyperfed.vocabulary import MAX_VARIABLES
 
 __all__: list[str] = []
@@ -316,25 +315,3 @@ def cut(
             values = coded
         count = _cut_32(values, rows, out)
     return width | (count << 8) | (_chances(out, count, rows, taste, most, seen) << 16)
-
-
-@entry("pack")
-def pack(
-    source_: Any, target_: Any, lag_: Any, effect_: Any, low_: Any, high_: Any, confidence_: Any, stability_: Any, hits_: Any, n_: Any, rows: int,
-    intervals: int, records_: Any,
-) -> Any:  # fmt: skip
-    """Fills `packed.NARROW`[rows] from columns of float32. low, high: of no rows without intervals; both are 0 then."""
-    source, target, lag = carray(source_, rows, np.uint32), carray(target_, rows, np.uint32), carray(lag_, rows, np.uint16)
-    effect, confidence, stability = carray(effect_, rows, np.float32), carray(confidence_, rows, np.float32), carray(stability_, rows, np.float32)
-    some = rows if intervals else 0
-    low, high = carray(low_, some, np.float32), carray(high_, some, np.float32)
-    hits, n, records = carray(hits_, rows, np.uint32), carray(n_, rows, np.uint64), carray(records_, rows, NARROW)
-    for row in range(rows):
-        record = records[row]
-        record.key = (np.uint64(source[row]) << np.uint64(40)) | (np.uint64(target[row]) << np.uint64(16)) | np.uint64(lag[row])
-        record.n = n[row]
-        record.effect, record.confidence, record.stability = effect[row], confidence[row], stability[row]
-        record.ci_low = low[row] if intervals else np.float32(0)
-        record.ci_high = high[row] if intervals else np.float32(0)
-        record.hits = hits[row]
-    return 0
