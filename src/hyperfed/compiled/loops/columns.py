@@ -50,8 +50,8 @@ def _summed(kind: Any) -> Any:
     def summed(out: Any, rows: int, mask: Any) -> None:
         value, within = kind(0), kind(mask)
         for row in range(rows):
-            value = (value + out[row]) & within
-            out[row] = value
+            value += out[row]
+            out[row] = value & within
 
     return summed
 
@@ -66,22 +66,21 @@ def _mask(width: int) -> Any:
 
 
 @inner
-def _below(bits: Any, out: Any, effect: Any, rows: int, reach: float) -> None:
+def _below(bits: Any, effect: Any, rows: int, reach: float) -> None:
+    """In place, by one array: of two that are the same LLVM makes a loop that takes one row at a time."""
     less = np.float32(reach)
     for row in range(rows):
         zigzag = bits[row]
         told = np.float32(effect[row] - less)
-        out[row] = (zigzag >> np.uint32(1)) ^ (np.uint32(0) - (zigzag & np.uint32(1)))
-        out[row] += told.view(np.uint32)
+        bits[row] = ((zigzag >> np.uint32(1)) ^ (np.uint32(0) - (zigzag & np.uint32(1)))) + told.view(np.uint32)
 
 
 @inner
-def _mirrored(bits: Any, out: Any, effect: Any, low: Any, rows: int) -> None:
+def _mirrored(bits: Any, effect: Any, low: Any, rows: int) -> None:
     for row in range(rows):
         zigzag = bits[row]
         told = np.float32(np.float64(effect[row]) * 2.0 - np.float64(low[row]))
-        out[row] = (zigzag >> np.uint32(1)) ^ (np.uint32(0) - (zigzag & np.uint32(1)))
-        out[row] += told.view(np.uint32)
+        bits[row] = ((zigzag >> np.uint32(1)) ^ (np.uint32(0) - (zigzag & np.uint32(1)))) + told.view(np.uint32)
 
 
 @entry("column")
@@ -109,9 +108,9 @@ def column(
     if coding == _STEP:
         _summed_32(out, rows, _mask(width))
     elif coding == _BELOW:
-        _below(out, carray(out_, rows, np.uint32), carray(effect_, rows, np.float32), rows, reach)
+        _below(out, carray(effect_, rows, np.float32), rows, reach)
     elif coding == _MIRROR:
-        _mirrored(out, carray(out_, rows, np.uint32), carray(effect_, rows, np.float32), carray(low_, rows, np.float32), rows)
+        _mirrored(out, carray(effect_, rows, np.float32), carray(low_, rows, np.float32), rows)
     return 0
 
 
@@ -132,9 +131,8 @@ def _refused(source: Any, target: Any, lag: Any, effect: Any, confidence: Any, s
     for row in range(rows):
         bad |= np.uint32(n[row] > _SAMPLES)
     for row in range(1, rows):
-        before = (np.uint64(source[row - 1]) << np.uint64(40)) | (np.uint64(target[row - 1]) << np.uint64(16)) | np.uint64(lag[row - 1])
-        after = (np.uint64(source[row]) << np.uint64(40)) | (np.uint64(target[row]) << np.uint64(16)) | np.uint64(lag[row])
-        bad |= np.uint32(after <= before)
+        later = (target[row] > target[row - 1]) | ((target[row] == target[row - 1]) & (lag[row] > lag[row - 1]))
+        bad |= np.uint32((source[row] < source[row - 1]) | ((source[row] == source[row - 1]) & (not later)))
     return bad
 
 
@@ -206,16 +204,15 @@ def edges(planes_: Any, count: int, forms_: Any, rows: int, intervals: int, reac
         low, high, value = bits[8 * rows : 9 * rows], bits[9 * rows :], floats[4 * rows : 5 * rows]
         least, greatest = floats[8 * rows : 9 * rows], floats[9 * rows :]
         at = _filled_32(planes, at, forms[16], 0, rows, low)
-        _below(low, low, value, rows, reach)
+        _below(low, value, rows, reach)
         at = _filled_32(planes, at, forms[18], 0, rows, high)
-        _mirrored(high, high, value, least, rows)
+        _mirrored(high, value, least, rows)
         bad |= _refused_intervals(low, high, value, least, greatest, rows)
     return np.int64(bad == 0)
 
 
-def _cutting(kind: Any, signed: Any) -> Any:
-    """The loop that writes unsigned integers of one type as planes, low bytes first and without high planes of zeros; how many."""
-    one, bits = kind(1), kind(8 * np.dtype(kind).itemsize - 1)
+def _cutting(kind: Any) -> Any:
+    """(the loop that makes steps of unsigned integers of one type; the one that writes them as planes, low bytes first and without high planes of zeros)"""
 
     @inner
     def stepped(values: Any, rows: int, out: Any) -> int:
@@ -233,12 +230,6 @@ def _cutting(kind: Any, signed: Any) -> Any:
         return width
 
     @inner
-    def zigzag(values: Any, told: Any, rows: int, out: Any) -> None:
-        for row in range(rows):
-            apart = kind(values[row] - told[row])
-            out[row] = (apart << one) ^ kind(signed(apart) >> signed(bits))
-
-    @inner
     def cut(values: Any, rows: int, out: Any) -> int:
         used = kind(0)
         for row in range(rows):
@@ -252,12 +243,18 @@ def _cutting(kind: Any, signed: Any) -> Any:
             count += 1
         return count
 
-    return stepped, zigzag, cut
+    return stepped, cut
 
 
-_stepped_16, _, _cut_16 = _cutting(np.uint16, np.int16)
-_stepped_32, _zigzag_32, _cut_32 = _cutting(np.uint32, np.int32)
-_stepped_64, _, _cut_64 = _cutting(np.uint64, np.int64)
+_stepped_16, _cut_16 = _cutting(np.uint16)
+_stepped_32, _cut_32 = _cutting(np.uint32)
+_stepped_64, _cut_64 = _cutting(np.uint64)
+
+
+@inner
+def _zigzag(apart: Any) -> Any:
+    """0, -1, 1, -2 ... as 0, 1, 2, 3."""
+    return (apart << np.uint32(1)) ^ np.uint32(np.int32(apart) >> np.int32(31))
 
 
 @inner
@@ -298,20 +295,18 @@ def cut(
             width, values_64 = _stepped_64(values_64, rows, coded_64), coded_64
         count = _cut_64(values_64, rows, out)
     else:
-        values, coded, told = carray(column_, rows, np.uint32), carray(scratch_, rows, np.uint32), carray(scratch_, rows, np.float32)
+        values, coded = carray(column_, rows, np.uint32), carray(scratch_, rows, np.uint32)
         if coding == _STEP:
             width, values = _stepped_32(values, rows, coded), coded
         elif coding == _BELOW:
             effect, less = carray(effect_, rows, np.float32), np.float32(reach)
             for row in range(rows):
-                told[row] = effect[row] - less
-            _zigzag_32(values, coded, rows, coded)
+                coded[row] = _zigzag(values[row] - np.float32(effect[row] - less).view(np.uint32))
             values = coded
         elif coding == _MIRROR:
             effect, low = carray(effect_, rows, np.float32), carray(low_, rows, np.float32)
             for row in range(rows):
-                told[row] = np.float32(np.float64(effect[row]) * 2.0 - np.float64(low[row]))
-            _zigzag_32(values, coded, rows, coded)
+                coded[row] = _zigzag(values[row] - np.float32(np.float64(effect[row]) * 2.0 - np.float64(low[row])).view(np.uint32))
             values = coded
         count = _cut_32(values, rows, out)
     return width | (count << 8) | (_chances(out, count, rows, taste, most, seen) << 16)
