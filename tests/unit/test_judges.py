@@ -370,7 +370,8 @@ def test_parts_come_in_the_order_of_the_clients() -> None:
 def test_small_nights_are_judged_alone_and_those_of_many_clients_on_every_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(4)), raising=False)
     assert worth([10_000] * 300) == 0
-    assert worth([150_000] * 1000) == 1
+    assert worth([150_000] * 1000) == 0
+    assert worth([150_000] * 2000) == 1
     assert worth([15_000] * 10_000) == 3
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)))
     assert worth([15_000] * 100_000) == MOST

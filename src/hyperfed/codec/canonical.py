@@ -29,9 +29,11 @@ MAX_DEPTH = 8
 MAX_VALUES = 1 << 20
 _VIEW_COSTS = 2  # values more than the one every value counts as
 _BUFFER_IS_LARGE = 512  # below this a copy is cheaper than a part of its own
+_AT_ONCE = 4096  # bytes of a binary field: below this two copies are cheaper than writing its record item by item
 _FIRST_BYTES = 1024  # of the writer's buffer, which grows
 _SCALARS = frozenset((str, int, bool, type(None)))
 _TEXT = frozenset((str,))
+_BYTES = frozenset((bytes,))
 
 
 def pack(value: Any) -> bytes:
@@ -113,14 +115,17 @@ def _ordered(value: Any, depth: int) -> Any:
     kind = type(value)
     if kind in _SCALARS:
         return value
-    if (kind is bytes or kind is bytearray) and len(value) < _BUFFER_IS_LARGE:
+    if (kind is bytes or kind is bytearray) and len(value) < _AT_ONCE:
         return value
     if kind is float and math.isfinite(value) and (value or math.copysign(1, value) > 0):
         return value
     if kind is dict and depth <= MAX_DEPTH and _TEXT.issuperset(map(type, value)):
         return {key: item if type(item) in _SCALARS else _ordered(item, depth + 1) for key, item in sorted(value.items())}
     if kind in (list, tuple) and depth <= MAX_DEPTH:
-        return value if _SCALARS.issuperset(map(type, value)) else [_ordered(item, depth + 1) for item in value]
+        kinds = {*map(type, value)}
+        if kinds <= _SCALARS or (kinds == _BYTES and max(map(len, value)) < _AT_ONCE):
+            return value
+        return [_ordered(item, depth + 1) for item in value]
     raise _NotAtOnceError
 
 

@@ -57,6 +57,8 @@ def to_record(value: Any, *, planes: PlaneWriter | None = None, unit_bits: int |
     if kind in _AS_THEY_ARE:
         return value
     if kind in (tuple, list):
+        if _AS_THEY_ARE.issuperset(map(type, value)):
+            return [*value]
         return [item if type(item) in _AS_THEY_ARE else to_record(item, planes=planes, unit_bits=unit_bits) for item in value]
     if isinstance(value, datetime):
         return micros_of(value)

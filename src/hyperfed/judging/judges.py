@@ -32,8 +32,8 @@ from hyperfed.validator import PacketValidator, folder_of
 
 __all__ = ["MOST", "Judges", "seconds_of", "worth"]
 
-_SECONDS_AN_OBJECT, _SECONDS_A_BYTE = 9e-4, 1e-8  # about, of one core, by machine code
-_SECONDS_A_START = 0.5
+_SECONDS_AN_OBJECT, _SECONDS_A_BYTE = 9e-4, 8e-9  # about, of one core, by machine code
+_SECONDS_WORTH_ONE = 2.5  # of judging by this process alone, for each other: five times what one takes to start
 MOST = 7  # other processes
 _BATCH_BYTES, _BATCH_CLIENTS = 1 << 19, 64
 _AHEAD = 3  # batches that wait at each judge
@@ -46,7 +46,7 @@ Batch = list[Arrival]
 def worth(sizes: Sequence[int]) -> int:
     """How many other processes are worth starting for objects of these sizes, bytes: none for a small night, at most one a core beside this one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores - 1, MOST, int(seconds_of(sizes) / (4 * _SECONDS_A_START)))
+    return min(cores - 1, MOST, int(seconds_of(sizes) / _SECONDS_WORTH_ONE))
 
 
 def seconds_of(sizes: Sequence[int]) -> float:
