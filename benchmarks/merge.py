@@ -193,7 +193,7 @@ def extra_bytes(stores: list[HypergraphStore]) -> dict[str, int]:
 def growth(stores: list[HypergraphStore]) -> list[dict[str, float]]:
     """CPU seconds of a consensus of about an eighth of the clients, and of twice, four and eight times as many."""
     sizes = [times * (len(stores) // 8) for times in (1, 2, 4, 8)]
-    seconds = best_of({str(n): (lambda n=n: StoreReconciler().merge(stores[:n])) for n in sizes}, repeats=3, clock=time.process_time)
+    seconds = best_of({str(n): (lambda n=n: StoreReconciler().merge(stores[:n])) for n in sizes}, repeats=9, clock=time.process_time)
     return [{"rows": n * len(stores[0].edges), "seconds": seconds[str(n)]} for n in sizes]
 
 
