@@ -203,6 +203,19 @@ def test_each_fault_is_refused_in_the_same_words(fault: str, row: int) -> None:
     assert issubclass(one[0], PacketError)
 
 
+@unhurried
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=6), st.booleans())
+def test_the_order_of_edges_is_judged_alike(edges: list[tuple[int, int, int]], ascending: bool) -> None:
+    edges = sorted(edges) if ascending else edges
+    source, target, lag = (np.array(column, dtype) for column, dtype in zip(zip(*edges, strict=True), (np.uint32, np.uint32, np.uint16), strict=True))
+    unit, count = np.ones(len(edges), np.float32), np.ones(len(edges), np.uint32)
+    one, other = both(
+        lambda: EdgeTable(source=source, target=target, lag=lag, effect=unit, confidence=unit, stability=unit, hits=count, n=count.astype(np.uint64))
+    )
+    assert one == other
+    assert isinstance(one, EdgeTable) == (sorted(set(edges)) == edges and all(s != t or back for s, t, back in edges))
+
+
 def test_what_lies_at_a_bound_is_sound() -> None:
     sound = table(np.random.default_rng(0), 500)
     n, unit = sound.n.copy(), sound.confidence.copy()

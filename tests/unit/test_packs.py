@@ -78,17 +78,20 @@ def test_a_packs_updates_are_let_go_once_it_is_made() -> None:
     class Envelope(bytearray):
         """One that can be watched."""
 
-    envelopes = [Envelope(600) for _ in range(3)]
+    envelopes = [Envelope(600) for _ in range(5)]
     seen = [ref(envelope) for envelope in envelopes]
 
     def updates() -> Iterator[tuple[bytes, memoryview]]:
         while envelopes:
-            yield name(len(envelopes)), memoryview(envelopes.pop())
+            yield name(len(envelopes)), memoryview(envelopes.pop(0))
 
-    packs = packed(updates(), limits=Limits(pack_bytes=500, max_update_bytes=600))
-    assert next(packs).holds == (name(3),)
-    assert seen[2]() is None
-    assert seen[0]() is not None
+    packs = packed(updates(), limits=Limits(pack_bytes=1000, max_update_bytes=600))
+    assert next(packs).holds == (name(5), name(4))
+    for _ in range(500):  # the second pack is being made
+        if seen[2]() is None:
+            break
+        sleep(0.01)
+    assert [one() is None for one in seen] == [True, True, True, False, False], "but for the last that was asked for"
 
 
 def test_what_ends_the_updates_ends_their_packs() -> None:
