@@ -116,7 +116,7 @@ def test_a_table_is_read_at_once_where_it_can_be(seed: int, rows: int, intervals
     assert ours[0] == "read"
     assert bits is not None or ours[1].edges == edges
     counted_in_four = int(edges.n.max()) < 1 << 32
-    assert quickly == (rows >= 256 and kind is np.float32 and bits is None and counted_in_four)
+    assert quickly == (rows >= (512 if bits == 8 else 256) and kind is np.float32 and counted_in_four)
 
 
 ENTRY = struct.Struct("<BBId")
@@ -173,11 +173,20 @@ def changed(pieces: Pieces, data: st.DataObject) -> bytes:
 
 
 @settings(deadline=None, max_examples=1500, report_multiple_bugs=False)
-@given(st.integers(0, 5), st.booleans(), st.data())
-def test_what_somebody_changed_comes_to_the_same(seed: int, intervals: bool, data: st.DataObject) -> None:
-    edges = counted(np.random.default_rng(seed), ROWS, intervals=intervals)
-    ours, quickly = alike(changed(apart(document(edges)), data))
+@given(st.integers(0, 5), st.booleans(), st.sampled_from([None, None, 16, 8]), st.data())
+def test_what_somebody_changed_comes_to_the_same(seed: int, intervals: bool, bits: int | None, data: st.DataObject) -> None:
+    edges = counted(np.random.default_rng(seed), 2 * ROWS if bits == 8 else ROWS, intervals=intervals)
+    ours, quickly = alike(changed(apart(document(edges, bits)), data))
     assert not quickly or ours[0] == "read" or "edges" not in str(ours[3])  # what is read at once is not what is refused
+
+
+def place_of(plain: dict[str, Any], name: str) -> tuple[int, int]:
+    """Where a column's planes begin and end among all of a document's."""
+    sizes = []
+    for column in (plain["measured"], *(plain["edges"][n] for n in NAMES[: NAMES.index(name) + 1])):
+        entry = bytes(column[1])
+        sizes.append(sum(struct.unpack_from(f"<{(len(entry) - ENTRY.size) // 4}I", entry, ENTRY.size)))
+    return sum(sizes[:-1]), sum(sizes)
 
 
 def with_rows(edges: EdgeTable, **columns: Any) -> EdgeTable:
@@ -267,9 +276,24 @@ def test_more_planes_than_a_step_has_bytes_are_refused_though_the_table_were_sou
     assert (quickly, ours[2], ours[3]) == (0, "R-11", "Update.edges.source")
 
 
-def test_planes_of_a_column_that_is_too_small_for_them_are_refused() -> None:
+@pytest.mark.parametrize(("rows", "bits", "name"), [(255, None, "lag"), (255, 16, "lag"), (256, 8, "confidence"), (511, 8, "confidence")])
+def test_planes_of_a_column_that_is_too_small_for_them_are_refused(rows: int, bits: int | None, name: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "SMALLEST", 0)
-        data = document(counted(np.random.default_rng(0), 255))
+        data = document(counted(np.random.default_rng(0), rows), bits)
     ours, quickly = alike(data)
-    assert (quickly, ours[2], ours[3]) == (0, "R-11", "Update.edges.lag")
+    assert (quickly, ours[2], ours[3]) == (0, "R-11", f"Update.edges.{name}")
+
+
+@pytest.mark.parametrize("name", ["confidence", "stability"])
+def test_units_of_two_kinds_in_one_table_are_read_one_by_one(name: str) -> None:
+    """Nobody writes them, and they are no fault."""
+    edges = counted(np.random.default_rng(0), 600)
+    whole, plain, planes = apart(document(edges, 16))
+    _, given, others = apart(document(edges))
+    (first, last), (begins, ends) = place_of(plain, name), place_of(given, name)
+    plain["edges"][name] = given["edges"][name]
+    mixed = planes[:first] + others[begins:ends] + planes[last:]
+    ours, quickly = alike(together(whole, plain, mixed, raw=2 * 600))
+    assert (ours[0], quickly) == ("read", 0)
+    assert np.array_equal(getattr(ours[1].edges, name), getattr(edges, name))

@@ -6,7 +6,7 @@
    bytes that the document declares (R-13).
 3. What follows from the lengths of entries, or from codings and widths, is found out once: clients of one round send few different ones.
 
-What it does not do: tables of float64, of rounded units, of less than 256 rows or more than 4 MB, or columns coded otherwise than `records` does.
+What it does not do: tables of float64, of less than 256 rows or more than 4 MB, or columns coded otherwise than `records` does.
 """
 
 import functools
@@ -18,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from hyperfed.codec.planes import PARALLEL, SMALLEST, Coding, PlaneReader, fits, inflate
 from hyperfed.compiled.tables import EDGES, Forms, edges, knows_edges
 from hyperfed.errors import SchemaError
@@ -27,12 +29,9 @@ __all__ = ["quick_edges"]
 
 _FIELDS = tuple(name for name, _ in EDGES)
 _SORTED = sorted(_FIELDS)
-_DTYPES = tuple(dtype for _, dtype in EDGES)
-_SAID = tuple(f"{dtype.str}:planes" for dtype in _DTYPES)
 _WITHOUT = len(EDGES) - 2  # columns where there are no intervals
-_ROW = {count: sum(dtype.itemsize for dtype in _DTYPES[:count]) for count in (_WITHOUT, len(EDGES))}  # bytes
-_LEAST = SMALLEST // min(dtype.itemsize for dtype in _DTYPES)  # rows: below, a column travels as it is
 _MOST_PLANES = 4
+_UNITS = ("confidence", "stability")
 _FLOATS = {"ci_low": (Coding.BELOW,), "ci_high": (Coding.MIRROR,)}
 _CODINGS = tuple(_FLOATS.get(name, (Coding.PLAIN,)) if dtype.kind == "f" else (Coding.PLAIN, Coding.STEP) for name, dtype in EDGES)
 _KEPT = 256  # forms remembered, of each kind
@@ -40,6 +39,31 @@ _KEPT = 256  # forms remembered, of each kind
 _in_order: Callable[[Any], tuple[Any, ...]] = operator.itemgetter(*_FIELDS)
 
 Values = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kind:
+    """The columns of a table as they travel. dtypes: of each; units: the largest of the whole numbers that confidence and stability are, 0 where they are
+    float32; row: bytes a row; least: rows, below which a column travels as it is."""
+
+    dtypes: tuple[np.dtype[Any], ...]
+    units: int
+    row: int
+    least: int
+
+
+def _kinds() -> dict[tuple[str, ...], _Kind]:
+    """By what the columns say they are: with intervals or without, with units as they are or rounded."""
+    found = {}
+    for unit, largest in ((np.dtype("<f4"), 0), (np.dtype("<u2"), 0xFFFF), (np.dtype("|u1"), 0xFF)):
+        for count in (_WITHOUT, len(EDGES)):
+            dtypes = tuple(unit if name in _UNITS else dtype for name, dtype in EDGES[:count])
+            sizes = [dtype.itemsize for dtype in dtypes]
+            found[tuple(f"{dtype.str}:planes" for dtype in dtypes)] = _Kind(dtypes, largest, sum(sizes), -(-SMALLEST // min(sizes)))
+    return found
+
+
+_KINDS = _kinds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +89,17 @@ def quick_edges(plain: Any, planes: PlaneReader) -> EdgeTable | None:
     if [*map(type, columns)] != [list] * count or [*map(len, columns)] != [2] * count:
         return None
     said, entries = zip(*columns, strict=True)
-    if said != _SAID[:count] or not {*map(type, entries)} <= {bytes, memoryview}:
+    if not {*map(type, said)} <= {str} or not {*map(type, entries)} <= {bytes, memoryview}:
         return None
-    layout = _layout(tuple(map(len, entries)))
-    if layout is None:
+    kind = _KINDS.get(said)
+    layout = None if kind is None else _layout(kind, tuple(map(len, entries)))
+    if kind is None or layout is None:
         return None
     values = layout.read(b"".join(entries))
-    forms, (rows, *others), reaches, lengths = _forms(layout.counts, layout.heads(values)), layout.rows(values), layout.reaches(values), layout.lengths(values)
-    size = rows * _ROW[count]
+    forms, (rows, *others) = _forms(kind, layout.counts, layout.heads(values)), layout.rows(values)
+    reaches, lengths, size = layout.reaches(values), layout.lengths(values), rows * kind.row
     reach = reaches[_WITHOUT] if count > _WITHOUT else 0.0
-    if forms is None or others.count(rows) != count - 1 or rows < _LEAST or size >= PARALLEL or min(lengths) < 1 or max(lengths) > rows:
+    if forms is None or others.count(rows) != count - 1 or rows < kind.least or size >= PARALLEL or min(lengths) < 1 or max(lengths) > rows:
         return None
     if any(reaches[:_WITHOUT]) or any(reaches[_WITHOUT + 1 :]) or not math.isfinite(reach):
         return None
@@ -85,7 +110,7 @@ def quick_edges(plain: Any, planes: PlaneReader) -> EdgeTable | None:
         whole = b"".join([part if len(part) == rows else inflate(part, rows) for part in parts])
     except SchemaError:
         return None
-    found = edges(whole, rows, forms, reach=reach)
+    found = edges(whole, rows, forms, reach=reach, units=kind.units)
     if found is None:
         return None
     planes.take(lengths, size)
@@ -93,10 +118,10 @@ def quick_edges(plain: Any, planes: PlaneReader) -> EdgeTable | None:
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _layout(sizes: tuple[int, ...]) -> _Layout | None:
+def _layout(kind: _Kind, sizes: tuple[int, ...]) -> _Layout | None:
     """Of entries of these lengths; None where one describes no column of at most four planes, or none has any."""
     counts, head = [], struct.calcsize("<BBId")
-    for size, dtype in zip(sizes, _DTYPES, strict=False):
+    for size, dtype in zip(sizes, kind.dtypes, strict=True):
         planes, rest = divmod(size - head, 4)
         if rest or not 0 <= planes <= min(dtype.itemsize, _MOST_PLANES):
             return None
@@ -116,11 +141,11 @@ def _layout(sizes: tuple[int, ...]) -> _Layout | None:
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _forms(counts: tuple[int, ...], heads: tuple[int, ...]) -> Forms | None:
+def _forms(kind: _Kind, counts: tuple[int, ...], heads: tuple[int, ...]) -> Forms | None:
     """What `compiled.tables.edges` is told of columns of so many planes. heads: coding and bytes a value of each; None where they do not fit."""
     columns = []
     for i, (count, number, width) in enumerate(zip(counts, heads[::2], heads[1::2], strict=True)):
-        if number not in _CODINGS[i] or count > width or not fits(Coding(number), width, _DTYPES[i]):
+        if number not in _CODINGS[i] or count > width or not fits(Coding(number), width, kind.dtypes[i]):
             return None
         columns.append((count, width if number == Coding.STEP else 0))
     return Forms(columns)

@@ -30,7 +30,7 @@ SIGNATURES = {
     # loops/columns.py
     "column": "PPPPqqqqqdPPP",
     "sound": "PPPPPPPPPqq",
-    "edges": "PqPqqdP",
+    "edges": "PqPqqdqP",
     "cut": "PqqqdPPqqPP",
     # loops/records.py
     "pack": "PPPPPPPPPPqqP",

@@ -90,15 +90,15 @@ def knows_edges() -> bool:
     return loaded() is not None
 
 
-def edges(planes: bytes, rows: int, forms: Forms, *, reach: float) -> dict[str, Array] | None:
+def edges(planes: bytes, rows: int, forms: Forms, *, reach: float, units: int = 0) -> dict[str, Array] | None:
     """All columns of a table of edges of float32 from its planes of `rows` bytes, one after the other, read-only and in one piece of memory; None where the
-    table is not sound, or there is no machine code."""
+    table is not sound, or there is no machine code. units: what confidence and stability are divided by where they come as whole numbers, else 0."""
     code = loaded()
     if code is None or len(planes) != rows * forms.planes:
         return None
     laid = _LAID if forms.intervals else _WITHOUT
     memory, at = np.empty(-(-rows * _WIDTH[forms.intervals] // 8), np.uint64), code.address
-    if not code.edges(at(planes), forms.planes, at(forms.array), rows, forms.intervals, reach, at(memory)):
+    if not code.edges(at(planes), forms.planes, at(forms.array), rows, forms.intervals, reach, units, at(memory)):
         return None
     memory.flags.writeable = False
     columns, place, shape = {}, 0, (rows,)

@@ -180,13 +180,22 @@ def _filled(joined: Any, summed: Any) -> Any:
 _filled_16, _filled_32, _filled_64 = _filled(_joined_16, _summed_16), _filled(_joined_32, _summed_32), _filled(_joined_64, _summed_64)
 
 
+@inner
+def _scaled(bits: Any, most: int, rows: int) -> None:
+    """k / most of whole numbers, as float32 in their place."""
+    whole = np.float32(most)
+    for row in range(rows):
+        bits[row] = np.float32(np.float32(bits[row]) / whole).view(np.uint32)
+
+
 @entry("edges")
-def edges(planes_: Any, count: int, forms_: Any, rows: int, intervals: int, reach: float, out_: Any) -> Any:
+def edges(planes_: Any, count: int, forms_: Any, rows: int, intervals: int, reach: float, units: int, out_: Any) -> Any:
     """Fills all columns of a table of edges of float32 from its `count` planes of `rows` bytes, one after the other; 1 where the table is sound, else 0.
 
     forms: int64[10, 2], in the order of the planes, source, target, lag, effect, confidence, stability, hits, n, ci_low, ci_high: how many planes, at most
     four, and the bytes a value that steps are counted in, 0 where the column is not told by steps. ci_low is BELOW, by `reach`, and ci_high MIRROR; both
-    lack without intervals. out: n, source, target, effect, confidence, stability, hits, ci_low and ci_high if any, lag."""
+    lack without intervals. units: what confidence and stability, whole numbers then, are divided by; 0 where they are float32.
+    out: n, source, target, effect, confidence, stability, hits, ci_low and ci_high if any, lag."""
     planes, forms, words = carray(planes_, count * rows, np.uint8), carray(forms_, 20, np.int64), rows * (10 if intervals else 8)
     n, bits, floats = carray(out_, rows, np.uint64), carray(out_, words, np.uint32), carray(out_, words, np.float32)
     source, target, lag = bits[2 * rows : 3 * rows], bits[3 * rows : 4 * rows], carray(out_, 2 * words + rows, np.uint16)[2 * words :]
@@ -197,6 +206,9 @@ def edges(planes_: Any, count: int, forms_: Any, rows: int, intervals: int, reac
     at = _filled_32(planes, at, forms[6], 0, rows, effect)
     at = _filled_32(planes, at, forms[8], 0, rows, confidence)
     at = _filled_32(planes, at, forms[10], 0, rows, stability)
+    if units:
+        _scaled(confidence, units, rows)
+        _scaled(stability, units, rows)
     at = _filled_32(planes, at, forms[12], forms[13], rows, hits)
     at = _filled_64(planes, at, forms[14], forms[15], rows, n)
     bad = _refused(source, target, lag, effect, confidence, stability, n, rows)
