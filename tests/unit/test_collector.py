@@ -6,8 +6,8 @@ from threading import Barrier, Thread
 
 import pytest
 
-from hyperfed.coordinator import collector
-from hyperfed.coordinator.collector import seldom_collecting
+from hyperfed import collector
+from hyperfed.collector import seldom_collecting
 from hyperfed.coordinator.runner import RoundRunner
 from hyperfed.testing.federation import SmallFederation
 

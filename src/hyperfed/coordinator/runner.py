@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from hyperfed.collector import seldom_collecting
 from hyperfed.config import DEFAULT_LIMITS, Limits
 from hyperfed.coordinator.budget import accountant_of, budget_in_force
-from hyperfed.coordinator.collector import seldom_collecting
 from hyperfed.coordinator.drafts import draft_entry, draft_freeze, draft_tombstone
 from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.coordinator.frozen import FrozenSets

@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import cast
 
 from hyperfed.admission import Admission, Admitted, Arrival, RoundContext
+from hyperfed.collector import seldom_collecting
 from hyperfed.compiled import load_kept
 from hyperfed.judging.line import receive, send
 from hyperfed.judging.messages import BaseWanted, Failed, Part, Work, failure
@@ -29,17 +30,15 @@ from hyperfed.validator import PacketValidator, folder_of
 
 __all__ = ["main"]
 
-_OBJECTS = 100_000  # made and not let go, between two looks for cycles
 
-
+@seldom_collecting()
 def main(arguments: Sequence[str]) -> int:
     """Judge what comes over the line, file descriptor `arguments[0]`, until it ends; edges go into `arguments[1]`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever interrupts the round ends the line
     with socket.socket(fileno=int(arguments[0])) as line:
         try:
             context: RoundContext = receive(line)
-            gc.freeze()
-            gc.set_threshold(_OBJECTS)  # what it makes lives until its answer, and holds no cycles
+            gc.freeze()  # what was imported lives as long as the process: it need not be looked at
             load_kept()
             validator = PacketValidator(context=replace(context, base_of=lambda client, digest: _base(line, client, digest)))
             judge = _Judge(validator, *map(int, arguments[1:]))

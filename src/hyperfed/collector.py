@@ -1,4 +1,4 @@
-"""Python's collector of cycles while a stage works: it looks less often.
+"""Python's collector of cycles while a stage works, or a process that judges beside it: it looks less often.
 
 A stage of a large round makes many small objects that live on, and no cycles to speak of; after every 700 of them Python would look for some, and now and then
 through everything that a process holds: an eighth of a small message's time.
