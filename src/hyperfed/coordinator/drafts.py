@@ -1,4 +1,5 @@
-"""What a round writes, drafted from what is there: the freeze that may be created, the ledger's next entry, the tombstone of a round without a result.
+"""What a round writes, drafted from what is there: the freeze that may be created, the ledger's next entry, the state that follows a merge, the tombstone of a
+round without a result.
 
 Each is a function of the drop-box's objects and the arguments; nothing is written here. What it does not do: decide when (`protocol.machine`),
 write (`runner`).
@@ -9,20 +10,23 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.coordinator.inbox import Judged
 from hyperfed.dropbox import DropBoxReader, Stored
 from hyperfed.errors import RoundError
+from hyperfed.global_model import GlobalModel
 from hyperfed.keys import KeyPair
 from hyperfed.protocol import merkle
 from hyperfed.protocol.choose import Choice, choose
-from hyperfed.protocol.documents import Write, sign_object
+from hyperfed.protocol.documents import COORDINATOR, Write, sign_object
 from hyperfed.protocol.ledger import Chained, reserve_id
 from hyperfed.protocol.machine import Line
 from hyperfed.protocol.objects import EntryKind, Freeze, LedgerEntry, Mechanism, Plan, RoundState, Tombstone
+from hyperfed.protocol.reputation import next_states
 from hyperfed.rounds import Keys
 from hyperfed.signing import PacketType
 
-__all__ = ["draft_entry", "draft_freeze", "draft_tombstone"]
+__all__ = ["draft_entry", "draft_freeze", "draft_state", "draft_tombstone"]
 
 _TOMBSTONE_REASONS = {
     "R-60": "it was not finished before its close_by",
@@ -85,6 +89,39 @@ def draft_entry(reader: DropBoxReader, number: int, line: Line, ledger: Sequence
     if state is None:
         raise RoundError("is gone", subject=Keys.state(line.round), rule="R-67", remedy="Restore the bucket from its versions")
     return LedgerEntry(**common, id=b"", result=result.digest, state=state.digest, time=result.value.time)
+
+
+def draft_state(
+    plan: Plan,
+    frozen: Stored[Freeze],
+    result: bytes,
+    merged: FederationCoordinator,
+    *,
+    before: RoundState | None,
+    last_models: Sequence[GlobalModel],
+    keys: KeyPair,
+) -> Write:
+    """The signed state of a round whose result has the digest `result`. merged: what its freeze came to, weighed; before: the state that it began with;
+    last_models: those committed before it, newest first. Raises RoundError where nothing was merged."""
+    if merged.reconciliation is None:
+        raise RoundError("was not merged", subject=f"round {plan.round}")
+    state = RoundState(
+        federation=frozen.value.federation,
+        round=plan.round,
+        freeze=frozen.digest,
+        result=result,
+        base_state=frozen.value.base_state,
+        clients=next_states(
+            before,
+            frozen.value,
+            plan=plan,
+            reconciliation=merged.reconciliation,
+            stores=dict(zip(merged.clients, merged.stores(), strict=True)),
+            last_models=last_models,
+            accuracy=None if merged.elsewhere is None else merged.elsewhere.accuracy,
+        ),
+    )
+    return sign_object(Keys.state(plan.round), PacketType.STATE, state, keys=keys, time=frozen.value.time, audience=COORDINATOR, compression="zstd")
 
 
 def draft_tombstone(plan: Plan, frozen: Stored[Freeze] | None, rule: str, *, keys: KeyPair) -> Write:

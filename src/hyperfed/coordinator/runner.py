@@ -23,7 +23,7 @@ import numpy as np
 from hyperfed.collector import seldom_collecting
 from hyperfed.config import DEFAULT_LIMITS, Limits
 from hyperfed.coordinator.budget import accountant_of, budget_in_force
-from hyperfed.coordinator.drafts import draft_entry, draft_freeze, draft_tombstone
+from hyperfed.coordinator.drafts import draft_entry, draft_freeze, draft_state, draft_tombstone
 from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.coordinator.frozen import FrozenSets
 from hyperfed.coordinator.inbox import Arrivals, Judged, is_inbox_key, without_litter
@@ -41,7 +41,7 @@ from hyperfed.protocol.documents import COORDINATOR, Write, end_of, make_plan, s
 from hyperfed.protocol.ledger import check_claim, line_of, reserve_id
 from hyperfed.protocol.machine import Outcome, Why
 from hyperfed.protocol.objects import EntryKind, Freeze, Mechanism, Plan, RoundState, Tombstone
-from hyperfed.protocol.reputation import ACCURACY_ROUNDS, next_states
+from hyperfed.protocol.reputation import ACCURACY_ROUNDS
 from hyperfed.rounds import Keys
 from hyperfed.signing import PacketType
 from hyperfed.store import ObjectStore
@@ -453,28 +453,11 @@ class RoundRunner:
             )
         if self._state_is_there(round_id, frozen, result):
             return
-        coordinator = self._merged_of(round_id, frozen)
-        if coordinator.reconciliation is None:
-            coordinator.weigh()
-        if coordinator.reconciliation is None:
-            raise RoundError("was not merged", subject=f"round {round_id}")
-        state = RoundState(
-            federation=frozen.value.federation,
-            round=round_id,
-            freeze=frozen.digest,
-            result=result.digest,
-            base_state=frozen.value.base_state,
-            clients=next_states(
-                self.frozen.state_before(frozen.value),
-                frozen.value,
-                plan=self.plan(round_id).value,
-                reconciliation=coordinator.reconciliation,
-                stores=dict(zip(coordinator.clients, coordinator.stores(), strict=True)),
-                last_models=self._last_models(frozen.value.base_round),
-                accuracy=None if coordinator.elsewhere is None else coordinator.elsewhere.accuracy,
-            ),
-        )
-        write = sign_object(Keys.state(round_id), PacketType.STATE, state, keys=self.keys, time=frozen.value.time, audience=COORDINATOR, compression="zstd")
+        merged = self._merged_of(round_id, frozen)
+        if merged.reconciliation is None:
+            merged.weigh()
+        before, models = self.frozen.state_before(frozen.value), self._last_models(frozen.value.base_round)
+        write = draft_state(self.plan(round_id).value, frozen, result.digest, merged, before=before, last_models=models, keys=self.keys)
         if self._create(write, round_id) is not Outcome.CREATED and not self._state_is_there(round_id, frozen, result):
             raise TransientError("its write was lost", subject=write.key, remedy="Run the round again")
         self._merged.clear()
