@@ -1,6 +1,8 @@
 """While a stage works Python looks for cycles less often; afterwards as it did, however the stage ended and whatever else was asked for."""
 
 import gc
+import signal
+import socket
 from collections.abc import Iterator
 from threading import Barrier, Thread
 
@@ -9,6 +11,7 @@ import pytest
 from hyperfed import collector
 from hyperfed.collector import seldom_collecting
 from hyperfed.coordinator.runner import RoundRunner
+from hyperfed.judging import child
 from hyperfed.testing.federation import SmallFederation
 
 pytestmark = pytest.mark.unit
@@ -79,3 +82,18 @@ def test_a_stage_works_so(monkeypatch: pytest.MonkeyPatch) -> None:
     fed.runner(1).collect(1)
     assert seen == [100_000]
     assert gc.get_threshold()[0] == 700
+
+
+def test_a_judging_process_works_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def ended(line: socket.socket) -> object:
+        seen.append(gc.get_threshold()[0])
+        raise EOFError
+
+    monkeypatch.setattr(child, "receive", ended)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    ours, theirs = socket.socketpair()
+    with ours:
+        assert child.main([str(theirs.detach())]) == 0
+    assert seen == [100_000]
