@@ -175,6 +175,20 @@ def page(chromium: Any, site: Site) -> Iterator[Any]:
     page.close()
 
 
+def pressed(page: Any, press: Callable[[], None], what: str, *, attempts: int = 5) -> None:
+    """Press until the server has done what the page asks of it with a POST to an address that ends with `what`.
+
+    A busy server's SQLite refuses one now and then ("database is locked"): the page says so and stays as it is, and whoever sits before it presses again.
+    """
+    for attempt in range(attempts):
+        with page.expect_response(lambda answer: answer.request.method == "POST" and answer.url.endswith(what), timeout=60_000) as answered:
+            press()
+        if answered.value.status != 503:
+            break
+        page.wait_for_timeout(1000 * (attempt + 1))
+    assert answered.value.ok, f"{what}: {answered.value.status} {answered.value.text()}"
+
+
 @pytest.fixture
 def shoot(page: Any) -> Callable[..., None]:
     """Keep a picture of the page, as a CI artifact."""

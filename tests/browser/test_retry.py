@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hyperfed.testing.federation import SmallFederation
-from tests.browser.conftest import Site, hyperfed
+from tests.browser.conftest import Site, hyperfed, pressed
 
 pytestmark = [pytest.mark.seaweedfs, pytest.mark.timeout(600)]
 FINISHED = ("collect", "validate", "score trust")
@@ -16,7 +16,8 @@ FINISHED = ("collect", "validate", "score trust")
 def press_retry(site: Site, page: Any, run_id: str) -> None:
     page.goto(f"{site.stack.ui_url}/runs/flow-run/{run_id}")
     page.get_by_role("button", name="Retry").first.click()
-    page.get_by_role("button", name="Retry").last.click()  # the dialogue asks once more
+    page.locator(".p-modal__background").wait_for()  # the dialogue asks once more
+    pressed(page, page.get_by_role("button", name="Retry").last.click, f"/flow_runs/{run_id}/set_state")
     page.get_by_text("Retrying").or_(page.get_by_text("Scheduled").or_(page.get_by_text("AwaitingRetry"))).first.wait_for()
 
 
@@ -115,14 +116,9 @@ def test_a_custom_run_from_the_form_is_a_dry_run(site: Site, page: Any, shoot: C
     row.get_by_role("spinbutton").fill("10")
     page.get_by_role("switch").first.click()
     shoot("4-custom-run-form", full=True)
-    page.get_by_role("button", name="Submit").click()
-    over = time.monotonic() + 30
-    mine: dict[str, Any] | None = None
-    while mine is None:
-        assert time.monotonic() < over, "the form made no run"
-        page.wait_for_timeout(500)
-        runs = site.api("/flow_runs/filter", {"deployments": {"id": {"any_": [deployment["id"]]}}, "limit": 50})
-        mine = next((run for run in runs if run["parameters"].get("dry_run")), None)
+    pressed(page, page.get_by_role("button", name="Submit").click, "/create_flow_run")
+    runs = site.api("/flow_runs/filter", {"deployments": {"id": {"any_": [deployment["id"]]}}, "sort": "EXPECTED_START_TIME_DESC", "limit": 50})
+    (mine,) = (run for run in runs if run["parameters"].get("dry_run"))
     assert mine["parameters"]["round_id"] == 10
     done = site.ended(mine["id"])
     assert done["state"]["message"] == "dry run, nothing was written: 3 of 3 would be counted, 0 refused", done["state"]
