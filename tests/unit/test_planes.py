@@ -108,6 +108,19 @@ def test_a_plane_that_looks_like_chance_is_kept_and_one_that_does_not_is_squeeze
     assert there_and_back(rng.integers(0, 128, 1 << 16).astype(np.uint8))[1] < 0.9 * (1 << 16)
 
 
+def test_a_long_plane_that_is_nearly_all_one_value_is_squeezed_by_the_better_of_two_finders() -> None:
+    rng = np.random.default_rng(4)
+    scattered = np.minimum(rng.geometric(0.92, 1 << 18) - 1, 5).astype(np.uint8)
+    lengths = []
+    for column in (scattered[:-1], scattered, np.where(rng.random(1 << 18) < 0.03, scattered * 40, 0).astype(np.uint8)):
+        back, length = there_and_back(column)
+        assert np.array_equal(back, column)
+        lengths.append(length / len(column))
+    too_short, better, sparse = lengths
+    assert 1 / 16 < better < 0.99 * too_short < too_short < 1 / 8
+    assert sparse < 1 / 16  # nothing to be gained
+
+
 def test_sorted_keys_cost_a_fraction_of_what_they_are() -> None:
     column = np.sort(np.random.default_rng(4).integers(0, 1000, ROWS).astype(np.uint32))
     assert there_and_back(column, Coding.STEP)[1] < ROWS // 4

@@ -9,7 +9,8 @@
    are left out.
 4. What comes back is the column bit for bit. A frame says how much it holds, and that is checked before a byte of it is inflated (R-13).
 
-zstd runs at level 1 with a match finder that looks for long repeats only: in a plane a short one is chance, and costs more than its literals.
+zstd runs at level 1 with a match finder that looks for long repeats only: in a plane a short one is chance, and costs more than its literals. A long plane
+that is nearly all one value is squeezed by a second finder, too, and the shorter frame is kept: literals take a bit each at least, so repeats are worth more.
 What it does not do: know a table (`records`), or take a column of less than 512 bytes: that travels as it is.
 """
 
@@ -47,6 +48,7 @@ _HEADS = tuple(struct.Struct(f"<BBId{count}I") for count in range(9))
 _BLOCK = 1 << 14  # rows predicted at a time: what lies between stays in cache
 _FIRST_ROWS = 1024  # that a reach is taken from
 _TASTE, _CHANCE = 128, 96  # so many bytes of a plane, and how many different ones make zstd hopeless: chance gives 101, a twentieth to be gained 92
+_LONG = 1 << 18  # rows from which a plane is worth a second try
 
 
 class Coding(IntEnum):
@@ -68,6 +70,8 @@ class _Codecs(threading.local):
     def __init__(self) -> None:
         params = zstandard.ZstdCompressionParameters.from_level(_PLAIN_LEVEL, min_match=7, hash_log=6)
         self.plane = zstandard.ZstdCompressor(compression_params=params)
+        twice = zstandard.ZstdCompressionParameters.from_level(_PLAIN_LEVEL, min_match=7, hash_log=6, chain_log=6, strategy=zstandard.STRATEGY_DFAST)
+        self.dull = zstandard.ZstdCompressor(compression_params=twice)
         self.text = zstandard.ZstdCompressor(level=_PLAIN_LEVEL)
         self.back = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)
 
@@ -231,6 +235,8 @@ def _cut(column: Array, coding: Coding, around: Around, reach: float) -> tuple[i
 
 def _squeezed(plane: memoryview) -> bytes | memoryview:
     frame: bytes = _codecs.plane.compress(plane)
+    if len(plane) >= _LONG and len(plane) >> 4 < len(frame) < len(plane) >> 3:
+        frame = min(frame, _codecs.dull.compress(plane), key=len)
     return frame if len(frame) < len(plane) else plane
 
 
