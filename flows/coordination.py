@@ -10,6 +10,7 @@ from blocks import CoordinatorKeys, DropBox, FederationPolicy
 from hyperfed.adapters.rehearsal import RehearsalStore
 from hyperfed.coordinator.runner import RoundRunner
 from hyperfed.errors import ConfigError
+from hyperfed.ledger_copy import LedgerCopy
 from hyperfed.packets import PolicyPack
 from hyperfed.protocol.objects import Plan
 from hyperfed.store_probe import probe
@@ -21,7 +22,8 @@ def load_runner(drop_box: str, coordinator_keys: str, now: datetime | None, *, r
     """A coordinator, its clock read once. rehearse: what it writes stays in memory."""
     box, keys = DropBox.load(drop_box), CoordinatorKeys.load(coordinator_keys).load_keys()
     store = RehearsalStore(box.open()) if rehearse else box.open()
-    return RoundRunner(store, keys=keys, now=now or datetime.now(UTC), fingerprint=box.fingerprint or None)
+    copy = None if rehearse else LedgerCopy.in_cache(box.fingerprint)  # what a rehearsal appends is nobody's ledger
+    return RoundRunner(store, keys=keys, now=now or datetime.now(UTC), fingerprint=box.fingerprint or None, copy=copy)
 
 
 def scheduled(now: datetime | None, runner: RoundRunner) -> datetime:

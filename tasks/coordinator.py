@@ -6,6 +6,7 @@ from functools import lru_cache
 from blocks import CoordinatorKeys, DropBox
 from hyperfed.coordinator.runner import RoundRunner
 from hyperfed.coordinator.shuffle import Shuffle
+from hyperfed.ledger_copy import LedgerCopy
 from tasks.stages import code_digest
 
 __all__ = ["runner_of", "shuffle_of"]
@@ -14,7 +15,7 @@ __all__ = ["runner_of", "shuffle_of"]
 def runner_of(drop_box: str, coordinator_keys: str, now: datetime) -> RoundRunner:
     """A coordinator at the instant `now`, the flow's clock."""
     box, keys = DropBox.load(drop_box), CoordinatorKeys.load(coordinator_keys).load_keys()
-    runner = RoundRunner(box.open(), keys=keys, now=now, fingerprint=box.fingerprint or None)
+    runner = RoundRunner(box.open(), keys=keys, now=now, fingerprint=box.fingerprint or None, copy=LedgerCopy.in_cache(box.fingerprint))
     runner.code = code_digest()
     return runner
 

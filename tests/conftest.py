@@ -1,11 +1,17 @@
 """What every test shares: marks by folder, seeds, and an environment without the developer's own credentials."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 _MARK_OF_FOLDER = ("unit", "property", "store", "flow", "fault", "attack", "vectors", "installation", "browser")
+
+
+_CACHE = tempfile.TemporaryDirectory(prefix="hyperfed-tests-")
+os.environ["HYPERFED_CACHE"] = _CACHE.name  # for the processes that tests start, too
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,7 +2,7 @@
 
 1. The registry chain is verified from its root fingerprint; everything else with the keys in it (R-23, R-32).
 2. An object speaks for the round and federation of its key; anything else there is an error, not a surprise later (R-51).
-3. What was read and verified is kept: objects never change. So is the ledger's verified prefix (R-71).
+3. What was read and verified is kept: objects never change. So is the ledger's verified prefix (R-71), beyond the process where there is a place for it (R-75).
 4. A plan says what its registry version says of window and digest: the coordinator's key may not change them (R-52).
 
 Used by coordinator, clients, audit and `hyperfed inspect`. It does not write, and takes no decision.
@@ -16,9 +16,10 @@ from typing import Any, Generic, TypeVar
 
 from hyperfed.codec import PayloadCodec
 from hyperfed.config import DEFAULT_LIMITS, Limits
-from hyperfed.errors import AccessDenied, LedgerError, ObjectNotFound, RegistryError, RoundError, SignatureError, TransportError
+from hyperfed.errors import AccessDenied, LedgerError, ObjectNotFound, PacketError, RegistryError, RoundError, SignatureError, TransportError
 from hyperfed.global_model import GlobalModel
 from hyperfed.keys import KeyPair
+from hyperfed.ledger_copy import LedgerCopy
 from hyperfed.protocol.ledger import Book, Chained
 from hyperfed.protocol.objects import Freeze, LedgerEntry, Plan, Receipt, ReceiptPage, RoundState, Tombstone
 from hyperfed.protocol.receipt_pages import open_receipt
@@ -48,14 +49,19 @@ class Stored(Generic[T]):
 
 
 class DropBoxReader:
-    """Read one federation's drop-box. fingerprint: the root fingerprint that was compared out of band (None: not compared, for the operator's own machine)."""
+    """Read one federation's drop-box. fingerprint: the root fingerprint that was compared out of band (None: not compared, for the operator's own machine);
+    copy: where the ledger's entries are kept for the next process, None: nowhere."""
 
-    def __init__(self, store: ObjectStore, *, fingerprint: str | None, not_below: int = 0, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, store: ObjectStore, *, fingerprint: str | None, not_below: int = 0, limits: Limits = DEFAULT_LIMITS, copy: LedgerCopy | None = None
+    ) -> None:
         self.store, self.limits = store, limits
         self._fingerprint, self._not_below = fingerprint, not_below
         self._registries: list[tuple[Registry, bytes]] = []
         self._known: OrderedDict[str, Stored[Any]] = OrderedDict()
         self._book: Book | None = None
+        self._copy = copy
+        self._envelopes: list[bytes] = []  # of the book's entries, while there is a copy to be written
 
     @property
     def registry(self) -> Registry:
@@ -220,12 +226,32 @@ class DropBoxReader:
 
     def ledger(self) -> list[Chained]:
         """The whole ledger, chain, signatures and grammar verified; only what is new is read, several entries at once. Raises LedgerError."""
+        first = self._book is None
         if self._book is None:
-            self._book = Book(self.registry.federation)
-        ahead = 1
+            self._book = self._copied_book() or Book(self.registry.federation)
+        known, ahead = len(self._book.entries), 1
         while self._read_entries(self._book, ahead):
             ahead = min(2 * ahead, _ENTRIES_AT_ONCE)
+        if self._copy is not None and first and len(self._book.entries) > known:  # once a process: what comes later is the next one's to read
+            self._copy.keep(self._envelopes)
         return list(self._book.entries)
+
+    def _copied_book(self) -> Book | None:
+        """R-75: what the copy holds, verified; None where there is nothing, or not what the store's ledger goes through."""
+        self._envelopes.clear()
+        envelopes = [] if self._copy is None else self._copy.load()
+        if not envelopes:
+            return None
+        book = Book(self.registry.federation)
+        try:
+            if self.store.read(Keys.ledger(len(envelopes)), max_bytes=_MAX_ENTRY_BYTES) != envelopes[-1]:
+                return None
+            for number, data in enumerate(envelopes, 1):
+                self._add(book, data, Keys.ledger(number))
+        except (ObjectNotFound, PacketError, LedgerError):
+            self._envelopes.clear()
+            return None
+        return book
 
     def verified_entries(self) -> list[Chained]:
         """What of the ledger was read and verified so far: as of the last call of `ledger`, or up to where it failed."""
@@ -262,3 +288,5 @@ class DropBoxReader:
         if self.registry.coordinator_key(signed.header.key_id, entry.round) is None:
             raise SignatureError(f"key {signed.header.key_id:.32} was not the coordinator's in round {entry.round}", subject=key, rule="R-81")
         book.add(entry, signed.digest)
+        if self._copy is not None:
+            self._envelopes.append(data)

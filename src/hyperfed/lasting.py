@@ -1,7 +1,8 @@
 """A small file that must outlast a power cut and be shared by processes: a client's memory, its guard, its kept message, its links, what a command writes.
 
 1. `alone_with`: one process at a time, by a lock file beside it.
-2. `write_lasting`: replaced at once or not at all, on disk before it returns; what was there stays where that fails.
+2. `cache_folder`: where what can be made again is kept.
+3. `write_lasting`: replaced at once or not at all, on disk before it returns; what was there stays where that fails.
 
 What it does not do: know what is in the file, or what to do about a failure: the caller names the error and the remedy.
 """
@@ -9,12 +10,23 @@ What it does not do: know what is in the file, or what to do about a failure: th
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hyperfed.errors import HyperfedError
 
-__all__ = ["alone_with", "write_lasting"]
+__all__ = ["alone_with", "cache_folder", "write_lasting"]
+
+
+def cache_folder() -> Path | None:
+    """Where this user's files go that can be made again: $HYPERFED_CACHE, or hyperfed in $XDG_CACHE_HOME or ~/.cache; None where there is no home. It may not
+    exist yet."""
+    own, base = Path(os.environ.get("HYPERFED_CACHE", "")), Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if own.is_absolute():
+        return own
+    with suppress(RuntimeError):
+        return (base if base.is_absolute() else Path.home() / ".cache") / "hyperfed"
+    return None
 
 
 @contextmanager
@@ -53,5 +65,6 @@ def write_lasting(path: Path, content: str | bytes, *, error: type[HyperfedError
         problem, way = "there is a file already, and it is not overwritten", "Choose another path, or move it away"
         raise error(problem, subject=str(path), remedy=way) from exc
     except OSError as exc:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # it may be the folder that is none
+            part.unlink(missing_ok=True)
         raise error(f"cannot be written: {exc.strerror}", subject=str(path), remedy=remedy) from exc

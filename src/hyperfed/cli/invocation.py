@@ -115,8 +115,10 @@ class Invocation:
     def reader(self) -> "DropBoxReader":
         """The drop-box as verified values; the fingerprint is compared where one is configured."""
         from hyperfed.dropbox import DropBoxReader
+        from hyperfed.ledger_copy import LedgerCopy
 
-        return DropBoxReader(self.store, fingerprint=self.settings.fingerprint)
+        fingerprint = self.settings.fingerprint
+        return DropBoxReader(self.store, fingerprint=fingerprint, copy=LedgerCopy.in_cache(fingerprint))
 
     def warn_unless_compared(self) -> None:
         """Say so where nothing vouches for the registry."""

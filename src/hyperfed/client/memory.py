@@ -5,7 +5,8 @@
 3. Two processes may share it: each change is made under a lock, on what the file says then. A sequence is taken once, so that an overlapping run
    can never sign two updates with one sequence, which would count as equivocation (R-92).
 
-4. What local noise has spent of the client's privacy budget lies beside it, in `<name>.privacy.json` (`privacy_guard`), and the newest noised message, until
+4. The ledger's entries lie beside it, in `<name>.ledger.bin` (`ledger_copy`): they are read once.
+5. What local noise has spent of the client's privacy budget lies beside it, in `<name>.privacy.json` (`privacy_guard`), and the newest noised message, until
    it has arrived, in `<name>.message.json` (`message`).
 
 What it does not do: trust what it reads (`session` verifies first, then raises the marks).
@@ -20,6 +21,7 @@ from pathlib import Path
 from hyperfed.client.noised import OneMessage
 from hyperfed.errors import ConfigError
 from hyperfed.lasting import alone_with, write_lasting
+from hyperfed.ledger_copy import LedgerCopy
 from hyperfed.privacy.guard import PrivacyGuard
 from hyperfed.registry import Budget
 
@@ -66,6 +68,7 @@ class ClientMemory:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._guard: PrivacyGuard | None = None
+        self.ledger_copy = None if path is None else LedgerCopy(path.with_name(path.name + ".ledger.bin"))
         self.message = OneMessage(None if path is None else path.with_name(path.name + ".message.json"))
         self.marks = self._load() if path is not None and path.exists() else Marks()
 

@@ -72,7 +72,7 @@ class ClientSession:
         self.memory = memory or ClientMemory()
         self.record_bound = record_bound
         self.store = store
-        self.reader = DropBoxReader(store, fingerprint=fingerprint, not_below=self.memory.marks.registry_version, limits=limits)
+        self.reader = DropBoxReader(store, fingerprint=fingerprint, not_below=self.memory.marks.registry_version, limits=limits, copy=self.memory.ledger_copy)
 
     # -- submit --------------------------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from hyperfed.compiled.interface import sources_digest
 from hyperfed.errors import ConfigError
-from hyperfed.lasting import write_lasting
+from hyperfed.lasting import cache_folder, write_lasting
 
 __all__ = ["find", "keep", "name_of"]
 
@@ -56,6 +56,5 @@ def keep(name: str, code: bytes) -> Path | None:
 
 def _folders() -> Iterator[Path]:
     yield Path(__file__).parent / "__pycache__"
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    with suppress(RuntimeError):  # no home
-        yield (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "hyperfed"
+    if (folder := cache_folder()) is not None:
+        yield folder

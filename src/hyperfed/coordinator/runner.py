@@ -34,6 +34,7 @@ from hyperfed.dropbox import DropBoxReader, Stored
 from hyperfed.errors import LedgerError, QuorumMissed, RegistryError, RoundError, TransientError
 from hyperfed.global_model import GlobalModel
 from hyperfed.keys import KeyPair
+from hyperfed.ledger_copy import LedgerCopy
 from hyperfed.packets import PolicyPack
 from hyperfed.privacy.policy import check_private_plan, night_of
 from hyperfed.protocol import machine as mc
@@ -69,11 +70,14 @@ class Stage:
 
 
 class RoundRunner:
-    """A coordinator at one instant. fingerprint: the registry's roots, compared out of band; keys: the coordinator's; now: the flow's clock, read once."""
+    """A coordinator at one instant. fingerprint: the registry's roots, compared out of band; keys: the coordinator's; now: the flow's clock, read once;
+    copy: where the ledger's entries are kept for the next process."""
 
-    def __init__(self, store: ObjectStore, *, keys: KeyPair, now: datetime, fingerprint: str | None, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, store: ObjectStore, *, keys: KeyPair, now: datetime, fingerprint: str | None, limits: Limits = DEFAULT_LIMITS, copy: LedgerCopy | None = None
+    ) -> None:
         self.store, self.keys, self.now, self.limits = store, keys, now, limits
-        self.reader = DropBoxReader(store, fingerprint=fingerprint, limits=limits)
+        self.reader = DropBoxReader(store, fingerprint=fingerprint, limits=limits, copy=copy)
         self.frozen = FrozenSets(store=store, reader=self.reader, keys=keys, limits=limits)
         self.intake = Intake(store, reader=self.reader, frozen=self.frozen, keys=keys, now=now, limits=limits)
         self.receipts = Receipts(store=store, reader=self.reader, keys=keys, limits=limits)
