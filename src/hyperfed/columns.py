@@ -7,6 +7,7 @@ What it does not do: sort, or compare columns of different tables (`tables`).
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -147,7 +148,7 @@ def check_interval(table: Any, kind: str) -> None:
         refuse_where(table.ci_high < table.effect, table.ci_high, f"{kind}.ci_high", "must not be below the effect")
 
 
-def freeze(table: Any, kind: str, dtypes: dict[str, Any], floats: tuple[str, ...], rows: int | None = None) -> None:
+def freeze(table: Any, kind: str, dtypes: Mapping[str, Any], floats: tuple[str, ...], rows: int | None = None) -> None:
     """Cast, check lengths and make every column read-only; intervals alone may be missing. Set through object.__setattr__: the types are frozen."""
     float_dtype = np.dtype(np.float32) if np.asarray(getattr(table, floats[0])).dtype == np.float32 else np.dtype(np.float64)
     for name in (*dtypes, *floats):

@@ -11,7 +11,7 @@ What it does not do: parse bytes (`codec`), merge (`reconciler`).
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -125,6 +125,8 @@ class EdgeTable(_Columns):
     confidence, stability: float[rows] in [0, 1]; hits: uint32[rows], how often the edge was found; n: uint64[rows], the sample count.
     float is float64 or float32, the same in all columns. Raises BoundsError.
     """
+
+    INTEGERS: ClassVar[Mapping[str, Any]] = _EDGE_INTS
 
     source: Array
     target: Array
@@ -241,6 +243,8 @@ class DeltaTable(_Columns):
     An edge that the earlier table lacks cannot be changed (its confidence and stability are unknown): send the whole table.
     """
 
+    INTEGERS: ClassVar[Mapping[str, Any]] = {"source": np.uint32, "target": np.uint32, "lag": np.uint16, "hits_delta": np.int32}
+
     source: Array
     target: Array
     lag: Array
@@ -251,7 +255,7 @@ class DeltaTable(_Columns):
 
     def __post_init__(self) -> None:
         floats = ("weight_delta", "ci_low_delta", "ci_high_delta")
-        freeze(self, "deltas", {"source": np.uint32, "target": np.uint32, "lag": np.uint16, "hits_delta": np.int32}, floats)
+        freeze(self, "deltas", self.INTEGERS, floats)
         _check_edge_keys(self, "deltas")
         check_floats(self, floats, "deltas")
 
@@ -271,6 +275,15 @@ class HyperedgeTable(_Columns):
     The other columns are as in `EdgeTable`. Rows strictly ascend by (target, lag, number of sources, sources).
     """
 
+    INTEGERS: ClassVar[Mapping[str, Any]] = {
+        "sources": np.uint32,
+        "offsets": np.uint32,
+        "target": np.uint32,
+        "lag": np.uint16,
+        "hits": np.uint32,
+        "n": np.uint64,
+    }
+
     sources: Array
     offsets: Array
     target: Array
@@ -284,8 +297,7 @@ class HyperedgeTable(_Columns):
     ci_high: Array | None = None
 
     def __post_init__(self) -> None:
-        ints = {"sources": np.uint32, "offsets": np.uint32, "target": np.uint32, "lag": np.uint16, "hits": np.uint32, "n": np.uint64}
-        freeze(self, "hyperedges", ints, _EDGE_FLOATS)
+        freeze(self, "hyperedges", self.INTEGERS, _EDGE_FLOATS)
         self._check_shape()
         check_floats(self, _EDGE_FLOATS, "hyperedges")
         check_unit(self, ("confidence", "stability"), "hyperedges")
@@ -293,9 +305,10 @@ class HyperedgeTable(_Columns):
         check_interval(self, "hyperedges")
 
     def _check_shape(self) -> None:
-        rows, offsets, sources = len(self.target), self.offsets.astype(np.int64), self.sources
+        rows, offsets, sources = len(self.target), self.offsets, self.sources
         if len(offsets) != rows + 1 or offsets[0] != 0 or offsets[-1] != len(sources):
             raise BoundsError(f"offsets must have {rows + 1} entries from 0 to {len(sources)}", subject="hyperedges.offsets")
+        offsets = offsets.astype(np.int64)
         arity = np.diff(offsets)
         if rows and (int(arity.min()) < 2 or int(arity.max()) > 64):
             raise BoundsError("a hyperedge has 2 to 64 sources", subject="hyperedges.offsets")

@@ -26,7 +26,7 @@ def there_and_back(column: Any, coding: Coding = Coding.PLAIN, around: Any = Non
     planes = b"".join(writer.finish())
     assert writer.raw_bytes == column.nbytes
     reader = PlaneReader(memoryview(planes), column.nbytes)
-    back = reader.claim(memoryview(entry), column.dtype, "column")(around)
+    back = reader.claim(memoryview(entry), column.dtype, "column")[1](around)
     reader.close()
     return back, len(planes)
 
@@ -194,7 +194,7 @@ def test_what_does_not_describe_a_column_is_refused(given: memoryview, dtype: An
 
 @pytest.mark.parametrize("around", [None, (None, None), (np.zeros(300, np.float32), None), (np.zeros(299, np.float32),) * 2, (np.zeros(300),) * 2])
 def test_a_mirrored_column_without_its_mirror_is_refused(around: Any) -> None:
-    read = PlaneReader(memoryview(bytes(300)), 1200).claim(entry(300, 300, coding=2), F4, "column")
+    _, read = PlaneReader(memoryview(bytes(300)), 1200).claim(entry(300, 300, coding=2), F4, "column")
     with pytest.raises(SchemaError) as caught:
         read(around)
     assert caught.value.rule == "R-11"
@@ -209,7 +209,7 @@ def test_what_is_left_over_is_refused() -> None:
 
 @pytest.mark.parametrize("around", [None, (), (None,), (np.zeros(299, np.float32),), (np.zeros(300),)])
 def test_a_lower_end_without_its_effect_is_refused(around: Any) -> None:
-    read = PlaneReader(memoryview(bytes(300)), 1200).claim(entry(300, 300, coding=3), F4, "column")
+    _, read = PlaneReader(memoryview(bytes(300)), 1200).claim(entry(300, 300, coding=3), F4, "column")
     with pytest.raises(SchemaError) as caught:
         read(around)
     assert caught.value.rule == "R-11"
@@ -218,7 +218,7 @@ def test_a_lower_end_without_its_effect_is_refused(around: Any) -> None:
 def test_a_plane_that_inflates_to_more_than_its_rows_is_not_inflated() -> None:
     bomb = zstandard.ZstdCompressor(level=1).compress(bytes(1 << 27))
     rows = len(bomb) + 1
-    read = PlaneReader(memoryview(bomb), rows).claim(entry(rows, len(bomb), width=1), np.dtype("|u1"), "column")
+    _, read = PlaneReader(memoryview(bomb), rows).claim(entry(rows, len(bomb), width=1), np.dtype("|u1"), "column")
     tracemalloc.start()
     try:
         with pytest.raises(SchemaError) as caught:

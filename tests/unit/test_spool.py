@@ -1,8 +1,12 @@
 """The spool: the same bytes as tables in memory, and memory that does not grow with the clients."""
 
 import errno
+import gc
 import os
+import threading
 import tracemalloc
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -210,7 +214,7 @@ def test_pieces_are_written_whole_whatever_a_call_takes(most: int, monkeypatch: 
     monkeypatch.setattr(os, "pwritev", some)
     pieces = [np.arange(i % 4, dtype=np.uint32) + np.uint32(i) for i in range(1500)]
     file = nameless(pieces[0])
-    write(file, pieces, 5)
+    write(file.fileno(), pieces, 5)
     out = np.empty(sum(map(len, pieces)), np.uint32)
     fill(file, out, 5)
     assert out.tobytes() == b"".join(piece.tobytes() for piece in pieces)
@@ -233,7 +237,7 @@ def test_pieces_are_read_whole_whatever_a_call_gives(most: int, monkeypatch: pyt
     monkeypatch.setattr(os, "preadv", some)
     whole = np.random.default_rng(1).bytes(1500 * 5)
     file = nameless(monkeypatch)
-    write(file, [np.frombuffer(whole, np.uint8)], 3)
+    write(file.fileno(), [np.frombuffer(whole, np.uint8)], 3)
     out = bytearray(len(whole))
     scatter(file, [memoryview(out)[i : i + 5] for i in range(0, len(out), 5)], 3)
     assert out == whole
@@ -258,3 +262,33 @@ def test_a_block_that_cannot_be_written_is_missed_by_nobody(monkeypatch: pytest.
     with pytest.raises(OSError, match="No space left"):
         read.ranges([0], PairElectorate([np.arange(60, dtype=np.uint32)]))
     read.close()
+
+
+def test_a_spool_that_is_let_go_while_a_block_is_written_writes_into_nobody_elses_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file is closed with it, and the next file that is opened has the same number."""
+    begun, may_go_on = threading.Event(), threading.Event()
+    wrote: list[int] = []
+    pwritev = os.pwritev
+
+    def slowly(file: int, pieces: Any, at: int) -> int:
+        begun.set()
+        assert may_go_on.wait(30)
+        wrote.append(file)
+        return pwritev(file, pieces, at)
+
+    monkeypatch.setattr(os, "pwritev", slowly)
+    spool = Spool(memory_bytes=-1, block_bytes=1)
+    spool.add(client(5, 50).edges)
+    assert begun.wait(30)
+    assert spool._file is not None
+    number, writing = spool._file.fileno(), spool._writing
+    del spool
+    gc.collect()
+    with (tmp_path / "another").open("wb") as other:
+        assert other.fileno() == number
+        may_go_on.set()
+        assert writing is not None
+        writing.result(30)
+        assert wrote
+        assert number not in wrote
+        assert os.fstat(number).st_size == 0

@@ -1,11 +1,16 @@
 """Tables as records: a column of another type, length, order or value is refused, and what refuses it names the table."""
 
+import struct
+import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from hyperfed.codec import PayloadCodec, pack, to_record
+from hyperfed.errors import BoundsError, PacketError
+from hyperfed.packets import Update
 from hyperfed.tables import EdgeTable, HyperedgeTable
 from tests.unit.test_payload import document, edges, hyperedges, refused
 
@@ -54,9 +59,45 @@ def test_a_bad_column_is_refused(name: str) -> None:
 
 
 def test_a_float_that_overflows_its_column_is_refused_without_a_warning() -> None:
-    """A float64 of 1e300 in a table of float32 columns becomes infinite in the cast: an error with its row, no RuntimeWarning."""
-    record = to_record(edges(np.float32, rows=2)) | {"ci_high": column("<f8", [1e300, 1e300])}
-    assert "finite" in refused(document(kind="EdgeTable", payload=pack(record)), EdgeTable).problem
+    """A float64 of 1e300 in a table of float32 columns becomes infinite in the cast: an error with its row, no RuntimeWarning. On the wire it is not cast."""
+    table = edges(np.float32, rows=2)
+    with pytest.raises(BoundsError, match="row 0 holds inf; numbers must be finite"):
+        replace(table, ci_high=np.array([1e300, 1e300]))
+    record = to_record(table) | {"ci_high": column("<f8", [1e300, 1e300])}
+    assert refused(document(kind="EdgeTable", payload=pack(record)), EdgeTable).problem == "column of float64; float32 belongs here"
+
+
+ZERO = struct.pack("<BBId", 0, 1, 255 << 20, 0.0)  # the entry of a column of 255 million bytes without a plane: 14 bytes
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"measured": ["|u1:planes", ZERO]}, "Update.measured: column of uint8; uint32 belongs here"),
+        ({"edges.source": ["|u1:planes", ZERO]}, "Update.edges.source: column of uint8; uint32 belongs here"),
+        ({"edges.effect": ["|u1:planes", ZERO]}, "Update.edges.effect: column of uint8; float64 belongs here"),
+        ({"edges.confidence": ["|u1:planes", ZERO]}, "Update.edges.confidence: has 267386880 rows where effect has 2"),
+        ({"hyperedges.offsets": ["|u1:planes", ZERO]}, "Update.hyperedges.offsets: column of uint8; uint32 belongs here"),
+        ({"hyperedges.stability": ["|u1:planes", ZERO]}, "Update.hyperedges.stability: has 267386880 rows where effect has 3"),
+    ],
+)
+def test_a_column_of_another_dtype_is_not_cast_before_it_is_refused(change: dict[str, Any], why: str) -> None:
+    """A few hundred bytes may declare a quarter of a gigabyte; a cast would make two of it."""
+    plain = to_record(Update(measured=np.arange(9, dtype=np.uint32), edges=edges(rows=2), hyperedges=hyperedges()))
+    ((path, column),) = change.items()
+    place = plain if "." not in path else plain[path.split(".")[0]]
+    place[path.split(".")[-1]] = column
+    record = pack(plain)
+    data = pack([1, "Update", "zstd", len(record) + (255 << 20), pack([len(record), record, b""])])
+    tracemalloc.start()
+    try:
+        with pytest.raises(PacketError) as caught:
+            PayloadCodec().decode(data, Update)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert str(caught.value).startswith(why)
+    assert peak < 1 << 20
 
 
 HYPER_RECORD = to_record(hyperedges())

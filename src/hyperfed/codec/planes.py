@@ -136,8 +136,8 @@ class PlaneReader:
     def __init__(self, planes: memoryview, budget: int) -> None:
         self._planes, self.left, self._at = planes, budget, 0
 
-    def claim(self, entry: bytes | memoryview, dtype: np.dtype[Any], where: str) -> Callable[[Around], Array]:
-        """What reads the column that `entry` stands for, once `around` is known. Its size is taken from the budget now. Raises SchemaError."""
+    def claim(self, entry: bytes | memoryview, dtype: np.dtype[Any], where: str) -> tuple[int, Callable[[Around], Array]]:
+        """(rows, what reads the column that `entry` stands for, once `around` is known). Its size is taken from the budget now. Raises SchemaError."""
         count, rest = divmod(len(entry) - _HEAD.size, 4)
         if rest or not 0 <= count <= dtype.itemsize or entry[0] >= len(_CODINGS):
             raise SchemaError(f"{len(entry)} bytes do not describe the planes of a column of {dtype.str}", subject=where, rule="R-11")
@@ -171,7 +171,7 @@ class PlaneReader:
             quickly = compiled_column(raw, rows, dtype, coding=coding, width=width, reach=reach, told=told)
             return _decoded([np.frombuffer(plane, np.uint8) for plane in raw], rows, dtype, coding, told, reach, width) if quickly is None else quickly
 
-        return read
+        return rows, read
 
     def ahead(self, lengths: Sequence[int], size: int) -> list[memoryview] | None:
         """The next planes, of these lengths, of columns of `size` raw bytes; None where there is not so much left. Nothing is taken by looking (`take`)."""

@@ -162,7 +162,8 @@ def _reader(hint: Any) -> Reader:
     if origin is dict or hint is dict:
         return lambda plain, where, planes: dict(expect(dict, plain, where))
     if origin is np.ndarray:
-        return lambda plain, where, planes: _checked_column(_claim_column(plain, where, planes)(None), where)
+        dtype = _dtype_of(hint)
+        return lambda plain, where, planes: _checked_column(_claim_column(plain, where, planes, dtype)[1](None), where)
     if isinstance(hint, typing.NewType):
         return _reader(hint.__supertype__)
     if hint in (bool, int, float, str):
@@ -196,18 +197,29 @@ def _read_tuple(hints: tuple[Any, ...], plain: Any, where: str, planes: PlaneRea
     return tuple(_read(hint, item, f"{where}[{i}]", planes) for i, (hint, item) in enumerate(zip(hints, items, strict=True)))
 
 
-def _claim_column(plain: Any, where: str, planes: PlaneReader | None) -> Callable[[Any], np.ndarray[Any, Any]]:
-    """What reads the column, given (effect,) or (effect, ci_low) where its coding needs them. Its form and size are checked now, its values are not."""
+def _dtype_of(hint: Any) -> np.dtype[Any] | None:
+    """Of an annotation NDArray[dtype]; None for one of any."""
+    (scalar,) = typing.get_args(typing.get_args(hint)[1])
+    return None if scalar is Any else np.dtype(scalar)
+
+
+def _claim_column(plain: Any, where: str, planes: PlaneReader | None, needed: np.dtype[Any] | None = None) -> tuple[int, Callable[[Any], Any]]:
+    """(rows, what reads the column, given (effect,) or (effect, ci_low) where its coding needs them). Its form, dtype and size are checked now, its values are
+    not.
+
+    needed: its dtype, None: any. One of another would be refused once it had been cast, and the cast may take eight times what was declared."""
     pair = expect(list, plain, where)
     dtype, coded = (_FORMS.get(pair[0]) if len(pair) == 2 and type(pair[0]) is str else None) or (None, False)
     if dtype is None or (coded and planes is None):
         raise SchemaError(f"a column is [dtype, bytes] with a dtype of {', '.join(_WIRE_DTYPES)}", subject=where, rule="R-11")
+    if needed is not None and dtype != needed:
+        raise SchemaError(f"column of {dtype}; {needed} belongs here", subject=where, rule="R-11")
     buffer = expect_binary(pair[1], where)
     if coded and planes is not None:
         return planes.claim(buffer, dtype, where)
     if len(buffer) % dtype.itemsize:
         raise SchemaError(f"{len(buffer)} bytes are no whole number of {dtype.str}", subject=where, rule="R-11")
-    return lambda around: np.frombuffer(buffer, dtype=dtype)
+    return len(buffer) // dtype.itemsize, lambda around: np.frombuffer(buffer, dtype=dtype)
 
 
 def _checked_column(column: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, Any]:
@@ -268,7 +280,12 @@ def _read_table(kind: Any, plain: Any, where: str, planes: PlaneReader | None) -
         return quickly
     given = _fields_of(kind, plain, where)
     before = planes.left if planes else 0
-    claimed = {name: _claim_column(given[name], f"{where}.{name}", planes) for name in _hints(kind) if given[name] is not None}
+    needed = _needed(kind, given)
+    both = {name: _claim_column(given[name], f"{where}.{name}", planes, needed.get(name)) for name in _hints(kind) if given[name] is not None}
+    for name in _UNIT:  # a rounded one is cast, to four times its bytes or eight
+        if name in both and "effect" in both and both[name][0] != both["effect"][0]:
+            raise BoundsError(f"has {both[name][0]} rows where effect has {both['effect'][0]}", subject=f"{where}.{name}", rule="R-11")
+    claimed = {name: read for name, (_, read) in both.items()}
     told = {name: claimed.pop(name) for name in ("effect", *_TOLD) if name in claimed}  # each may need those before it, in this order
 
     def interval() -> tuple[np.ndarray[Any, Any], ...]:
@@ -295,6 +312,17 @@ def _read_table(kind: Any, plain: Any, where: str, planes: PlaneReader | None) -
                 rule="R-11",
             )
     return table
+
+
+def _needed(kind: Any, given: dict[str, Any]) -> dict[str, np.dtype[Any]]:
+    """The dtypes of a table's columns: its whole numbers' own; for all others that of its first float column, where there is one, but units may be rounded."""
+    pairs = {name: pair for name, pair in given.items() if type(pair) is list and pair and type(pair[0]) is str and pair[0] in _FORMS}
+    said = {name: _FORMS[pair[0]][0] for name, pair in pairs.items()}
+    floats = [name for name in _hints(kind) if name not in kind.INTEGERS]
+    float_ = next((said[name] for name in floats if name in said and said[name].kind == "f"), np.dtype(np.float64))
+    rounded = {np.dtype(form) for form in _UNIT_DTYPES.values()}
+    own = {name: said[name] if name in _UNIT and said.get(name) in rounded else float_ for name in floats}
+    return own | {name: np.dtype(whole) for name, whole in kind.INTEGERS.items()}
 
 
 def _construct(kind: Any, values: dict[str, Any], where: str) -> Any:

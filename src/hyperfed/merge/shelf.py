@@ -67,7 +67,7 @@ class FileShelf:
                 self._file = self._file or nameless(self)
                 file, at = self._file, self._end
                 self._end += array.nbytes
-            write(file, [array], at)
+            write(file.fileno(), [array], at)
             places.append((at, array.dtype, len(array)))
         return places
 
@@ -82,15 +82,16 @@ class FileShelf:
 
 
 def nameless(owner: object) -> IO[bytes]:
-    """A temporary file without a name that lives as long as its owner."""
+    """A temporary file without a name that lives as long as its owner. Who uses it while the owner may go needs a descriptor of its own: the number is given
+    to another file then."""
     file = tempfile.TemporaryFile(prefix="hyperfed-spool-")  # noqa: SIM115 - closed with its owner
     weakref.finalize(owner, file.close)
     return file
 
 
-def write(file: IO[bytes], pieces: Iterable[Array], at: int) -> None:
-    """Write arrays' bytes, one after the other, from `at` on; they are gathered on their way, not before."""
-    _move(partial(os.pwritev, file.fileno()), [bytes_of(np.ascontiguousarray(piece)) for piece in pieces if piece.size], at)
+def write(file: int, pieces: Iterable[Array], at: int) -> None:
+    """Write arrays' bytes to a descriptor, one after the other, from `at` on; they are gathered on their way, not before."""
+    _move(partial(os.pwritev, file), [bytes_of(np.ascontiguousarray(piece)) for piece in pieces if piece.size], at)
 
 
 def fill(file: IO[bytes], out: Array, at: int) -> None:

@@ -190,7 +190,9 @@ class Spool:
         self._writer = self._writer or ThreadPoolExecutor(1, thread_name_prefix="hyperfed-spool")
         self._written()
         self._blocks.append(Block(entries=entries, counts=counts, ends=ends, dtype=dtype, file=self._file.fileno(), offset=self._end))
-        self._writing = self._writer.submit(_write_block, self._file, gather, self._end)
+        own = os.dup(self._file.fileno())  # a spool may be let go while its last block is written, and its file with it
+        self._writing = self._writer.submit(_write_block, own, gather, self._end)
+        self._writing.add_done_callback(lambda _: os.close(own))  # also where it was never begun
         self._end += size
 
     def _written(self) -> None:
@@ -287,7 +289,7 @@ class _Columns:
         return rows, [(of[i], begins[i], places[ends[i] : ends[i + 1]]) for i in range(len(of))]
 
 
-def _write_block(file: IO[bytes], gather: Callable[[], list[Array]], at: int) -> None:
+def _write_block(file: int, gather: Callable[[], list[Array]], at: int) -> None:
     """In a thread of its own: the block's records are put in order there."""
     write(file, gather(), at)
 
