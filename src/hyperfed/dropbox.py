@@ -8,6 +8,7 @@
 Used by coordinator, clients, audit and `hyperfed inspect`. It does not write, and takes no decision.
 """
 
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class DropBoxReader:
         self._fingerprint, self._not_below = fingerprint, not_below
         self._registries: list[tuple[Registry, bytes]] = []
         self._known: OrderedDict[str, Stored[Any]] = OrderedDict()
+        self._lock = threading.Lock()  # of what is known: judging processes ask for bases from threads
         self._book: Book | None = None
         self._copy = copy
         self._envelopes: list[bytes] = []  # of the book's entries, while there is a copy to be written
@@ -126,17 +128,21 @@ class DropBoxReader:
 
         Raises SignatureError, SchemaError, TransportError, RoundError.
         """
-        if key in self._known:
-            self._known.move_to_end(key)
-            return self._known[key]
+        with self._lock:
+            known = self._known.get(key)
+            if known is not None:
+                self._known.move_to_end(key)
+                return known
         try:
             data = self.store.read(key, max_bytes=self.limits.max_object_bytes)
         except ObjectNotFound:
             return None
-        self._known[key] = self.verify(data, key=key, types=types, kinds=kinds, round_id=round_id)
-        if len(self._known) > _KEPT:
-            self._known.popitem(last=False)
-        return self._known[key]
+        found = self.verify(data, key=key, types=types, kinds=kinds, round_id=round_id)
+        with self._lock:
+            self._known[key] = found
+            if len(self._known) > _KEPT:
+                self._known.popitem(last=False)
+        return found
 
     def verify(self, data: bytes, *, key: str, types: PacketType | Sequence[PacketType], kinds: dict[str, type[Any]], round_id: int) -> Stored[Any]:
         """The object in `data`, which lay at `key`."""

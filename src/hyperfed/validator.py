@@ -41,6 +41,7 @@ __all__ = [
     "Admission",
     "Admitted",
     "Arrival",
+    "Desk",
     "PacketValidator",
     "RoundContext",
     "check_against_policy",
@@ -367,29 +368,28 @@ class PacketValidator:
         last: the last key of each client's, as `parse_inbox_key` names it; a client without one waits for the end. What admission compares it compares
         within a client, so `joined` the parts are what one batch comes to.
         """
-        waiting: dict[str, _Judging] = {}
-        strays: list[Refused] = []
+        desk = Desk(self, last=last)
         for arrival in arrivals:
-            context, signed = self._need_context(arrival.key), None
-            client = folder_of(arrival.key)
-            mine = waiting.setdefault(client, _Judging()) if client else None
-            try:
-                data = self._arrived(arrival)
-                signed = self._authentic(data, context, key=arrival.key)
-                if mine is not None:
-                    mine.said.setdefault((signed.header.sender, signed.header.sequence), set()).add(signed.digest)
-                    mine.good.append(self._content(signed, data, context, key=arrival.key))
-            except PacketError as error:
-                (strays if mine is None else mine.refused).append(refused_as(arrival.key, error, signed))
-            except HyperfedError as error:
-                if error is not arrival.error:
-                    raise
-                (strays if mine is None else mine.refused).append(refused_as(arrival.key, error, None))
-            if client and last.get(client) == arrival.key:
-                yield waiting.pop(client).admission()
-        for judging in waiting.values():
-            yield judging.admission()
-        yield Admission(admitted=(), refused=tuple(few_strays(strays)))
+            admission = desk.take(arrival)
+            if admission is not None:
+                yield admission
+        yield from desk.rest()
+
+    def judge(self, arrival: Arrival, mine: "_Judging | None", strays: list[Refused]) -> None:
+        """Add what an arrival comes to to its client's, or to the strays where it is nobody's. Raises what is no fault of a packet."""
+        context, signed = self._need_context(arrival.key), None
+        try:
+            data = self._arrived(arrival)
+            signed = self._authentic(data, context, key=arrival.key)
+            if mine is not None:
+                mine.said.setdefault((signed.header.sender, signed.header.sequence), set()).add(signed.digest)
+                mine.good.append(self._content(signed, data, context, key=arrival.key))
+        except PacketError as error:
+            (strays if mine is None else mine.refused).append(refused_as(arrival.key, error, signed))
+        except HyperfedError as error:
+            if error is not arrival.error:
+                raise
+            (strays if mine is None else mine.refused).append(refused_as(arrival.key, error, None))
 
     def _arrived(self, arrival: Arrival) -> bytes:
         """R-82 of its key, R-80, and the bytes."""
@@ -412,6 +412,27 @@ class _Judging:
 
     def admission(self) -> Admission:
         return one_each(self.good, self.refused, {claim for claim, digests in self.said.items() if len(digests) > 1})
+
+
+class Desk:
+    """`PacketValidator.admit_clients`, an arrival at a time. last: as there."""
+
+    def __init__(self, validator: PacketValidator, *, last: Mapping[str, str]) -> None:
+        self._validator, self._last = validator, last
+        self._waiting: dict[str, _Judging] = {}
+        self._strays: list[Refused] = []
+
+    def take(self, arrival: Arrival) -> Admission | None:
+        """Judge it; what its client's objects come to, once it is the last of them."""
+        client = folder_of(arrival.key)
+        self._validator.judge(arrival, self._waiting.setdefault(client, _Judging()) if client else None, self._strays)
+        return self._waiting.pop(client).admission() if client and self._last.get(client) == arrival.key else None
+
+    def rest(self) -> Iterator[Admission]:
+        """Of clients whose last object did not come, then of nobody's."""
+        for judging in self._waiting.values():
+            yield judging.admission()
+        yield Admission(admitted=(), refused=tuple(few_strays(self._strays)))
 
 
 def folder_of(key: str) -> str:

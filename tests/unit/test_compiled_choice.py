@@ -1,5 +1,6 @@
 """When machine code does the work and when numpy does, without anything being compiled here; and what is kept of it, and believed."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -83,6 +84,15 @@ def test_a_build_that_fails_is_not_begun_again(machine: SimpleNamespace) -> None
     assert (len(machine.begun), machine.asked) == (1, 2)
 
 
+def test_numpy_does_the_work_where_no_build_can_be_begun(machine: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any, **__: Any) -> Any:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(compiled.subprocess, "Popen", refused)
+    assert [compiled.machine_code(1 << 30) for _ in range(2)] == [None, None]
+    assert machine.asked == 1
+
+
 @pytest.mark.parametrize("reason", [ModuleNotFoundError("No module named 'llvmlite'"), RuntimeError("not an object file"), OSError("libllvmlite.so")])
 def test_numpy_does_the_work_where_llvmlite_is_missing_or_does_not_fit(machine: SimpleNamespace, reason: Exception) -> None:
     machine.found, machine.numba = reason, False
@@ -132,6 +142,14 @@ def test_code_of_somebody_else_is_not_run(folders: tuple[Path, Path]) -> None:
     keeping.keep("loops-1.bin", b"code")
     os.chown(folders[0] / "loops-1.bin", 4711, -1)
     assert keeping.find("loops-1.bin") is None
+
+
+def test_another_build_under_this_ones_name_is_not_run(folders: tuple[Path, Path]) -> None:
+    keeping.keep("loops-1.bin", b"code")
+    folders[0].joinpath("loops-1.bin").rename(folders[0] / "loops-2.bin")
+    assert keeping.find("loops-2.bin") is None
+    folders[0].joinpath("loops-2.bin").rename(folders[0] / "loops-1.bin")
+    assert keeping.find("loops-1.bin") == b"code"
 
 
 def test_a_build_is_named_after_all_it_follows_from(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,3 +117,17 @@ def test_what_was_judged_under_another_registry_is_read_again(monkeypatch: pytes
     kinds = decodes(monkeypatch)
     runner.conclude(1)
     assert kinds == [Update] * 4
+
+
+def test_folders_of_clients_that_do_not_exist_do_not_fill_a_freeze() -> None:
+    fed = SmallFederation(clients=3)
+    fed.open(1)
+    fed.submit_all()
+    for i in range(100):
+        for slot in (0, 1):
+            fed.store.put_if_absent(Keys.inbox(1, f"nobody-{i:04d}", slot), b"x")
+    assert fed.run(1).counted == 3
+    frozen = fed.reader().freeze(1)
+    assert frozen is not None
+    assert [refused.key for refused in frozen.value.refused] == [Keys.inbox(1, f"nobody-{i:04d}", 0) for i in range(64)]
+    assert {refused.rule for refused in frozen.value.refused} == {"R-30"}

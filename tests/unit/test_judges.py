@@ -1,5 +1,6 @@
 """Other processes judge what this one would, to the same bytes; they end with the judging, and one that dies blames nobody."""
 
+import errno
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ import pytest
 
 from hyperfed.admission import Admission, Arrival, joined
 from hyperfed.codec import PayloadCodec
+from hyperfed.coordinator import intake
 from hyperfed.coordinator.frozen import FrozenSets
 from hyperfed.coordinator.inbox import read_arrivals
 from hyperfed.errors import ConfigError, RoundError, TransientError
@@ -27,7 +29,7 @@ from hyperfed.merge.spool import Spool, Spooled
 from hyperfed.packets import PolicyPack, Update
 from hyperfed.tables import EdgeTable
 from hyperfed.testing.federation import SmallFederation
-from hyperfed.validator import PacketValidator
+from hyperfed.validator import Desk, PacketValidator
 from hyperfed.vocabulary import Vocabulary
 
 pytestmark = pytest.mark.unit
@@ -402,3 +404,51 @@ def test_a_line_carries_arrays_beside_the_message_and_says_when_it_ends() -> Non
         here.close()
         with pytest.raises(EOFError):
             receive(there)
+
+
+def test_a_machine_that_starts_no_process_judges_by_those_that_are_there(started: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    popen = judges.subprocess.Popen
+    expected = joined(part.admission for part in judged_by(small(), others=0))
+    for may in (0, 1):
+        left = [may]
+
+        def start(*args: Any, left: list[int] = left, **options: Any) -> Any:
+            if not left[0]:
+                raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+            left[0] -= 1
+            return popen(*args, **options)
+
+        monkeypatch.setattr(judges.subprocess, "Popen", start)
+        before = len(started)
+        assert joined(part.admission for part in judged_by(small(), others=2)).refused == expected.refused
+        assert len(started) - before == may
+
+
+def test_a_client_that_sends_much_is_judged_here_an_object_at_a_time(started: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its objects are not held until the last of them has come, and the night is the same."""
+    federation = second_night()
+    runner = federation.runner(2)
+    monkeypatch.setenv("HYPERFED_JUDGES", "0")
+    expected = runner.validate(runner.collect(2))
+    keys = runner.collect(2).keys
+    sizes = {client: sum(size for key, size in keys if f"/{client}/" in key) for client in federation.clients}
+    monkeypatch.setattr(intake, "HEAVY_BYTES", sorted(sizes.values())[-3] - 1)
+    given: list[set[str]] = []
+    judge = judges._Judge.judge
+    monkeypatch.setattr(judges._Judge, "judge", lambda self, batch: (given.append({a.key.split("/")[2] for a in batch}), judge(self, batch))[1])
+    monkeypatch.setenv("HYPERFED_JUDGES", "1")
+    heavy: list[str] = []
+    take = Desk.take
+
+    def taken(self: Desk, arrival: Arrival) -> Admission | None:
+        assert len(heavy) < len(arrived), "before the next one is asked for"
+        heavy.append(arrival.key.split("/")[2])
+        return take(self, arrival)
+
+    arrived: list[str] = []
+    monkeypatch.setattr(intake, "read_arrivals", lambda *a, **o: (arrived.append(x.key) or x for x in read_arrivals(*a, **o)))
+    monkeypatch.setattr(judges, "Desk", type("Watched", (Desk,), {"take": taken}))
+    assert runner.validate(runner.collect(2)) == expected
+    assert {"site-02", "site-03", "site-06"} <= set(heavy)
+    assert given
+    assert not set(heavy) & set().union(*given)

@@ -292,3 +292,25 @@ def test_a_spool_that_is_let_go_while_a_block_is_written_writes_into_nobody_else
         assert wrote
         assert number not in wrote
         assert os.fstat(number).st_size == 0
+
+
+def test_the_first_tables_alone_do_not_decide_where_ranges_are_cut() -> None:
+    """One client's, all of one source and more than a block: the others' rows would lie in one range."""
+    variables, clients, rows = 400, 40, 2000
+    rng = np.random.default_rng(6)
+
+    def table(source: Any, target: Any, lag: Any) -> EdgeTable:
+        return EdgeTable.build(source=source, target=target, lag=lag, effect=0.5, confidence=0.5, stability=0.5)
+
+    one = np.arange(variables * 20)
+    spool = Spool(expected=clients + 1, rows_a_range=2000, block_bytes=1 << 16, memory_bytes=0, variables=variables)
+    spool.add(table(np.full(len(one), 7), one // 20, one % 20 + 1))
+    assert spool.bounds is not None
+    for _ in range(clients):
+        pairs = np.sort(rng.choice(variables**2, rows, replace=False))
+        spool.add(table(pairs // variables, pairs % variables, np.ones(rows, np.uint16)))
+    spool.blocks()
+    counts = [int(spool._counts(number).sum()) for number in range(len(spool.bounds) + 1)]
+    assert sum(counts) == clients * rows + len(one)
+    assert max(counts) < 8 * spool.rows_a_range
+    spool.close()

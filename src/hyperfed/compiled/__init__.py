@@ -57,7 +57,10 @@ def machine_code(rows: int) -> Any | None:
             _state.looked, _state.code = True, _kept()
             if _state.code is None and find_spec("numba") is not None:
                 command = [sys.executable, "-P", "-m", "hyperfed.compiled.build"]
-                _state.building = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+                try:
+                    _state.building = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+                except OSError as exc:  # no process can be started here, or none now
+                    _log.debug("compiled: numpy is used: %s", exc)
         elif _state.building is not None and _state.building.poll() is not None:
             _state.building, _state.code = None, _kept()
         return _state.code

@@ -22,7 +22,7 @@ from hyperfed.errors import RoundError
 from hyperfed.keys import KeyPair
 from hyperfed.merge.packed import PackedTable
 from hyperfed.merge.spool import Spool, Spooled
-from hyperfed.packets import PolicyPack, Update
+from hyperfed.packets import Update
 from hyperfed.privacy.accountant import PrivacyAccountant
 from hyperfed.protocol.objects import Counted, EntryKind, Freeze, Plan, RoundState
 from hyperfed.protocol.reputation import Judge, trust_of
@@ -55,11 +55,11 @@ class FrozenSets:
     def __post_init__(self) -> None:
         self.accepted = Accepted(self.store, limits=self.limits)
 
-    def begin(self, *, registry_version: int, policy: PolicyPack, expected: int = 1) -> None:
+    def begin(self, *, registry_version: int, plan: Plan, expected: int = 1) -> None:
         """Forget what was remembered: a round is judged (again), under this version of the registry. expected: how many updates will come, a guess."""
         self._pending.clear()
         self._known.clear()
-        self._streaming = Streaming(expected=expected) if may_stream(policy) else None
+        self._streaming = Streaming(expected=expected, variables=len(plan.vocabulary)) if may_stream(plan.policy) else None
         self._judged_under, self._left = registry_version, _KEPT_BYTES
 
     @property
@@ -114,7 +114,7 @@ class FrozenSets:
         if empty:
             return coordinator
         if models is not None and may_stream(plan.policy):
-            self._stream(coordinator, freeze, models)
+            self._stream(coordinator, freeze, models, variables=len(plan.vocabulary))
         else:
             for counted, admitted in self.read(freeze, freeze.counted):
                 coordinator.handle_update(counted.client, admitted)
@@ -124,9 +124,9 @@ class FrozenSets:
         self.accepted.forget()
         return coordinator
 
-    def _stream(self, coordinator: FederationCoordinator, freeze: Freeze, models: Callable[[], Sequence[Judge]]) -> None:
+    def _stream(self, coordinator: FederationCoordinator, freeze: Freeze, models: Callable[[], Sequence[Judge]], *, variables: int) -> None:
         """Give the coordinator what is small of each counted update; the edges of those that were not judged here follow the others' into the spool."""
-        streaming = self._streaming or Streaming(expected=len(freeze.counted))
+        streaming = self._streaming or Streaming(expected=len(freeze.counted), variables=variables)
         judged = self._judged(freeze, freeze.counted) if self._streaming is not None else {}
         held = {c.client: streaming.small[c.digest] for c in freeze.counted if c.digest in judged}
         for counted, admitted in self.read(freeze, [c for c in freeze.counted if c.digest not in judged]):

@@ -1,12 +1,13 @@
 """The inbox of a round: what lies there, and what of it is read.
 
-1. What cannot be an update by its key is refused unread; one such object a folder is named, so that nobody can flood a freeze (R-82).
+1. What cannot be an update by its key is refused unread; one such object a folder is named, so that nobody can flood a freeze (R-82). Nor can who writes into
+   folders of clients that do not exist: 64 of these folders are looked at, and one object in each.
 2. A fault of the store is never taken for a fault of the client: it ends the stage for another try.
 
 What it does not do: wait (`stragglers`), judge (`validator`), copy (`accepted`), choose (`protocol.choose`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from hyperfed.config import Limits
@@ -15,6 +16,8 @@ from hyperfed.store import ObjectInfo, ObjectStore
 from hyperfed.validator import Admission, Arrival, parse_inbox_key
 
 __all__ = ["Arrivals", "Judged", "is_inbox_key", "read_arrivals", "without_litter"]
+
+_MAX_STRANGERS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,16 +53,21 @@ def is_inbox_key(key: str) -> bool:
     return True
 
 
-def without_litter(listed: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
-    """What may be an update, and of each folder the first object that cannot be one: enough to refuse it, not enough to flood a freeze."""
+def without_litter(listed: Iterable[ObjectInfo], *, known: Container[str]) -> Iterator[ObjectInfo]:
+    """What may be an update, and of each folder the first object that cannot be one: enough to refuse it, not enough to flood a freeze. known: the clients
+    there are; of others' folders the first object of the first 64."""
     seen: set[str] = set()
+    strangers = 0
     for info in listed:
-        folder = "/".join(info.key.split("/")[:3])
-        if is_inbox_key(info.key):
+        parts, fits = info.key.split("/"), is_inbox_key(info.key)
+        folder = "/".join(parts[:3])
+        if fits and parts[2] in known:
             yield info
         elif folder not in seen:
             seen.add(folder)
-            yield info
+            strangers += fits
+            if not fits or strangers <= _MAX_STRANGERS:
+                yield info
 
 
 def read_arrivals(store: ObjectStore, arrivals: Arrivals, *, limits: Limits) -> Iterator[Arrival]:

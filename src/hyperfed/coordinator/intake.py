@@ -14,7 +14,7 @@ What it does not do: list (`inbox`), wait (`stragglers`), decide who counts (`pr
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
@@ -28,7 +28,7 @@ from hyperfed.coordinator.frozen import FrozenSets
 from hyperfed.coordinator.inbox import Arrivals, Judged, is_inbox_key, read_arrivals
 from hyperfed.dropbox import DropBoxReader, Stored
 from hyperfed.errors import ConfigError, LedgerError, RoundError, TransientError
-from hyperfed.judging import MOST, Judges, seconds_of, worth
+from hyperfed.judging import HEAVY_BYTES, MOST, Judges, seconds_of, worth
 from hyperfed.keys import KeyPair
 from hyperfed.protocol.ledger import check_claim
 from hyperfed.protocol.objects import EntryKind, Plan, RoundState
@@ -61,6 +61,14 @@ def _owner(key: str) -> str:
     return key.split("/")[2] if is_inbox_key(key) else ""
 
 
+def _heavy(arrivals: Arrivals) -> frozenset[str]:
+    """The clients whose objects come to more than HEAVY_BYTES."""
+    sizes: dict[str, int] = {}
+    for key, size in arrivals.keys:
+        sizes[_owner(key)] = sizes.get(_owner(key), 0) + size
+    return frozenset(client for client, size in sizes.items() if client and size > HEAVY_BYTES)
+
+
 def combined(parts: Sequence[Judged]) -> Judged:
     """What the shards of one batch say together. Raises TransientError where they were judged under different registries or base states."""
     if len({(part.registry_version, part.base_state) for part in parts}) != 1:
@@ -87,11 +95,12 @@ class Intake:
         self.reader.ledger()
         base = self.base_state(plan.round)
         context = self._context(plan, base)
-        self.frozen.begin(registry_version=context.registry.version, policy=plan.policy, expected=len(arrivals.keys))
+        self.frozen.begin(registry_version=context.registry.version, plan=plan, expected=len(arrivals.keys))
         spool = self.frozen.spool if keep else None
         if seconds_of([size for _, size in arrivals.keys]) > _WORTH_LOADING_S:
             machine_code(ROWS)
-        judges = Judges(context=context, others=0 if spool is None else self._others(arrivals), spool=spool)
+        heavy = _heavy(arrivals)
+        judges = Judges(context=context, others=0 if spool is None else self._others(arrivals, heavy), spool=spool, heavy=heavy)
         judging = judges.parts(read_arrivals(self.store, arrivals, limits=self.limits), last={_owner(key): key for key, _ in sorted(arrivals.keys)})
         parts: list[Admission] = []
 
@@ -118,14 +127,14 @@ class Intake:
             base_state=base.digest if base else b"",
         )
 
-    def _others(self, arrivals: Arrivals) -> int:
-        """How many other processes judge: as many as are worth it, or as HYPERFED_JUDGES says."""
+    def _others(self, arrivals: Arrivals, heavy: Set[str]) -> int:
+        """How many other processes judge: as many as are worth it, or as HYPERFED_JUDGES says. heavy: clients that they do not judge."""
         given = os.environ.get("HYPERFED_JUDGES", "")
         if given and not given.isdecimal():
             raise ConfigError(
                 f"is {given!r:.40}; a number of processes is needed", subject="HYPERFED_JUDGES", remedy="0 judges in one process; unset it for the default"
             )
-        return min(int(given), MOST) if given else worth([size for _, size in arrivals.keys])
+        return min(int(given), MOST) if given else worth([size for key, size in arrivals.keys if _owner(key) not in heavy])
 
     def _check_claim(self, item: Admitted) -> None:
         """R-73, by the ledger as it was read last and, where that is not enough, as it is now. Raises LedgerError."""

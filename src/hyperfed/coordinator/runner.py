@@ -155,7 +155,7 @@ class RoundRunner:
         first = max(1, round_id - plan.policy.max_staleness)
         judged = self._judged(first, round_id)
         listed = [info for r in range(first, round_id + 1) for info in self.store.list(Keys.inbox(r)) if info.key not in judged]
-        listed = [*without_litter(listed)]
+        listed = [*without_litter(listed, known={record.client_id for record in self.reader.registry.clients})]
         here = {info.key.split("/")[2] for info in listed if info.key.startswith(Keys.inbox(round_id)) and is_inbox_key(info.key)}
         return Arrivals(
             round=round_id,

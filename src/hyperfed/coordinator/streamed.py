@@ -63,14 +63,15 @@ class Small:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Streaming:
-    """Updates on their way into a merge, by the digest of their packets. expected: how many will come, a guess."""
+    """Updates on their way into a merge, by the digest of their packets. expected: how many will come, a guess; variables: of the vocabulary."""
 
     expected: int = 1
+    variables: int = 0
     spool: Spool = field(default_factory=lambda: Spool())
     small: dict[bytes, Small] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.spool.expected = max(1, self.expected)
+        self.spool.expected, self.spool.variables = max(1, self.expected), self.variables
 
     def add(self, digest: bytes, update: Update) -> Small:
         """Take an update whose deltas are resolved; what is small of it."""

@@ -1,9 +1,9 @@
 """`Judges`: clients' objects, judged by this process and by `others` of its own at once; each takes the next clients when it is free.
 
 1. All of a client's objects are judged by one process, and admission compares nothing between clients: whoever judges them, what they come to is the same.
-   Objects of nobody's are judged here, at the end.
-2. Others are started only where the work is worth their start (`worth`), and end with the round's judging, however that ends. One that dies ends the
-   stage for another try: a message that kills its judge is not given to this process.
+   Objects of nobody's are judged here, at the end. So are those of a client that sends more than others can be given at once (`heavy`), each as it comes.
+2. Others are started only where the work is worth their start (`worth`), and end with the round's judging, however that ends. Where the machine starts no more
+   processes those that are there do. One that dies ends the stage for another try: a message that kills its judge is not given to this process.
 3. This process alone reads and writes the store, and answers what a judge asks of it.
 4. Edges that another process has judged do not come back, once it knows where the spool's ranges are cut: it writes them into the spool itself. The last of
    them are there when `parts` has come to its end.
@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -28,14 +28,15 @@ from hyperfed.errors import TransientError
 from hyperfed.judging.line import receive, send
 from hyperfed.judging.messages import BaseWanted, Cut, Failed, Part, Work, failure
 from hyperfed.merge.spool import Block, Spool
-from hyperfed.validator import PacketValidator, folder_of
+from hyperfed.validator import Desk, PacketValidator, folder_of
 
-__all__ = ["MOST", "Judges", "seconds_of", "worth"]
+__all__ = ["HEAVY_BYTES", "MOST", "Judges", "seconds_of", "worth"]
 
 _SECONDS_AN_OBJECT, _SECONDS_A_BYTE = 9e-4, 8e-9  # about, of one core, by machine code
 _SECONDS_WORTH_ONE = 2.5  # of judging by this process alone, for each other: five times what one takes to start
 MOST = 7  # other processes
 _BATCH_BYTES, _BATCH_CLIENTS = 1 << 19, 64
+HEAVY_BYTES = 8 << 20  # of a client's objects together: above it they are not held until the last has come, and given to nobody else
 _AHEAD = 3  # batches that wait at each judge
 _HELD = 4 * _AHEAD  # batches, for each judge, that are judged before an earlier one is
 _GRACE_S = 5.0
@@ -56,11 +57,13 @@ def seconds_of(sizes: Sequence[int]) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judges:
-    """context: the round's; others: how many other processes judge beside this one; spool: what the parts' edges are added to, None: they all come back."""
+    """context: the round's; others: how many other processes judge beside this one; spool: what the parts' edges are added to, None: they all come back;
+    heavy: clients whose objects come to more than HEAVY_BYTES."""
 
     context: RoundContext
     others: int = 0
     spool: Spool | None = None
+    heavy: Set[str] = frozenset()
 
     def parts(self, arrivals: Iterable[Arrival], *, last: Mapping[str, str]) -> Generator[Part, None, None]:
         """What arrivals that ascend by key come to, some clients at a time, in the order of their last keys. last: the last key of each client's.
@@ -74,8 +77,11 @@ class Judges:
                 yield Part(admission=admission)
             return
         with ExitStack() as stack:
-            judges = [stack.enter_context(_Judge(self.context, self.spool)) for _ in range(self.others)]
-            pool = stack.enter_context(ThreadPoolExecutor(self.others, thread_name_prefix="hyperfed-judges"))
+            judges: list[_Judge] = []
+            with suppress(_CannotStartError):
+                while len(judges) < self.others:
+                    judges.append(stack.enter_context(_Judge(self.context, self.spool)))
+            pool = stack.enter_context(ThreadPoolExecutor(max(1, len(judges)), thread_name_prefix="hyperfed-judges"))
             stack.callback(pool.shutdown, wait=False, cancel_futures=True)
             starting = [pool.submit(judge.begin) for judge in judges]
             free: SimpleQueue[_Judge] = SimpleQueue()
@@ -88,11 +94,15 @@ class Judges:
                     free.put(judge)
 
             held: deque[Future[list[Part]]] = deque()  # in the order of the batches: a merge finds its clients in theirs
-            for batch, whose in _batches(arrivals, last):
+            desk = Desk(here, last=last)  # of heavy clients
+            for batch, whose in _batches(arrivals, last, heavy=self.heavy, desk=desk):
                 while starting and starting[0].done():
                     free.put(starting.pop(0).result())
-                begun = self.others - len(starting)
-                if whose and sum(not part.done() for part in held) < _AHEAD * begun:
+                begun = len(judges) - len(starting)
+                if isinstance(batch, Admission):
+                    held.append(Future())
+                    held[-1].set_result([Part(admission=batch)])
+                elif whose and sum(not part.done() for part in held) < _AHEAD * begun:
                     held.append(pool.submit(given, batch))
                 else:
                     held.append(Future())
@@ -106,14 +116,23 @@ class Judges:
                     self.spool.adopt(settled.result())
 
 
-def _batches(arrivals: Iterable[Arrival], last: Mapping[str, str]) -> Iterator[tuple[Batch, dict[str, str]]]:
-    """(all objects of some clients, the last key of each); at the end the objects of nobody's, and no last keys."""
+def _batches(arrivals: Iterable[Arrival], last: Mapping[str, str], *, heavy: Set[str], desk: Desk) -> Iterator[tuple[Batch | Admission, dict[str, str]]]:
+    """(all objects of some clients, the last key of each); at the end the objects of nobody's, and no last keys. Of a heavy client what its objects come to,
+    which the desk has judged."""
     waiting: dict[str, Batch] = {}
     batch: Batch = []
     whose: dict[str, str] = {}
     held = 0
     for arrival in arrivals:
         client = folder_of(arrival.key)
+        if client in heavy:
+            admission = desk.take(arrival)
+            if admission is not None:
+                if batch:
+                    yield batch, whose
+                    batch, whose, held = [], {}, 0
+                yield admission, {}
+            continue
         waiting.setdefault(client, []).append(arrival)
         if client and last.get(client) == arrival.key:
             own = waiting.pop(client)
@@ -128,6 +147,10 @@ def _batches(arrivals: Iterable[Arrival], last: Mapping[str, str]) -> Iterator[t
     yield [arrival for left in waiting.values() for arrival in left], {}
 
 
+class _CannotStartError(Exception):
+    """The machine starts no process more."""
+
+
 class _Judge:
     """Another process that judges. It is this process' child, and ends with it."""
 
@@ -139,7 +162,11 @@ class _Judge:
             passed = [theirs.fileno()] if spool is None else [theirs.fileno(), spool.lend()]
             command = [sys.executable, "-P", "-m", "hyperfed.judging.child", *map(str, passed)]
             alone = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # it multiplies no matrices: a thread for each core would only be started
-            self._process = subprocess.Popen(command, pass_fds=passed, env=alone, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: S603
+            try:
+                self._process = subprocess.Popen(command, pass_fds=passed, env=alone, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: S603
+            except OSError as exc:
+                self._line.close()
+                raise _CannotStartError from exc
 
     def __enter__(self) -> "_Judge":
         return self

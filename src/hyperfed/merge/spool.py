@@ -36,6 +36,7 @@ _BLOCK_BYTES = 16 << 20
 _MEMORY_BYTES = 32 << 20  # of blocks
 _BALLOTS_BYTES = 32 << 20  # kept between steps
 _MAX_RANGES = 4096
+_EVEN = 4  # ranges that the first tables decide, for one that all sources do
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
@@ -69,7 +70,7 @@ class Block:
 class Spool:
     """Edge tables on their way into a merge. expected: how many will come, a guess: it decides how many ranges there are. rows_a_range: how many a range shall
     have; block_bytes, memory_bytes, ballots_bytes: of records gathered, of blocks kept, of ballots kept; bounds: uint64, the first key of every range but the
-    first, None until that is decided."""
+    first, None until that is decided; variables: how many there are, 0: unknown: that the first tables, one client's perhaps, do not decide alone."""
 
     expected: int = 1
     rows_a_range: int = ROWS_A_PART
@@ -77,6 +78,7 @@ class Spool:
     memory_bytes: int = _MEMORY_BYTES
     ballots_bytes: int = _BALLOTS_BYTES
     bounds: npt.NDArray[np.uint64] | None = None
+    variables: int = 0
     _waiting: dict[int, Array] = field(default_factory=dict)
     _waiting_bytes: int = 0
     _blocks: list[Block] = field(default_factory=list)
@@ -217,7 +219,9 @@ class Spool:
             return np.zeros(0, dtype=np.uint64)
         stride = max(1, rows // (wanted * 256))
         sample = np.sort(np.concatenate([t["key"] for t in tables])[stride // 2 :: stride])
-        return distinct(sample[np.arange(1, wanted) * len(sample) // wanted])[0]
+        even = min(self.variables, wanted // _EVEN)
+        evenly = (np.arange(1, even, dtype=np.uint64) * np.uint64(self.variables) // np.uint64(max(1, even))) << np.uint64(40)  # by source
+        return distinct(np.sort(np.concatenate([sample[np.arange(1, wanted) * len(sample) // wanted], evenly])))[0]
 
     def _counts(self, number: int) -> Ints:
         """int64[columns]: how many rows each has in a range."""
