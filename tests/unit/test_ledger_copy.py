@@ -144,6 +144,20 @@ def test_a_copy_that_the_stores_ledger_does_not_go_through_is_forgotten(tmp_path
     assert digests(reader(fed, path)) == whole
 
 
+def test_of_two_histories_by_the_same_coordinator_the_stores_counts(tmp_path: Path) -> None:
+    """A drop-box that was restored, and went on differently."""
+    fed, path = played(3), tmp_path / "copy"
+    other = fed.twin()
+    for each, effect in ((fed, 0.5), (other, 0.75)):
+        each.open(4)
+        for client in each.clients:
+            each.submit(client, each.update(client, effect=effect), round_id=4)
+        each.run(4)
+    theirs = digests(reader(other, path))
+    assert len(theirs) == len(digests(fed.reader()))
+    assert digests(reader(fed, path)) == digests(fed.reader()) != theirs
+
+
 def test_a_drop_box_that_was_rolled_back_is_seen_as_without_a_copy(tmp_path: Path) -> None:
     fed = played(3)
     memory = tmp_path / "site-01.memory.json"
