@@ -62,11 +62,11 @@ def _owner(key: str) -> str:
 
 
 def _heavy(arrivals: Arrivals) -> frozenset[str]:
-    """The clients whose objects come to more than HEAVY_BYTES."""
-    sizes: dict[str, int] = {}
+    """The clients whose objects are several and come to more than HEAVY_BYTES, or are one of more than four times that."""
+    sizes: dict[str, list[int]] = {}
     for key, size in arrivals.keys:
-        sizes[_owner(key)] = sizes.get(_owner(key), 0) + size
-    return frozenset(client for client, size in sizes.items() if client and size > HEAVY_BYTES)
+        sizes.setdefault(_owner(key), []).append(size)
+    return frozenset(client for client, own in sizes.items() if client and sum(own) > HEAVY_BYTES * (1 if len(own) > 1 else 4))
 
 
 def combined(parts: Sequence[Judged]) -> Judged:

@@ -36,7 +36,7 @@ _SECONDS_AN_OBJECT, _SECONDS_A_BYTE = 9e-4, 8e-9  # about, of one core, by machi
 _SECONDS_WORTH_ONE = 2.5  # of judging by this process alone, for each other: five times what one takes to start
 MOST = 7  # other processes
 _BATCH_BYTES, _BATCH_CLIENTS = 1 << 19, 64
-HEAVY_BYTES = 8 << 20  # of a client's objects together: above it they are not held until the last has come, and given to nobody else
+HEAVY_BYTES = 8 << 20  # of a client's objects together: above it they are not held until the last has come, and given to nobody else; of one, four times that
 _AHEAD = 3  # batches that wait at each judge
 _HELD = 4 * _AHEAD  # batches, for each judge, that are judged before an earlier one is
 _GRACE_S = 5.0
@@ -58,7 +58,7 @@ def seconds_of(sizes: Sequence[int]) -> float:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judges:
     """context: the round's; others: how many other processes judge beside this one; spool: what the parts' edges are added to, None: they all come back;
-    heavy: clients whose objects come to more than HEAVY_BYTES."""
+    heavy: clients whose objects come to more than HEAVY_BYTES, and are judged here as they come."""
 
     context: RoundContext
     others: int = 0
