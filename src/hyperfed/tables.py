@@ -11,7 +11,8 @@ What it does not do: parse bytes (`codec`), merge (`reconciler`).
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any, ClassVar, Self
+from types import MappingProxyType
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -86,7 +87,7 @@ class _Columns:
     __hash__ = None  # type: ignore[assignment]
 
 
-_EDGE_INTS = {"source": np.uint32, "target": np.uint32, "lag": np.uint16, "hits": np.uint32, "n": np.uint64}
+_EDGE_INTS = MappingProxyType[str, Any]({"source": np.uint32, "target": np.uint32, "lag": np.uint16, "hits": np.uint32, "n": np.uint64})
 _EDGE_FLOATS = ("effect", "ci_low", "ci_high", "confidence", "stability")
 _EDGE_COLUMNS = (*_EDGE_INTS, *_EDGE_FLOATS)
 
@@ -126,7 +127,7 @@ class EdgeTable(_Columns):
     float is float64 or float32, the same in all columns. Raises BoundsError.
     """
 
-    INTEGERS: ClassVar[Mapping[str, Any]] = _EDGE_INTS
+    INTEGERS = _EDGE_INTS  # of no annotation: it would stand among the fields
 
     source: Array
     target: Array
@@ -243,7 +244,7 @@ class DeltaTable(_Columns):
     An edge that the earlier table lacks cannot be changed (its confidence and stability are unknown): send the whole table.
     """
 
-    INTEGERS: ClassVar[Mapping[str, Any]] = {"source": np.uint32, "target": np.uint32, "lag": np.uint16, "hits_delta": np.int32}
+    INTEGERS = MappingProxyType[str, Any]({"source": np.uint32, "target": np.uint32, "lag": np.uint16, "hits_delta": np.int32})
 
     source: Array
     target: Array
@@ -275,14 +276,9 @@ class HyperedgeTable(_Columns):
     The other columns are as in `EdgeTable`. Rows strictly ascend by (target, lag, number of sources, sources).
     """
 
-    INTEGERS: ClassVar[Mapping[str, Any]] = {
-        "sources": np.uint32,
-        "offsets": np.uint32,
-        "target": np.uint32,
-        "lag": np.uint16,
-        "hits": np.uint32,
-        "n": np.uint64,
-    }
+    INTEGERS = MappingProxyType[str, Any](
+        {"sources": np.uint32, "offsets": np.uint32, "target": np.uint32, "lag": np.uint16, "hits": np.uint32, "n": np.uint64}
+    )
 
     sources: Array
     offsets: Array
