@@ -7,7 +7,8 @@ import pytest
 
 from hyperfed.adapters.memory import MemoryStore
 from hyperfed.config import Limits
-from hyperfed.coordinator.inbox import Judged
+from hyperfed.coordinator import intake
+from hyperfed.coordinator.inbox import Arrivals, Judged
 from hyperfed.coordinator.intake import combined, shards_of
 from hyperfed.errors import TransientError
 from hyperfed.protocol.packs import read_pack
@@ -108,3 +109,28 @@ def test_a_sequence_on_two_rounds_updates_is_found_though_they_lie_far_apart() -
     assert [(r.client, r.made_for, r.rule) for r in judged.refused] == [("site-01", 1, "R-92"), ("site-01", 2, "R-92")]
     assert [(a.client, a.made_for) for a in judged.admitted] == [("site-02", 1), ("site-02", 2)]
     assert all(a.data is None and a.update is None for a in judged.admitted)
+
+
+def test_a_client_is_heavy_by_several_objects_or_by_a_very_large_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heavy ones are judged where they are read, and start no process."""
+    most = intake.HEAVY_BYTES
+    sizes = {"a-1": [most + 1], "b-1": [most // 2 + 1, most // 2], "c-1": [4 * most], "d-1": [4 * most + 1], "e-1": [most // 2, most // 2]}
+    keys = tuple((Keys.inbox(1, client, slot), size) for client, own in sizes.items() for slot, size in enumerate(own))
+    arrivals = Arrivals(round=1, quorum=1, present=(), missing=(), keys=(*keys, ("inbox/what", 9 * most)), closed=False, decided=False)
+    assert intake._heavy(arrivals) == {"b-1", "d-1"}
+    asked: list[list[int]] = []
+    monkeypatch.setattr(intake, "worth", lambda sizes: asked.append(list(sizes)) or 0)
+    monkeypatch.delenv("HYPERFED_JUDGES", raising=False)
+    SmallFederation().runner().intake._others(arrivals, {"b-1", "d-1"})
+    assert asked == [[most + 1, 4 * most, most // 2, most // 2, 9 * most]]
+
+
+def test_the_spool_knows_how_many_variables_there_are() -> None:
+    federation = SmallFederation(clients=2)
+    federation.open()
+    federation.submit_all()
+    runner = federation.runner()
+    runner.validate(runner.collect(1))
+    spool = runner.frozen.spool
+    assert spool is not None
+    assert (spool.variables, spool.expected) == (len(federation.vocabulary), 2)

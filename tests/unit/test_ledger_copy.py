@@ -136,12 +136,38 @@ def test_a_copy_that_the_stores_ledger_does_not_go_through_is_forgotten(tmp_path
     theirs = [other.objects("ledger/")[Keys.ledger(n)] for n in (1, 2)]
     flipped = entries[1][:-1] + bytes([entries[1][-1] ^ 1])
     swapped = [*entries[:1], *theirs[1:2], *entries[2:]]
-    for wrong in (theirs, [entries[0], flipped, *entries[2:]], swapped, entries[1:], entries[:2] + entries[3:], [*entries, entries[-1]], [*entries, b"x"]):
+    twice = [entries[0], entries[0], *entries[2:]]
+    for wrong in (
+        theirs,
+        [entries[0], flipped, *entries[2:]],
+        swapped,
+        twice,
+        entries[1:],
+        entries[:2] + entries[3:],
+        [*entries, entries[-1]],
+        [*entries, b"x"],
+    ):
         LedgerCopy(path).keep(wrong)
         assert digests(reader(fed, path)) == whole
         assert LedgerCopy(path).load() == entries
     LedgerCopy(path).keep(entries[:3])  # an older one is a true one
     assert digests(reader(fed, path)) == whole
+
+
+def test_a_process_writes_its_copy_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is there from the first time on; what the process itself appends the next one reads."""
+    fed, kept = played(2), list[int]()
+    keep = LedgerCopy.keep
+    monkeypatch.setattr(LedgerCopy, "keep", lambda self, entries: (kept.append(len(entries)), keep(self, entries))[1])
+    here = reader(fed, tmp_path / "copy")
+    assert len(here.ledger()) == 4
+    fed.play(3)
+    assert len(here.ledger()) == 6
+    assert kept == [4]
+    assert len(reader(fed, tmp_path / "copy").ledger()) == 6
+    assert kept == [4, 6]
+    assert len(reader(fed, tmp_path / "copy").ledger()) == 6
+    assert kept == [4, 6], "nothing is new"
 
 
 def test_of_two_histories_by_the_same_coordinator_the_stores_counts(tmp_path: Path) -> None:

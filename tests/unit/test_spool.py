@@ -314,3 +314,16 @@ def test_the_first_tables_alone_do_not_decide_where_ranges_are_cut() -> None:
     assert sum(counts) == clients * rows + len(one)
     assert max(counts) < 8 * spool.rows_a_range
     spool.close()
+
+
+def test_a_descriptor_that_a_block_was_written_by_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, closed, dup, close = list[int](), list[int](), os.dup, os.close
+    monkeypatch.setattr(os, "dup", lambda file: opened.append(dup(file)) or opened[-1])
+    monkeypatch.setattr(os, "close", lambda file: (closed.append(file), close(file))[1])
+    spool = Spool(memory_bytes=-1, block_bytes=1)
+    for seed in range(5):
+        spool.add(client(seed, 50).edges)
+    assert len(spool.blocks()) == 5
+    spool.close()
+    assert len(opened) == 5
+    assert [file for file in closed if file in opened] == opened
