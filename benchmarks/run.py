@@ -5,7 +5,8 @@
 1. Ratios within one run are what to look at; the machine, its load and its cores are written beside them.
 2. results/*.json hold the newest figures, targets.md sets them beside what they are to reach, docs/performance.svg draws how a merge grows with its rows
    and threads, and a night with its clients and their edges.
-3. Nights run in processes of their own, so that one's memory is not another's peak; the flow in the project's environment, which has Prefect.
+3. The large nights are run twice, minutes apart, and the faster counts: a shared machine's slow spells last longer than a night.
+4. Nights run in processes of their own, so that one's memory is not another's peak; the flow in the project's environment, which has Prefect.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from targets import beside_targets
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
+TWICE = 4  # nights, the first ones
 
 
 def machine() -> dict[str, Any]:
@@ -57,7 +59,10 @@ def nights(*, quick: bool, stores: Sequence[str] = ("memory", "s3", "s3-fast")) 
     cases = [(1000, 10_000, "memory"), (1000, 10_000, "s3"), (1000, 10_000, "s3-fast"), (10_000, 1000, "s3-fast")]
     cases += [(n, 1000, "memory") for n in (250, 500, 1000, 2000)] + [(200, e, "memory") for e in (1000, 4000, 16_000)]
     small = [(100, 1000, "memory"), (200, 1000, "memory"), (100, 1000, "s3-fast")]
-    return [night(*case) for case in (small if quick else cases) if case[2] in stores]
+    chosen = [case for case in (small if quick else cases) if case[2] in stores]
+    first = [night(*case) for case in chosen]
+    again = [] if quick else [night(*case) for case in chosen[:TWICE]]  # minutes later
+    return [min(both, key=lambda found: found["seconds"]) for both in zip(first, again, strict=False)] + first[len(again) :]
 
 
 def show_nights(results: list[dict[str, Any]]) -> str:
