@@ -43,10 +43,7 @@ _WORTH_LOADING_S = 0.25  # of judging, from which machine code is worth the tent
 
 def shards_of(arrivals: Arrivals, count: int) -> tuple[Arrivals, ...]:
     """The arrivals in at most `count` shards of about equally many bytes, a client's objects together; one where there is nothing to share out."""
-    sizes: dict[str, int] = {}
-    for key, size in arrivals.keys:
-        sizes[_owner(key)] = sizes.get(_owner(key), 0) + size
-    sizes.pop("", None)
+    sizes = {client: sum(own) for client, own in _sizes(arrivals).items()}
     total, before, place = max(1, sum(sizes.values())), 0, dict[str, int]()
     for client in sorted(sizes):
         place[client] = min(count - 1, (2 * before + sizes[client]) * count // (2 * total))  # where its middle lies
@@ -61,12 +58,18 @@ def _owner(key: str) -> str:
     return key.split("/")[2] if is_inbox_key(key) else ""
 
 
-def _heavy(arrivals: Arrivals) -> frozenset[str]:
-    """The clients whose objects are several and come to more than HEAVY_BYTES, or are one of more than four times that."""
+def _sizes(arrivals: Arrivals) -> dict[str, list[int]]:
+    """The bytes of each client's objects."""
     sizes: dict[str, list[int]] = {}
     for key, size in arrivals.keys:
         sizes.setdefault(_owner(key), []).append(size)
-    return frozenset(client for client, own in sizes.items() if client and sum(own) > HEAVY_BYTES * (1 if len(own) > 1 else 4))
+    sizes.pop("", None)
+    return sizes
+
+
+def _heavy(arrivals: Arrivals) -> frozenset[str]:
+    """The clients whose objects are several and come to more than HEAVY_BYTES, or are one of more than four times that."""
+    return frozenset(client for client, own in _sizes(arrivals).items() if sum(own) > HEAVY_BYTES * (1 if len(own) > 1 else 4))
 
 
 def combined(parts: Sequence[Judged]) -> Judged:
