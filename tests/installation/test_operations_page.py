@@ -60,7 +60,7 @@ def lines_of(page: str) -> list[tuple[str, str]]:
 
 
 class Page:
-    """The sandbox: desks, servers, and what the page's placeholders stand for."""
+    """The sandbox: desks, servers, and what the page's example names stand for."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder, self.stack = folder, stack
@@ -157,7 +157,7 @@ class Page:
     # -- commands ------------------------------------------------------------------------------------------------------------------
 
     def stands_for(self, command: str) -> str:
-        """The command with what its placeholders stand for."""
+        """The command with what its example names stand for."""
         endpoint = self.store.endpoint_url if self.store else ""
         for name, thing in (
             ("https://s3.example", endpoint),
