@@ -2,13 +2,10 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-# No telemetry from anything that is started here.
-export DO_NOT_TRACK := 1
-export PREFECT_SERVER_ANALYTICS_ENABLED := false
-
 BIN := .venv/bin
+DIST := dist
 
-.PHONY: help setup demo up down test lint lock clean
+.PHONY: help setup demo up down test lint mutate evidence statistics wheel lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -36,13 +33,29 @@ lint: setup ## ruff, mypy --strict, import contracts
 
 bench: setup ## measure codec, verification, merge and nights beside their alternatives, which live in benchmarks/.venv
 	@[ -x benchmarks/.venv/bin/python ] || $(BIN)/python -m venv benchmarks/.venv
-	@benchmarks/.venv/bin/pip install -q -r benchmarks/requirements.txt -e '.[fast,compiled]'
+	@benchmarks/.venv/bin/pip install -q -r benchmarks/requirements.txt -e '.[compiled]'
 	@benchmarks/.venv/bin/python benchmarks/run.py $(BENCH_ARGUMENTS)
 
-lock: setup ## resolve pyproject.toml again into requirements.lock
-	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --generate-hashes \
-		--no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
+mutate: setup ## break one line at a time for MINUTES (10) and name what no test notices
+	@$(BIN)/python scripts/mutate.py --minutes $(or $(MINUTES),10) $(MUTATE_ARGUMENTS)
+
+evidence: setup ## play federations of known truth and write docs/evidence.md with its pictures
+	@$(BIN)/python benchmarks/evidence.py
+
+statistics: setup ## simulate what the published numbers are worth and write docs/statistics.md's tables and picture
+	@$(BIN)/python benchmarks/statistics_page.py
+
+wheel: setup ## build the wheel (the library and the command) with the lock's hatchling, and print its path
+	@$(BIN)/python -m hatchling build -t wheel -d $(DIST) 2>&1
+
+COMPILE := $(BIN)/uv pip compile pyproject.toml --all-extras --python-version 3.11 --upgrade --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header --quiet
+
+lock: setup ## resolve pyproject.toml again into requirements.lock, and at its lower bounds into requirements-lowest.lock
+	@$(COMPILE) --universal --output-file requirements.lock
+	@$(BIN)/python scripts/lowest_versions.py >.venv/lowest.txt
+	@$(COMPILE) --constraint .venv/lowest.txt --constraint deployments/older-prefect.txt --output-file requirements-lowest.lock
 
 clean: ## remove .venv and every cache
-	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .venvs build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,10 +1,13 @@
-"""Bytes an edge and megabytes a second of the codec, beside Arrow IPC, Parquet, msgpack rows and JSON with zlib, on the same edges.
+"""Bytes an edge and megabytes a second of the codec, beside Arrow IPC, Parquet, msgpack rows and
+JSON with zlib, on the same edges.
 
-The row is 42 bytes: source, target, lag, effect, interval, confidence, stability (float32), hits, n. Effects, confidence and stability are continuous,
-intervals symmetric, half of a row's bytes random: what no codec can beat is printed as the order-0 entropy of the byte planes, keys as steps.
-Codecs take turns. A turn writes, or reads, so many different documents that they come to about eight million bytes of columns: as a round does, not one
-document over and over, and not one between those of others either. Small documents are measured before the large ones and once more after them, and the best
-counts: all their turns take seconds, and a shared machine's slow spells last longer.
+The row is 42 bytes: source, target, lag, effect, interval, confidence, stability (float32), hits,
+n. Effects, confidence and stability are continuous, intervals symmetric, half of a row's bytes
+random: what no codec can beat is printed as the order-0 entropy of the byte planes, keys as steps.
+Codecs take turns. A turn writes, or reads, so many different documents that they come to about
+eight million bytes of columns: as a round does, not one document over and over, and not one between
+those of others either. Small documents are measured before the large ones and once more after them,
+and the best counts: all their turns take seconds, and a shared machine's slow spells last longer.
 """
 
 import io
@@ -17,10 +20,9 @@ import msgpack
 import numpy as np
 from measure import best_of
 
-from hyperfed import compiled
 from hyperfed.codec import PayloadCodec
 from hyperfed.packets import Update
-from hyperfed.tables import EdgeTable
+from hyperfed.tables.tables import EdgeTable
 
 ROW_BYTES = 42
 TURN_BYTES = 8_000_000
@@ -48,9 +50,21 @@ def findings(rows: int, *, seed: int = 0) -> Update:
 
 
 def plane_entropy(table: EdgeTable) -> float:
-    """Bytes an edge of an ideal order-0 coder of each byte plane; the upper end of an interval costs nothing."""
+    """Bytes an edge of an ideal order-0 coder of each byte plane; the upper end of an interval
+    costs nothing.
+    """
     bits = 0.0
-    for name in ("source", "target", "lag", "effect", "ci_low", "confidence", "stability", "hits", "n"):
+    for name in (
+        "source",
+        "target",
+        "lag",
+        "effect",
+        "ci_low",
+        "confidence",
+        "stability",
+        "hits",
+        "n",
+    ):
         column = getattr(table, name)
         if name in ("source", "target"):
             column = np.diff(column, prepend=column.dtype.type(0))
@@ -73,7 +87,9 @@ def _alternatives(update: Update) -> dict[str, tuple[Any, Any]]:
 
     def ipc() -> bytes:
         sink = io.BytesIO()
-        with pa.ipc.new_stream(sink, arrow.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        with pa.ipc.new_stream(
+            sink, arrow.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")
+        ) as writer:
             writer.write_table(arrow)
         return sink.getvalue()
 
@@ -89,16 +105,11 @@ def _alternatives(update: Update) -> dict[str, tuple[Any, Any]]:
         "Arrow IPC, zstd": (ipc, lambda data: pa.ipc.open_stream(data).read_all()),
         "Parquet, zstd": (parquet, lambda data: pq.read_table(io.BytesIO(data))),
         "msgpack rows": (lambda: msgpack.packb(rows()), msgpack.unpackb),
-        "JSON, zlib": (lambda: zlib.compress(json.dumps(rows()).encode(), 6), lambda data: json.loads(zlib.decompress(data))),
+        "JSON, zlib": (
+            lambda: zlib.compress(json.dumps(rows()).encode(), 6),
+            lambda data: json.loads(zlib.decompress(data)),
+        ),
     }
-
-
-def _by_numpy(work: Any) -> Any:
-    def alone(*given: Any) -> Any:
-        with compiled.by_numpy():
-            return work(*given)
-
-    return alone
 
 
 def run(*, quick: bool) -> list[dict[str, Any]]:
@@ -109,20 +120,24 @@ def run(*, quick: bool) -> list[dict[str, Any]]:
 
 
 def _better(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    return one | {way: one[way] and max(one[way], other[way]) for way in ("encode_mb_s", "decode_mb_s")}
+    return one | {
+        way: one[way] and max(one[way], other[way]) for way in ("encode_mb_s", "decode_mb_s")
+    }
 
 
 def measured(rows: int) -> list[dict[str, Any]]:
     """The entries of one size."""
-    updates = [findings(rows, seed=seed) for seed in range(max(1, TURN_BYTES // (ROW_BYTES * rows)))]
-    ours = {"hyperfed": (None, None), "hyperfed, zstd": ("zstd", None), "hyperfed, zstd, 16 bits": ("zstd", 16), "hyperfed, zstd, 8 bits": ("zstd", 8)}
+    updates = [
+        findings(rows, seed=seed) for seed in range(max(1, TURN_BYTES // (ROW_BYTES * rows)))
+    ]
+    ours = {"hyperfed": None, "hyperfed, zstd": "zstd"}
     codecs: dict[str, list[tuple[Any, Any]]] = {}
-    for name, (compression, bits) in ours.items():
-        codec = PayloadCodec(compression=compression, unit_bits=bits)
-        codecs[name] = [(partial(codec.encode, update), partial(codec.decode, kind=Update)) for update in updates]
-    if compiled.make():
-        codecs |= {f"{name}, compiled": both for name, both in codecs.items()}
-    codecs |= {name: [(_by_numpy(encode), _by_numpy(decode)) for encode, decode in codecs[name]] for name in ours}
+    for name, compression in ours.items():
+        codec = PayloadCodec(compression=compression)
+        codecs[name] = [
+            (partial(codec.encode, update), partial(codec.decode, kind=Update))
+            for update in updates
+        ]
     others = [_alternatives(update) for update in updates]
     codecs |= {name: [each[name] for each in others] for name in others[0]}
     slow = {"msgpack rows", "JSON, zlib"}
@@ -132,15 +147,34 @@ def measured(rows: int) -> list[dict[str, Any]]:
             codecs |= {name: codecs[name][:2] for name in group}
         repeats = 2 if group[0] in slow else LONG_REPEATS if len(updates) == 1 else SHORT_REPEATS
         data = {name: [encode() for encode, _ in codecs[name]] for name in group}
-        encode = best_of({name: partial(_all, [encode for encode, _ in codecs[name]]) for name in group}, repeats=repeats)
-        reading = {name: [partial(decode, each) for (_, decode), each in zip(codecs[name], data[name], strict=True)] for name in group}
+        encode = best_of(
+            {name: partial(_all, [encode for encode, _ in codecs[name]]) for name in group},
+            repeats=repeats,
+        )
+        reading = {
+            name: [
+                partial(decode, each)
+                for (_, decode), each in zip(codecs[name], data[name], strict=True)
+            ]
+            for name in group
+        }
         decode = best_of({name: partial(_all, reading[name]) for name in group}, repeats=repeats)
         for name in group:
             raw = ROW_BYTES * rows * len(data[name]) / 1e6
             rates = {"encode_mb_s": raw / encode[name], "decode_mb_s": raw / decode[name]}
-            out.append({"rows": rows, "codec": name, "bytes_an_edge": len(data[name][0]) / rows} | rates)
+            out.append(
+                {"rows": rows, "codec": name, "bytes_an_edge": len(data[name][0]) / rows} | rates
+            )
     entropy = plane_entropy(updates[0].edges)
-    out.append({"rows": rows, "codec": "limit: entropy of the planes", "bytes_an_edge": entropy, "encode_mb_s": None, "decode_mb_s": None})
+    out.append(
+        {
+            "rows": rows,
+            "codec": "limit: entropy of the planes",
+            "bytes_an_edge": entropy,
+            "encode_mb_s": None,
+            "decode_mb_s": None,
+        }
+    )
     return out
 
 
@@ -150,8 +184,13 @@ def _all(works: list[Any]) -> None:
 
 
 def show(entries: list[dict[str, Any]]) -> str:
-    lines = ["| edges | codec | bytes an edge | encode MB/s | decode MB/s |", "|---|---|---|---|---|"]
+    lines = [
+        "| edges | codec | bytes an edge | encode MB/s | decode MB/s |",
+        "|---|---|---|---|---|",
+    ]
     for e in entries:
         speed = ["" if e[k] is None else f"{e[k]:,.0f}" for k in ("encode_mb_s", "decode_mb_s")]
-        lines.append(f"| {e['rows']:,} | {e['codec']} | {e['bytes_an_edge']:.2f} | {speed[0]} | {speed[1]} |")
+        lines.append(
+            f"| {e['rows']:,} | {e['codec']} | {e['bytes_an_edge']:.2f} | {speed[0]} | {speed[1]} |"
+        )
     return "\n".join(lines)

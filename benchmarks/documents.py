@@ -1,9 +1,11 @@
-"""What the documents that speak of every client cost at N clients: bytes, seconds to write and to read, and the memory of reading.
+"""What the documents that speak of every client cost at N clients: bytes, seconds to write and to
+read, and the memory of reading.
 
     python benchmarks/documents.py [--clients 100000]
 
-Registry (version 2: the first is read before its roots are known, and bounded as anybody's document), plan, freeze and state, each made of its real types.
-Memory is what reading allocates at its peak, counted by tracemalloc in a run of its own: it slows reading five times.
+Registry (version 2: the first is read before its roots are known, and bounded as anybody's
+document), plan, freeze and state, each made of its real types. Memory is what reading allocates at
+its peak, counted by tracemalloc in a run of its own: it slows reading five times.
 """
 
 import argparse
@@ -19,9 +21,9 @@ from hyperfed.codec import PayloadCodec
 from hyperfed.config import DEFAULT_LIMITS
 from hyperfed.packets import PolicyPack
 from hyperfed.protocol.objects import ClientState, Counted, Freeze, Plan, RoundState
-from hyperfed.registry import ClientRecord, KeyRecord, Registry
+from hyperfed.registry.registry import ClientRecord, KeyRecord, Registry
+from hyperfed.tables.vocabulary import Vocabulary
 from hyperfed.testing.federation import key_of
-from hyperfed.vocabulary import Vocabulary
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -44,7 +46,10 @@ def documents(clients: int) -> dict[str, Callable[[], Any]]:
             roots=(root.public,),
             threshold=1,
             coordinators=(KeyRecord(keys=key_of("coordinator").public),),
-            clients=tuple(ClientRecord(client_id=c, organisation=f"{c} ltd", keys=(k,)) for c, k in zip(ids, keys, strict=True)),
+            clients=tuple(
+                ClientRecord(client_id=c, organisation=f"{c} ltd", keys=(k,))
+                for c, k in zip(ids, keys, strict=True)
+            ),
         ),
         "plan": lambda: Plan(
             **shared,
@@ -68,7 +73,10 @@ def documents(clients: int) -> dict[str, Callable[[], Any]]:
             registry_digest=bytes(32),
             base_round=8,
             base_state=bytes(32),
-            counted=tuple(Counted(client=c, made_for=9, slot=0, sequence=9, digest=d) for c, d in zip(ids, digests, strict=True)),
+            counted=tuple(
+                Counted(client=c, made_for=9, slot=0, sequence=9, digest=d)
+                for c, d in zip(ids, digests, strict=True)
+            ),
             refused=(),
             excluded=(),
             claim_sequence=16,
@@ -137,10 +145,16 @@ def run(*, quick: bool, clients: int = 100_000) -> list[dict[str, Any]]:
 
 
 def show(entries: list[dict[str, Any]]) -> str:
-    lines = ["| document | clients | MB | made, CPU s | written | read | memory of reading, MB |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| document | clients | MB | made, CPU s | written | read | memory of reading, MB |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for e in entries:
         seconds = " | ".join(f"{e[k]:.2f}" for k in ("make_s", "write_s", "read_s"))
-        lines.append(f"| {e['document']} | {e['clients']:,} | {e['bytes'] / 1e6:.1f} | {seconds} | {e['read_bytes'] / 1e6:.0f} |")
+        lines.append(
+            f"| {e['document']} | {e['clients']:,} | {e['bytes'] / 1e6:.1f} | {seconds} | "
+            f"{e['read_bytes'] / 1e6:.0f} |"
+        )
     return "\n".join(lines)
 
 

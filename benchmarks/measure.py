@@ -1,8 +1,10 @@
-"""Timing side by side: candidates take turns, and what counts is the ratio of their best times within one run.
+"""Timing side by side: candidates take turns, and what counts is the ratio of their best times
+within one run.
 
-1. Every candidate runs in turn with the others, once to warm up and `repeats` times more: a slow minute of the machine slows all of them. One that takes
-   more than SLOW_S runs once.
-2. The figure is the best: whatever else the machine does can only add to it. Absolute times drift with the machine; ratios hardly do.
+1. Every candidate runs in turn with the others, once to warm up and `repeats` times more: a slow
+   minute of the machine slows all of them. One that takes more than SLOW_S runs once.
+2. The figure is the best: whatever else the machine does can only add to it. Absolute times drift
+   with the machine; ratios hardly do.
 """
 
 import time
@@ -14,8 +16,15 @@ __all__ = ["SLOW_S", "best_of"]
 SLOW_S = 5.0
 
 
-def best_of(candidates: Mapping[str, Callable[[], Any]], *, repeats: int = 5, clock: Callable[[], float] = time.perf_counter) -> dict[str, float]:
-    """Seconds by name. clock: `time.process_time` for CPU seconds of all threads, which other work on the machine hardly changes."""
+def best_of(
+    candidates: Mapping[str, Callable[[], Any]],
+    *,
+    repeats: int = 5,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
+    """Seconds by name. clock: `time.process_time` for CPU seconds of all threads, which other work
+    on the machine hardly changes.
+    """
     taken: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(repeats + 1):
         for name, work in candidates.items():

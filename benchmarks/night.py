@@ -1,14 +1,18 @@
-"""A night: N clients of E edges each, collected, verified, decoded, merged and signed. Where the time goes, stage by stage.
+"""A night: N clients of E edges each, collected, verified, decoded, merged and signed. Where the
+time goes, stage by stage.
 
-    python benchmarks/night.py [--clients 1000] [--edges 10000] [--store memory|s3|s3-fast] [--profile FILE]
+    python benchmarks/night.py [--clients 1000] [--edges 10000] [--store memory|s3] \\
+        [--profile FILE]
 
-1. Every client is honest, sealed and signed, and found most of one true graph; its effects, confidence and stability are its own. Updates are float32, zstd.
-2. Only the coordinator's work is timed: `RoundRunner`'s stages in their order, each with the wall clock and the CPU time of this process, and of those it
-   started and has ended, beside it.
-3. s3 is a SeaweedFS of this machine, on the same cores; `s3-fast` reads through obstore (extra `fast`). Requests are counted.
-4. The clients submit in a process of their own, which ends before the night begins: this one has held none of their tables. The peak is that of this process
-   (VmHWM after a reset), less what it held before the night began: Python, the libraries, and with the store "memory" what lies in the store. To it is added
-   the most that the processes which judge beside it were seen to hold.
+1. Every client is honest, sealed and signed, and found most of one true graph; its effects,
+   confidence and stability are its own. Updates are float32, zstd.
+2. Only the coordinator's work is timed: `RoundRunner`'s stages in their order, each with the wall
+   clock and the CPU time of this process beside it.
+3. s3 is a SeaweedFS of this machine, on the same cores. Requests are counted.
+4. The clients submit in a process of their own, which ends before the night begins: this one has
+   held none of their tables. The peak is that of this process (VmHWM after a reset), less what it
+   held before the night began: Python, the libraries, and with the store "memory" what lies in the
+   store.
 """
 
 import argparse
@@ -19,41 +23,44 @@ import os
 import resource
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hyperfed.adapters.filesystem import FilesystemStore
-from hyperfed.adapters.memory import MemoryStore
 from hyperfed.codec import PayloadCodec
-from hyperfed.encryption import seal_body
+from hyperfed.crypto.envelope import Header, PacketType, sign_envelope
+from hyperfed.crypto.sealing import seal_body
 from hyperfed.packets import PolicyPack, Update
-from hyperfed.rounds import Keys
-from hyperfed.signing import Header, PacketType, sign_envelope
-from hyperfed.store import ObjectStore
-from hyperfed.tables import EdgeTable
+from hyperfed.protocol.digests import policy_digest
+from hyperfed.protocol.object_keys import Keys
+from hyperfed.storage.filesystem import FilesystemStore
+from hyperfed.storage.memory import MemoryStore
+from hyperfed.storage.store import ObjectStore
+from hyperfed.tables.tables import EdgeTable
+from hyperfed.tables.vocabulary import Vocabulary
 from hyperfed.testing.federation import SmallFederation
 from hyperfed.testing.seaweedfs import SeaweedFS
-from hyperfed.validator import policy_digest
-from hyperfed.vocabulary import Vocabulary
 
 SAMPLES = 5000
 
 
 def true_graph(rng: np.random.Generator, edges: int, variables: int) -> tuple[Any, Any]:
-    """(keys in variables x variables x 2 lags, effects) of what there is to be found: a quarter more than one client reports."""
+    """(keys in variables x variables x 2 lags, effects) of what there is to be found: a quarter
+    more than one client reports.
+    """
     keys = np.sort(rng.choice(variables * variables * 2, int(edges * 1.25), replace=False))
     return keys, rng.normal(0, 0.4, len(keys))
 
 
-def update_of(rng: np.random.Generator, keys: Any, effects: Any, edges: int, variables: int) -> Update:
+def update_of(
+    rng: np.random.Generator, keys: Any, effects: Any, edges: int, variables: int
+) -> Update:
     """What one client found of it."""
     found = np.sort(rng.choice(len(keys), edges, replace=False))
     key, rows = keys[found], len(found)
@@ -74,8 +81,12 @@ def update_of(rng: np.random.Generator, keys: Any, effects: Any, edges: int, var
     return Update(measured=np.arange(variables, dtype=np.uint32), edges=table)
 
 
-def federation_in(store: ObjectStore, clients: int, edges: int, *, staleness: int = 3) -> SmallFederation:
-    """The federation of these numbers: the same one in every process, whoever publishes its registry first."""
+def federation_in(
+    store: ObjectStore, clients: int, edges: int, *, staleness: int = 3
+) -> SmallFederation:
+    """The federation of these numbers: the same one in every process, whoever publishes its
+    registry first.
+    """
     return SmallFederation(
         clients=[f"site-{i:05d}" for i in range(clients)],
         store=store,
@@ -89,9 +100,13 @@ def _variables(edges: int) -> int:
 
 
 def submitted_elsewhere(store: ObjectStore, clients: int, edges: int) -> SmallFederation:
-    """A federation whose clients have submitted for round 1 from a process that has ended since; its objects are copied into `store`."""
+    """A federation whose clients have submitted for round 1 from a process that has ended since;
+    its objects are copied into `store`.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        process = multiprocessing.get_context("spawn").Process(target=_submit_into, args=(folder, clients, edges))
+        process = multiprocessing.get_context("spawn").Process(
+            target=_submit_into, args=(folder, clients, edges)
+        )
         process.start()
         process.join()
         if process.exitcode:
@@ -106,16 +121,24 @@ def _submit_into(folder: str, clients: int, edges: int) -> None:
     make_federation(FilesystemStore(folder), clients, edges)
 
 
-def make_federation(store: ObjectStore, clients: int, edges: int, *, round_id: int = 1, staleness: int = 3) -> SmallFederation:
+def make_federation(
+    store: ObjectStore, clients: int, edges: int, *, round_id: int = 1, staleness: int = 3
+) -> SmallFederation:
     """A federation whose clients have all submitted for round 1."""
     fed = federation_in(store, clients, edges, staleness=staleness)
     fed.open(round_id)
     variables = _variables(edges)
     plan, rng = fed.plan(round_id), np.random.default_rng(7)
     keys, effects = true_graph(rng, edges, variables)
-    policy, recipients, created = policy_digest(plan.policy), fed.registry.sealing_keys(round_id), fed.opens(round_id) + timedelta(hours=1)
+    policy, recipients, created = (
+        policy_digest(plan.policy),
+        fed.registry.sealing_keys(round_id),
+        fed.opens(round_id) + timedelta(hours=1),
+    )
     for client in fed.clients:
-        body = PayloadCodec(compression="zstd").encode(update_of(rng, keys, effects, edges, variables))
+        body = PayloadCodec(compression="zstd").encode(
+            update_of(rng, keys, effects, edges, variables)
+        )
         header = Header(
             federation=plan.federation,
             round=round_id,
@@ -130,7 +153,10 @@ def make_federation(store: ObjectStore, clients: int, edges: int, *, round_id: i
             vocabulary=plan.vocabulary.digest,
         )
         header, body = seal_body(header, body, recipients)
-        store.put_if_absent(Keys.inbox(round_id, client, 0), sign_envelope(PacketType.UPDATE, header, body, [fed.keys[client]]))
+        store.put_if_absent(
+            Keys.inbox(round_id, client, 0),
+            sign_envelope(PacketType.UPDATE, header, body, [fed.keys[client]]),
+        )
     return fed
 
 
@@ -139,6 +165,10 @@ class Counted(ObjectStore):
 
     def __init__(self, inner: ObjectStore) -> None:
         self.inner, self.calls, self.bytes_read = inner, Counter[str](), 0
+
+    @property
+    def at_once(self) -> int:
+        return self.inner.at_once
 
     def put_if_absent(self, key: str, data: bytes | memoryview) -> bool:
         self.calls["put"] += 1
@@ -149,6 +179,10 @@ class Counted(ObjectStore):
         data = self.inner.read(key, max_bytes=max_bytes)
         self.bytes_read += len(data)
         return data
+
+    def create_once(self, key: str, data: bytes | memoryview) -> bool:
+        self.calls["put"] += 1
+        return self.inner.create_once(key, data)
 
     def head(self, key: str) -> Any:
         self.calls["head"] += 1
@@ -177,12 +211,7 @@ def open_bench_store(kind: str) -> Iterator[ObjectStore]:
         yield MemoryStore()
         return
     with SeaweedFS() as server:
-        store: ObjectStore = server.store("night")
-        if kind == "s3-fast":
-            from hyperfed.adapters.obstore_reads import FastS3Store
-
-            store = FastS3Store("night", endpoint_url=server.endpoint_url, credentials=server.credentials())
-        yield store
+        yield server.store("night")
 
 
 def reset_peak() -> int:
@@ -192,40 +221,16 @@ def reset_peak() -> int:
 
 
 def _status(name: str) -> int:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    line = next(
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name)
+    )
     return int(line.split()[1]) * 1024
 
 
-def cpu_seconds() -> float:
-    """Of this process and of its children that have ended."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
-
-
-@contextmanager
-def watched_children() -> Iterator[list[int]]:
-    """[the most bytes that children begun meanwhile were seen to hold together], looked at every 20 ms; the object store is one that was there before."""
-    most, over = [0], threading.Event()
-    path = Path(f"/proc/self/task/{os.getpid()}/children")
-    others = set(path.read_text().split())
-
-    def watch() -> None:
-        while not over.wait(0.02):
-            held = 0
-            for pid in set(path.read_text().split()) - others:
-                with suppress(OSError, ValueError, IndexError):
-                    held += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
-            most[0] = max(most[0], held)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    yield most
-    over.set()
-    thread.join()
-
-
 def run_night(fed: SmallFederation, store: ObjectStore, *, round_id: int = 1) -> dict[str, Any]:
-    """Seconds and CPU seconds of each stage, requests, and the peak of memory above where it began."""
+    """Seconds and CPU seconds of each stage, requests, and the peak of memory above where it
+    began.
+    """
     counted = Counted(store)
     before = reset_peak()
     runner = fed.runner(round_id, store=counted)
@@ -234,13 +239,13 @@ def run_night(fed: SmallFederation, store: ObjectStore, *, round_id: int = 1) ->
 
     def timed(name: str, work: Any) -> None:
         counted.calls.clear()
-        began, cpu = time.perf_counter(), cpu_seconds()
+        began, cpu = time.perf_counter(), time.process_time()
         state[name] = work()
-        stages.append((name, time.perf_counter() - began, cpu_seconds() - cpu, dict(counted.calls)))
+        seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
+        stages.append((name, seconds, cpu_seconds, dict(counted.calls)))
 
     timed("collect", lambda: runner.collect(round_id))
-    with watched_children() as children:
-        timed("validate", lambda: runner.validate(state["collect"]))
+    timed("validate", lambda: runner.validate(state["collect"]))
     timed("freeze", lambda: runner.freeze(round_id, state["validate"]))
     timed("reserve", lambda: runner.reserve(round_id))
     timed("release", lambda: runner.release(round_id))
@@ -251,32 +256,43 @@ def run_night(fed: SmallFederation, store: ObjectStore, *, round_id: int = 1) ->
         "clients": len(fed.clients),
         "seconds": sum(s for _, s, _, _ in stages),
         "cpu_seconds": sum(c for _, _, c, _ in stages),
-        "peak_bytes": peak - before + children[0],
-        "children_bytes": children[0],
+        "peak_bytes": peak - before,
         "bytes_read": counted.bytes_read,
-        "stages": [{"stage": n, "seconds": s, "cpu_seconds": c, "requests": r} for n, s, c, r in stages],
+        "stages": [
+            {"stage": n, "seconds": s, "cpu_seconds": c, "requests": r} for n, s, c, r in stages
+        ],
     }
 
 
 def show(result: dict[str, Any]) -> None:
     for stage in result["stages"]:
         requests = ", ".join(f"{count} {name}" for name, count in sorted(stage["requests"].items()))
-        print(f"{stage['stage']:<10} {stage['seconds']:8.2f} s {stage['cpu_seconds']:8.2f} s CPU   {requests}")
-    print(f"{'night':<10} {result['seconds']:8.2f} s {result['cpu_seconds']:8.2f} s CPU   peak {result['peak_bytes'] / 1e6:.0f} MB above the start")
+        print(
+            f"{stage['stage']:<10} {stage['seconds']:8.2f} s {stage['cpu_seconds']:8.2f} s CPU  "
+            f" {requests}"
+        )
+    print(
+        f"{'night':<10} {result['seconds']:8.2f} s {result['cpu_seconds']:8.2f} s CPU   peak "
+        f"{result['peak_bytes'] / 1e6:.0f} MB above the start"
+    )
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clients", type=int, default=1000)
     parser.add_argument("--edges", type=int, default=10_000)
-    parser.add_argument("--store", choices=("memory", "s3", "s3-fast"), default="memory")
+    parser.add_argument("--store", choices=("memory", "s3"), default="memory")
     parser.add_argument("--profile", type=Path)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
     with open_bench_store(given.store) as store:
         began = time.perf_counter()
         fed = submitted_elsewhere(store, given.clients, given.edges)
-        print(f"{given.clients} clients submitted {given.edges} edges each in {time.perf_counter() - began:.1f} s, store {given.store}", flush=True)
+        print(
+            f"{given.clients} clients submitted {given.edges} edges each in "
+            f"{time.perf_counter() - began:.1f} s, store {given.store}",
+            flush=True,
+        )
         if given.profile:
             with cProfile.Profile() as profile:
                 result = run_night(fed, store)
@@ -285,7 +301,16 @@ def main(arguments: list[str]) -> int:
             result = run_night(fed, store)
     show(result | {"store": given.store})
     if given.json:
-        given.json.write_text(json.dumps(result | {"store": given.store, "edges": given.edges, "max_rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
+        given.json.write_text(
+            json.dumps(
+                result
+                | {
+                    "store": given.store,
+                    "edges": given.edges,
+                    "max_rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+                }
+            )
+        )
     return 0
 
 

@@ -1,6 +1,8 @@
-"""How many discrete Gaussian draws a second: at least 100,000 are wanted on one core. Run: python benchmarks/noise.py
+"""How many discrete Gaussian draws a second: at least 100,000 are wanted on one core. Run: python
+benchmarks/noise.py
 
-Prints one line a width, the slowest of five runs; exits with 1 where one of them is below the target.
+Prints one line a width, the slowest of five runs; exits with 1 where one of them is below the
+target.
 """
 
 import sys

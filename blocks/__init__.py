@@ -1,4 +1,4 @@
-"""Prefect blocks: where the object store is, who speaks, and what the next plans will say."""
+"""Define the Prefect blocks: where the store is, who speaks, and what the next plans will say."""
 
 from blocks.coordinator_keys import CoordinatorKeys
 from blocks.dropbox import DropBox

@@ -1,11 +1,16 @@
-"""`StageResults`: where Prefect keeps what finished stages returned, so that a Retry goes on where the round failed: in the drop-box itself.
+"""Define the block `StageResults`, which keeps results of finished stages in the drop-box.
 
-1. Everything lies under `prefect/stages/`, created once and never changed, like all of the drop-box. Emptying the folder costs time, never truth.
-2. Only results under a stage's key are kept. A failure is told by its state's message; an object for each look at the inbox would be litter.
-3. Each object carries the coordinator's signature over its path and content. One that does not verify is a miss, and the stage runs again: whoever
-   runs the bucket cannot put words into a stage's mouth.
+A Retry therefore goes on where the round failed.
 
-What it does not do: serialize or choose keys (`tasks.stages`), forget (the housekeeping flow).
+1. Everything lies under `prefect/stages/`. It is created once and never changed, like all of the
+   drop-box. Emptying the folder costs time, never truth.
+2. Only results under a stage's key are kept. A failure is in the message of its state; an object
+   for it at each look at the inbox would be of no use.
+3. Each object carries the coordinator's signature over its path and content. One that does not
+   verify is a miss, and the stage runs again: whoever runs the bucket cannot forge a stage's
+   result.
+
+What it does not do: serialize or choose keys (`tasks.stages`), or forget (the housekeeping flow).
 """
 
 import hmac
@@ -17,31 +22,44 @@ from pydantic import Field
 
 from blocks.coordinator_keys import CoordinatorKeys
 from blocks.dropbox import DropBox
+from hyperfed.crypto.keys import KeyPair
 from hyperfed.errors import SignatureError
-from hyperfed.keys import KeyPair
-from hyperfed.store import ObjectStore
+from hyperfed.storage.store import ObjectStore
 
 __all__ = ["FOLDER", "StageResults"]
 
 FOLDER = "prefect/stages"
+"""The folder of the results in the drop-box."""
 _KEPT = "rounds/"
 _SIGNATURE_BYTES = 64
 _MAX_BYTES = 64 << 20
 
 
 class StageResults(WritableFileSystem):
-    """Results of stages in a drop-box; named like its Drop-Box block and made by the flow where it is missing."""
+    """Results of stages in a drop-box.
+
+    The block is named like the Drop-Box block, and the flow makes it where it is missing.
+    """
 
     _block_type_name: ClassVar[str] = "Hyperfed Stage Results"
     _block_type_slug: ClassVar[str] = "hyperfed-stage-results"
     model_config: ClassVar[Any] = {"ignored_types": (cached_property,)}
 
-    drop_box: str = Field(default="hyperfed", description="Name of the Hyperfed Drop-Box block whose store keeps the results")
-    coordinator_keys: str = Field(default="hyperfed", description="Name of the Hyperfed Coordinator Keys block whose key signs them")
+    drop_box: str = Field(
+        default="hyperfed",
+        description="Name of the Hyperfed Drop-Box block whose store keeps the results",
+    )
+    coordinator_keys: str = Field(
+        default="hyperfed",
+        description="Name of the Hyperfed Coordinator Keys block whose key signs them",
+    )
 
     @classmethod
     def beside(cls, drop_box: str, coordinator_keys: str) -> Self:
-        """The saved block of a drop-box, made or corrected where it is not as asked for."""
+        """Return the saved block of a drop-box.
+
+        It is made where it is missing, and corrected where it names other keys.
+        """
         try:
             found: Self = cls.load(drop_box)
             if found.coordinator_keys == coordinator_keys:
@@ -61,25 +79,35 @@ class StageResults(WritableFileSystem):
         return CoordinatorKeys.load(self.coordinator_keys).load_keys()
 
     def _signature(self, path: str, content: bytes) -> bytes:
-        """Deterministic, so that verifying is signing again."""
+        """Return the signature, which is deterministic, so that verifying is signing again."""
         return self._keys.sign(b"hyperfed/stage-result\n" + path.encode() + b"\n" + content)
 
     def read_path(self, path: str, _sync: bool = True) -> bytes:
-        """What was kept under a stage's key. Raises ObjectNotFound, SignatureError, TransportError: each of them a miss to Prefect."""
+        """Return what was kept under a stage's key.
+
+        Raises ObjectNotFound, SignatureError and TransportError, each of which is a miss to
+        Prefect.
+        """
         data = self._store.read(f"{FOLDER}/{path}", max_bytes=_MAX_BYTES)
         signature, content = data[:_SIGNATURE_BYTES], data[_SIGNATURE_BYTES:]
         if not hmac.compare_digest(signature, self._signature(path, content)):
-            raise SignatureError("is not signed by this coordinator", subject=f"{FOLDER}/{path}", remedy="The stage runs again")
+            raise SignatureError(
+                "is not signed by this coordinator",
+                subject=f"{FOLDER}/{path}",
+                remedy="The stage runs again",
+            )
         return content
 
     def write_path(self, path: str, content: bytes, _sync: bool = True) -> str:
-        """Keep a stage's result; what is there already stays."""
+        """Keep a stage's result, unless there is one already."""
         if path.startswith(_KEPT):
             self._store.put_if_absent(f"{FOLDER}/{path}", self._signature(path, content) + content)
         return path
 
     async def aread_path(self, path: str) -> bytes:
+        """Do as `read_path` does."""
         return self.read_path(path)
 
     async def awrite_path(self, path: str, content: bytes) -> str:
+        """Do as `write_path` does."""
         return self.write_path(path, content)

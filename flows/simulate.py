@@ -1,6 +1,7 @@
-"""`simulate`: a federation of which a share lies, beside its honest twin, night by night: what would the rule do with them? Touches no drop-box.
+"""Play a federation of which a share lies, beside its honest twin, night by night.
 
-The simulator is `hyperfed.testing.simulator`, the one of `hyperfed simulate`; this is its door in Prefect's UI.
+The simulator is `hyperfed.simulator`, which `hyperfed simulate` plays too. This flow is its door in
+Prefect's UI. No drop-box is touched.
 """
 
 from typing import Annotated, Any, Literal
@@ -11,8 +12,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, State
 from pydantic import Field
 
-from hyperfed.testing.simulator import Night, Simulation
-from hyperfed.testing.simulator import simulate as played
+from hyperfed.simulator import SimulatedNight, Simulation
+from hyperfed.simulator import simulate as played
 
 __all__ = ["simulate"]
 
@@ -22,15 +23,21 @@ _World = Literal["sem", "var", "sem-weak", "var-weak", "demo"]
 
 @task(name="play", cache_policy=NO_CACHE)
 def play(simulation: Simulation) -> list[dict[str, Any]]:
-    """A row a night; each is told as it ends."""
+    """Return one row for each night, and log each night as it ends."""
     rows, logger = [], get_run_logger()
     for night in played(simulation):
         rows.append(_row(night))
-        logger.info("stage=play night=%d of=%d f1=%.3f honest_f1=%.3f", night.night, simulation.nights, night.score.f1, night.honest.f1)
+        logger.info(
+            "stage=play night=%d of=%d f1=%.3f honest_f1=%.3f",
+            night.night,
+            simulation.nights,
+            night.score.f1,
+            night.honest.f1,
+        )
     return rows
 
 
-def _row(night: Night) -> dict[str, Any]:
+def _row(night: SimulatedNight) -> dict[str, Any]:
     return {
         "night": night.night,
         "F1": round(night.score.f1, 3),
@@ -44,7 +51,11 @@ def _row(night: Night) -> dict[str, Any]:
     }
 
 
-@flow(name="simulate", flow_run_name="simulate {clients} clients, {byzantine} of them {attack}, {nights} nights", persist_result=False)
+@flow(
+    name="simulate",
+    flow_run_name="simulate {clients} clients, {byzantine} of them {attack}, {nights} nights",
+    persist_result=False,
+)
 def simulate(
     clients: Annotated[int, Field(ge=3, le=1000)] = 20,
     byzantine: _Share = 0.3,
@@ -62,18 +73,23 @@ def simulate(
     """Play a federation of which a share lies, beside its honest twin, in memory.
 
     Args:
-        clients: How many there are. The world "demo" has 48 states at most.
+        clients: How many clients there are. The world "demo" has 48 states at most.
         byzantine: The share of them that lies, below one half.
-        attack: What liars do, such as sign-flip, alie, mimic or collusion; `hyperfed simulate --attack list` names all.
-        rule: The aggregation rule, such as bounded-trust, multi-krum or median; `hyperfed simulate --rule list` names all.
-        f: How many liars the rule is told of; as many as there are, unless given.
-        world: Where the truth comes from - a linear SEM, a VAR(2), either with few samples and clients that differ (weak), or the 48 US states.
+        attack: What liars do, such as sign-flip, alie, mimic or collusion; `hyperfed simulate
+            --attack list` names all.
+        rule: The aggregation rule, such as bounded-trust, multi-krum or median; `hyperfed simulate
+            --rule list` names all.
+        f: How many liars the rule assumes; when empty, as many as there are.
+        world: Where the truth comes from - a linear SEM, a VAR(2), either with few samples and
+            clients that differ (weak), or the 48 US states.
         nights: How many nights are played.
-        from_night: When the lying starts.
-        baskets: Groups that are merged on their own first.
-        quiet_liars: Liars vote no louder than honest clients do; otherwise they are sure of everything.
-        signed: Through a drop-box in memory, with plans, sealed updates, ledger and results; without, the same merge, quicker.
-        seed: Everything follows from it.
+        from_night: The night in which the lying starts.
+        baskets: The number of groups that are merged on their own first.
+        quiet_liars: Liars vote no louder than honest clients do; otherwise they are sure of
+            everything.
+        signed: Play through a drop-box in memory, with plans, sealed updates, ledger and results;
+            without, the merge is the same and quicker.
+        seed: The seed, from which everything follows.
     """
     chosen = Simulation(
         clients=clients,
@@ -90,9 +106,20 @@ def simulate(
         seed=seed,
     )
     rows = play(chosen)
-    about = f"{clients} clients, {chosen.liars} of them lie ({attack}); {rule} with f = {chosen.stated}; world {world}"
+    about = (
+        f"{clients} clients, {chosen.liars} of them lie ({attack}); {rule} with f = "
+        f"{chosen.stated}; world {world}"
+    )
     create_table_artifact(key="simulation", table=rows, description=about)
     last = rows[-1]
-    get_run_logger().info("flow=simulate nights=%d f1=%.3f weight_of_liars=%.3f", len(rows), last["F1"], last["weight of liars"])
-    message = f"night {last['night']}: F1 {last['F1']} ({last['F1, had nobody lied']} had nobody lied), liars weigh {last['weight of liars']:.0%}"
+    get_run_logger().info(
+        "flow=simulate nights=%d f1=%.3f weight_of_liars=%.3f",
+        len(rows),
+        last["F1"],
+        last["weight of liars"],
+    )
+    message = (
+        f"night {last['night']}: F1 {last['F1']} ({last['F1, had nobody lied']} had "
+        f"nobody lied), liars weigh {last['weight of liars']:.0%}"
+    )
     return Completed(message=message, data={"about": about, "nights": rows})

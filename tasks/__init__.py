@@ -1,1 +1,4 @@
-"""Thin Prefect tasks, one stage a file: fetch, call one pure function of hyperfed, return."""
+"""Provide thin Prefect tasks, one stage a file.
+
+A task fetches, calls one pure function of hyperfed and returns.
+"""

@@ -1,29 +1,22 @@
-"""Answer a step: what one step of a merge asks of some key ranges, worked out where a worker is and left, sealed, in scratch (step 5, across machines)."""
+"""Answer one step of a merge for some key ranges.
 
-from datetime import datetime
+The answer is worked out where a worker is, and left, sealed, in scratch.
+"""
 
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
-from prefect.tasks import exponential_backoff
+from prefect import get_run_logger
 
-from hyperfed.coordinator.remote import answer
-from tasks.coordinator import shuffle_of
-from tasks.faults import is_transient
+from hyperfed.coordinator.remote.remote import answer
+from tasks.coordinator import Coordinator, shuffle_of
+from tasks.stages import round_task
 
 __all__ = ["answer_step"]
 
 
-@task(
-    name="answer step",
-    task_run_name="merge {round_id}, step {address}, lot {lot}",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=3,
-    retry_delay_seconds=exponential_backoff(2),
-    retry_condition_fn=is_transient,
-)
-def answer_step(drop_box: str, coordinator_keys: str, now: datetime, round_id: int, address: str, lot: int) -> int:
-    """How many ranges had rows; no value of them passes through here."""
-    ranges = answer(shuffle_of(drop_box, coordinator_keys, now, round_id), address, lot)
-    get_run_logger().debug("stage=merge round=%d step=%s lot=%d ranges=%d", round_id, address, lot, ranges)
+@round_task("answer step", run_name="merge {round_id}, step {address}, portion {portion}")
+def answer_step(coordinator: Coordinator, round_id: int, address: str, portion: int) -> int:
+    """Return how many ranges had rows. None of their values passes through here."""
+    ranges = answer(shuffle_of(coordinator, round_id), address, portion)
+    get_run_logger().debug(
+        "stage=merge round=%d step=%s portion=%d ranges=%d", round_id, address, portion, ranges
+    )
     return ranges

@@ -1,26 +1,34 @@
-"""Collect: list the round's inbox; wait for stragglers by the task's own retries (DESIGN section 4)."""
+"""Collect: list the round's inbox, and wait for stragglers by the task's own retries.
 
-from prefect import get_run_logger, runtime, task
+DESIGN section 4 describes the stages.
+"""
 
-from hyperfed.coordinator.runner import Arrivals, RoundRunner
+from prefect import get_run_logger, runtime
+
+from hyperfed.coordinator.runner import Arrivals
 from hyperfed.coordinator.stragglers import await_stragglers
+from tasks.coordinator import Coordinator, runner_of
 from tasks.faults import is_pending_or_transient
-from tasks.stages import StageSerializer, inbox_key
+from tasks.stages import inbox_key, round_task
+from tasks.waiting import say_waiting
 
 __all__ = ["collect"]
 
+say_waiting()
 
-@task(
-    name="collect",
-    task_run_name="collect round {round_id}",
-    persist_result=True,
-    result_serializer=StageSerializer(),
-    cache_key_fn=inbox_key,
-    retry_condition_fn=is_pending_or_transient,
+
+@round_task(
+    "collect",
+    run_name="collect round {round_id}",
+    kept_by=inbox_key,
+    retried=is_pending_or_transient,
 )
-def collect(runner: RoundRunner, round_id: int, poll_s: float, delay_s: float) -> Arrivals:
-    """Who is there. Raises QuorumPending while stragglers are awaited; the flow sets retries and delay to `delay_s` in steps of `poll_s`."""
-    arrivals = runner.collect(round_id)
+def collect(coordinator: Coordinator, round_id: int, poll_s: float, delay_s: float) -> Arrivals:
+    """Return who has sent an update. Raises QuorumPending while stragglers are awaited.
+
+    The flow sets retries and their delay so that `delay_s` passes in steps of `poll_s`.
+    """
+    arrivals = runner_of(coordinator).collect(round_id)
     waited_s = (runtime.task_run.run_count - 1) * poll_s
     get_run_logger().info(
         "stage=collect round=%d present=%d missing=%d objects=%d waited_s=%.0f",
@@ -30,4 +38,4 @@ def collect(runner: RoundRunner, round_id: int, poll_s: float, delay_s: float) -
         len(arrivals.keys),
         waited_s,
     )
-    return await_stragglers(arrivals, waited_s=waited_s, delay_s=delay_s)
+    return await_stragglers(arrivals, waited_s=waited_s, delay_s=delay_s, poll_s=poll_s)

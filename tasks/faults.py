@@ -1,4 +1,7 @@
-"""Which failures of a task are worth another try: passing faults of the store, and a quorum that is not there yet. A bad signature never is."""
+"""Say which failures of a task are worth another try.
+
+Passing faults of the store are, and a quorum that is not there yet. A bad signature never is.
+"""
 
 from typing import Any
 
@@ -18,10 +21,13 @@ def _failure(state: State[Any]) -> BaseException | None:
 
 
 def is_transient(task: Any, run: TaskRun, state: State[Any]) -> bool:
-    """For `retry_condition_fn`: the object store may answer the next time."""
+    """Return whether the object store may answer the next time, for `retry_condition_fn`."""
     return isinstance(_failure(state), TransientError)
 
 
 def is_pending_or_transient(task: Any, run: TaskRun, state: State[Any]) -> bool:
-    """For `retry_condition_fn` of collect: stragglers are awaited by retries."""
+    """Return whether collect is worth another try, for `retry_condition_fn`.
+
+    Stragglers are awaited by such retries.
+    """
     return isinstance(_failure(state), TransientError | QuorumPending)

@@ -1,4 +1,7 @@
-"""The demonstration: 48 US states, three nights, a real S3 server, the real flows. `hyperfed demo` or `make demo`."""
+"""Run the demonstration: 48 US states, three nights, a real S3 server, the real flows.
+
+`hyperfed demo` and `make demo` start it.
+"""
 
 from flows.demo.run import run_demo
 

@@ -1,9 +1,13 @@
-"""The demonstration's course.
+"""Run the demonstration from its beginning to its end.
 
-1. Everything lies under one folder: the SeaweedFS server's data, every key, Prefect's database, what was written. A new run begins a new federation.
-2. Each state is a client with its own key, its own data and its own signed and sealed update. The clock is rehearsed, nothing else is.
-3. Night by night more of the panel is known (to 1984, 1985, 1986). From the third night on 14 states lie: they flip the sign of all they found.
-4. What stands above chance is measured against time-shuffled data, and the lie against the plain mean (`hyperfed.demo.figures`).
+1. Everything lies under one folder: the SeaweedFS server's data, every key, Prefect's database, and
+   what is written. A new run begins a new federation.
+2. Each state is a client with its own key, its own data and its own signed and sealed update. Only
+   the clock is rehearsed.
+3. Night by night more of the panel is known (to 1984, 1985, 1986). From the third night on 14
+   states lie: they flip the sign of all they found.
+4. What stands above chance is measured against time-shuffled data, and the lie against the plain
+   mean (`hyperfed.demo.figures`).
 """
 
 import os
@@ -17,10 +21,12 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from flows.demo.night import Night, play_night
+from flows.demo.night import PlayedNight, play_night
 from flows.demo.progress import progress
+from flows.demo.stopping import ending_on_ctrl_c
 from flows.demo.telling import tell, write_results
 from flows.demo.us_states import BUCKET, found, private_policy, save_blocks, write_config
+from hyperfed.coordinator.timing import REHEARSAL
 from hyperfed.demo.figures import null_vote
 from hyperfed.errors import ConfigError
 from hyperfed.testing.seaweedfs import SeaweedFS
@@ -30,72 +36,126 @@ __all__ = ["run_demo"]
 _MARKER = "this-folder-is-hyperfeds-demo"
 
 
-def run_demo(directory: Path, *, nights: int = 3, privacy: str = "none", as_json: bool = False, keep: bool = False, console: Console | None = None) -> int:
-    """Run the demonstration under `directory`; 0 where every round was committed. Raises HyperfedError.
+def run_demo(
+    directory: Path,
+    *,
+    nights: int = 3,
+    privacy: str = "none",
+    as_json: bool = False,
+    keep: bool = False,
+    console: Console | None = None,
+) -> int:
+    """Run the demonstration under `directory`. Returns 0 where every round was committed, else 1.
 
-    privacy: "none", "central" or "local": who noises, if anybody.
-    keep: leave the object store running until Ctrl-C, so that `hyperfed --config ... inspect` can be tried on it. as_json: print one JSON document.
+    `nights` is from 1 to 30. `privacy` says who adds noise: "none" (nobody), "central" or "local".
+    `keep` leaves the object store running until Ctrl-C, so that `hyperfed --config ... inspect` can
+    be tried on it. With `as_json` one JSON document is printed. Raises HyperfedError.
     """
     if not 1 <= nights <= 30:
         raise ConfigError(f"{nights} nights; 1 to 30 can be shown", subject="demo")
     console = console or Console(stderr=as_json)
     folder = _fresh(directory)
     _prefect_home(directory)
-    with progress(console, nights) as steps, ThreadPoolExecutor(1) as beside, SeaweedFS(folder / "seaweedfs") as server:
-        prefect = beside.submit(_wake_prefect)  # its database takes a while the first time; the rest goes on meanwhile
+    with (
+        progress(console, nights) as steps,
+        ending_on_ctrl_c(steps.farewell),
+        ThreadPoolExecutor(1) as beside,
+        SeaweedFS(folder / "seaweedfs") as server,
+    ):
+        # Prefect's database takes a while the first time; the rest goes on meanwhile
+        prefect = beside.submit(_wake_prefect)
         store = server.store(BUCKET)
         steps.advance(f"a real S3 server listens on {server.endpoint_url}")
         federation = found(folder, store, nights)
         write_config(federation, server.endpoint_url, server.credentials())
-        steps.advance(f"{len(federation.keys)} states enrolled, each with its own key; the root signed registry version 1")
+        steps.advance(
+            f"{len(federation.keys)} states enrolled, each with a key of its own; the registry "
+            "is signed"
+        )
         null = null_vote(np.random.default_rng(7))
         steps.advance(f"time-shuffled data: chance alone reaches |vote| {null:.2f}")
         steps.say("Prefect makes its database (the first time takes longer)")
         prefect.result()
         save_blocks(federation, server.endpoint_url, policy=private_policy(privacy, nights))
-        told: list[Night] = []
+        told: list[PlayedNight] = []
         for round_id in range(1, nights + 1):
-            told.append(play_night(federation, store, round_id, last=told[-1] if told else None, null=null, steps=steps))
+            told.append(
+                play_night(
+                    federation,
+                    store,
+                    round_id,
+                    last=told[-1] if told else None,
+                    null=null,
+                    steps=steps,
+                )
+            )
         written = write_results(federation, store, folder / "out", nights)
         steps.close()
-        tell(console, federation, store, told, null=null, written=written, directory=directory, as_json=as_json)
+        tell(
+            console,
+            federation,
+            store,
+            told,
+            null=null,
+            written=written,
+            directory=directory,
+            as_json=as_json,
+        )
         if keep:
             _stay(console, folder, server.endpoint_url)
     return 0 if all(night.summary["outcome"] == "committed" for night in told) else 1
 
 
 def _fresh(directory: Path) -> Path:
-    """The folder of this run; what an earlier run left there is removed, what is not ours is not touched. Raises ConfigError."""
+    """Return the folder of this run, empty but for its marker.
+
+    What an earlier run left there is removed, and what is not ours is not touched. Raises
+    ConfigError.
+    """
     folder = directory / "demo"
     if folder.exists():
         if any(folder.iterdir()) and not (folder / _MARKER).exists():
             raise ConfigError(
-                "is not empty and was not made by a demonstration", subject=str(folder), remedy="Choose another folder with --dir, or move it away"
+                "is not empty and was not made by a demonstration",
+                subject=str(folder),
+                remedy="Choose another folder with --dir, or move it away",
             )
         shutil.rmtree(folder)
     try:
         folder.mkdir(parents=True)
         (folder / _MARKER).touch()
     except OSError as exc:
-        raise ConfigError(f"cannot be made: {exc.strerror}", subject=str(folder), remedy="Choose another folder with --dir") from exc
+        raise ConfigError(
+            f"cannot be made: {exc.strerror}",
+            subject=str(folder),
+            remedy="Choose another folder with --dir",
+        ) from exc
     return folder
 
 
 def _prefect_home(directory: Path) -> None:
-    """Prefect's own database in the demonstration's folder, no telemetry, quiet; settings that the user made stay."""
+    """Put Prefect's own database into the demonstration's folder, and keep Prefect quiet.
+
+    Settings that the user made stay. Raises ConfigError where Prefect was imported before.
+    """
     home = (directory / "prefect").resolve()
     home.mkdir(parents=True, exist_ok=True)
     defaults = {
         "PREFECT_HOME": str(home),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
+        REHEARSAL: "1",  # its nights have dates of their own
         "PREFECT_LOGGING_LEVEL": "WARNING",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     }
-    if "prefect" in sys.modules and os.environ.get("PREFECT_HOME") != defaults["PREFECT_HOME"] and not os.environ.get("PREFECT_API_URL"):
+    if (
+        "prefect" in sys.modules
+        and os.environ.get("PREFECT_HOME") != defaults["PREFECT_HOME"]
+        and not os.environ.get("PREFECT_API_URL")
+    ):
         raise ConfigError(
-            "Prefect was imported before the demonstration could give it a folder", subject="demo", remedy="Run it as its own command: hyperfed demo"
+            "Prefect was imported before the demonstration could give it a folder",
+            subject="demo",
+            remedy="Run it as its own command: hyperfed demo",
         )
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
@@ -110,13 +170,15 @@ def _wake_prefect() -> None:
 
 
 def _stay(console: Console, folder: Path, endpoint: str) -> None:
-    """Hold the object store until Ctrl-C."""
+    """Keep the object store running until Ctrl-C."""
     console.print(
-        f"\nThe object store stays at {endpoint} until Ctrl-C. Try:  hyperfed --config {folder}/hyperfed.toml inspect", highlight=False, soft_wrap=True
+        f"\nThe object store stays at {endpoint} until Ctrl-C. Try:  hyperfed --config "
+        f"{folder}/hyperfed.toml inspect",
+        highlight=False,
+        soft_wrap=True,
     )
     over = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: over.set())
-    try:
-        over.wait()
-    except KeyboardInterrupt:
-        console.print("stopping")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: over.set())
+    over.wait()
+    console.print("Stopping the object store and Prefect's server")

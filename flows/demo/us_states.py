@@ -1,44 +1,77 @@
-"""The demonstration's parties: root, coordinator, and 48 states, each with its own key; the registry that names them; blocks and a configuration."""
+"""Make the demonstration's parties: a root, a coordinator and 48 states, each with its own key.
+
+The registry that names them, the blocks and a configuration are made here too.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from hyperfed.adapters.s3 import S3Credentials
+from hyperfed.crypto.keys import KeyPair
 from hyperfed.demo import VARIABLES, states
-from hyperfed.keys import KeyPair
-from hyperfed.registry import ClientRecord, KeyRecord, Registry, publish_registry, root_fingerprint, sign_registry
-from hyperfed.store import ObjectStore
-from hyperfed.vocabulary import Vocabulary
+from hyperfed.dropbox.registries import publish_registry
+from hyperfed.registry.registry import (
+    ClientRecord,
+    KeyRecord,
+    Registry,
+    root_fingerprint,
+    sign_registry,
+)
+from hyperfed.storage.s3 import S3Credentials
+from hyperfed.storage.store import ObjectStore
+from hyperfed.tables.vocabulary import Vocabulary
 
-__all__ = ["BLOCK", "BUCKET", "Federation", "found", "private_policy", "save_blocks", "write_config"]
+__all__ = [
+    "BLOCK",
+    "BUCKET",
+    "Federation",
+    "found",
+    "private_policy",
+    "save_blocks",
+    "write_config",
+]
 
 BUCKET = BLOCK = "hyperfed-demo"
+"""Name of the bucket, and of the three blocks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Federation:
-    """folder: of this run; keys: the states'; fingerprint: of the registry's root."""
+    """The demonstration's federation."""
 
     folder: Path
+    """The folder of this run."""
     registry: Registry
+    """The published registry."""
     fingerprint: str
+    """Fingerprint of the registry's root."""
     vocabulary: Vocabulary
+    """The variables of all rounds."""
     keys: dict[str, KeyPair]
+    """Key pair of each state."""
 
 
 def found(folder: Path, store: ObjectStore, nights: int) -> Federation:
-    """Keys for everyone, one registry, signed and published. Windows are the last `nights` days, so that the last one has just ended."""
+    """Make keys for everyone, and publish one signed registry that names them.
+
+    Windows are the last `nights` days, so that the last one has just ended.
+    """
     root, coordinator = KeyPair.generate(), KeyPair.generate()
     keys = {state: KeyPair.generate() for state in states()}
     root.save(folder / "keys" / "root.key")
     coordinator.save(folder / "keys" / "coordinator.key")
     for state, pair in keys.items():
         pair.save(folder / "keys" / f"{state}.key")
-    genesis = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=nights)
+    genesis = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(
+        days=nights
+    )
     clients = (
-        ClientRecord(client_id=state, organisation=f"State of {state.replace('-', ' ').title()}", keys=(KeyRecord(keys=keys[state].public),))
+        ClientRecord(
+            client_id=state,
+            organisation=f"State of {state.replace('-', ' ').title()}",
+            keys=(KeyRecord(keys=keys[state].public),),
+        )
         for state in states()
     )
     registry = Registry(
@@ -55,35 +88,70 @@ def found(folder: Path, store: ObjectStore, nights: int) -> Federation:
     )
     publish_registry(store, sign_registry(registry, [root]))
     fingerprint = root_fingerprint(registry.roots, registry.threshold)
-    return Federation(folder=folder, registry=registry, fingerprint=fingerprint, vocabulary=Vocabulary.of(*VARIABLES, domain="economics"), keys=keys)
-
-
-def private_policy(privacy: str, nights: int) -> dict[str, Any]:
-    """The policy of private nights: every possible edge of lag 0 and 1 is noised. epsilon 3 a night fits eight times into the budget, 1 often enough."""
-    if privacy == "none":
-        return {}
-    return {"privacy": privacy, "strategy": "mean", "trust_min": 0.0, "max_lag": 1, "privacy_epsilon": "3" if nights < 9 else "1"}
-
-
-def save_blocks(federation: Federation, endpoint: str, *, policy: dict[str, Any] | None = None) -> None:
-    """The three blocks that the flows load, in Prefect's database. policy: what differs from the default."""
-    from blocks import CoordinatorKeys, DropBox, FederationPolicy
-
-    keys = (federation.folder / "keys").resolve()
-    box = DropBox(url=f"s3://{BUCKET}", endpoint=endpoint, access_key_file=str(keys / "access-key.toml"), fingerprint=federation.fingerprint)
-    box.save(BLOCK, overwrite=True)
-    CoordinatorKeys(key_file=str(keys / "coordinator.key")).save(BLOCK, overwrite=True)
-    FederationPolicy(variables=list(VARIABLES), domains=["economics"] * len(VARIABLES), aggregation_delay_s=0.0, policy=policy or {}).save(
-        BLOCK, overwrite=True
+    return Federation(
+        folder=folder,
+        registry=registry,
+        fingerprint=fingerprint,
+        vocabulary=Vocabulary.of(*VARIABLES, domain="economics"),
+        keys=keys,
     )
 
 
+def private_policy(privacy: str, nights: int) -> dict[str, Any]:
+    """Return the policy of a demonstration, in which the states' years are looked at with lag 1.
+
+    In private nights every possible edge of lag 0 and 1 is noised. An epsilon of 3 a night fits
+    eight times into the budget, and one of 1 often enough.
+    """
+    if privacy == "none":
+        return {"lags": [1]}
+    return {
+        "privacy": privacy,
+        "strategy": "mean",
+        "trust_min": 0.0,
+        "lags": [0, 1],
+        "privacy_epsilon": "3" if nights < 9 else "1",
+    }
+
+
+def save_blocks(
+    federation: Federation, endpoint: str, *, policy: dict[str, Any] | None = None
+) -> None:
+    """Save the three blocks that the flows load in Prefect's database.
+
+    `policy` has the fields that differ from the default.
+    """
+    from blocks import CoordinatorKeys, DropBox, FederationPolicy
+
+    keys = (federation.folder / "keys").resolve()
+    box = DropBox(
+        url=f"s3://{BUCKET}",
+        endpoint=endpoint,
+        access_key_file=str(keys / "access-key.toml"),
+        fingerprint=federation.fingerprint,
+    )
+    box.save(BLOCK, overwrite=True)
+    CoordinatorKeys(key_file=str(keys / "coordinator.key")).save(BLOCK, overwrite=True)
+    FederationPolicy(
+        variables=list(VARIABLES),
+        domains=["economics"] * len(VARIABLES),
+        aggregation_delay_s=0.0,
+        policy=policy or {},
+    ).save(BLOCK, overwrite=True)
+
+
 def write_config(federation: Federation, endpoint: str, credentials: S3Credentials) -> None:
-    """A configuration for the `hyperfed` command, as the client texas and as the coordinator; the access key in a file of mode 0600."""
+    """Write a configuration for the `hyperfed` command, as the client texas and as the coordinator.
+
+    The access key is in a file of mode 0600.
+    """
     secret = federation.folder / "keys" / "access-key.toml"
     secret.touch(mode=0o600)
-    secret.write_text(f'access_key = "{credentials.access_key}"\nsecret_key = "{credentials.secret_key}"\n')
-    text = f"""# The demonstration's drop-box, seen as the client "texas". The server runs only while `hyperfed demo --keep` does.
+    secret.write_text(
+        f'access_key = "{credentials.access_key}"\nsecret_key = "{credentials.secret_key}"\n'
+    )
+    text = f"""# The demonstration's drop-box, seen as the client "texas".
+# The server runs only while `hyperfed demo --keep` does.
 [store]
 url = "s3://{BUCKET}"
 endpoint = "{endpoint}"

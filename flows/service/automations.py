@@ -1,7 +1,11 @@
-"""Automations from deployments/automations.yaml: what the server does by itself, created or replaced by name.
+"""Create automations, or replace them by name, from deployments/automations.yaml.
 
-1. `notify` becomes a send-notification action to each saved notification block; without one the automation is there, but off.
-2. Nobody said whom to tell: those stay whom the automations on the server tell now, so that an upgrade does not silence them.
+They are what the server does by itself.
+
+1. `notify` becomes a send-notification action for each saved notification block. Without a block
+   the automation is there, but off.
+2. Where nobody says whom to notify, the automations go on notifying whom they notify now, so that
+   an upgrade does not silence them.
 """
 
 from collections.abc import Sequence
@@ -20,22 +24,32 @@ __all__ = ["automation_of", "create_automations", "read_automations"]
 
 
 def read_automations(path: Path) -> list[dict[str, Any]]:
-    """The automations as written."""
+    """Return the automations as they are written in the file."""
     found: list[dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))["automations"]
     return found
 
 
 def automation_of(written: dict[str, Any], notify: Sequence[str]) -> AutomationCore:
-    """An automation as Prefect takes it. notify: the ids of notification blocks' documents."""
+    """Return an automation as Prefect takes it.
+
+    `notify` has the ids of the notification blocks' documents.
+    """
     made = {name: value for name, value in written.items() if name != "notify"}
     if "notify" in written:
-        sends = [{"type": "send-notification", "block_document_id": block, **written["notify"]} for block in notify]
+        sends = [
+            {"type": "send-notification", "block_document_id": block, **written["notify"]}
+            for block in notify
+        ]
         made |= {"actions": sends or [{"type": "do-nothing"}], "enabled": bool(notify)}
     return AutomationCore.model_validate(made)
 
 
 def create_automations(path: Path, *, notify: Sequence[str] | None) -> dict[str, bool]:
-    """Name -> whether it is on. notify: "block-type-slug/block-name" each; None: as it is. Raises ConfigError where there is no such block."""
+    """Create the automations, and return for each name whether it is on.
+
+    `notify` names blocks as "block-type-slug/block-name"; None leaves them as they are. Raises
+    ConfigError where there is no such block.
+    """
     out: dict[str, bool] = {}
     with get_client(sync_client=True) as client:
         blocks = None if notify is None else [_block_id(client, name) for name in notify]
@@ -50,9 +64,17 @@ def create_automations(path: Path, *, notify: Sequence[str] | None) -> dict[str,
 
 
 def _told(automations: Sequence[Automation]) -> list[str]:
-    """The blocks that these automations notify now, where they are on."""
-    actions = [action for automation in automations if automation.enabled for action in automation.actions]
-    return list(dict.fromkeys(str(action.block_document_id) for action in actions if isinstance(action, SendNotification)))
+    """Return the blocks that these automations notify now, where they are on."""
+    actions = [
+        action for automation in automations if automation.enabled for action in automation.actions
+    ]
+    return list(
+        dict.fromkeys(
+            str(action.block_document_id)
+            for action in actions
+            if isinstance(action, SendNotification)
+        )
+    )
 
 
 def _block_id(client: SyncPrefectClient, notify: str) -> str:
@@ -63,5 +85,6 @@ def _block_id(client: SyncPrefectClient, notify: str) -> str:
         raise ConfigError(
             "there is no such notification block",
             subject=notify,
-            remedy="Make one with `hyperfed service notify`, or in the UI under Blocks, and name it type/name",
+            remedy="Make one with `hyperfed service notify`, or in the UI under Blocks, and "
+            "name it type/name",
         ) from exc

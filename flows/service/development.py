@@ -1,6 +1,9 @@
-"""What `hyperfed dev up` adds to an installed federation: schedules that fit its window, the two clients' deployments, and the first runs.
+"""Add to an installed federation what `hyperfed dev up` needs.
 
-Run as its own process, so that Prefect's settings come from the environment: python -m flows.service.development FOLDER.
+That is a deployment for each of the two clients, and the first runs. This module runs as its own
+process, so that Prefect's settings come from the environment:
+
+    python -m flows.service.development FOLDER
 """
 
 import json
@@ -15,15 +18,16 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.deployments import run_deployment
 
 from flows.service.install import Wanted, install
-from flows.service.schedules import apply_schedules
 from hyperfed.dev.founding import BUCKET, CLIENTS
-from hyperfed.scheduling import schedules_of
 
 __all__ = ["prepare"]
 
 
 def prepare(folder: Path) -> None:
-    """Install for the federation in `folder`; on its first start run round 1, whose window has ended, and open round 2."""
+    """Install the federation in `folder`.
+
+    On its first start also run round 1, whose window has ended, and open round 2.
+    """
     said = json.loads((folder / "founded.json").read_text())
     genesis, window_s = datetime.fromisoformat(said["genesis"]), int(said["window_s"])
     install(
@@ -37,7 +41,6 @@ def prepare(folder: Path) -> None:
             poll_s=5.0,
         )
     )
-    apply_schedules(schedules_of(genesis=genesis, round_duration=window_s, gossip_frequency=0, aggregation_delay=min(1800.0, window_s / 4)))
     with get_client(sync_client=True) as client:
         for client_id in CLIENTS:
             _deploy_client(client, folder, client_id, genesis=genesis, window_s=window_s)
@@ -46,11 +49,20 @@ def prepare(folder: Path) -> None:
             run_deployment(name, timeout=0, as_subflow=False)
 
 
-def _deploy_client(client: SyncPrefectClient, folder: Path, client_id: str, *, genesis: datetime, window_s: int) -> None:
-    """A client's own deployment, beside the template that prefect.yaml has: halfway into each window."""
+def _deploy_client(
+    client: SyncPrefectClient, folder: Path, client_id: str, *, genesis: datetime, window_s: int
+) -> None:
+    """Make a client's own deployment beside the template in prefect.yaml.
+
+    It runs halfway into each window.
+    """
     template = client.read_deployment_by_name("client-night/client-night")
     own = folder / client_id
-    schedule = IntervalSchedule(interval=timedelta(seconds=window_s), anchor_date=genesis + timedelta(seconds=window_s / 2), timezone="UTC")
+    schedule = IntervalSchedule(
+        interval=timedelta(seconds=window_s),
+        anchor_date=genesis + timedelta(seconds=window_s / 2),
+        timezone="UTC",
+    )
     client.create_deployment(
         flow_id=template.flow_id,
         name=client_id,
@@ -58,7 +70,11 @@ def _deploy_client(client: SyncPrefectClient, folder: Path, client_id: str, *, g
         pull_steps=template.pull_steps,
         work_pool_name=template.work_pool_name,
         work_queue_name=template.work_queue_name,
-        parameters={"config": str(own / "hyperfed.toml"), "data": str(own / "series.csv"), "model_folder": str(own / "model")},
+        parameters={
+            "config": str(own / "hyperfed.toml"),
+            "data": str(own / "series.csv"),
+            "model_folder": str(own / "model"),
+        },
         parameter_openapi_schema=template.parameter_openapi_schema,
         description=f"The demonstration's client {client_id}: pull, discover, submit",
         tags=["hyperfed", "demo-client"],

@@ -1,85 +1,43 @@
 """Hyperfed: federated causal discovery through an object store.
 
-The names below are the public ones. Each is imported when it is first asked for, so that `import hyperfed` costs nothing (PEP 562).
+1. The public names stand once, in `__init__.pyi` beside this file: type checkers and editors read
+   them there, and so does this module.
+2. Each is imported when it is first asked for, so that `import hyperfed` costs nothing (PEP 562).
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from hyperfed.adapters.http import HTTPTransport
-    from hyperfed.client_agent import FederationClientAgent
-    from hyperfed.codec import PayloadCodec
-    from hyperfed.coordinator import FederationCoordinator
-    from hyperfed.errors import PrivacyBudgetExhausted
-    from hyperfed.hypergraph import HypergraphStore
-    from hyperfed.packets import CausalSemanticPack, EdgeDelta, PathPack, PolicyPack, Update
-    from hyperfed.privacy import PrivacyGuard
-    from hyperfed.reconciler import StoreReconciler, build_reconciler
-    from hyperfed.rounds import FederationScheduler
-    from hyperfed.transport import InMemoryTransport, Transport
-    from hyperfed.trust_scorer import TrustScorer
-    from hyperfed.validator import PacketValidator
-    from hyperfed.vocabulary import Vocabulary
-
-__all__ = [
-    "CausalSemanticPack",
-    "EdgeDelta",
-    "FederationClientAgent",
-    "FederationCoordinator",
-    "FederationScheduler",
-    "HTTPTransport",
-    "HypergraphStore",
-    "InMemoryTransport",
-    "PacketValidator",
-    "PathPack",
-    "PayloadCodec",
-    "PolicyPack",
-    "PrivacyBudgetExhausted",
-    "PrivacyGuard",
-    "StoreReconciler",
-    "Transport",
-    "TrustScorer",
-    "Update",
-    "Vocabulary",
-    "__version__",
-    "build_reconciler",
-]
+from functools import cache
 
 __version__ = "0.1.0"
 
-_MODULES = {
-    "CausalSemanticPack": "packets",
-    "EdgeDelta": "packets",
-    "FederationClientAgent": "client_agent",
-    "FederationCoordinator": "coordinator",
-    "FederationScheduler": "rounds",
-    "HTTPTransport": "adapters.http",
-    "HypergraphStore": "hypergraph",
-    "InMemoryTransport": "transport",
-    "PacketValidator": "validator",
-    "PathPack": "packets",
-    "PayloadCodec": "codec",
-    "PolicyPack": "packets",
-    "PrivacyBudgetExhausted": "errors",
-    "PrivacyGuard": "privacy",
-    "StoreReconciler": "reconciler",
-    "Transport": "transport",
-    "TrustScorer": "trust_scorer",
-    "Update": "packets",
-    "Vocabulary": "vocabulary",
-    "build_reconciler": "reconciler",
-}
 
+def __getattr__(name: str) -> object:
+    from importlib import import_module
 
-def __getattr__(name: str) -> Any:
-    module = _MODULES.get(name)
-    if module is None:
+    homes = _homes()
+    if name == "__all__":
+        value: object = sorted({*homes, "__version__"})
+    elif name in homes:
+        value = getattr(import_module(homes[name]), name)
+    else:
         raise AttributeError(f"module 'hyperfed' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"hyperfed.{module}"), name)
-    globals()[name] = value  # asked for once
+    globals()[name] = value  # Python asks this function once a name.
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_homes()})
+
+
+@cache
+def _homes() -> dict[str, str]:
+    """Return the module of each public name, as the stub imports it."""
+    from ast import ImportFrom, parse
+    from pathlib import Path
+
+    stub = parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    return {
+        alias.name: str(line.module)
+        for line in stub.body
+        if isinstance(line, ImportFrom)
+        for alias in line.names
+    }

@@ -1,13 +1,18 @@
-"""The error tree. Every error that leaves the library is one of these, and says what is wrong, with which object, and what to do.
+"""Define the error tree.
+
+Every error that leaves the library is one of these, and says what is wrong, with which object, and
+what to do.
 
     HyperfedError
     ├── ConfigError            a setting, a file or an argument of the user's
-    ├── EngineError            data that a discovery engine cannot use (a column, a NaN, too few rows)
+    ├── MachineError           this machine lacks room, memory, threads or a right
+    ├── EngineError            data that a discovery engine cannot use: a column, a NaN
     ├── PacketError            bytes or values that break the protocol; never retried
     │   ├── SchemaError        not the canonical form: types, fields, sizes, an unknown version
     │   ├── BoundsError        a value outside what its field allows
     │   ├── SignatureError     a signature, digest, key or seal that does not verify
-    │   └── RefusedError       well formed and signed, yet not admissible: round, audience, expiry, replay, policy
+    │   └── RefusedError       well formed and signed, yet not admissible: round, audience, expiry,
+    │                          replay, policy
     ├── RegistryError          the list of clients and keys: unknown, revoked, expired, under-signed
     ├── PrivacyError
     │   └── PrivacyBudgetExhausted
@@ -20,11 +25,13 @@
     │   ├── StoreUnsuitable    the store does not honour create-only writes
     │   └── TransientError     worth another try: time-outs, 5xx, a conflict, a lost connection
     └── RoundError             a round that cannot go on
-        ├── QuorumPending      not everyone is there yet and the waiting time is not used up; the only one a task retries
+        ├── QuorumPending      not everyone is there yet and the waiting time is not used up; the
+        │                      only one a task retries
         ├── QuorumMissed       below quorum after the waiting time
         └── LedgerError        the ledger is broken, shortened or not ours
 
-Source: STYLE 16-18. `RULES` of the protocol are named by id in `rule` and documented in docs/protocol.md.
+Source: STYLE 24 to 26. The `rule` of an error names a rule of the protocol by its id;
+docs/protocol.md documents the rules.
 """
 
 __all__ = [
@@ -36,6 +43,7 @@ __all__ = [
     "EngineError",
     "HyperfedError",
     "LedgerError",
+    "MachineError",
     "ObjectNotFound",
     "ObjectTooLarge",
     "PacketError",
@@ -54,10 +62,21 @@ __all__ = [
 ]
 
 
-class HyperfedError(Exception):
-    """What is wrong (`problem`), with which object (`subject`), under which rule (`rule`, such as "R-12"), and what to do (`remedy`)."""
+# for the rooms of the library; what users write against is the errors
+RESTORE_BUCKET = "Restore the bucket from its versions; run `hyperfed audit`"
+"""The remedy where an object of the drop-box is gone, or is not the one that was signed."""
 
-    def __init__(self, problem: str, *, subject: str = "", rule: str = "", remedy: str = "") -> None:
+
+class HyperfedError(Exception):
+    """The base of all errors of the library.
+
+    `problem` says what is wrong, `subject` with which object, `rule` under which rule of the
+    protocol (such as "R-12"), and `remedy` what to do.
+    """
+
+    def __init__(
+        self, problem: str, *, subject: str = "", rule: str = "", remedy: str = ""
+    ) -> None:
         super().__init__(problem, subject, rule, remedy)
         self.problem, self.subject, self.rule, self.remedy = problem, subject, rule, remedy
 
@@ -67,67 +86,74 @@ class HyperfedError(Exception):
             text += f" [{self.rule}]"
         return f"{text}. {self.remedy}" if self.remedy else text
 
-    def __reduce__(self) -> tuple[object, ...]:  # keyword-only fields must survive a process boundary
+    # keyword-only fields must survive a process boundary
+    def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (type(self), self.problem, self.subject, self.rule, self.remedy))
 
 
-def _rebuild(kind: type[HyperfedError], problem: str, subject: str, rule: str, remedy: str) -> HyperfedError:
+def _rebuild(
+    kind: type[HyperfedError], problem: str, subject: str, rule: str, remedy: str
+) -> HyperfedError:
     return kind(problem, subject=subject, rule=rule, remedy=remedy)
 
 
 class ConfigError(HyperfedError):
-    """A setting, a file or an argument of the user's."""
+    """A setting, a file or an argument of the user's is wrong."""
+
+
+class MachineError(HyperfedError):
+    """This machine lacks room on a disk, memory, threads, open files or a right."""
 
 
 class EngineError(HyperfedError):
-    """Data that a discovery engine cannot use."""
+    """A discovery engine cannot use the data."""
 
 
 class PacketError(HyperfedError):
-    """Bytes or values that break the protocol."""
+    """Bytes or values break the protocol."""
 
 
 class SchemaError(PacketError):
-    """Not the canonical form: types, fields, sizes, an unknown version."""
+    """The bytes are not in the canonical form: types, fields, sizes, an unknown version."""
 
 
 class BoundsError(PacketError):
-    """A value outside what its field allows."""
+    """A value is outside what its field allows."""
 
 
 class SignatureError(PacketError):
-    """A signature, digest, key or seal that does not verify."""
+    """A signature, a digest, a key or a seal does not verify."""
 
 
 class RefusedError(PacketError):
-    """Well formed and signed, yet not admissible here."""
+    """A packet is well formed and signed, yet not admissible here."""
 
 
 class RegistryError(HyperfedError):
-    """The list of clients and keys."""
+    """The list of clients and keys is wrong, or does not allow what is asked."""
 
 
 class PrivacyError(HyperfedError):
-    """A privacy statement that cannot be made or kept."""
+    """A privacy statement cannot be made or kept."""
 
 
 class PrivacyBudgetExhausted(PrivacyError):
-    """What is asked for does not fit into what is left of the budget."""
+    """The request does not fit into what is left of the budget."""
 
     def __init__(self, problem: str = "the privacy budget is exhausted", **details: str) -> None:
         super().__init__(problem, **details)
 
 
 class AggregationError(HyperfedError):
-    """A merge that has no sound answer."""
+    """A merge has no sound answer."""
 
 
 class BreakdownError(AggregationError):
-    """Too few clients for the faults that a rule shall bear, or a rule that bears none."""
+    """There are too few clients for the faults that a rule shall bear, or the rule bears none."""
 
 
 class TransportError(HyperfedError):
-    """The object store, or the way to it."""
+    """The object store, or the way to it, fails or refuses."""
 
 
 class ObjectNotFound(TransportError):
@@ -139,7 +165,7 @@ class ObjectTooLarge(TransportError):
 
 
 class AccessDenied(TransportError):
-    """Wrong credentials or a missing right."""
+    """The credentials are wrong, or a right is missing."""
 
 
 class StoreUnsuitable(TransportError):
@@ -147,19 +173,38 @@ class StoreUnsuitable(TransportError):
 
 
 class TransientError(TransportError):
-    """Worth another try."""
+    """The request failed for a passing reason, and is worth another try.
+
+    `asked_s` is the time, in seconds, for which the other side asked to be left alone; 0: it did
+    not ask.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        subject: str = "",
+        rule: str = "",
+        remedy: str = "",
+        asked_s: float = 0.0,
+    ) -> None:
+        super().__init__(problem, subject=subject, rule=rule, remedy=remedy)
+        self.asked_s = asked_s
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (*super().__reduce__(), {"asked_s": self.asked_s})
 
 
 class RoundError(HyperfedError):
-    """A round that cannot go on."""
+    """A round cannot go on."""
 
 
 class QuorumPending(RoundError):
-    """Not everyone is there yet and the waiting time is not used up."""
+    """Not every client is there yet, and the waiting time is not used up."""
 
 
 class QuorumMissed(RoundError):
-    """Below quorum after the waiting time."""
+    """The round is below quorum after the waiting time."""
 
 
 class LedgerError(RoundError):

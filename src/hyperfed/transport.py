@@ -1,13 +1,21 @@
-"""`Transport`: messages between parties. The interface is the reference's; the stores behind it are `hyperfed.store`.
+"""`Transport`: messages between parties.
 
-1. `send` returns when the message is where its receiver will find it; it does not wait for the receiver.
-2. At least once: a message may come again. The receiver drops repeats by digest over (sender, message), so equal bytes sent twice arrive once;
-   two messages that mean different things differ (every envelope carries a nonce).
-3. Messages of one sender arrive in the order it sent them. Between senders there is no order.
-4. Who sent it is where it was found: proof is the signature inside (`hyperfed.signing`), never the transport's word.
-5. The cursor is the receiver's own (`StoreTransport.cursor`): keep it, and a restarted receiver goes on where it stopped.
+The interface is the reference's; the stores behind it are described in `hyperfed.storage.store`.
 
-What it does not do: encrypt, authenticate, delete. Mail stays where it is; give the prefix a lifecycle rule, or a new prefix each round.
+1. `send` returns when the message is where its receiver will find it; it does not wait for the
+   receiver.
+2. Delivery is at least once: a message may come again. The receiver drops repeats by a digest over
+   (sender, message), so equal bytes sent twice arrive once. Two messages that mean different things
+   differ, because every envelope carries a nonce.
+3. Messages of one sender arrive in the order in which it sent them. Between senders there is no
+   order.
+4. A message's sender is read from the place where it was found. Only the signature inside proves it
+   (`hyperfed.crypto.envelope`), never the transport.
+5. The cursor belongs to the receiver (`StoreTransport.cursor`): a restarted receiver that kept it
+   goes on where it stopped.
+
+What it does not do: encrypt, authenticate, delete. Mail stays where it is; give the prefix a
+life-cycle rule, or use a new prefix each round.
 """
 
 import hashlib
@@ -19,36 +27,48 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 
 from hyperfed.errors import ConfigError, ObjectNotFound, ObjectTooLarge, TransportError
-from hyperfed.store import ObjectStore, check_key
+from hyperfed.links.link_table import LinkSource
+from hyperfed.links.presigned_store import HTTPLimits, PresignedStore
+from hyperfed.storage.store import ObjectStore, check_key
 
-__all__ = ["InMemoryHub", "InMemoryTransport", "StoreTransport", "Transport"]
+__all__ = ["HTTPTransport", "InMemoryHub", "InMemoryTransport", "StoreTransport", "Transport"]
 
 log = logging.getLogger(__name__)
 
-_REMEMBERED = 65_536  # digests: 2 MiB; a repeat comes soon or, after a restart, from behind the cursor
+# this many digests take 2 MiB; a repeat comes soon or, after a restart, from behind the cursor
+_REMEMBERED = 65_536
 
 
 class Transport(ABC):
-    """One party's way to the others."""
+    """The interface through which one party reaches the others."""
 
     @abstractmethod
     def send(self, to: str, message: bytes) -> None:
-        """Leave `message` for the party `to`. Raises TransientError where it may or may not have been left: send the same again."""
+        """Leave `message` for the party `to`.
+
+        Raises TransientError where it is unknown whether the message was left: send the same again.
+        """
 
     @abstractmethod
     def receive(self, timeout: float) -> tuple[str, bytes] | None:
-        """The next (sender, message), waiting up to `timeout` seconds; None where none came. 0 looks once."""
+        """Return the next (sender, message), or None where none came within `timeout` seconds.
+
+        With a timeout of 0 it looks once.
+        """
 
 
 class InMemoryHub:
-    """Where the parties of one process meet. Mail for a party waits until it connects."""
+    """A place where the parties of one process exchange messages.
+
+    Mail for a party waits until the party connects.
+    """
 
     def __init__(self) -> None:
         self._mail: dict[str, deque[tuple[str, bytes]]] = {}
         self._changed = threading.Condition()
 
     def connect(self, name: str) -> "InMemoryTransport":
-        """The transport of the party called `name`."""
+        """Return the transport of the party called `name`."""
         return InMemoryTransport(name, self)
 
     def _leave(self, sender: str, to: str, message: bytes) -> None:
@@ -64,7 +84,11 @@ class InMemoryHub:
 
 
 class InMemoryTransport(Transport):
-    """A party of an `InMemoryHub`. Without arguments a loopback: whatever it sends, to whomever, it receives itself."""
+    """The transport of a party of an `InMemoryHub`.
+
+    Without arguments it is a loopback: it receives itself what it sends, whatever the receiver's
+    name.
+    """
 
     def __init__(self, name: str | None = None, hub: InMemoryHub | None = None) -> None:
         self._loopback = name is None
@@ -74,26 +98,36 @@ class InMemoryTransport(Transport):
 
     @staticmethod
     def hub() -> InMemoryHub:
-        """A new hub: `hub.connect(name)` gives each party its transport."""
+        """Return a new hub, whose `connect(name)` gives each party its transport."""
         return InMemoryHub()
 
     def send(self, to: str, message: bytes) -> None:
-        self._hub._leave(self.name, self.name if self._loopback else _check_name(to), bytes(message))
+        self._hub._leave(
+            self.name, self.name if self._loopback else _check_name(to), bytes(message)
+        )
 
     def receive(self, timeout: float) -> tuple[str, bytes] | None:
         deadline = time.monotonic() + _check_timeout(timeout)
         while True:
-            found = self._hub._take(self.name, max(0.0, deadline - time.monotonic()))
-            if found is None or self._seen.is_new(*found):
-                return found
+            message = self._hub._take(self.name, max(0.0, deadline - time.monotonic()))
+            if message is None or self._seen.is_new(*message):
+                return message
 
 
 class StoreTransport(Transport):
-    """Mail in an object store, under {prefix}/{to}/{sender}/{number:012d}; numbers count from 0 for each pair of parties.
+    """A `Transport` whose mail lies in an object store.
 
-    prefix: where the mail lies; a new one for each round keeps listings short. cursor: a receiver's saved `cursor`. poll_s: seconds between two looks.
-    One object of this class a sender: two that send in one name at once still lose nothing (create-only), their messages interleave.
-    A message larger than max_message_bytes is refused when sent and skipped when found.
+    A message lies under {prefix}/{to}/{sender}/{number:012d}; numbers count from 0 for each pair of
+    parties.
+
+    - `prefix` is where the mail lies; a new one for each round keeps listings short.
+    - `cursor` is the saved `cursor` of a receiver.
+    - `poll_s` is the number of seconds between two looks.
+    - A message larger than `max_message_bytes` is refused when it is sent, and skipped when it is
+      found.
+
+    Use one object of this class for each sender. Where two send in one name at once, nothing is
+    lost (create-only), but their messages interleave.
     """
 
     def __init__(
@@ -110,7 +144,9 @@ class StoreTransport(Transport):
     ) -> None:
         self.name, self.prefix = _check_name(name), check_key(prefix)
         if not poll_s > 0:
-            raise ConfigError(f"poll_s is {poll_s!r}; it must be positive", subject="StoreTransport")
+            raise ConfigError(
+                f"poll_s is {poll_s!r}; it must be positive", subject="StoreTransport"
+            )
         self._store, self._poll_s, self._max = store, poll_s, max_message_bytes
         self._clock, self._sleep = clock, sleep
         self._cursor: dict[str, int] = dict(cursor or {})
@@ -120,24 +156,43 @@ class StoreTransport(Transport):
 
     @property
     def cursor(self) -> dict[str, int]:
-        """For each sender the number of the next message to take."""
+        """For each sender, the number of the next message to take."""
         return dict(self._cursor)
 
     def send(self, to: str, message: bytes) -> None:
         if len(message) > self._max:
-            raise ConfigError(f"the message has {len(message)} bytes; at most {self._max} are sent", subject=f"to {to}"[:80])
+            raise ConfigError(
+                f"the message has {len(message)} bytes; at most {self._max} are sent",
+                subject=f"to {to}"[:80],
+            )
         folder = f"{self.prefix}/{_check_name(to)}/{self.name}/"
         if to not in self._next:
-            self._next[to] = max((number for info in self._store.list(folder) if (number := _number(info.key)) is not None), default=-1) + 1
+            self._next[to] = (
+                max(
+                    (
+                        number
+                        for info in self._store.list(folder)
+                        if (number := _number(info.key)) is not None
+                    ),
+                    default=-1,
+                )
+                + 1
+            )
         while True:
             key = f"{folder}{self._next[to]:012d}"
             mine = self._store.put_if_absent(key, message) or self._is_mine(key, message)
-            self._next[to] += 1  # only after an answer: where the outcome is unknown the caller sends again, under the same number
+            # only after an answer: where the outcome is unknown, the caller sends again under the
+            # same number
+            self._next[to] += 1
             if mine:
                 return
 
     def _is_mine(self, key: str, message: bytes) -> bool:
-        """A write that was applied and reported lost (412 on its repetition), or another's."""
+        """Return whether the object at `key` is `message`.
+
+        It may be our own write, which was applied and reported lost (412 on its repetition), or
+        another's.
+        """
         try:
             return self._store.read(key, max_bytes=self._max) == message
         except ObjectTooLarge:
@@ -149,16 +204,16 @@ class StoreTransport(Transport):
             if not self._found:
                 self._look()
             while self._found:
-                taken = self._take()
-                if taken is not None:
-                    return taken
-            left = deadline - self._clock()
-            if left <= 0:
+                message = self._take()
+                if message is not None:
+                    return message
+            seconds_left = deadline - self._clock()
+            if seconds_left <= 0:
                 return None
-            self._sleep(min(self._poll_s, left))
+            self._sleep(min(self._poll_s, seconds_left))
 
     def _look(self) -> None:
-        """Queue what lies behind the cursor: one listing, in the order of sender and number."""
+        """Queue the messages behind the cursor: one listing, ordered by sender and number."""
         folder = f"{self.prefix}/{self.name}/"
         for info in self._store.list(folder):
             sender, _, rest = info.key[len(folder) :].partition("/")
@@ -171,23 +226,82 @@ class StoreTransport(Transport):
         message: bytes | None = None
         try:
             message = self._store.read(key, max_bytes=self._max)
-        except (ObjectTooLarge, ObjectNotFound) as error:  # too large, or expired since it was listed; any other error leaves the cursor where it is
+        # it is too large, or has expired since the listing; after other errors the cursor stays
+        except (ObjectTooLarge, ObjectNotFound) as error:
             log.debug("mail skipped key=%s reason=%s", key, error.problem)
         except TransportError:
             self._found.clear()
             raise
         self._found.popleft()
         self._cursor[sender] = number + 1
-        return (sender, message) if message is not None and self._seen.is_new(sender, message) else None
+        return (
+            (sender, message)
+            if message is not None and self._seen.is_new(sender, message)
+            else None
+        )
+
+
+class HTTPTransport(StoreTransport):
+    """A `StoreTransport` over presigned URLs, for a party that can neither list nor sign.
+
+    `links` gives the URLs to write {prefix}/{to}/{name}/{number}, and to read those keys and
+    {prefix}/{name}/{sender}/{number}, as in `links.issuing.MailBox`. The other party may use a
+    StoreTransport with the same prefix. `send` raises AccessDenied where the URLs for a party are
+    used up.
+    """
+
+    def __init__(
+        self,
+        links: LinkSource,
+        name: str,
+        *,
+        prefix: str = "mail",
+        cursor: Mapping[str, int] | None = None,
+        poll_s: float = 1.0,
+        max_message_bytes: int = 16 << 20,
+        limits: HTTPLimits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        store = PresignedStore(links, limits=limits)
+        super().__init__(
+            store,
+            name,
+            prefix=prefix,
+            cursor=cursor,
+            poll_s=poll_s,
+            max_message_bytes=max_message_bytes,
+            clock=clock,
+            sleep=sleep,
+        )
+        self._links = links
+
+    def _look(self) -> None:
+        """Queue the messages behind the cursor.
+
+        Numbers count up for each sender, so the first that is missing ends the search for that
+        sender.
+        """
+        folder = f"{self.prefix}/{self.name}/"
+        ended: set[str] = set()
+        for key in self._links.readable(folder):
+            sender, _, number = key[len(folder) :].partition("/")
+            if sender in ended or not number.isdigit() or int(number) < self._cursor.get(sender, 0):
+                continue
+            if self._store.head(key) is None:
+                ended.add(sender)
+            else:
+                self._found.append((sender, int(number), key))
 
 
 class _Seen:
-    """The digests of the last messages."""
+    """Remembers the digests of the last messages, in order to drop repeats."""
 
     def __init__(self) -> None:
         self._digests: OrderedDict[bytes, None] = OrderedDict()
 
     def is_new(self, sender: str, message: bytes) -> bool:
+        """Return whether the message is not among the last ones, and remember it."""
         digest = hashlib.sha256(sender.encode() + b"\0" + message).digest()
         if digest in self._digests:
             return False
@@ -198,7 +312,7 @@ class _Seen:
 
 
 def _number(key: str) -> int | None:
-    """The number that ends a mail's key, or None where it is none of ours."""
+    """Return the number that ends a message's key, or None where the key is not ours."""
     text = key.rpartition("/")[2]
     return int(text) if len(text) == 12 and text.isascii() and text.isdigit() else None
 
@@ -211,5 +325,8 @@ def _check_name(name: str) -> str:
 
 def _check_timeout(timeout: float) -> float:
     if not 0 <= timeout < float("inf"):
-        raise ConfigError(f"timeout is {timeout!r}; a finite number of seconds, 0 or more, is needed", subject="receive")
+        raise ConfigError(
+            f"timeout is {timeout!r}; a finite number of seconds, 0 or more, is needed",
+            subject="receive",
+        )
     return timeout

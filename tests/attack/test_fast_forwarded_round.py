@@ -1,4 +1,6 @@
-"""Fast forward: an update for a round to come, a clock set ahead, a round opened before its time. The round number decides before any clock (R-84, R-85)."""
+"""Fast forward: an update for a round to come, a clock set ahead, a round opened before its time.
+The round number decides before any clock (R-84, R-85).
+"""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,7 +13,9 @@ from hyperfed.testing.federation import SmallFederation
 from tests.attack.conftest import VICTIM
 
 
-def test_an_update_in_a_folder_of_the_future_waits_there_and_moves_nothing(fed: SmallFederation) -> None:
+def test_an_update_in_a_folder_of_the_future_waits_there_and_moves_nothing(
+    fed: SmallFederation,
+) -> None:
     before = fed.decided()
     fed.put(fed.envelope(VICTIM, round=9), VICTIM, round_id=9)
     judged = fed.judge(1)
@@ -21,13 +25,19 @@ def test_an_update_in_a_folder_of_the_future_waits_there_and_moves_nothing(fed: 
     assert fed.decided() == before
 
 
-def test_an_update_that_says_a_round_of_the_future(fed: SmallFederation, refuse: Callable[..., object]) -> None:
+def test_an_update_that_says_a_round_of_the_future(
+    fed: SmallFederation, refuse: Callable[..., object]
+) -> None:
     refuse(fed, fed.put(fed.envelope(VICTIM, round=2), VICTIM), "R-84")
 
 
 def test_an_update_from_the_future(fed: SmallFederation, refuse: Callable[..., object]) -> None:
     ahead = fed.night(1) + timedelta(minutes=11)
-    refuse(fed, fed.put(fed.envelope(VICTIM, created=ahead, expires=ahead + timedelta(days=1)), VICTIM), "R-85")
+    refuse(
+        fed,
+        fed.put(fed.envelope(VICTIM, created=ahead, expires=ahead + timedelta(days=1)), VICTIM),
+        "R-85",
+    )
 
 
 def test_a_round_run_ahead_of_an_open_one_waits(fed: SmallFederation) -> None:
@@ -41,7 +51,9 @@ def test_a_round_run_ahead_of_an_open_one_waits(fed: SmallFederation) -> None:
     assert fed.decided() == before
 
 
-def test_the_honest_twin_with_a_clock_nine_minutes_ahead_counts(fed: SmallFederation, commit: Callable[..., None]) -> None:
+def test_the_honest_twin_with_a_clock_nine_minutes_ahead_counts(
+    fed: SmallFederation, commit: Callable[..., None]
+) -> None:
     ahead = fed.night(1) + timedelta(minutes=9)
     fed.put(fed.envelope(VICTIM, created=ahead, expires=ahead + timedelta(days=1)), VICTIM)
     commit(fed)

@@ -1,12 +1,14 @@
-"""Freeze: the bucket goes on serving an old night until it has expired (R-50). Mix and match: one round's object at another's key (R-51, R-61)."""
+"""Freeze: the bucket goes on serving an old night until it has expired (R-50). Mix and match: one
+round's object at another's key (R-51, R-61).
+"""
 
 from datetime import timedelta
 
 import pytest
 
-from hyperfed.adapters.memory import MemoryStore
 from hyperfed.errors import HyperfedError
-from hyperfed.rounds import Keys
+from hyperfed.protocol.object_keys import Keys
+from hyperfed.storage.memory import MemoryStore
 from hyperfed.testing.federation import SmallFederation
 
 

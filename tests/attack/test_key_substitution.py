@@ -1,43 +1,75 @@
-"""The attacker signs with a key of its own and passes it off as the victim's: by key id, by header, by a second signature."""
+"""The attacker signs with a key of its own and passes it off as the victim's: by key id, by header,
+by a second signature.
+"""
 
 from collections.abc import Callable
 
 import pytest
 
+from hyperfed.crypto.envelope import (
+    PacketType,
+    assemble,
+    open_envelope,
+    pre_authentication_encoding,
+)
 from hyperfed.errors import RegistryError, SignatureError
-from hyperfed.rounds import Keys
-from hyperfed.signing import PacketType, assemble, open_envelope, pre_authentication_encoding
+from hyperfed.protocol.object_keys import Keys
 from hyperfed.testing.federation import SmallFederation, key_of
 from tests.attack.conftest import VICTIM
 
 MALLORY = key_of("mallory")
 
 
-def test_the_victims_key_id_on_anothers_signature(fed: SmallFederation, refuse: Callable[..., object]) -> None:
+def test_the_victims_key_id_on_anothers_signature(
+    fed: SmallFederation, refuse: Callable[..., object]
+) -> None:
     envelope = open_envelope(fed.envelope(VICTIM))
     header = bytes(envelope.header_bytes)
-    forged = [(fed.keys[VICTIM].key_id, MALLORY.sign(pre_authentication_encoding(PacketType.UPDATE, header)))]
+    forged = [
+        (
+            fed.keys[VICTIM].key_id,
+            MALLORY.sign(pre_authentication_encoding(PacketType.UPDATE, header)),
+        )
+    ]
     refuse(fed, fed.put(assemble(PacketType.UPDATE, header, forged, envelope.body), VICTIM), "R-31")
 
 
-def test_an_unregistered_key_under_its_own_name(fed: SmallFederation, refuse: Callable[..., object]) -> None:
-    refuse(fed, fed.put(fed.envelope(VICTIM, keys=MALLORY), VICTIM), "R-81")
+def test_an_unregistered_key_under_its_own_name(
+    fed: SmallFederation, refuse: Callable[..., object]
+) -> None:
+    refuse(fed, fed.put(fed.envelope(VICTIM, key_pair=MALLORY), VICTIM), "R-81")
 
 
-def test_the_victims_key_id_in_the_header_and_ones_own_signature(fed: SmallFederation, refuse: Callable[..., object]) -> None:
-    refuse(fed, fed.put(fed.envelope(VICTIM, keys=MALLORY, key_id=fed.keys[VICTIM].key_id), VICTIM), "R-81")
+def test_the_victims_key_id_in_the_header_and_ones_own_signature(
+    fed: SmallFederation, refuse: Callable[..., object]
+) -> None:
+    refuse(
+        fed,
+        fed.put(fed.envelope(VICTIM, key_pair=MALLORY, key_id=fed.keys[VICTIM].key_id), VICTIM),
+        "R-81",
+    )
 
 
 @pytest.mark.parametrize("key_id", ["own", "victim", "none"])
-def test_another_registered_clients_key(fed: SmallFederation, refuse: Callable[..., object], key_id: str) -> None:
-    """site-01 is registered, so its signature verifies: but it is not site-03's, whatever the header says."""
+def test_another_registered_clients_key(
+    fed: SmallFederation, refuse: Callable[..., object], key_id: str
+) -> None:
+    """site-01 is registered, so its signature verifies: but it is not site-03's, whatever the
+    header says.
+    """
     insider = fed.keys["site-01"]
     named = {"own": insider.key_id, "victim": fed.keys[VICTIM].key_id, "none": ""}[key_id]
-    refuse(fed, fed.put(fed.envelope(VICTIM, keys=insider, key_id=named), VICTIM), "R-32" if key_id == "victim" else "R-82")
+    refuse(
+        fed,
+        fed.put(fed.envelope(VICTIM, key_pair=insider, key_id=named), VICTIM),
+        "R-32" if key_id == "victim" else "R-82",
+    )
 
 
-def test_the_coordinators_own_key_is_no_clients(fed: SmallFederation, refuse: Callable[..., object]) -> None:
-    refuse(fed, fed.put(fed.envelope(VICTIM, keys=fed.coordinator), VICTIM), "R-81")
+def test_the_coordinators_own_key_is_no_clients(
+    fed: SmallFederation, refuse: Callable[..., object]
+) -> None:
+    refuse(fed, fed.put(fed.envelope(VICTIM, key_pair=fed.coordinator), VICTIM), "R-81")
 
 
 def test_a_clients_key_is_no_coordinators(fed: SmallFederation) -> None:
@@ -46,7 +78,10 @@ def test_a_clients_key_is_no_coordinators(fed: SmallFederation) -> None:
     envelope = open_envelope(plan)
     header = bytes(envelope.header_bytes)
     signature = fed.keys[VICTIM].sign(pre_authentication_encoding(PacketType.PLAN, header))
-    fed.store.put_if_absent(Keys.plan(2), assemble(PacketType.PLAN, header, [(fed.keys[VICTIM].key_id, signature)], envelope.body))
+    fed.store.put_if_absent(
+        Keys.plan(2),
+        assemble(PacketType.PLAN, header, [(fed.keys[VICTIM].key_id, signature)], envelope.body),
+    )
     before = fed.objects()
     with pytest.raises(SignatureError) as caught:
         fed.submit("site-01", round_id=2)
@@ -55,7 +90,9 @@ def test_a_clients_key_is_no_coordinators(fed: SmallFederation) -> None:
 
 
 def test_a_replaced_registry_is_noticed_by_its_fingerprint(fed: SmallFederation) -> None:
-    """Whoever owns the bucket makes a registry of its own, with every key replaced: well formed and well signed, by other roots."""
+    """Whoever owns the bucket makes a registry of its own, with every key replaced: well formed and
+    well signed, by other roots.
+    """
     other = SmallFederation(name="evil-fed")
     other.fingerprint = fed.fingerprint
     with pytest.raises(RegistryError) as caught:

@@ -1,16 +1,19 @@
-"""`../`, `%2f`, NUL, backslashes and look-alike ids: no spelling of them is a client, a key, or a folder."""
+"""`../`, `%2f`, NUL, backslashes and look-alike ids: no spelling of them is a client, a key, or a
+folder.
+"""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
-from hyperfed.adapters.memory import MemoryStore
 from hyperfed.errors import ConfigError, HyperfedError, QuorumMissed, RegistryError, SchemaError
-from hyperfed.registry import ClientRecord, KeyRecord
-from hyperfed.rounds import check_client_id
-from hyperfed.store import ObjectInfo
+from hyperfed.protocol.object_keys import parse_inbox_key
+from hyperfed.registry.registry import ClientRecord, KeyRecord
+from hyperfed.registry.windows import check_client_id
+from hyperfed.storage.memory import MemoryStore
+from hyperfed.storage.store import ObjectInfo
 from hyperfed.testing.federation import SmallFederation, key_of
-from hyperfed.validator import parse_inbox_key
 from tests.attack.conftest import VICTIM
 
 BAD_IDS = [
@@ -38,7 +41,7 @@ BAD_IDS = [
     "ab",
     "x" * 33,
     "",
-    "site_01",
+    "_site01",
     "site.01",
     "~root",
     "$HOME",
@@ -56,17 +59,48 @@ def test_no_look_alike_is_a_client(fed: SmallFederation, client_id: str) -> None
         check_client_id(client_id)
     assert caught.value.rule == "R-22"
     with pytest.raises(HyperfedError):
-        ClientRecord(client_id=client_id, organisation="x", keys=(KeyRecord(keys=key_of("look-alike").public),))
+        ClientRecord(
+            client_id=client_id,
+            organisation="x",
+            keys=(KeyRecord(keys=key_of("look-alike").public),),
+        )
     with pytest.raises(HyperfedError):
         fed.store.put_if_absent(f"inbox/00000001/{client_id}/0/../0", b"")
     assert fed.objects() == objects
 
 
-@pytest.mark.parametrize("client_id", ["coordinator", "clients", "root", "all", "auditor", "registry"])
+def test_ids_that_differ_in_a_hyphen_alone_are_not_both_registered(fed: SmallFederation) -> None:
+    objects = fed.objects()
+    twin = ClientRecord(
+        client_id="site_03", organisation="x", keys=(KeyRecord(keys=key_of("twin").public),)
+    )
+    both = sorted((*fed.registry.clients, twin), key=lambda record: record.client_id)
+    with pytest.raises(RegistryError, match="looks like site_03") as caught:
+        replace(fed.registry, clients=tuple(both))
+    assert (caught.value.rule, caught.value.subject) == ("R-22", "client site-03")
+    assert fed.objects() == objects
+
+
+def test_an_id_with_an_underscore_works_from_the_agent_to_the_receipt() -> None:
+    """As the reference writes it."""
+    fed = SmallFederation(clients=("hospital_1", "hospital_2", "hospital_3"))
+    fed.open(1)
+    fed.submit_all(round_id=1)
+    assert fed.run(1).counted == 3
+    receipt = fed.session("hospital_1").receipt(1)
+    assert receipt is not None
+    assert receipt.client == "hospital_1"
+
+
+@pytest.mark.parametrize(
+    "client_id", ["coordinator", "clients", "root", "all", "auditor", "registry"]
+)
 def test_no_client_has_another_partys_name(client_id: str) -> None:
     """Headers name the coordinator and the audiences by these words."""
     with pytest.raises(RegistryError) as caught:
-        ClientRecord(client_id=client_id, organisation="x", keys=(KeyRecord(keys=key_of("x").public),))
+        ClientRecord(
+            client_id=client_id, organisation="x", keys=(KeyRecord(keys=key_of("x").public),)
+        )
     assert caught.value.rule == "R-22"
 
 
@@ -122,10 +156,16 @@ class LyingStore(MemoryStore):
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         yield from super().list(prefix)
-        yield from (ObjectInfo(key=k, size=len(v)) for k, v in self.crooked.items() if prefix.startswith("inbox/"))
+        yield from (
+            ObjectInfo(key=k, size=len(v))
+            for k, v in self.crooked.items()
+            if prefix.startswith("inbox/")
+        )
 
 
-@pytest.mark.parametrize("key", [k for k in BAD_KEYS if k.startswith("inbox/00000001/") and len(k) < 600])
+@pytest.mark.parametrize(
+    "key", [k for k in BAD_KEYS if k.startswith("inbox/00000001/") and len(k) < 600]
+)
 def test_an_honest_update_under_a_crooked_name_does_not_count(key: str) -> None:
     store = LyingStore()
     fed = SmallFederation(store=store)

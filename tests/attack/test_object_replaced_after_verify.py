@@ -1,12 +1,16 @@
-"""The bucket swaps an update after it was verified: in the inbox, or in its pack in `accepted/` (R-66). The merge works on verified bytes only."""
+"""The bucket swaps an update after it was verified: in the inbox, or in its pack in `accepted/`
+(R-66). The merge works on verified bytes only.
+"""
+
+from datetime import timedelta
 
 import pytest
 
-from hyperfed.adapters.memory import MemoryStore
 from hyperfed.errors import HyperfedError
 from hyperfed.protocol.machine import Why
+from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.packs import make_pack, read_pack
-from hyperfed.rounds import Keys
+from hyperfed.storage.memory import MemoryStore
 from hyperfed.testing.federation import SmallFederation
 
 
@@ -27,20 +31,31 @@ def swap(fed: SmallFederation, key: str, data: bytes) -> None:
     fed.store._objects[key] = data
 
 
-def test_a_swapped_copy_stops_the_round_and_names_the_object(frozen: tuple[SmallFederation, bytes]) -> None:
+@pytest.mark.parametrize("days", [0, 9], ids=["in time", "past close_by"])
+def test_a_swapped_copy_stops_the_round_and_names_the_object(
+    frozen: tuple[SmallFederation, bytes], days: int
+) -> None:
+    """Whoever runs the bucket delays a round by it and ends none, however late it is."""
     fed, digest = frozen
+    now = fed.night(1) + timedelta(days=days)
     key = fed.accepted(1)[digest]
     honest, before = fed.objects()[key], fed.decided()
     other = fed.envelope("site-03", update=fed.update("site-03", effect=9.0), sequence=2)
-    swap(fed, key, make_pack([*(read_pack(honest, subject=key) | {digest: memoryview(other)}).items()]).data)
+    swap(
+        fed,
+        key,
+        make_pack([*(read_pack(honest, subject=key) | {digest: memoryview(other)}).items()]).data,
+    )
     with pytest.raises(HyperfedError) as caught:
-        fed.runner(1).release(1)
+        fed.runner(1, now=now).release(1)
     assert key in str(caught.value)
     assert caught.value.rule == "R-66"
     assert Keys.result(1) not in fed.objects()
     assert {k: v for k, v in fed.decided().items() if k in before} == before
     swap(fed, key, honest)
-    assert fed.runner(1).conclude(1).why is Why.COMMITTED, "with the true object back the same round goes on"
+    assert fed.runner(1, now=now).conclude(1).why is Why.COMMITTED, (
+        "with the true object back the same round goes on"
+    )
 
 
 def test_a_swapped_inbox_changes_nothing_any_more(frozen: tuple[SmallFederation, bytes]) -> None:
@@ -49,7 +64,11 @@ def test_a_swapped_inbox_changes_nothing_any_more(frozen: tuple[SmallFederation,
     twin.open(1)
     twin.submit_all()
     twin.run(1)
-    swap(fed, Keys.inbox(1, "site-03", 0), fed.envelope("site-03", update=fed.update("site-03", effect=9.0), sequence=2))
+    swap(
+        fed,
+        Keys.inbox(1, "site-03", 0),
+        fed.envelope("site-03", update=fed.update("site-03", effect=9.0), sequence=2),
+    )
     assert fed.runner(1).conclude(1).why is Why.COMMITTED
     ours, theirs = fed.reader().result(1), twin.reader().result(1)
     assert ours is not None

@@ -1,4 +1,6 @@
-"""Replay: a client that takes part in two federations with one key; what it signed for one is dropped into the other."""
+"""Replay: a client that takes part in two federations with one key; what it signed for one is
+dropped into the other.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,26 +8,34 @@ from dataclasses import replace
 import pytest
 
 from hyperfed.errors import RoundError
-from hyperfed.registry import KeyRecord
-from hyperfed.rounds import Keys
+from hyperfed.protocol.object_keys import Keys
+from hyperfed.registry.registry import KeyRecord
 from hyperfed.testing.federation import SmallFederation
 from tests.attack.conftest import VICTIM
 
 
-def test_an_update_of_another_federation_is_refused(fed: SmallFederation, refuse: Callable[..., object]) -> None:
+def test_an_update_of_another_federation_is_refused(
+    fed: SmallFederation, refuse: Callable[..., object]
+) -> None:
     other = SmallFederation(name="other-fed")
     record = replace(other.registry.client(VICTIM), keys=(KeyRecord(keys=fed.keys[VICTIM].public),))
-    other.amend(clients=tuple(record if c.client_id == VICTIM else c for c in other.registry.clients))
+    other.amend(
+        clients=tuple(record if c.client_id == VICTIM else c for c in other.registry.clients)
+    )
     other.keys[VICTIM] = fed.keys[VICTIM]
     other.open(1)
     sent = other.submit(VICTIM)
-    assert [a.client for a in other.judge(1).admitted] == [VICTIM], "the honest twin, where it belongs"
+    assert [a.client for a in other.judge(1).admitted] == [VICTIM], (
+        "the honest twin, where it belongs"
+    )
     key = fed.put(other.store.read(sent.key, max_bytes=1 << 20), VICTIM)
     assert "other-fed" in refuse(fed, key, "R-83").reason  # type: ignore[attr-defined]
 
 
 def test_a_plan_of_another_federation_opens_no_round(fed: SmallFederation) -> None:
-    """The same coordinator runs both: its plan for one, copied to the other's drop-box, is refused before a client sends anything."""
+    """The same coordinator runs both: its plan for one, copied to the other's drop-box, is refused
+    before a client sends anything.
+    """
     other = SmallFederation(name="other-fed")
     other.coordinator = fed.coordinator
     other.amend(coordinators=(KeyRecord(keys=fed.coordinator.public),))

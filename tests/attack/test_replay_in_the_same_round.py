@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from hyperfed.testing.federation import SmallFederation
-from hyperfed.validator import PacketValidator
+from hyperfed.validator.validator import PacketValidator
 from tests.attack.conftest import VICTIM
 
 
@@ -11,7 +11,9 @@ def copy_of(fed: SmallFederation, key: str) -> bytes:
     return fed.store.read(key, max_bytes=1 << 20)
 
 
-def test_a_copy_in_another_slot_does_not_count_twice(fed: SmallFederation, refuse: Callable[..., object], commit: Callable[..., None]) -> None:
+def test_a_copy_in_another_slot_does_not_count_twice(
+    fed: SmallFederation, refuse: Callable[..., object], commit: Callable[..., None]
+) -> None:
     key = fed.put(copy_of(fed, "inbox/00000001/site-01/0"), "site-01", slot=1)
     refuse(fed, key, "R-89")
     fed.submit(VICTIM)

@@ -1,4 +1,6 @@
-"""Robust rules, baskets and organisation caps in real rounds of the drop-box: what the signed plan says is what is merged, and the audit computes it again."""
+"""Robust rules, baskets and organisation caps in real rounds of the drop-box: what the signed plan
+says is what is merged, and the audit computes it again.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -6,16 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hyperfed.audit import audit
-from hyperfed.basket import BasketPhase
+from hyperfed.config import MAX_EFFECT
+from hyperfed.coordinator.reputation import trust_of
 from hyperfed.demo import flip_signs
 from hyperfed.errors import BoundsError, BreakdownError, ConfigError, PrivacyError
-from hyperfed.global_model import GlobalModel
+from hyperfed.hypergraph.global_model import GlobalModel
+from hyperfed.operations.audit import audit
 from hyperfed.packets import Claims, PolicyPack, Update
+from hyperfed.protocol.baskets import BasketPhase
 from hyperfed.protocol.machine import Why
-from hyperfed.protocol.reputation import trust_of
-from hyperfed.registry import ClientRecord, KeyRecord
-from hyperfed.tables import EdgeTable, HyperedgeTable
+from hyperfed.registry.registry import ClientRecord, KeyRecord
+from hyperfed.tables.hyperedges import HyperedgeTable
+from hyperfed.tables.tables import EdgeTable
 from hyperfed.testing.federation import SmallFederation, key_of
 
 pytestmark = pytest.mark.attack
@@ -27,10 +31,14 @@ def _lie(federation: SmallFederation, client: str) -> Update:
     return replace(update, edges=flip_signs(update.edges))
 
 
-def _play(federation: SmallFederation, round_id: int = 1, *, liars: int = 0, **policy: Any) -> GlobalModel:
+def _play(
+    federation: SmallFederation, round_id: int = 1, *, liars: int = 0, **policy: Any
+) -> GlobalModel:
     federation.open(round_id, **policy)
     for i, client in enumerate(federation.clients):
-        federation.submit(client, _lie(federation, client) if i < liars else None, round_id=round_id)
+        federation.submit(
+            client, _lie(federation, client) if i < liars else None, round_id=round_id
+        )
     stage = federation.run(round_id)
     assert stage.why is Why.COMMITTED
     result = federation.reader().result(round_id)
@@ -40,11 +48,26 @@ def _play(federation: SmallFederation, round_id: int = 1, *, liars: int = 0, **p
 
 
 def _clean(federation: SmallFederation) -> None:
-    report = audit(federation.store, fingerprint=federation.fingerprint, keys=federation.coordinator)
+    report = audit(
+        federation.store, fingerprint=federation.fingerprint, key_pair=federation.coordinator
+    )
     assert not report.findings, report.findings
 
 
-@pytest.mark.parametrize("rule", ["bounded-trust", "median", "trimmed-mean", "geometric-median", "krum", "multi-krum", "centered-clipping", "mda", "smea"])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "bounded-trust",
+        "median",
+        "trimmed-mean",
+        "geometric-median",
+        "krum",
+        "multi-krum",
+        "centered-clipping",
+        "mda",
+        "smea",
+    ],
+)
 def test_a_round_by_each_rule_survives_its_liars_and_can_be_audited(rule: str) -> None:
     federation = SmallFederation(clients=9)
     model = _play(federation, liars=2, rule=rule, f=2, quorum=9)
@@ -71,7 +94,13 @@ def test_a_plan_that_its_rule_cannot_bear_is_not_made() -> None:
 
 
 def test_a_policy_that_contradicts_itself_is_refused() -> None:
-    for wrong in ({"rule": "magic"}, {"rule": "krum", "strategy": "union"}, {"f": 1, "rule": "mean"}, {"f": 1, "weigh_by": "reputation"}, {"weigh_by": "both"}):
+    for wrong in (
+        {"rule": "magic"},
+        {"rule": "krum", "strategy": "union"},
+        {"f": 1, "rule": "mean"},
+        {"f": 1, "weigh_by": "reputation"},
+        {"weigh_by": "both"},
+    ):
         with pytest.raises(BoundsError):
             PolicyPack(**wrong)
     with pytest.raises(BoundsError):
@@ -94,10 +123,17 @@ def test_adaptive_needs_every_claim() -> None:
     assert [c.weight for c in state.value.clients] == pytest.approx([1, 1 / 2, 1 / 3])
 
 
-def _with_organisations(clients: int, organisation: Any, basket: Any = lambda i: "default") -> SmallFederation:
+def _with_organisations(
+    clients: int, organisation: Any, basket: Any = lambda i: "default"
+) -> SmallFederation:
     federation = SmallFederation(clients=clients)
     records = tuple(
-        ClientRecord(client_id=c, organisation=organisation(i), basket=basket(i), keys=(KeyRecord(keys=federation.keys[c].public),))
+        ClientRecord(
+            client_id=c,
+            organisation=organisation(i),
+            basket=basket(i),
+            keys=(KeyRecord(keys=federation.keys[c].public),),
+        )
         for i, c in enumerate(federation.clients)
     )
     federation.amend(clients=records)
@@ -105,7 +141,9 @@ def _with_organisations(clients: int, organisation: Any, basket: Any = lambda i:
 
 
 def test_splitting_into_many_clients_gains_nothing() -> None:
-    """Five of eight clients are one organisation's and lie: together they weigh like one, and the other three's model stands."""
+    """Five of eight clients are one organisation's and lie: together they weigh like one, and the
+    other three's model stands.
+    """
     federation = _with_organisations(8, lambda i: "hydra" if i < 5 else f"org {i}")
     model = _play(federation, liars=5)
     assert (model.edges.effect > 0.4).all()
@@ -116,15 +154,29 @@ def test_splitting_into_many_clients_gains_nothing() -> None:
 
 
 def test_registering_anew_never_helps() -> None:
-    """An excluded client's organisation registers another: it is excluded too, until the organisation's standing has come back."""
+    """An excluded client's organisation registers another: it is excluded too, until the
+    organisation's standing has come back.
+    """
     federation = _with_organisations(6, lambda i: f"org {i}")
     for night in range(1, 4):
         _play(federation, night, liars=1)
     federation.keys["site-99"] = key_of("small-fed/site-99")
-    newcomer = ClientRecord(client_id="site-99", organisation="org 0", keys=(KeyRecord(keys=federation.keys["site-99"].public),))
-    honest = ClientRecord(client_id="site-98", organisation="org 98", keys=(KeyRecord(keys=key_of("small-fed/site-98").public),))
-    revoked = federation.registry.revoke("site-01", from_round=4, previous=b"p" * 32, issued=federation.registry.issued)
-    federation.amend(clients=tuple(sorted((*revoked.clients, newcomer, honest), key=lambda c: c.client_id)))
+    newcomer = ClientRecord(
+        client_id="site-99",
+        organisation="org 0",
+        keys=(KeyRecord(keys=federation.keys["site-99"].public),),
+    )
+    honest = ClientRecord(
+        client_id="site-98",
+        organisation="org 98",
+        keys=(KeyRecord(keys=key_of("small-fed/site-98").public),),
+    )
+    revoked = federation.registry.revoke(
+        "site-01", from_round=4, previous=b"p" * 32, issued=federation.registry.issued
+    )
+    federation.amend(
+        clients=tuple(sorted((*revoked.clients, newcomer, honest), key=lambda c: c.client_id))
+    )
     federation.keys["site-98"] = key_of("small-fed/site-98")
     for client in ("site-98", "site-99"):
         federation.memories[client] = type(federation.memories["site-02"])()
@@ -142,7 +194,9 @@ def test_registering_anew_never_helps() -> None:
 
 def test_baskets_are_in_the_plan_and_their_models_in_the_result() -> None:
     """R-102."""
-    federation = _with_organisations(9, lambda i: f"org {i}", lambda i: "east" if i < 4 else "west" if i < 8 else "north")
+    federation = _with_organisations(
+        9, lambda i: f"org {i}", lambda i: "east" if i < 4 else "west" if i < 8 else "north"
+    )
     model = _play(federation, liars=1, basket_minimum=3)
     plan = federation.plan(1)
     assert [(b.name, b.phase, len(b.members)) for b in plan.baskets] == [
@@ -169,14 +223,25 @@ def test_hyperedges_are_in_the_baskets_models_too_and_their_support_counts_clien
     for i, client in enumerate(federation.clients):
         sources = [[0, 1], [1, 2]] if i < 4 else [[0, 1]]  # the second one is the east's alone
         rows = len(sources)
-        table = HyperedgeTable.build(sources=sources, target=[3] * rows, lag=[1] * rows, effect=[0.5] * rows, confidence=0.9, stability=0.9, n=10)
+        table = HyperedgeTable.build(
+            sources=sources,
+            target=[3] * rows,
+            lag=[1] * rows,
+            effect=[0.5] * rows,
+            confidence=0.9,
+            stability=0.9,
+            n=10,
+        )
         federation.submit(client, replace(federation.update(client), hyperedges=table))
     assert federation.run(1).why is Why.COMMITTED
     result = federation.reader().result(1)
     assert result is not None
     assert isinstance(result.value, GlobalModel)
     by_name = {b.name: b for b in result.value.baskets}
-    assert [by_name[name].hyperedges.sources.tolist() for name in ("east", "west")] == [[0, 1, 1, 2], [0, 1]]
+    assert [by_name[name].hyperedges.sources.tolist() for name in ("east", "west")] == [
+        [0, 1, 1, 2],
+        [0, 1],
+    ]
     assert by_name["east"].hyper_evidence.support.tolist() == [4, 4]
     evidence = result.value.evidence.hyperedges
     assert evidence is not None
@@ -209,9 +274,15 @@ def test_reputation_weighs_where_the_policy_says_so() -> None:
 
 
 @pytest.mark.parametrize("strategy", ["union", "weighted", "intersection", "mean", "consensus"])
-@pytest.mark.parametrize(("effect", "half"), [(1e308, 1e290), (-1e308, 0.0), (0.5, 1e-30)])
-def test_a_result_stays_finite_whatever_one_client_claims(strategy: str, effect: float, half: float) -> None:
-    """One liar with the largest number there is, or an interval of nothing: the round has a result, its numbers are finite, and consensus is not moved."""
+@pytest.mark.parametrize(
+    ("effect", "half"), [(9e29, 1e29), (-MAX_EFFECT, 0.0), (0.5, 1e-30), (1e-300, 1e-301)]
+)
+def test_a_result_stays_finite_whatever_one_client_claims(
+    strategy: str, effect: float, half: float
+) -> None:
+    """One liar with the largest number that is admitted, or an interval of nothing: the round has a
+    result, all is finite, and consensus is not moved.
+    """
     federation = SmallFederation(clients=5)
     federation.open(1, strategy=strategy)
     for client in federation.clients[:-1]:
@@ -220,7 +291,15 @@ def test_a_result_stays_finite_whatever_one_client_claims(strategy: str, effect:
     assert honest.edges is not None
     value = np.full(3, effect)
     lie = EdgeTable.build(
-        source=[0, 1, 2], target=[1, 2, 3], lag=1, effect=value, ci_low=value - half, ci_high=value + half, confidence=1.0, stability=1.0, n=9
+        source=[0, 1, 2],
+        target=[1, 2, 3],
+        lag=1,
+        effect=value,
+        ci_low=value - half,
+        ci_high=value + half,
+        confidence=1.0,
+        stability=1.0,
+        n=9,
     )
     federation.submit(federation.clients[-1], replace(honest, edges=lie))
     assert federation.run(1).why is Why.COMMITTED
@@ -228,7 +307,14 @@ def test_a_result_stays_finite_whatever_one_client_claims(strategy: str, effect:
     assert result is not None
     assert isinstance(result.value, GlobalModel)
     edges, evidence = result.value.edges, result.value.evidence.edges
-    for column in (edges.effect, edges.confidence, edges.stability, evidence.std_error, evidence.tau2, evidence.i2):
+    for column in (
+        edges.effect,
+        edges.confidence,
+        edges.stability,
+        evidence.std_error,
+        evidence.tau2,
+        evidence.i2,
+    ):
         assert np.isfinite(column).all()
     if strategy == "consensus":
         np.testing.assert_allclose(edges.effect, [0.515, 0.615, 0.715], atol=0.01)

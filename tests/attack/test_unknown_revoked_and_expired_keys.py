@@ -1,4 +1,6 @@
-"""Keys that do not speak any more, not yet, or never did; and a stolen key that dates its updates back to before its revocation."""
+"""Keys that do not speak any more, not yet, or never did; and a stolen key that dates its updates
+back to before its revocation.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from hyperfed.errors import RegistryError
-from hyperfed.registry import KeyRecord
+from hyperfed.registry.registry import KeyRecord
 from hyperfed.testing.federation import SmallFederation, key_of
 from tests.attack.conftest import VICTIM
 
@@ -18,20 +20,28 @@ def with_validity(fed: SmallFederation, **validity: int) -> None:
 
 
 def test_an_unknown_key(fed: SmallFederation, refuse: Callable[..., object]) -> None:
-    refused = refuse(fed, fed.put(fed.envelope(VICTIM, keys=key_of("unknown")), VICTIM), "R-81")
+    refused = refuse(fed, fed.put(fed.envelope(VICTIM, key_pair=key_of("unknown")), VICTIM), "R-81")
     assert "hyperfed registry add" in refused.remedy  # type: ignore[attr-defined]
 
 
-def test_a_client_revoked_after_the_round_was_opened(fed: SmallFederation, refuse: Callable[..., object]) -> None:
-    """Revocation works at the next freeze: the plan still invites the client, its update is there already."""
+def test_a_client_revoked_after_the_round_was_opened(
+    fed: SmallFederation, refuse: Callable[..., object]
+) -> None:
+    """Revocation works at the next freeze: the plan still invites the client, its update is there
+    already.
+    """
     key = fed.submit(VICTIM).key
     assert VICTIM in fed.plan(1).cohort
     fed.amend(clients=tuple(c for c in fed.registry.clients if c.client_id != VICTIM))
     refuse(fed, key, "R-81")
 
 
-def test_a_revoked_key_cannot_date_back(commit: Callable[..., None], refuse: Callable[..., object]) -> None:
-    """Revoked from round 2 on, the thief signs for round 1, in which the key was good, and hopes to be counted late in round 2."""
+def test_a_revoked_key_cannot_date_back(
+    commit: Callable[..., None], refuse: Callable[..., object]
+) -> None:
+    """Revoked from round 2 on, the thief signs for round 1, in which the key was good, and hopes to
+    be counted late in round 2.
+    """
     fed = SmallFederation()
     fed.open(1)
     fed.submit_all(but=[VICTIM])
@@ -66,7 +76,12 @@ def test_the_client_is_told_before_it_sends(fed: SmallFederation) -> None:
 
 def test_a_coordinators_revoked_key_opens_no_round(fed: SmallFederation) -> None:
     new = key_of("new coordinator")
-    fed.amend(coordinators=(KeyRecord(keys=fed.coordinator.public, valid_until=1), KeyRecord(keys=new.public, valid_from=2)))
+    fed.amend(
+        coordinators=(
+            KeyRecord(keys=fed.coordinator.public, valid_until=1),
+            KeyRecord(keys=new.public, valid_from=2),
+        )
+    )
     before = fed.objects()
     with pytest.raises(Exception, match="R-81"):
         fed.open(2)

@@ -1,4 +1,6 @@
-"""The operator's morning in the real UI: Retry after a failed night, Retry after a good one, a custom run from the form, the round's page."""
+"""The operator's morning in the real UI: Retry after a failed night, Retry after a good one, a
+custom run from the form, the round's page.
+"""
 
 import time
 from collections.abc import Callable
@@ -17,21 +19,31 @@ def press_retry(site: Site, page: Any, run_id: str) -> None:
     page.goto(f"{site.stack.ui_url}/runs/flow-run/{run_id}")
     page.get_by_role("button", name="Retry").first.click()
     page.locator(".p-modal__background").wait_for()  # the dialogue asks once more
-    pressed(page, page.get_by_role("button", name="Retry").last.click, f"/flow_runs/{run_id}/set_state")
-    page.get_by_text("Retrying").or_(page.get_by_text("Scheduled").or_(page.get_by_text("AwaitingRetry"))).first.wait_for()
+    pressed(
+        page, page.get_by_role("button", name="Retry").last.click, f"/flow_runs/{run_id}/set_state"
+    )
+    page.get_by_text("Retrying").or_(
+        page.get_by_text("Scheduled").or_(page.get_by_text("AwaitingRetry"))
+    ).first.wait_for()
 
 
 def finished_again(site: Site, run_id: str, before: dict[str, Any]) -> dict[str, Any]:
     """The run, once it has ended after `before`."""
     over = time.monotonic() + 120
-    while (now := site.run(run_id))["state_type"] not in ("COMPLETED", "FAILED", "CRASHED") or now["state"]["id"] == before["state"]["id"]:
-        assert time.monotonic() < over, f"{now['state_name']}; worker: {site.stack.worker.log_end()}"
+    while (now := site.run(run_id))["state_type"] not in ("COMPLETED", "FAILED", "CRASHED") or now[
+        "state"
+    ]["id"] == before["state"]["id"]:
+        assert time.monotonic() < over, (
+            f"{now['state_name']}; worker: {site.stack.worker.log_end()}"
+        )
         time.sleep(0.3)
     return now
 
 
 def undisturbed(site: Site, round_id: int, before: dict[str, bytes]) -> bytes:
-    """The digest of the result that a coordinator gives that sees the same objects at the same time and is never disturbed."""
+    """The digest of the result that a coordinator gives that sees the same objects at the same time
+    and is never disturbed.
+    """
     twin = SmallFederation(clients=3, name="browser-fed", genesis=site.federation.registry.genesis)
     for key, data in before.items():
         twin.store.put_if_absent(key, data)
@@ -40,7 +52,9 @@ def undisturbed(site: Site, round_id: int, before: dict[str, bytes]) -> bytes:
     return twin.run(round_id, now=frozen.value.time).result
 
 
-def test_a_round_that_failed_at_its_fourth_stage_is_finished_by_one_press_of_retry(site: Site, page: Any, shoot: Callable[..., None]) -> None:
+def test_a_round_that_failed_at_its_fourth_stage_is_finished_by_one_press_of_retry(
+    site: Site, page: Any, shoot: Callable[..., None]
+) -> None:
     federation = site.federation
     site.ready(1)
     before = federation.objects()
@@ -58,7 +72,9 @@ def test_a_round_that_failed_at_its_fourth_stage_is_finished_by_one_press_of_ret
     site.use(site.stack.store.credentials())
     press_retry(site, page, run_id)
     done = finished_again(site, run_id, failed)
-    assert (done["state_type"], done["name"].split(", ")[-1]) == ("COMPLETED", "3 of 3"), done["state"]
+    assert (done["state_type"], done["name"].split(", ")[-1]) == ("COMPLETED", "3 of 3"), done[
+        "state"
+    ]
     assert "Round 1 is committed: 3 of 3 clients counted" in done["state"]["message"]
     page.reload()
     page.get_by_text("Completed").first.wait_for()
@@ -74,7 +90,9 @@ def test_a_round_that_failed_at_its_fourth_stage_is_finished_by_one_press_of_ret
     assert names.count("Cached") == len(FINISHED)
 
 
-def test_retry_on_a_completed_round_changes_nothing_and_says_so(site: Site, page: Any, shoot: Callable[..., None]) -> None:
+def test_retry_on_a_completed_round_changes_nothing_and_says_so(
+    site: Site, page: Any, shoot: Callable[..., None]
+) -> None:
     site.ready(2)
     run_id = site.start_night(2)
     done = site.ended(run_id)
@@ -82,7 +100,9 @@ def test_retry_on_a_completed_round_changes_nothing_and_says_so(site: Site, page
     before = site.federation.objects()
     press_retry(site, page, run_id)
     again = finished_again(site, run_id, done)
-    assert again["state"]["message"].startswith("already committed, digests verified; nothing was run again")
+    assert again["state"]["message"].startswith(
+        "already committed, digests verified; nothing was run again"
+    )
     assert site.federation.objects() == before
     page.goto(f"{site.stack.ui_url}/runs/flow-run/{run_id}?tab=Details")
     shoot("3-already-committed")
@@ -105,7 +125,9 @@ def test_retry_from_a_terminal_does_the_same(site: Site) -> None:
     assert "hyperfed round run 9" in missing.stdout
 
 
-def test_a_custom_run_from_the_form_is_a_dry_run(site: Site, page: Any, shoot: Callable[..., None]) -> None:
+def test_a_custom_run_from_the_form_is_a_dry_run(
+    site: Site, page: Any, shoot: Callable[..., None]
+) -> None:
     site.ready(10)
     before = site.federation.objects()
     deployment = site.api("/deployments/name/federation-round/federation-round")
@@ -117,20 +139,34 @@ def test_a_custom_run_from_the_form_is_a_dry_run(site: Site, page: Any, shoot: C
     page.get_by_role("switch").first.click()
     shoot("4-custom-run-form", full=True)
     pressed(page, page.get_by_role("button", name="Submit").click, "/create_flow_run")
-    runs = site.api("/flow_runs/filter", {"deployments": {"id": {"any_": [deployment["id"]]}}, "sort": "EXPECTED_START_TIME_DESC", "limit": 50})
+    runs = site.api(
+        "/flow_runs/filter",
+        {
+            "deployments": {"id": {"any_": [deployment["id"]]}},
+            "sort": "EXPECTED_START_TIME_DESC",
+            "limit": 50,
+        },
+    )
     (mine,) = (run for run in runs if run["parameters"].get("dry_run"))
     assert mine["parameters"]["round_id"] == 10
     done = site.ended(mine["id"])
-    assert done["state"]["message"] == "dry run, nothing was written: 3 of 3 would be counted, 0 refused", done["state"]
+    assert (
+        done["state"]["message"]
+        == "dry run, nothing was written: 3 of 3 would be counted, 0 refused"
+    ), done["state"]
     assert done["name"].endswith("dry run")
     assert site.federation.objects() == before
 
 
-def test_the_rounds_page_shows_graph_trust_and_budget(site: Site, page: Any, shoot: Callable[..., None]) -> None:
+def test_the_rounds_page_shows_graph_trust_and_budget(
+    site: Site, page: Any, shoot: Callable[..., None]
+) -> None:
     site.ready(10) if site.federation.reader().plan(10) is None else None
     run_id = site.start("federation-round", round_id=10)
     assert site.ended(run_id)["state_type"] == "COMPLETED"
-    (artifact,) = site.api("/artifacts/filter", {"artifacts": {"key": {"any_": ["round-00000010"]}}, "limit": 1})
+    (artifact,) = site.api(
+        "/artifacts/filter", {"artifacts": {"key": {"any_": ["round-00000010"]}}, "limit": 1}
+    )
     page.goto(f"{site.stack.ui_url}/artifacts/artifact/{artifact['id']}")
     page.get_by_text("Privacy budget").first.wait_for()
     picture = page.locator("img[src^='data:image/svg+xml']").first

@@ -1,4 +1,6 @@
-"""Power cuts in mid-round: whatever was killed, the round is committed afterwards, by itself or by one Retry, and never twice."""
+"""Power cuts in mid-round: whatever was killed, the round is committed afterwards, by itself or by
+one Retry, and never twice.
+"""
 
 import contextlib
 import os
@@ -11,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from hyperfed.dev import Recorded
-from hyperfed.protocol.objects import EntryKind
-from hyperfed.rounds import Keys
+from hyperfed.protocol.entries import (
+    EntryKind,
+)
+from hyperfed.protocol.object_keys import Keys
 from tests.browser.conftest import Site
 
 pytestmark = [pytest.mark.seaweedfs, pytest.mark.timeout(600)]
@@ -28,8 +32,14 @@ def children(pid: int) -> Iterator[int]:
 
 
 def flow_process(site: Site) -> Recorded:
-    """The process in which the worker runs the flow: the one below it that has no children of its own."""
-    below = [pid for pid in children(site.stack.worker.record.pid) if b"prefect" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    """The process in which the worker runs the flow: the one below it that has no children of its
+    own.
+    """
+    below = [
+        pid
+        for pid in children(site.stack.worker.record.pid)
+        if b"prefect" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
     assert below, "the worker runs no flow"
     return Recorded.of(below[-1])
 
@@ -45,8 +55,12 @@ def awaits(site: Site, key: str, *, timeout_s: float = 90) -> None:
 def waits_for_stragglers(site: Site, run_id: str, *, timeout_s: float = 90) -> None:
     """Until the run's collect has looked once and will look again."""
     over = time.monotonic() + timeout_s
-    while not any(state in ("AwaitingRetry", "Retrying") for _, state in site.states_of_tasks(run_id)):
-        assert time.monotonic() < over, f"collect does not wait; worker: {site.stack.worker.log_end()}"
+    while not any(
+        state in ("AwaitingRetry", "Retrying") for _, state in site.states_of_tasks(run_id)
+    ):
+        assert time.monotonic() < over, (
+            f"collect does not wait; worker: {site.stack.worker.log_end()}"
+        )
         time.sleep(0.2)
 
 
@@ -60,12 +74,17 @@ def straggling(site: Site, round_id: int, *, delay_s: float) -> str:
 
 def retried(site: Site, run_id: str) -> None:
     """What the button posts."""
-    site.api(f"/flow_runs/{run_id}/set_state", {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}, "force": True})
+    site.api(
+        f"/flow_runs/{run_id}/set_state",
+        {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}, "force": True},
+    )
     time.sleep(1)
 
 
 def reported_twice(site: Site, run_id: str, *, timeout_s: float = 20) -> None:
-    """A crash is reported twice, by the flow's runner and by the worker, seconds later: a Retry between the two would be crashed by the second."""
+    """A crash is reported twice, by the flow's runner and by the worker, seconds later: a Retry
+    between the two would be crashed by the second.
+    """
     over = time.monotonic() + timeout_s
     while time.monotonic() < over:
         states = site.api(f"/flow_run_states/?flow_run_id={run_id}")
@@ -74,8 +93,12 @@ def reported_twice(site: Site, run_id: str, *, timeout_s: float = 20) -> None:
         time.sleep(0.5)
 
 
-def morning(site: Site, run_id: str, round_id: int, *, timeout_s: float = 180, once_more: bool = False) -> int:
-    """The round is committed, once; how many Retries it took. once_more: and one more Retry changes nothing."""
+def morning(
+    site: Site, run_id: str, round_id: int, *, timeout_s: float = 180, once_more: bool = False
+) -> int:
+    """The round is committed, once; how many Retries it took. once_more: and one more Retry changes
+    nothing.
+    """
     presses = 0
     found = site.ended(run_id, timeout_s=timeout_s)
     if found["state_type"] != "COMPLETED":
@@ -101,13 +124,17 @@ def morning(site: Site, run_id: str, round_id: int, *, timeout_s: float = 180, o
 def test_the_flow_is_killed_after(site: Site, round_id: int, last: str) -> None:
     """What was decided when it was killed is what the morning's round is made of."""
     reserve = Keys.ledger(len(site.federation.reader().ledger()) + 1)
-    key = {"freeze": Keys.freeze(round_id), "reserve": reserve, "result": Keys.result(round_id)}[last]
+    key = {"freeze": Keys.freeze(round_id), "reserve": reserve, "result": Keys.result(round_id)}[
+        last
+    ]
     site.ready(round_id)
     run_id = site.start_night(round_id)
     awaits(site, key)
     flow = flow_process(site)
     flow.signal(signal.SIGSTOP)  # at once: what follows takes milliseconds
-    decided = site.federation.objects(f"rounds/{round_id:08d}/") | site.federation.objects("ledger/")
+    decided = site.federation.objects(f"rounds/{round_id:08d}/") | site.federation.objects(
+        "ledger/"
+    )
     flow.signal(signal.SIGKILL)
     assert key in decided
     morning(site, run_id, round_id)
@@ -138,7 +165,9 @@ def test_the_prefect_server_is_killed_while_stragglers_are_awaited(site: Site) -
 
 
 def test_the_store_and_the_server_are_killed_right_after_the_freeze(site: Site) -> None:
-    """The stages behind the freeze write at once: the store is gone between two of them, and the server with it."""
+    """The stages behind the freeze write at once: the store is gone between two of them, and the
+    server with it.
+    """
     site.ready(16)
     run_id = site.start_night(16)
     awaits(site, Keys.freeze(16))
@@ -155,11 +184,27 @@ def test_the_store_and_the_server_are_killed_right_after_the_freeze(site: Site) 
 
 
 def sooner(site: Site, automation: str, *, within_s: int) -> None:
-    """The automation as it is deployed, but for its patience: a minute and a half is long for a test."""
+    """The automation as it is deployed, but for its patience: a minute and a half is long for a
+    test.
+    """
     (found,) = site.api("/automations/filter", {"automations": {"name": {"any_": [automation]}}})
     assert found["trigger"]["within"] == 90
-    wanted = {name: found[name] for name in ("name", "description", "enabled", "actions", "actions_on_trigger", "actions_on_resolve")}
-    site.api(f"/automations/{found['id']}", wanted | {"trigger": found["trigger"] | {"within": within_s}}, method="PUT")
+    wanted = {
+        name: found[name]
+        for name in (
+            "name",
+            "description",
+            "enabled",
+            "actions",
+            "actions_on_trigger",
+            "actions_on_resolve",
+        )
+    }
+    site.api(
+        f"/automations/{found['id']}",
+        wanted | {"trigger": found["trigger"] | {"within": within_s}},
+        method="PUT",
+    )
 
 
 def test_worker_and_flow_are_killed_and_the_zombie_automation_gives_retry_back(site: Site) -> None:
@@ -181,8 +226,15 @@ def test_worker_and_flow_are_killed_and_the_zombie_automation_gives_retry_back(s
 
 
 def test_the_servers_scheduler_has_made_the_nights_to_come(site: Site) -> None:
-    """Its loop once failed in silence, with a newer sqlalchemy: no run was ever created, and no test saw it."""
-    assert {name for name, runs in site.scheduled.items() if runs} == {"open-round", "federation-round", "audit", "housekeeping"}
+    """Its loop once failed in silence, with a newer sqlalchemy: no run was ever created, and no
+    test saw it.
+    """
+    assert {name for name, runs in site.scheduled.items() if runs} == {
+        "open-round",
+        "federation-round",
+        "audit",
+        "housekeeping",
+    }
     windows = site.federation.registry.windows
     for run in site.scheduled["federation-round"]:
         moment = datetime.fromisoformat(run["expected_start_time"].replace("Z", "+00:00"))

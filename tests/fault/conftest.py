@@ -6,14 +6,18 @@ from decimal import Decimal
 
 import pytest
 
-from hyperfed.coordinator import FederationCoordinator, RoundRunner
-from hyperfed.global_model import GlobalModel
-from hyperfed.protocol.objects import Mechanism
+from hyperfed.coordinator import FederationCoordinator
+from hyperfed.hypergraph.global_model import GlobalModel
+from hyperfed.protocol.entries import (
+    Mechanism,
+)
 
 
 @pytest.fixture
 def costly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every round reserves an epsilon of 1, and no two results are the same: a counter in the statement stands for noise."""
+    """Every round reserves an epsilon of 1, and no two results are the same: a counter in the
+    statement stands for noise.
+    """
     draws = itertools.count()
     honest = FederationCoordinator.aggregate
 
@@ -21,4 +25,7 @@ def costly(monkeypatch: pytest.MonkeyPatch) -> None:
         return replace(honest(self), statement=f"draw {next(draws)}")
 
     monkeypatch.setattr(FederationCoordinator, "aggregate", noisy)
-    monkeypatch.setattr(RoundRunner, "mechanisms", lambda self, plan: (Mechanism(kind="basic", epsilon=Decimal(1), delta=Decimal(0)),))
+    monkeypatch.setattr(
+        "hyperfed.coordinator.budget.mechanisms_of",
+        lambda reader, plan: (Mechanism(kind="basic", epsilon=Decimal(1), delta=Decimal(0)),),
+    )

@@ -1,6 +1,8 @@
-"""What must hold of a drop-box after whatever happened (DESIGN section 3), checked on its objects through the verified reader.
+"""What must hold of a drop-box after whatever happened (DESIGN section 3), checked on its objects
+through the verified reader.
 
-`check_dropbox` raises AssertionError naming what is broken. It is what the crash, race and weather tests share.
+`check_dropbox` raises AssertionError naming what is broken. It is what the crash, race and weather
+tests share.
 """
 
 from dataclasses import replace
@@ -8,20 +10,29 @@ from decimal import Decimal
 
 from hyperfed.codec import PayloadCodec
 from hyperfed.coordinator import RoundRunner
-from hyperfed.coordinator.accepted import Accepted
-from hyperfed.dropbox import DropBoxReader
+from hyperfed.dropbox.accepted import Accepted
+from hyperfed.dropbox.reader import DropBoxReader
 from hyperfed.errors import RoundError
-from hyperfed.global_model import GlobalModel
+from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.protocol import merkle
+from hyperfed.protocol.entries import (
+    EntryKind,
+)
 from hyperfed.protocol.ledger import Chained, reserve_id, spent
-from hyperfed.protocol.objects import EntryKind, Tombstone
+from hyperfed.protocol.objects import (
+    Tombstone,
+)
 from hyperfed.testing.federation import SmallFederation
 
 __all__ = ["check_dropbox"]
 
 
-def check_dropbox(fed: SmallFederation, *, rounds: tuple[int, ...] = (1,), finished: bool = True) -> None:
-    """Every invariant at the drop-box's present state; finished: each of `rounds` is committed or void, with a receipt for every client."""
+def check_dropbox(
+    fed: SmallFederation, *, rounds: tuple[int, ...] = (1,), finished: bool = True
+) -> None:
+    """Every invariant at the drop-box's present state; finished: each of `rounds` is committed or
+    void, with a receipt for every client.
+    """
     reader = DropBoxReader(fed.store, fingerprint=fed.fingerprint)
     ledger = reader.ledger()  # contiguous, chained, signed
     for n in range(len(ledger) + 1):
@@ -35,7 +46,9 @@ def check_dropbox(fed: SmallFederation, *, rounds: tuple[int, ...] = (1,), finis
     assert len(counted) == len(set(counted)), "a client is counted twice for one window"
 
 
-def _check_round(fed: SmallFederation, reader: DropBoxReader, ledger: list[Chained], r: int, *, finished: bool) -> list[tuple[str, int]]:
+def _check_round(
+    fed: SmallFederation, reader: DropBoxReader, ledger: list[Chained], r: int, *, finished: bool
+) -> list[tuple[str, int]]:
     mine = [c.entry for c in ledger if c.entry.round == r]
     reserves = [e for e in mine if e.kind is EntryKind.RESERVE]
     ends = [e for e in mine if e.kind is not EntryKind.RESERVE]
@@ -48,10 +61,20 @@ def _check_round(fed: SmallFederation, reader: DropBoxReader, ledger: list[Chain
         again = _recomputed(fed, r)
         assert _bytes(again) == _bytes(result.value), "the result is not what the frozen set gives"
     if reserves:
-        assert reserves[0].id == reserve_id(fed.registry.federation, r, frozen.digest), "the reserve is not of the freeze"
+        assert reserves[0].id == reserve_id(fed.registry.federation, r, frozen.digest), (
+            "the reserve is not of the freeze"
+        )
     if frozen is not None:
-        assert frozen.value.merkle_head == merkle.head(frozen.value.leaves), "the Merkle head is not of the freeze"
-        lost = [c.client for c, _, found in Accepted(fed.store, limits=fed.limits).read(frozen.value, frozen.value.counted) if isinstance(found, RoundError)]
+        assert frozen.value.merkle_head == merkle.head(frozen.value.leaves), (
+            "the Merkle head is not of the freeze"
+        )
+        lost = [
+            c.client
+            for c, _, found in Accepted(fed.store, limits=fed.limits).read(
+                frozen.value, frozen.value.counted
+            )
+            if isinstance(found, RoundError)
+        ]
         assert not lost, f"counted before their packs were there: {lost}"
     if finished:
         assert ends, f"round {r} has not ended"
@@ -63,7 +86,10 @@ def _check_round(fed: SmallFederation, reader: DropBoxReader, ledger: list[Chain
     assert end.result == result.digest, "the ledger does not name the result"
     if end.kind is EntryKind.VOID:
         assert isinstance(result.value, Tombstone), "a void without a tombstone"
-        assert end.id == (reserves[0].id if reserves else b""), "a void that does not refund exactly its reserve"
+        free = [reserve.id for reserve in reserves if not reserve.mechanisms]
+        assert end.id == (free[0] if free else b""), (
+            "a void that does not refund exactly what was reserved and not charged"
+        )
         return []
     assert not isinstance(result.value, Tombstone), "a commit of a tombstone"
     assert mine.index(reserves[0]) < mine.index(end), "committed before it was reserved"
@@ -78,5 +104,7 @@ def _bytes(model: GlobalModel) -> bytes:
 
 
 def _recomputed(fed: SmallFederation, r: int) -> GlobalModel:
-    runner = RoundRunner(fed.store, keys=fed.coordinator, now=fed.night(r), fingerprint=fed.fingerprint)
+    runner = RoundRunner(
+        fed.store, key_pair=fed.coordinator, now=fed.night(r), fingerprint=fed.fingerprint
+    )
     return runner.frozen.coordinator(runner.plan(r).value, runner.reader.freeze(r)).aggregate()

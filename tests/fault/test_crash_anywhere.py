@@ -1,7 +1,9 @@
-"""Crash anywhere: the coordinator dies after each of its store operations in turn, is started again, and everything holds: one freeze (R-63), one
-reserve (R-64), state before commit (R-67), receipts at last (R-68).
+"""Crash anywhere: the coordinator dies after each of its store operations in turn, is started
+again, and everything holds: one freeze (R-63), one reserve (R-64), state before commit (R-67),
+receipts at last (R-68).
 
-In memory for every operation of four kinds of night; with a real SIGKILL in a process of its own, against SeaweedFS, for every operation of one.
+In memory for every operation of four kinds of night; with a real SIGKILL in a process of its own,
+against SeaweedFS, for every operation of one.
 """
 
 import subprocess
@@ -12,19 +14,20 @@ from pathlib import Path
 
 import pytest
 
-from hyperfed.adapters.memory import MemoryStore
-from hyperfed.audit import audit
 from hyperfed.config import Limits
 from hyperfed.errors import RoundError
-from hyperfed.patience import PatientStore
-from hyperfed.rounds import Keys
-from hyperfed.store import ObjectStore
+from hyperfed.operations.audit import audit
+from hyperfed.protocol.object_keys import Keys
+from hyperfed.storage.memory import MemoryStore
+from hyperfed.storage.retrying import RetryingStore
+from hyperfed.storage.store import ObjectStore
 from hyperfed.testing.faults import FaultPlan, FaultStore, Killed
 from hyperfed.testing.federation import SmallFederation
 from tests.fault.invariants import check_dropbox
 
 ROOT = Path(__file__).parents[2]
-Night = Callable[[], tuple[SmallFederation, int, float, tuple[int, ...]]]  # -> federation, round to run, nights of delay, rounds to check
+# -> federation, round to run, nights of delay, rounds to check
+Night = Callable[[], tuple[SmallFederation, int, float, tuple[int, ...]]]
 
 
 def everyone() -> tuple[SmallFederation, int, float, tuple[int, ...]]:
@@ -35,7 +38,9 @@ def everyone() -> tuple[SmallFederation, int, float, tuple[int, ...]]:
 
 
 def late_and_corrected() -> tuple[SmallFederation, int, float, tuple[int, ...]]:
-    """Round 2 counts site-03's update of round 1, refuses site-01's correction of an update that was counted, and supersedes one."""
+    """Round 2 counts site-03's update of round 1, refuses site-01's correction of an update that
+    was counted, and supersedes one.
+    """
     fed = SmallFederation()
     fed.open(1)
     fed.submit_all(but=["site-03"])
@@ -56,7 +61,9 @@ def below_quorum_at_the_end() -> tuple[SmallFederation, int, float, tuple[int, .
 
 
 def unfinished_predecessor() -> tuple[SmallFederation, int, float, tuple[int, ...]]:
-    """Round 1 was reserved and then given up; round 2 voids it first, and counts what it had frozen."""
+    """Round 1 was reserved and then given up; round 2 voids it first, and counts what it had
+    frozen.
+    """
     fed = SmallFederation()
     fed.open(1)
     fed.submit_all(but=["site-03"])
@@ -70,7 +77,7 @@ def unfinished_predecessor() -> tuple[SmallFederation, int, float, tuple[int, ..
 
 def several_packs() -> tuple[SmallFederation, int, float, tuple[int, ...]]:
     """Round 2 of five clients, one of them late, in three packs."""
-    fed = SmallFederation(clients=5, limits=Limits(pack_bytes=2000))
+    fed = SmallFederation(clients=5, limits=Limits(pack_bytes=2600))
     fed.open(1)
     fed.submit_all(but=["site-04"])
     fed.run(1)
@@ -80,7 +87,13 @@ def several_packs() -> tuple[SmallFederation, int, float, tuple[int, ...]]:
     return fed, 2, 0, (1, 2)
 
 
-NIGHTS: list[Night] = [everyone, late_and_corrected, below_quorum_at_the_end, unfinished_predecessor, several_packs]
+NIGHTS: list[Night] = [
+    everyone,
+    late_and_corrected,
+    below_quorum_at_the_end,
+    unfinished_predecessor,
+    several_packs,
+]
 
 
 @pytest.mark.parametrize("night", NIGHTS)
@@ -107,9 +120,11 @@ def test_a_crash_after_any_operation_changes_nothing_of_the_outcome(night: Night
     assert twin.objects() == before, "a rerun after the end adds something"
 
 
-def test_what_arrives_after_a_crash_lies_in_other_packs_and_those_of_before_are_in_nobodys_way() -> None:
-    """The first process dies before its freeze; then a late update comes, which is judged before all others: it changes every pack."""
-    fed = SmallFederation(clients=5, limits=Limits(pack_bytes=2000))
+def test_what_arrives_after_a_crash_lies_in_other_packs_and_the_earlier_ones_do_no_harm() -> None:
+    """The first process dies before its freeze; then a late update comes, which is judged before
+    all others: it changes every pack.
+    """
+    fed = SmallFederation(clients=5, limits=Limits(pack_bytes=2600))
     fed.open(1)
     fed.submit_all(but=["site-04"])
     fed.run(1)
@@ -137,7 +152,9 @@ def test_what_arrives_after_a_crash_lies_in_other_packs_and_those_of_before_are_
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("night", NIGHTS)
 def test_two_crashes_and_other_clocks_leave_everything_right(night: Night) -> None:
-    """The second process and the third start at other instants, so that freeze times differ; the invariants hold, whatever was decided."""
+    """The second process and the third start at other instants, so that freeze times differ; the
+    invariants hold, whatever was decided.
+    """
     fed, round_id, delay, rounds = night()
     now = fed.night(round_id) + timedelta(days=delay)
     for first in range(0, 48, 4):
@@ -160,7 +177,9 @@ def _run_until_death(fed: SmallFederation, round_id: int, store: ObjectStore, no
 
 @pytest.mark.parametrize("night", [everyone, late_and_corrected])
 def test_every_stage_in_a_process_of_its_own_and_twice(night: Night) -> None:
-    """What a flow does: nothing passes between the stages but what they return, and each may be run again at any time."""
+    """What a flow does: nothing passes between the stages but what they return, and each may be run
+    again at any time.
+    """
     fed, round_id, _, rounds = night()
     fed.runner(round_id).collect(round_id)
     arrivals = fed.runner(round_id).collect(round_id)
@@ -173,9 +192,16 @@ def test_every_stage_in_a_process_of_its_own_and_twice(night: Night) -> None:
     for _ in range(2):
         assert fed.runner(round_id).freeze(round_id, admission).counted == 3
     assert len(fed.objects("ledger/")) == 2 * (round_id - 1), "freezing reserves nothing"
-    for stage, there in (("reserve", None), ("release", Keys.result(round_id)), ("conclude", Keys.state(round_id))):
+    for stage, there in (
+        ("reserve", None),
+        ("release", Keys.result(round_id)),
+        ("conclude", Keys.state(round_id)),
+    ):
         for _ in range(2):
-            assert not fed.runner(round_id).collect(round_id).missing or fed.runner(round_id).collect(round_id).decided
+            assert (
+                not fed.runner(round_id).collect(round_id).missing
+                or fed.runner(round_id).collect(round_id).decided
+            )
             getattr(fed.runner(round_id), stage)(round_id)
             assert there is None or fed.objects(there)
     check_dropbox(fed, rounds=rounds)
@@ -188,7 +214,7 @@ def test_the_round_ends_right_in_bad_weather(seed: int) -> None:
     weather = FaultPlan(lost_request=0.1, lost_reply=0.1, duplicate=0.05, stall=0.05)
     slept: list[float] = []
     bad = FaultStore(fed.store, weather, rng=seed, sleep=slept.append)
-    stage = fed.runner(round_id, store=PatientStore(bad, sleep=slept.append)).run(round_id)
+    stage = fed.runner(round_id, store=RetryingStore(bad, sleep=slept.append)).run(round_id)
     assert stage.counted == 3
     assert any(fault for _, _, fault in bad.log)
     assert slept
@@ -198,7 +224,9 @@ def test_the_round_ends_right_in_bad_weather(seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.seaweedfs
 @pytest.mark.timeout(600)
-def test_a_real_sigkill_after_any_operation_against_a_real_server(victim: Iterator[tuple[object, Callable[[int, str], str]]]) -> None:
+def test_a_real_sigkill_after_any_operation_against_a_real_server(
+    victim: Iterator[tuple[object, Callable[[int, str], str]]],
+) -> None:
     fed, round_id, _, rounds = late_and_corrected()
     server, kill = victim  # type: ignore[misc]
     calm = fed.twin(MemoryStore())
@@ -221,14 +249,24 @@ def test_a_real_sigkill_after_any_operation_against_a_real_server(victim: Iterat
 
 @pytest.fixture
 def victim() -> Iterator[tuple[object, Callable[[int, str], str]]]:
-    """A server, and a function that runs the round in a forked process which sends itself SIGKILL after so many operations."""
+    """A server, and a function that runs the round in a forked process which sends itself SIGKILL
+    after so many operations.
+    """
     from hyperfed.testing.seaweedfs import SeaweedFS
 
     with SeaweedFS() as server:
         server.store("crash").close()
         key = server.credentials()
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fault.victim", server.endpoint_url, "crash", key.access_key, key.secret_key],
+            [
+                sys.executable,
+                "-m",
+                "tests.fault.victim",
+                server.endpoint_url,
+                "crash",
+                key.access_key,
+                key.secret_key,
+            ],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,6 +1,8 @@
-"""Coordinators that take turns: each is a thread whose every store operation waits to be granted, so that a test decides the order and the faults.
+"""Coordinators that take turns: each is a thread whose every store operation waits to be granted,
+so that a test decides the order and the faults.
 
-`Box` is the drop-box: it remembers what was ever readable, and can be told to overwrite, as a careless coordinator would.
+`Box` is the drop-box: it remembers what was ever readable, and can be told to overwrite, as a
+careless coordinator would.
 """
 
 import queue
@@ -9,11 +11,10 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from hyperfed.adapters.memory import MemoryStore
-from hyperfed.codec import from_record, unpack
+from hyperfed.crypto.envelope import Header, PacketType, digest_of, open_envelope
 from hyperfed.errors import HyperfedError, PacketError, TransientError
-from hyperfed.signing import Header, PacketType, digest_of, open_envelope
-from hyperfed.store import ObjectInfo, ObjectStore
+from hyperfed.storage.memory import MemoryStore
+from hyperfed.storage.store import ObjectInfo, ObjectStore
 from hyperfed.testing.faults import Fault, Killed
 
 __all__ = ["Actor", "Box"]
@@ -22,7 +23,9 @@ _TIMEOUT_S = 60
 
 
 class Box(MemoryStore):
-    """released: per round the digests of all results that were ever readable, wherever; overwritten: keys whose bytes changed."""
+    """released: per round the digests of all results that were ever readable, wherever;
+    overwritten: keys whose bytes changed.
+    """
 
     def __init__(self, *, over: Collection[str] = ()) -> None:
         super().__init__()
@@ -38,7 +41,10 @@ class Box(MemoryStore):
         return box
 
     def put_if_absent(self, key: str, data: bytes | memoryview) -> bool:
-        if any(f"/{name}" in f"/{key}" for name in self.over) and self._objects.get(key, data) != data:
+        if (
+            any(f"/{name}" in f"/{key}" for name in self.over)
+            and self._objects.get(key, data) != data
+        ):
             self.overwritten.append(key)
             del self._objects[key]
         created = super().put_if_absent(key, data)
@@ -52,12 +58,14 @@ class Box(MemoryStore):
         except PacketError:
             return
         if envelope.type == PacketType.RESULT:
-            header = from_record(Header, unpack(bytes(envelope.header_bytes)), "header")
+            header = Header.from_bytes(bytes(envelope.header_bytes))
             self.released[header.round].add(digest_of(envelope.type, envelope.header_bytes))
 
 
 class Actor(ObjectStore):
-    """One coordinator at `box`. work: gets this store, and is carried out operation by operation, one for each `step`."""
+    """One coordinator at `box`. work: gets this store, and is carried out operation by operation,
+    one for each `step`.
+    """
 
     def __init__(self, box: ObjectStore, work: Callable[[ObjectStore], Any]) -> None:
         self.box, self.operations = box, 0
@@ -101,7 +109,9 @@ class Actor(ObjectStore):
 
     def _do(self, name: str, key: str, operation: Callable[[], Any]) -> Any:
         self._asked.put(f"{name} {key}")
-        fault = self._granted.get()  # one that nobody grants anything any more waits in its daemon thread, and ends with the process
+        # one that nobody grants anything any more waits in its daemon thread, and ends with the
+        # process
+        fault = self._granted.get()
         if fault is Killed:
             raise Killed
         if fault is Fault.LOST_REQUEST:

@@ -1,6 +1,8 @@
-"""A coordinator that is killed: reads "operations prefix" lines, forks, and the child runs round 2 until it sends itself SIGKILL after that operation.
+"""A coordinator that is killed: reads "operations prefix" lines, forks, and the child runs round 2
+until it sends itself SIGKILL after that operation.
 
-Says "killed" or "ended" for each. The parent never touches the store, so that each child starts with no thread and no connection.
+Says "killed" or "ended" for each. The parent never touches the store, so that each child starts
+with no thread and no connection.
 """
 
 import os
@@ -9,8 +11,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from hyperfed.adapters.s3 import S3Credentials, S3Store
-from hyperfed.store import ObjectInfo, ObjectStore
+from hyperfed.storage.s3 import S3Credentials, S3Store
+from hyperfed.storage.store import ObjectInfo, ObjectStore
 from hyperfed.testing.federation import SmallFederation
 
 T = TypeVar("T")
@@ -49,7 +51,12 @@ def main(endpoint: str, bucket: str, access_key: str, secret_key: str) -> None:
         operations, prefix = line.split()
         child = os.fork()
         if child == 0:
-            store = S3Store(bucket, prefix=prefix, endpoint_url=endpoint, credentials=S3Credentials(access_key=access_key, secret_key=secret_key))
+            store = S3Store(
+                bucket,
+                prefix=prefix,
+                endpoint_url=endpoint,
+                credentials=S3Credentials(access_key=access_key, secret_key=secret_key),
+            )
             fed.runner(ROUND, store=Doomed(store, int(operations))).run(ROUND)
             os._exit(0)
         status = os.waitpid(child, 0)[1]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hyperfed.adapters.filesystem import FilesystemStore
-from hyperfed.registry import Budget
+from hyperfed.registry.registry import Budget
+from hyperfed.storage.filesystem import FilesystemStore
 from hyperfed.testing.federation import GENESIS, SmallFederation
 
 _numbers = itertools.count()
@@ -16,17 +16,26 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="session")
 def prefect_harness() -> Iterator[None]:
-    """The session-wide temporary server (11 to 16 s to start); without the heartbeat thread, which costs each flow a second to join."""
+    """The session-wide temporary server (11 to 16 s to start); without the heartbeat thread, which
+    costs each flow a second to join.
+    """
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=120), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    with (
+        prefect_test_harness(server_startup_timeout=120),
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
         yield
 
 
 @pytest.fixture
-def found(prefect_harness: None, tmp_path: Path) -> Callable[..., tuple[SmallFederation, str]]:
-    """A function that founds a federation on a folder and saves its blocks; (federation, the blocks' name)."""
+def found(
+    prefect_harness: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[SmallFederation, str]]:
+    """A function that founds a federation on a folder and saves its blocks; (federation, the
+    blocks' name). All have the same keys, so each begins on a machine that has seen none.
+    """
     from blocks import CoordinatorKeys, DropBox, FederationPolicy
 
     def make(
@@ -41,7 +50,10 @@ def found(prefect_harness: None, tmp_path: Path) -> Callable[..., tuple[SmallFed
     ) -> tuple[SmallFederation, str]:
         folder, name = tmp_path / "drop-box", f"test-{next(_numbers)}"
         folder.mkdir(exist_ok=True)
-        federation = SmallFederation(clients=clients, store=FilesystemStore(folder), genesis=genesis, budget=budget)
+        monkeypatch.setenv("HYPERFED_STATE", str(tmp_path / f"{name}.state"))
+        federation = SmallFederation(
+            clients=clients, store=FilesystemStore(folder), genesis=genesis, budget=budget
+        )
         federation.coordinator.save(tmp_path / f"{name}.key")
         DropBox(url=f"file://{folder}", fingerprint=federation.fingerprint).save(name)
         CoordinatorKeys(key_file=str(tmp_path / f"{name}.key")).save(name)

@@ -1,5 +1,8 @@
-"""The flows as Prefect runs them: a good night, reruns, stragglers, refusals, empty and void nights."""
+"""The flows as Prefect runs them: a good night, reruns, stragglers, refusals, empty and void
+nights.
+"""
 
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 from html import unescape
@@ -7,16 +10,31 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-from prefect.client.schemas.sorting import ArtifactSort
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    LogFilter,
+    LogFilterFlowRunId,
+)
+from prefect.client.schemas.sorting import ArtifactSort, LogSort
+from prefect.logging.handlers import APILogHandler
 from prefect.states import State
 
 from flows.federation_round import federation_round
 from flows.open_round import open_round
-from hyperfed.adapters.filesystem import FilesystemStore
 from hyperfed.coordinator.runner import Arrivals, RoundRunner
-from hyperfed.errors import AccessDenied, ConfigError, QuorumMissed, RegistryError, StoreUnsuitable
-from hyperfed.protocol.objects import Fate
+from hyperfed.errors import (
+    AccessDenied,
+    ConfigError,
+    QuorumMissed,
+    QuorumPending,
+    RegistryError,
+    StoreUnsuitable,
+)
+from hyperfed.protocol.receipt_objects import (
+    Fate,
+)
+from hyperfed.storage.filesystem import FilesystemStore
 from hyperfed.testing.federation import SmallFederation
 
 Found = Callable[..., tuple[SmallFederation, str]]
@@ -27,19 +45,28 @@ def names(name: str) -> dict[str, Any]:
 
 
 def opened(federation: SmallFederation, name: str, round_id: int = 1) -> None:
-    state = open_round(now=federation.opens(round_id) + timedelta(minutes=1), return_state=True, **names(name))
+    state = open_round(
+        now=federation.opens(round_id) + timedelta(minutes=1), return_state=True, **names(name)
+    )
     assert state.is_completed(), state.message
 
 
 def night(federation: SmallFederation, name: str, round_id: int = 1, **options: Any) -> State[Any]:
     """The flow's final state; the clock says: the window has just ended."""
-    return federation_round(**({"now": federation.night(round_id)} | options), return_state=True, **names(name))
+    return federation_round(
+        **({"now": federation.night(round_id)} | options), return_state=True, **names(name)
+    )
 
 
 def artifacts(federation: SmallFederation, round_id: int) -> list[Any]:
-    """The versions of a round's page, oldest first, of this test's federation only: they all are called small-fed."""
+    """The versions of a round's page, oldest first, of this test's federation only: they all are
+    called small-fed.
+    """
     with get_client(sync_client=True) as client:
-        found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[f"round-{round_id:08d}"])), sort=ArtifactSort.CREATED_DESC)
+        found = client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[f"round-{round_id:08d}"])),
+            sort=ArtifactSort.CREATED_DESC,
+        )
     return list(reversed(found))[-1:]
 
 
@@ -78,7 +105,9 @@ def test_a_rerun_of_a_committed_round_adds_nothing(found: Found) -> None:
     assert federation.objects() == before
 
 
-def test_below_quorum_the_run_fails_naming_the_missing_and_a_rerun_completes_the_round(found: Found) -> None:
+def test_below_quorum_the_run_fails_naming_the_missing_and_a_rerun_completes_the_round(
+    found: Found,
+) -> None:
     federation, name = found()
     opened(federation, name)
     federation.submit("site-02")
@@ -92,7 +121,9 @@ def test_below_quorum_the_run_fails_naming_the_missing_and_a_rerun_completes_the
     assert federation.reader().freeze(1).value.counted[0].client == "site-02"  # type: ignore[union-attr]
 
 
-def test_collect_awaits_stragglers_by_its_retries(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_collect_awaits_stragglers_by_its_retries(
+    found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
     federation, name = found(aggregation_delay_s=3.0, poll_s=0.1)
     opened(federation, name)
     federation.submit("site-01")
@@ -110,6 +141,53 @@ def test_collect_awaits_stragglers_by_its_retries(found: Found, monkeypatch: pyt
     assert state.is_completed()
     assert len(looks) == 3  # everyone there: on at once, the rest of the delay is not waited out
     assert state.result()["counted"] == 3
+
+
+def test_runs_before_the_first_window_are_skipped(found: Found) -> None:
+    """An interval of Prefect's has instants before its anchor too: a federation that begins next
+    week fails nobody until then.
+    """
+    federation, name = found()
+    early = federation.opens(1) - timedelta(days=3)
+    for flow in (open_round, federation_round):
+        state = flow(now=early, return_state=True, **names(name))
+        assert (state.name, state.is_completed()) == ("Skipped", True)
+        assert "round 1 opens at 2026-01-01 00:00 UTC" in (state.message or "")
+    assert federation.decided() == {}
+
+
+def logged(state: Any) -> list[tuple[int, str]]:
+    """(level, line) of what the server keeps of a run's log, in order."""
+    with get_client(sync_client=True) as client:
+        run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[state.state_details.flow_run_id]))
+        return [
+            (log.level, log.message)
+            for log in client.read_logs(log_filter=run, limit=200, sort=LogSort.TIMESTAMP_ASC)
+        ]
+
+
+def test_waiting_is_logged_as_waiting_and_a_missed_quorum_as_a_failure(
+    found: Found, caplog: pytest.LogCaptureFixture
+) -> None:
+    federation, name = found(quorum=2, aggregation_delay_s=0.3, poll_s=0.1)
+    opened(federation, name)
+    federation.submit("site-02")
+    with caplog.at_level(logging.INFO):
+        state = night(federation, name)
+    assert state.is_failed()
+    APILogHandler().flush()
+    kept = logged(state)
+    line = (
+        "round 1: waiting for 2 of 3 clients (quorum 2): site-01, site-03; looking again in 0.1 s"
+    )
+    assert kept.count((logging.INFO, line)) == 3, kept
+    failures = [text for level, text in kept if level >= logging.ERROR]
+    assert not [text for text in failures if "QuorumPending" in text]
+    assert [text for text in failures if "QuorumMissed" in text], "what did fail is still said"
+    assert not [text for _, text in kept if "QuorumPending" in text]
+    assert not [
+        r for r in caplog.records if r.exc_info and isinstance(r.exc_info[1], QuorumPending)
+    ]
 
 
 def test_with_quorum_there_the_round_goes_on_when_the_delay_is_used_up(found: Found) -> None:
@@ -178,7 +256,9 @@ def test_a_round_is_taken_from_the_clock_and_opened_if_nobody_did(found: Found) 
         ("ftp://example", ConfigError, "s3://bucket/prefix"),
     ],
 )
-def test_a_drop_box_that_is_not_there_is_said_so(found: Found, url: str, error: type[Exception], says: str) -> None:
+def test_a_drop_box_that_is_not_there_is_said_so(
+    found: Found, url: str, error: type[Exception], says: str
+) -> None:
     from blocks import DropBox
 
     federation, name = found()
@@ -213,7 +293,12 @@ def test_wrong_credentials_are_said_so(found: Found, tmp_path: Any) -> None:
     secret.write_text('access_key = "nobody"\nsecret_key = "wrong"\n')
     with SeaweedFS(tmp_path / "weed") as server:
         server.store("fed").close()
-        box = DropBox(url="s3://fed", endpoint=server.endpoint_url, access_key_file=str(secret), fingerprint=federation.fingerprint)
+        box = DropBox(
+            url="s3://fed",
+            endpoint=server.endpoint_url,
+            access_key_file=str(secret),
+            fingerprint=federation.fingerprint,
+        )
         box.save(name, overwrite=True)
         state = night(federation, name)
         assert state.is_failed()
@@ -221,7 +306,9 @@ def test_wrong_credentials_are_said_so(found: Found, tmp_path: Any) -> None:
             state.result()
 
 
-def test_a_store_that_overwrites_is_refused_before_anything_is_written(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_overwrites_is_refused_before_anything_is_written(
+    found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """R-1: at the start the store proves that it honours create-only writes."""
     federation, name = found()
     honest = FilesystemStore.put_if_absent
@@ -232,7 +319,9 @@ def test_a_store_that_overwrites_is_refused_before_anything_is_written(found: Fo
         return honest(self, key, data)
 
     monkeypatch.setattr(FilesystemStore, "put_if_absent", overwrite)
-    state = open_round(now=federation.opens(1) + timedelta(minutes=1), return_state=True, **names(name))
+    state = open_round(
+        now=federation.opens(1) + timedelta(minutes=1), return_state=True, **names(name)
+    )
     assert state.is_failed()
     with pytest.raises(StoreUnsuitable, match="second write"):
         state.result()

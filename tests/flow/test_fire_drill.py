@@ -1,4 +1,6 @@
-"""The fire drill as an option of the round: its counts are in the outcome and in the UI, and a private round does not begin with it."""
+"""The fire drill as an option of the round: its counts are in the outcome and in the UI, and a
+private round does not begin with it.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +9,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from flows.federation_round import federation_round
+from hyperfed.simulator.attackers import ATTACKS
 from hyperfed.testing.federation import SmallFederation
 
 Found = Callable[..., tuple[SmallFederation, str]]
@@ -24,10 +27,12 @@ def test_a_night_with_a_fire_drill_says_how_many_liars_it_would_have_stood(found
     state = _night(federation, name)
     assert state.is_completed(), state.message
     rows = state.result()["fire_drill"]
-    assert len(rows) == 13
+    assert len(rows) == len(ATTACKS)
     assert all(row["clients"] == len(federation.clients) for row in rows)
     with get_client(sync_client=True) as client:
-        shown = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["fire-drill-00000001"])))
+        shown = client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["fire-drill-00000001"]))
+        )
     assert len(shown) == 1
 
 

@@ -1,64 +1,86 @@
-"""Fourteen nights in fast forward: the instants come from the deployed schedules' own crons, the round's clock is injected, nobody sleeps.
+"""Fourteen nights in fast forward: the instants come from the deployed schedules, or crons in their
+place, the clock is injected, nobody sleeps.
 
-In night 3 a client is late and in night 4 it is not there, night 5 is missed, night 8 runs twice, clocks change in night 8 where there is daylight
-saving, and a budget of basic composition is used up before night 11.
+In night 3 a client is late and in night 4 it is not there, night 5 is missed, night 8 runs twice,
+clocks change in night 8 where there is daylight saving, and a budget of basic composition is used
+up before night 11.
 """
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import anyio
 import pytest
-import yaml
-from prefect.server.schemas.schedules import CronSchedule
+from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule
 
 from flows.federation_round import federation_round
 from flows.open_round import open_round
-from hyperfed.coordinator.runner import RoundRunner
-from hyperfed.protocol.objects import EntryKind, Fate, Mechanism
-from hyperfed.registry import Budget
-from hyperfed.rounds import Windows
+from hyperfed.operations.schedules import schedules_of
+from hyperfed.protocol.entries import (
+    EntryKind,
+    Mechanism,
+)
+from hyperfed.protocol.receipt_objects import (
+    Fate,
+)
+from hyperfed.registry.registry import Budget
+from hyperfed.registry.windows import Windows
 from hyperfed.testing.federation import SmallFederation
 
 Found = Callable[..., tuple[SmallFederation, str]]
-GENESIS = datetime(2026, 10, 18, tzinfo=UTC)  # central European clocks go back on the 25th: the window of round 8
+# central European clocks go back on the 25th: the window of round 8
+GENESIS = datetime(2026, 10, 18, tzinfo=UTC)
 NIGHTS = 14
-PREFECT_FILE = Path(__file__).parents[2] / "deployments" / "prefect.yaml"
 
 
-def cron_of(deployment: str) -> dict[str, str]:
-    """The nightly schedule as deployed."""
-    written = yaml.safe_load(PREFECT_FILE.read_text())["deployments"]
-    (schedule,) = next(d for d in written if d["name"] == deployment)["schedules"]
-    return {name: schedule[name] for name in ("cron", "timezone")}
+def deployed(deployment: str) -> IntervalSchedule:
+    """The nightly schedule as `service install` makes it."""
+    (schedule,) = [
+        s
+        for s in schedules_of(genesis=GENESIS, round_duration=86_400)
+        if s.deployment == deployment
+    ]
+    return IntervalSchedule(
+        interval=timedelta(seconds=schedule.interval_s), anchor_date=schedule.anchor, timezone="UTC"
+    )
 
 
-def instants(cron: str, timezone: str, start: datetime, count: int) -> list[datetime]:
+def instants(
+    schedule: IntervalSchedule | CronSchedule, start: datetime, count: int
+) -> list[datetime]:
     """When the scheduler would run it, from `start` on."""
 
     async def dates() -> Sequence[datetime]:
-        return await CronSchedule(cron=cron, timezone=timezone).get_dates(n=count, start=start)
+        return await schedule.get_dates(n=count, start=start)
 
     return [datetime.fromtimestamp(date.timestamp(), UTC) for date in anyio.run(dates)]
 
 
 @pytest.mark.parametrize(
-    ("cron", "zone"), [(None, None), ("30 3 * * *", "Europe/Berlin"), ("15 2 * * *", "America/New_York"), ("0 12 * * *", "Australia/Lord_Howe")]
+    ("cron", "zone"),
+    [
+        (None, None),
+        ("30 3 * * *", "Europe/Berlin"),
+        ("15 2 * * *", "America/New_York"),
+        ("0 12 * * *", "Australia/Lord_Howe"),
+    ],
 )
-def test_a_year_of_instants_stands_for_each_round_once_or_is_harmlessly_repeated(cron: str | None, zone: str | None) -> None:
-    deployed = cron_of("federation-round")
-    cron, zone = cron or deployed["cron"], zone or deployed["timezone"]
+def test_a_year_of_instants_stands_for_each_round_once_or_is_harmlessly_repeated(
+    cron: str | None, zone: str | None
+) -> None:
+    schedule = (
+        deployed("federation-round") if cron is None else CronSchedule(cron=cron, timezone=zone)
+    )
     windows = Windows(genesis=GENESIS, window_s=86_400)
-    dates = instants(cron, zone, GENESIS + timedelta(days=1), 366)
+    dates = instants(schedule, GENESIS + timedelta(days=1), 366)
     rounds = [windows.ended_at(date) for date in dates]
-    local = [date.astimezone(ZoneInfo(zone)) for date in dates]
+    local = [date.astimezone(ZoneInfo(zone or "UTC")) for date in dates]
     assert set(rounds) == set(range(rounds[0], rounds[-1] + 1))  # no round is left out
     assert rounds == sorted(rounds)
-    if zone == "UTC":
+    if zone is None:
         assert rounds == list(range(1, 367))
     assert len({(d.hour, d.minute) for d in local}) <= 2
 
@@ -66,10 +88,20 @@ def test_a_year_of_instants_stands_for_each_round_once_or_is_harmlessly_repeated
 @pytest.mark.slow
 def test_fourteen_nights(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
     federation, name = found(genesis=GENESIS, budget=Budget(epsilon=Decimal(9)), quorum=2)
-    monkeypatch.setattr(RoundRunner, "mechanisms", lambda self, plan: (Mechanism(kind="basic", epsilon=Decimal(1), delta=Decimal(0)),))
-    opening = instants(**cron_of("open-round"), start=GENESIS, count=NIGHTS)
-    running = instants("30 3 * * *", "Europe/Berlin", GENESIS + timedelta(days=1), NIGHTS)
-    assert {running[i + 1] - running[i] for i in range(NIGHTS - 1)} == {timedelta(hours=24), timedelta(hours=25)}
+    monkeypatch.setattr(
+        "hyperfed.coordinator.budget.mechanisms_of",
+        lambda reader, plan: (Mechanism(kind="basic", epsilon=Decimal(1), delta=Decimal(0)),),
+    )
+    opening = instants(deployed("open-round"), GENESIS, NIGHTS)
+    running = instants(
+        CronSchedule(cron="30 3 * * *", timezone="Europe/Berlin"),
+        GENESIS + timedelta(days=1),
+        NIGHTS,
+    )
+    assert {running[i + 1] - running[i] for i in range(NIGHTS - 1)} == {
+        timedelta(hours=24),
+        timedelta(hours=25),
+    }
     blocks: dict[str, Any] = {"drop_box": name, "coordinator_keys": name, "federation_policy": name}
     states: dict[int, Any] = {}
     for night in range(1, NIGHTS + 1):
@@ -83,20 +115,36 @@ def test_fourteen_nights(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
             federation.submit("site-03", round_id=3, now=running[2] + timedelta(minutes=20))
         if night == 8:
             before = federation.objects()
-            again = federation_round(now=running[7] + timedelta(minutes=10), return_state=True, **blocks)
+            again = federation_round(
+                now=running[7] + timedelta(minutes=10), return_state=True, **blocks
+            )
             assert again.message.startswith("already committed")
             assert federation.objects() == before
 
     outcomes = {night: state.result()["outcome"] for night, state in states.items()}
-    assert outcomes == {n: "committed" if n < 11 else "void" for n in range(1, NIGHTS + 1) if n != 5}
-    ends = {c.entry.round: c.entry.kind for c in federation.reader().ledger() if c.entry.kind is not EntryKind.RESERVE}
-    assert ends == {n: EntryKind.VOID if n == 5 or n > 10 else EntryKind.COMMIT for n in range(1, NIGHTS + 1)}
-    reserves = [c.entry.round for c in federation.reader().ledger() if c.entry.kind is EntryKind.RESERVE]
+    assert outcomes == {
+        n: "committed" if n < 11 else "void" for n in range(1, NIGHTS + 1) if n != 5
+    }
+    ends = {
+        c.entry.round: c.entry.kind
+        for c in federation.reader().ledger()
+        if c.entry.kind is not EntryKind.RESERVE
+    }
+    assert ends == {
+        n: EntryKind.VOID if n == 5 or n > 10 else EntryKind.COMMIT for n in range(1, NIGHTS + 1)
+    }
+    reserves = [
+        c.entry.round for c in federation.reader().ledger() if c.entry.kind is EntryKind.RESERVE
+    ]
     assert reserves == [1, 2, 3, 4, 6, 7, 8, 9, 10]
     assert {federation.receipt("site-01", n).fate for n in (11, 14)} == {Fate.VOID}  # type: ignore[union-attr]
     assert federation.receipt("site-03", 3).fate is Fate.NOT_SEEN  # type: ignore[union-attr]
-    counted = {n: {c.client: c.made_for for c in federation.reader().freeze(n).value.counted} for n in (3, 4, 6)}  # type: ignore[union-attr]
+    counted = {
+        n: {c.client: c.made_for for c in federation.reader().freeze(n).value.counted}
+        for n in (3, 4, 6)
+    }  # type: ignore[union-attr]
     assert counted[3] == {"site-01": 3, "site-02": 3}
     assert counted[4] == {"site-01": 4, "site-02": 4, "site-03": 3}  # late, and at a lower weight
-    assert counted[6] == {"site-01": 6, "site-02": 5, "site-03": 6}  # what the missed night would have counted is not lost
+    # what the missed night would have counted is not lost
+    assert counted[6] == {"site-01": 6, "site-02": 5, "site-03": 6}
     assert "budget" in states[11].result()["headline"]

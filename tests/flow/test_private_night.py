@@ -1,4 +1,6 @@
-"""Private nights as Prefect runs them: charged, noised, stated, and nothing of the sum in anything that Prefect or the drop-box keeps."""
+"""Private nights as Prefect runs them: charged, noised, stated, and nothing of the sum in anything
+that Prefect or the drop-box keeps.
+"""
 
 import itertools
 import logging
@@ -21,15 +23,17 @@ from prefect.settings import get_current_settings
 from flows.federation_round import federation_round
 from flows.open_round import open_round
 from hyperfed.errors import PrivacyBudgetExhausted
-from hyperfed.global_model import GlobalModel
-from hyperfed.protocol.objects import EntryKind
-from hyperfed.registry import Budget
-from hyperfed.tables import EdgeTable
+from hyperfed.hypergraph.global_model import GlobalModel
+from hyperfed.protocol.entries import (
+    EntryKind,
+)
+from hyperfed.registry.registry import Budget
+from hyperfed.tables.tables import EdgeTable
 from hyperfed.testing.federation import SmallFederation
 from hyperfed.testing.seaweedfs import SeaweedFS
 
 Found = Callable[..., tuple[SmallFederation, str]]
-CENTRAL = {"privacy": "central", "strategy": "mean", "trust_min": 0.0, "max_lag": 1}
+CENTRAL = {"privacy": "central", "strategy": "mean", "trust_min": 0.0, "lags": [0, 1]}
 _numbers = itertools.count()
 
 
@@ -39,7 +43,9 @@ def names(name: str) -> dict[str, Any]:
 
 def night(federation: SmallFederation, name: str, round_id: int = 1) -> dict[str, Any]:
     """Open, submit, run: the flow's outcome."""
-    opened = open_round(now=federation.opens(round_id) + timedelta(minutes=1), return_state=True, **names(name))
+    opened = open_round(
+        now=federation.opens(round_id) + timedelta(minutes=1), return_state=True, **names(name)
+    )
     assert opened.is_completed(), opened.message
     federation.submit_all(round_id=round_id)
     state = federation_round(now=federation.night(round_id), return_state=True, **names(name))
@@ -49,7 +55,10 @@ def night(federation: SmallFederation, name: str, round_id: int = 1) -> dict[str
 
 def page_of(round_id: int) -> str:
     with get_client(sync_client=True) as client:
-        found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[f"round-{round_id:08d}"])), sort=ArtifactSort.CREATED_DESC)
+        found = client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[f"round-{round_id:08d}"])),
+            sort=ArtifactSort.CREATED_DESC,
+        )
     return unescape(str(found[0].data))
 
 
@@ -63,13 +72,22 @@ def model_of(federation: SmallFederation, round_id: int = 1) -> GlobalModel:
 def test_a_central_night_is_charged_stated_and_shown(found: Found) -> None:
     federation, name = found(**CENTRAL)
     assert night(federation, name)["outcome"] == "committed"
-    (reserve,) = [c.entry for c in federation.reader().ledger() if c.entry.kind is EntryKind.RESERVE]
-    assert [(m.kind, m.place, m.epsilon) for m in reserve.mechanisms] == [("gaussian", "central", Decimal("1.0926"))]
+    (reserve,) = [
+        c.entry for c in federation.reader().ledger() if c.entry.kind is EntryKind.RESERVE
+    ]
+    assert [(m.kind, m.place, m.epsilon) for m in reserve.mechanisms] == [
+        ("gaussian", "central", Decimal("1.0926"))
+    ]
     said = model_of(federation).privacy
     assert said is not None
     assert said.epsilon == Decimal("1.0926")
     page = page_of(1)
-    for words in ("Differentially private for one client", "more nights like this one", "Not covered", "Privacy budget left, round by round"):
+    for words in (
+        "Differentially private for one client",
+        "more nights like this one",
+        "Not covered",
+        "Privacy budget left, round by round",
+    ):
         assert words in page
 
 
@@ -77,23 +95,34 @@ def test_a_local_night_charges_the_clients(found: Found) -> None:
     federation, name = found(**(CENTRAL | {"privacy": "local"}))
     night(federation, name)
     for client in federation.clients:
-        assert [m.place for m in federation.memories[client].privacy_guard(Budget()).accountant.mechanisms] == ["local"]
+        assert [
+            m.place
+            for m in federation.memories[client].privacy_guard(Budget()).accountant.mechanisms
+        ] == ["local"]
     assert "each client to its own message" in page_of(1)
 
 
 def test_the_flow_that_opens_refuses_a_night_beyond_the_budget(found: Found) -> None:
-    federation, name = found(budget=Budget(epsilon=Decimal("1"), delta=Decimal("0.00001")), **CENTRAL)
+    federation, name = found(
+        budget=Budget(epsilon=Decimal("1"), delta=Decimal("0.00001")), **CENTRAL
+    )
     before = federation.objects()
-    state = open_round(now=federation.opens(1) + timedelta(minutes=1), return_state=True, **names(name))
+    state = open_round(
+        now=federation.opens(1) + timedelta(minutes=1), return_state=True, **names(name)
+    )
     assert state.is_failed()
     with pytest.raises(PrivacyBudgetExhausted):
         state.result()
-    assert {key: data for key, data in federation.objects().items() if not key.startswith("probe/")} == before
+    assert {
+        key: data for key, data in federation.objects().items() if not key.startswith("probe/")
+    } == before
 
 
 def spellings(values: np.ndarray) -> set[str]:
-    """How numbers would be found in a text once all but digits is blanks (`digits`): a fraction by its first seven digits, integers by three
-    in a row, as an array is printed, because one alone could be a port or a part of an id."""
+    """How numbers would be found in a text once all but digits is blanks (`digits`): a fraction by
+    its first seven digits, integers by three in a row, as an array is printed, because one alone
+    could be a port or a part of an id.
+    """
     out = set()
     for value in values[np.abs(values) > 1e-3].tolist():
         if len(fraction := f"{abs(value):.12f}".rstrip("0")[:9]) == 9:
@@ -121,7 +150,11 @@ def kept_by_prefect() -> str:
         parts += [run.model_dump_json() for run in client.read_flow_runs(limit=200)]
         parts += [run.model_dump_json() for run in client.read_task_runs(limit=200)]
     storage = Path(get_current_settings().results.local_storage_path)
-    parts += [file.read_text(errors="replace") for file in storage.rglob("*") if file.is_file()] if storage.is_dir() else []
+    parts += (
+        [file.read_text(errors="replace") for file in storage.rglob("*") if file.is_file()]
+        if storage.is_dir()
+        else []
+    )
     return "\n".join(parts)
 
 
@@ -145,7 +178,12 @@ def test_nothing_of_the_sum_is_in_logs_results_or_artifacts(
         night(federation, name)
     assert len(grids) == 3  # each client once: nothing is summed a second time for state or report
     total, bound = sum(grid for grid, _ in grids), grids[0][1]
-    secret = spellings(total) | spellings(total / bound) | spellings(total / bound / 3) | {s for grid, _ in grids for s in spellings(grid / bound)}
+    secret = (
+        spellings(total)
+        | spellings(total / bound)
+        | spellings(total / bound / 3)
+        | {s for grid, _ in grids for s in spellings(grid / bound)}
+    )
     assert len(secret) >= 15
     kept = kept_by_prefect()
     assert "committed" in kept  # the search looks at the right place
@@ -162,17 +200,28 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
         yield running
 
 
-def on_seaweedfs(server: SeaweedFS, folder: Path, policy: dict[str, Any], **about: Any) -> tuple[SmallFederation, str]:
-    """A federation in a prefix of its own, and the blocks' name. policy: what differs from CENTRAL; about: of SmallFederation."""
+def on_seaweedfs(
+    server: SeaweedFS, folder: Path, policy: dict[str, Any], **about: Any
+) -> tuple[SmallFederation, str]:
+    """A federation in a prefix of its own, and the blocks' name. policy: what differs from CENTRAL;
+    about: of SmallFederation.
+    """
     from blocks import CoordinatorKeys, DropBox, FederationPolicy
 
     name = f"private-{next(_numbers)}"
     known = server.credentials()
     federation = SmallFederation(store=server.store("private", prefix=name), **about)
-    (folder / "access.toml").write_text(f'access_key = "{known.access_key}"\nsecret_key = "{known.secret_key}"\n')
+    (folder / "access.toml").write_text(
+        f'access_key = "{known.access_key}"\nsecret_key = "{known.secret_key}"\n'
+    )
     (folder / "access.toml").chmod(0o600)
     federation.coordinator.save(folder / "coordinator.key")
-    box = DropBox(url=f"s3://private/{name}", endpoint=server.endpoint_url, access_key_file=str(folder / "access.toml"), fingerprint=federation.fingerprint)
+    box = DropBox(
+        url=f"s3://private/{name}",
+        endpoint=server.endpoint_url,
+        access_key_file=str(folder / "access.toml"),
+        fingerprint=federation.fingerprint,
+    )
     box.save(name)
     CoordinatorKeys(key_file=str(folder / "coordinator.key")).save(name)
     FederationPolicy(
@@ -186,7 +235,7 @@ def on_seaweedfs(server: SeaweedFS, folder: Path, policy: dict[str, Any], **abou
 
 
 def check_with_everything(federation: SmallFederation) -> None:
-    from hyperfed.audit import audit
+    from hyperfed.operations.audit import audit
 
     assert audit(federation.store, federation.fingerprint, federation.coordinator).findings == ()
 
@@ -194,7 +243,9 @@ def check_with_everything(federation: SmallFederation) -> None:
 @pytest.mark.seaweedfs
 @pytest.mark.usefixtures("prefect_harness")
 @pytest.mark.parametrize("privacy", ["central", "local"])
-def test_a_private_night_on_a_real_object_store(server: SeaweedFS, tmp_path: Path, privacy: str) -> None:
+def test_a_private_night_on_a_real_object_store(
+    server: SeaweedFS, tmp_path: Path, privacy: str
+) -> None:
     federation, name = on_seaweedfs(server, tmp_path, {"privacy": privacy}, clients=5)
     outcome = night(federation, name)
     assert (outcome["outcome"], outcome["counted"]) == ("committed", 5)
@@ -206,23 +257,54 @@ def test_a_private_night_on_a_real_object_store(server: SeaweedFS, tmp_path: Pat
 
 @pytest.mark.seaweedfs
 @pytest.mark.usefixtures("prefect_harness")
-def test_a_night_of_selected_edges_on_a_real_object_store(server: SeaweedFS, tmp_path: Path) -> None:
-    """Twelve clients name the same edges, one of them another: what only one names is not chosen, and the page says what the choice costs."""
-    policy = {"discovery": "selected", "edges_per_client": 4, "privacy_epsilon": "20", "clip_norm": 2.0}
-    federation, name = on_seaweedfs(server, tmp_path, policy, clients=12, budget=Budget(epsilon=Decimal(60)))
-    assert open_round(now=federation.opens(1) + timedelta(minutes=1), return_state=True, **names(name)).is_completed()
+def test_a_night_of_selected_edges_on_a_real_object_store(
+    server: SeaweedFS, tmp_path: Path
+) -> None:
+    """Twelve clients name the same edges, one of them another: what only one names is not chosen,
+    and the page says what the choice costs.
+    """
+    policy = {
+        "discovery": "selected",
+        "edges_per_client": 4,
+        "privacy_epsilon": "20",
+        "clip_norm": 2.0,
+    }
+    federation, name = on_seaweedfs(
+        server, tmp_path, policy, clients=12, budget=Budget(epsilon=Decimal(60))
+    )
+    assert open_round(
+        now=federation.opens(1) + timedelta(minutes=1), return_state=True, **names(name)
+    ).is_completed()
     alone = federation.update("site-01")
     assert alone.edges is not None
-    rare = EdgeTable.build(source=[3], target=[0], lag=[0], effect=[0.95], confidence=[1.0], stability=[1.0], hits=[1], n=[9])
+    rare = EdgeTable.build(
+        source=[3],
+        target=[0],
+        lag=[0],
+        effect=[0.95],
+        confidence=[1.0],
+        stability=[1.0],
+        hits=[1],
+        n=[9],
+    )
     federation.submit("site-01", replace(alone, edges=rare))
     federation.submit_all(but=["site-01"])
     state = federation_round(now=federation.night(1), return_state=True, **names(name))
     assert state.is_completed(), state.message
-    (reserve,) = [c.entry for c in federation.reader().ledger() if c.entry.kind is EntryKind.RESERVE]
-    assert [(m.kind, m.selection_delta) for m in reserve.mechanisms] == [("gaussian", Decimal("0.000005")), ("gaussian", 0)]
+    (reserve,) = [
+        c.entry for c in federation.reader().ledger() if c.entry.kind is EntryKind.RESERVE
+    ]
+    assert [(m.kind, m.selection_delta) for m in reserve.mechanisms] == [
+        ("gaussian", Decimal("0.000005")),
+        ("gaussian", 0),
+    ]
     model = model_of(federation)
     assert model.privacy is not None
-    assert (model.privacy.discovery, model.privacy.slots, model.privacy.clients) == ("selected", 3, 12)
+    assert (model.privacy.discovery, model.privacy.slots, model.privacy.clients) == (
+        "selected",
+        3,
+        12,
+    )
     assert 4 < model.privacy.threshold < 9
     assert set(model.edges.keys.tolist()) <= set(alone.edges.keys.tolist())
     assert "the 3 edges that enough clients name" in page_of(1)
@@ -231,12 +313,21 @@ def test_a_night_of_selected_edges_on_a_real_object_store(server: SeaweedFS, tmp
 
 @pytest.mark.seaweedfs
 @pytest.mark.usefixtures("prefect_harness")
-def test_a_night_of_private_baskets_on_a_real_object_store(server: SeaweedFS, tmp_path: Path) -> None:
+def test_a_night_of_private_baskets_on_a_real_object_store(
+    server: SeaweedFS, tmp_path: Path
+) -> None:
     federation, name = on_seaweedfs(server, tmp_path, {"basket_minimum": 3}, clients=7)
     baskets = ["banks"] * 3 + ["plants"] * 4
-    federation.amend(clients=tuple(replace(c, basket=basket) for c, basket in zip(federation.registry.clients, baskets, strict=True)))
+    federation.amend(
+        clients=tuple(
+            replace(c, basket=basket)
+            for c, basket in zip(federation.registry.clients, baskets, strict=True)
+        )
+    )
     assert night(federation, name)["outcome"] == "committed"
-    (reserve,) = [c.entry for c in federation.reader().ledger() if c.entry.kind is EntryKind.RESERVE]
+    (reserve,) = [
+        c.entry for c in federation.reader().ledger() if c.entry.kind is EntryKind.RESERVE
+    ]
     assert [m.epsilon for m in reserve.mechanisms] == [Decimal("1.0926")]
     model = model_of(federation)
     assert [(b.name, b.clients) for b in model.baskets] == [("banks", 3), ("plants", 4)]

@@ -1,4 +1,6 @@
-"""A Retry goes on where the round failed: finished stages are remembered in the drop-box, signed, and forgotten where they must be."""
+"""A Retry goes on where the round failed: finished stages are remembered in the drop-box, signed,
+and forgotten where they must be.
+"""
 
 from collections import Counter
 from collections.abc import Callable
@@ -23,7 +25,9 @@ def names(name: str) -> dict[str, Any]:
 
 
 def night(federation: SmallFederation, name: str, **options: Any) -> Any:
-    return federation_round(**({"now": federation.night(1)} | options), return_state=True, **names(name))
+    return federation_round(
+        **({"now": federation.night(1)} | options), return_state=True, **names(name)
+    )
 
 
 @pytest.fixture
@@ -69,7 +73,9 @@ def test_finished_stages_are_not_run_again_and_the_result_is_the_undisturbed_one
     federation.submit_all()
     twin = SmallFederation(clients=3)
     for key, data in federation.objects().items():
-        twin.store.put_if_absent(key, data) if not key.startswith(("registry/", "prefect/")) else None
+        twin.store.put_if_absent(key, data) if not key.startswith(
+            ("registry/", "prefect/")
+        ) else None
     twin_stage = twin.run(1)
     ran.clear()
 
@@ -80,12 +86,21 @@ def test_finished_stages_are_not_run_again_and_the_result_is_the_undisturbed_one
     assert len(before) == 3
     again = night(federation, name, now=federation.night(1) + timedelta(hours=2))
     assert again.is_completed(), again.message
-    assert ran == {"collect": 1, "validate": 1, "freeze": 1, "reserve": 1, "release": 1, "conclude": 1}
+    assert ran == {
+        "collect": 1,
+        "validate": 1,
+        "freeze": 1,
+        "reserve": 1,
+        "release": 1,
+        "conclude": 1,
+    }
     assert federation.reader().result(1).digest == twin_stage.result  # type: ignore[union-attr]
     assert before.items() <= federation.objects("prefect/stages/rounds/00000001/").items()
 
 
-def test_a_retry_after_a_fix_runs_the_new_code(ready: tuple[SmallFederation, str], ran: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retry_after_a_fix_runs_the_new_code(
+    ready: tuple[SmallFederation, str], ran: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     federation, name = ready
     federation.submit_all()
     failing_once(monkeypatch, "reserve")
@@ -95,7 +110,9 @@ def test_a_retry_after_a_fix_runs_the_new_code(ready: tuple[SmallFederation, str
     assert (ran["collect"], ran["validate"], ran["freeze"]) == (2, 2, 2)
 
 
-def test_below_quorum_what_came_since_is_seen_and_what_was_read_is_not_read_again(ready: tuple[SmallFederation, str], ran: Counter[str]) -> None:
+def test_below_quorum_what_came_since_is_seen_and_what_was_read_is_not_read_again(
+    ready: tuple[SmallFederation, str], ran: Counter[str]
+) -> None:
     federation, name = ready
     federation.submit("site-01")
     federation.put(b"rubbish", "site-02")
@@ -109,7 +126,9 @@ def test_below_quorum_what_came_since_is_seen_and_what_was_read_is_not_read_agai
     assert ran["collect"] == 2
 
 
-def test_a_stage_result_that_somebody_forged_is_a_miss(ready: tuple[SmallFederation, str], ran: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_result_that_somebody_forged_is_a_miss(
+    ready: tuple[SmallFederation, str], ran: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     federation, name = ready
     federation.submit_all()
     failing_once(monkeypatch, "freeze")
@@ -122,7 +141,9 @@ def test_a_stage_result_that_somebody_forged_is_a_miss(ready: tuple[SmallFederat
     assert (ran["collect"], ran["validate"]) == (2, 2)
 
 
-def test_a_rerun_of_a_finished_round_says_so_and_changes_nothing(ready: tuple[SmallFederation, str], ran: Counter[str]) -> None:
+def test_a_rerun_of_a_finished_round_says_so_and_changes_nothing(
+    ready: tuple[SmallFederation, str], ran: Counter[str]
+) -> None:
     federation, name = ready
     federation.submit_all()
     assert night(federation, name).is_completed()
@@ -135,7 +156,9 @@ def test_a_rerun_of_a_finished_round_says_so_and_changes_nothing(ready: tuple[Sm
     assert federation.objects() == before
 
 
-def test_a_result_that_was_exchanged_is_noticed_by_a_rerun(ready: tuple[SmallFederation, str]) -> None:
+def test_a_result_that_was_exchanged_is_noticed_by_a_rerun(
+    ready: tuple[SmallFederation, str],
+) -> None:
     federation, name = ready
     federation.submit_all()
     assert night(federation, name).is_completed()
@@ -159,7 +182,9 @@ def test_a_dry_run_says_who_would_count_and_writes_nothing(found: Found) -> None
     assert federation.objects() == before
 
 
-def test_a_policy_override_holds_for_a_round_that_is_not_open_and_is_refused_against_a_signed_plan(found: Found) -> None:
+def test_a_policy_override_holds_for_a_round_that_is_not_open_and_is_refused_against_a_signed_plan(
+    found: Found,
+) -> None:
     federation, name = found()
     open_round(now=federation.opens(1), policy_overrides={"vote_min": 0.2}, **names(name))
     assert federation.plan(1).policy.vote_min == 0.2
@@ -180,7 +205,9 @@ def test_before_the_first_window_has_ended_there_is_nothing_to_run(found: Found)
     assert federation.objects() == before
 
 
-def test_a_window_that_is_still_open_is_not_run_and_not_even_by_its_number(ready: tuple[SmallFederation, str]) -> None:
+def test_a_window_that_is_still_open_is_not_run_and_not_even_by_its_number(
+    ready: tuple[SmallFederation, str],
+) -> None:
     federation, name = ready
     federation.submit_all()
     before = federation.objects()

@@ -1,5 +1,8 @@
-"""Schedules: the three numbers, the deployments' file, the automations' file, and that the scheduler really creates a cron's runs."""
+"""Schedules: the three numbers, the deployments' file, the automations' file, and that the
+scheduler really creates a cron's runs.
+"""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,9 +20,9 @@ from flows.service.automations import automation_of, create_automations, read_au
 from flows.service.schedules import apply_schedules
 from hyperfed.cli.checkout import import_from_checkout
 from hyperfed.errors import ConfigError
+from hyperfed.operations.schedules import schedules_of
+from hyperfed.registry.windows import Windows
 from hyperfed.report.notices import KINDS
-from hyperfed.rounds import Windows
-from hyperfed.scheduling import schedules_of
 
 ROOT = Path(__file__).parents[2]
 GENESIS = datetime(2026, 1, 1, tzinfo=UTC)
@@ -34,7 +37,9 @@ def deploy(name: str, schedule: CronSchedule | None = None) -> Any:
     with get_client(sync_client=True) as client:
         flow_id = client.create_flow(nothing)
         schedules = [DeploymentScheduleCreate(schedule=schedule, active=True)] if schedule else []
-        return client.create_deployment(flow_id=flow_id, name=name, schedules=schedules, parameter_openapi_schema={})
+        return client.create_deployment(
+            flow_id=flow_id, name=name, schedules=schedules, parameter_openapi_schema={}
+        )
 
 
 def test_the_scheduler_creates_a_crons_runs(prefect_harness: None) -> None:
@@ -44,50 +49,136 @@ def test_the_scheduler_creates_a_crons_runs(prefect_harness: None) -> None:
     deployment = deploy("cron-test", CronSchedule(cron="10 0 * * *", timezone="UTC"))
     anyio.run(schedule_deployments)
     with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs(deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment])))
+        runs = client.read_flow_runs(
+            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
+        )
     assert len(runs) >= 3
-    assert all((run.expected_start_time.hour, run.expected_start_time.minute) == (0, 10) for run in runs if run.expected_start_time)
+    assert all(
+        (run.expected_start_time.hour, run.expected_start_time.minute) == (0, 10)
+        for run in runs
+        if run.expected_start_time
+    )
     assert all(run.auto_scheduled for run in runs)
 
 
-def test_applied_schedules_replace_what_was_there_and_say_what_is_not_deployed(prefect_harness: None) -> None:
+def test_applied_schedules_replace_what_was_there_and_say_what_is_not_deployed(
+    prefect_harness: None,
+) -> None:
     deployment = deploy("open-round", CronSchedule(cron="1 0 * * *", timezone="UTC"))
-    wanted = schedules_of(genesis=GENESIS, round_duration=86_400, gossip_frequency=5, aggregation_delay=1800)
-    done = apply_schedules([s for s in wanted if s.deployment != "federation-round"])
-    assert done == {"open-round": True, "gossip-round": False}
+    opening, running = schedules_of(genesis=GENESIS, round_duration=86_400, aggregation_delay=1800)
+    nowhere = replace(running, deployment="not-deployed")
+    assert apply_schedules([opening, nowhere]) == {"open-round": True, "not-deployed": False}
     with get_client(sync_client=True) as client:
         (schedule,) = client.read_deployment_schedules(deployment)
     assert schedule.schedule.interval == timedelta(days=1)  # type: ignore[union-attr]
     assert schedule.schedule.anchor_date == GENESIS  # type: ignore[union-attr]
 
 
+def pending(deployment: Any) -> dict[datetime, Any]:
+    """The runs of a deployment that wait to begin, by their instants."""
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(
+            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
+        )
+    return {
+        datetime.fromtimestamp(run.expected_start_time.timestamp(), UTC): run
+        for run in runs
+        if run.expected_start_time
+    }
+
+
+def test_changed_and_repeated_schedules_keep_the_runs_that_are_late(prefect_harness: None) -> None:
+    """An upgrade with a merge overdue: the late run stays, under the schedule as it was, as it is
+    changed, and beside schedules that are switched off.
+    """
+    deployment = deploy("federation-round", CronSchedule(cron="10 0 * * *", timezone="UTC"))
+    genesis = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=5, minutes=30)
+    _, first = schedules_of(genesis=genesis, round_duration=3600, aggregation_delay=60)
+    assert apply_schedules([first], since=genesis) == {"federation-round": True}
+    overdue = {at: run.id for at, run in pending(deployment).items() if at < datetime.now(UTC)}
+    assert sorted(overdue) == [genesis + timedelta(hours=hour) for hour in range(6)]
+    with get_client(sync_client=True) as client:
+        (schedule,) = client.read_deployment_schedules(deployment)
+        another = DeploymentScheduleCreate(
+            schedule=CronSchedule(cron="0 0 1 1 *", timezone="UTC"), active=True, slug="another"
+        )
+        client.create_deployment_schedules(deployment, [another])
+    _, changed = schedules_of(genesis=genesis, round_duration=3600, aggregation_delay=90)
+    for wanted in (first, changed, changed):
+        apply_schedules([wanted])
+        here = pending(deployment)
+        assert {at: here[at].id for at in overdue} == overdue
+        assert here[genesis + timedelta(hours=6)].parameters == wanted.parameters
+        with get_client(sync_client=True) as client:
+            known = {k.slug: (k.id, k.active) for k in client.read_deployment_schedules(deployment)}
+        assert known["windows"] == (schedule.id, True)
+        assert known["another"][1] is False
+
+
+def test_a_run_that_was_due_while_schedules_changed_is_there_once(prefect_harness: None) -> None:
+    """Prefect deletes it as one of the future, and its scheduler looks only ahead when it comes."""
+    deployment = deploy("open-round", CronSchedule(cron="1 0 * * *", timezone="UTC"))
+    genesis = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=90)
+    opening, _ = schedules_of(genesis=genesis, round_duration=3600)
+    apply_schedules([opening])
+    began, due = datetime.now(UTC) - timedelta(minutes=31), genesis + timedelta(hours=1)
+    assert due not in pending(deployment)
+    for _ in range(2):
+        apply_schedules([opening], since=began)
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(
+            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
+        )
+    instants = [run.expected_start_time for run in runs]
+    assert instants.count(due) == 1
+    assert len(set(instants)) == len(instants)
+
+
 def test_every_instant_of_a_schedule_lies_in_the_window_it_stands_for() -> None:
     windows = Windows(genesis=GENESIS, window_s=86_400)
-    opening, running, gossip = schedules_of(genesis=GENESIS, round_duration=86_400, gossip_frequency=5, aggregation_delay=1800)
+    opening, running = schedules_of(genesis=GENESIS, round_duration=86_400, aggregation_delay=1800)
     for night in range(400):
-        assert windows.round_at(opening.anchor + timedelta(seconds=opening.interval_s) * night) == night + 1
-        assert windows.ended_at(running.anchor + timedelta(seconds=running.interval_s) * night) == night + 1
-    assert (gossip.interval_s, running.parameters) == (86_400 / 5, {"aggregation_delay_s": 1800.0})
+        assert (
+            windows.round_at(opening.anchor + timedelta(seconds=opening.interval_s) * night)
+            == night + 1
+        )
+        assert (
+            windows.ended_at(running.anchor + timedelta(seconds=running.interval_s) * night)
+            == night + 1
+        )
+    assert running.parameters == {"aggregation_delay_s": 1800.0}
     with pytest.raises(ConfigError, match="at most 3600"):
-        schedules_of(genesis=GENESIS, round_duration=86_400, gossip_frequency=0, aggregation_delay=3601)
+        schedules_of(genesis=GENESIS, round_duration=86_400, aggregation_delay=3601)
 
 
 def test_deployments_name_flows_that_exist_and_describe_every_parameter() -> None:
     written = yaml.safe_load((ROOT / "deployments" / "prefect.yaml").read_text())["deployments"]
-    assert {d["name"] for d in written} == {"open-round", "federation-round", "client-night", "audit", "housekeeping", "simulate"}
+    assert {d["name"] for d in written} == {
+        "open-round",
+        "federation-round",
+        "client-night",
+        "gossip-round",
+        "audit",
+        "housekeeping",
+        "simulate",
+    }
     for deployment in written:
         file, _, name = deployment["entrypoint"].partition(":")
         found = import_from_checkout(file.removesuffix(".py").replace("/", "."), name)
         properties = found.parameters.properties
         assert set(deployment.get("parameters", {})) <= set(properties)
-        assert all(p.get("description") for p in properties.values()), f"{name}: {[n for n, p in properties.items() if not p.get('description')]}"
+        assert all(p.get("description") for p in properties.values()), (
+            f"{name}: {[n for n, p in properties.items() if not p.get('description')]}"
+        )
         for schedule in deployment.get("schedules", []):
             assert schedule["timezone"] == "UTC"
     limits = {d["name"]: d.get("concurrency_limit") for d in written}
     assert limits["federation-round"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
 
 
-def test_automations_are_off_until_somebody_is_to_be_told_but_zombies_are_always_ended(prefect_harness: None) -> None:
+def test_automations_are_off_until_somebody_is_to_be_told_but_zombies_are_always_ended(
+    prefect_harness: None,
+) -> None:
     path = ROOT / "deployments" / "automations.yaml"
     made = {a["name"]: automation_of(a, []) for a in read_automations(path)}
     assert [name for name, a in made.items() if a.enabled] == ["hyperfed zombie runs"]
@@ -100,7 +191,9 @@ def test_automations_are_off_until_somebody_is_to_be_told_but_zombies_are_always
     create_automations(path, notify=None)
     with get_client(sync_client=True) as client:
         assert len(client.read_automations_by_name("hyperfed zombie runs")) == 1
-    CustomWebhookNotificationBlock(name="ops", url="http://127.0.0.1:9/").save("ops", overwrite=True)
+    CustomWebhookNotificationBlock(name="ops", url="http://127.0.0.1:9/").save(
+        "ops", overwrite=True
+    )
     assert all(create_automations(path, notify=["custom-webhook/ops"]).values())
     assert all(create_automations(path, notify=None).values()), "a later install silences nobody"
     assert sum(create_automations(path, notify=[]).values()) == 1

@@ -33,26 +33,44 @@ def _user() -> str | None:
 
 @contextmanager
 def postgresql(*databases: str) -> Iterator[dict[str, str] | None]:
-    """A server with these databases: name -> address for sqlalchemy. None where PostgreSQL is not installed."""
+    """A server with these databases: name -> address for sqlalchemy. None where PostgreSQL is not
+    installed.
+    """
     binaries, user = _binaries(), _user()
     if binaries is None or user == "":
         yield None
         return
-    folder, port = Path(tempfile.mkdtemp(prefix="hyperfed-postgres-")), free_ports(["postgres"])["postgres"]
+    folder, port = (
+        Path(tempfile.mkdtemp(prefix="hyperfed-postgres-")),
+        free_ports(["postgres"])["postgres"],
+    )
     if user:
         shutil.chown(folder, user)
 
     def run(name: str, *arguments: str) -> None:
-        subprocess.run([binaries / name, *arguments], user=user, cwd=folder, check=True, capture_output=True, timeout=120)  # type: ignore[call-overload]
+        subprocess.run(
+            [binaries / name, *arguments],
+            user=user,
+            cwd=folder,
+            check=True,
+            capture_output=True,
+            timeout=120,
+        )  # type: ignore[call-overload]
 
     try:
         run("initdb", "-D", f"{folder}/data", "-U", "prefect", "--auth=trust", "--no-sync")
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
+        options = (
+            f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} "
+            "-c fsync=off"
+        )
         run("pg_ctl", "start", "-w", "-D", f"{folder}/data", "-l", f"{folder}/log", "-o", options)
         try:
             for name in databases:
                 run("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "prefect", name)
-            yield {name: f"postgresql+asyncpg://prefect:unused@127.0.0.1:{port}/{name}" for name in databases}
+            yield {
+                name: f"postgresql+asyncpg://prefect:unused@127.0.0.1:{port}/{name}"
+                for name in databases
+            }
         finally:
             run("pg_ctl", "stop", "-m", "immediate", "-D", f"{folder}/data")
     finally:

@@ -1,4 +1,6 @@
-"""What stands at the other end of a notification: an HTTP server and a mail server on the loopback address that keep what they get."""
+"""What stands at the other end of a notification: an HTTP server and a mail server on the loopback
+address that keep what they get.
+"""
 
 import email
 import json

@@ -1,5 +1,8 @@
-"""`hyperfed dev up` and `down` as a user has them: addresses, restarts, crashes, the report's link."""
+"""`hyperfed dev up` and `down` as a user has them: addresses, restarts, crashes, the report's
+link.
+"""
 
+import base64
 import json
 import os
 import re
@@ -14,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from hyperfed.adapters.s3 import S3Credentials, S3Store
 from hyperfed.dev.founding import BUCKET
 from hyperfed.dev.processes import Recorded, carrying
 from hyperfed.dev.supervisor import MARK, read_status
+from hyperfed.storage.s3 import S3Credentials, S3Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.seaweedfs, pytest.mark.timeout(600)]
 CHECKOUT = Path(__file__).parents[2]
@@ -31,7 +34,13 @@ class Desk:
 
     def run(self, *arguments: str | Path, code: int = 0) -> Any:
         done = subprocess.run(
-            [sys.executable, "-c", "from hyperfed.cli import main; main()", *map(str, arguments), "--json"],
+            [
+                sys.executable,
+                "-c",
+                "from hyperfed.cli import main; main()",
+                *map(str, arguments),
+                "--json",
+            ],
             cwd=CHECKOUT,
             capture_output=True,
             text=True,
@@ -46,20 +55,45 @@ class Desk:
 
     def night(self, client: str) -> Any:
         own = self.folder / client
-        return self.run("client", "night", "--config", own / "hyperfed.toml", "--data", own / "series.csv", "--out", own / "model")
+        return self.run(
+            "client",
+            "night",
+            "--config",
+            own / "hyperfed.toml",
+            "--data",
+            own / "series.csv",
+            "--out",
+            own / "model",
+        )
 
     def api(self, said: Any, path: str, body: Any) -> Any:
-        request = urllib.request.Request(said["api"] + path, json.dumps(body).encode(), {"content-type": "application/json"})  # noqa: S310 - our own address
+        request = urllib.request.Request(  # noqa: S310 - our own address
+            said["api"] + path,
+            json.dumps(body).encode(),
+            {"content-type": "application/json", "authorization": self.authorization(said)},
+        )
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             return json.loads(answer.read())
+
+    def authorization(self, said: Any) -> str:
+        """The login, which only this user can read."""
+        file = Path(said["login"])
+        assert file.stat().st_mode & 0o077 == 0
+        return f"Basic {base64.b64encode(file.read_text().strip().encode()).decode()}"
 
     def runs(self, said: Any) -> list[str]:
         ended = {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
         return sorted(run["name"] for run in self.api(said, "/flow_runs/filter", ended))
 
     def objects(self, said: Any) -> dict[str, int]:
-        entry = json.loads((self.folder / "seaweedfs" / "identities.json").read_text())["identities"][0]["credentials"][0]
-        store = S3Store(BUCKET, endpoint_url=said["store"], credentials=S3Credentials(access_key=entry["accessKey"], secret_key=entry["secretKey"]))
+        entry = json.loads((self.folder / "seaweedfs" / "identities.json").read_text())[
+            "identities"
+        ][0]["credentials"][0]
+        store = S3Store(
+            BUCKET,
+            endpoint_url=said["store"],
+            credentials=S3Credentials(access_key=entry["accessKey"], secret_key=entry["secretKey"]),
+        )
         found = {info.key: info.size for info in store.list("")}
         store.close()
         return found
@@ -88,7 +122,9 @@ def stopped(desk: Desk) -> tuple[bool, list[str]]:
 def test_up_and_down_and_up_again_after_crashes_with_nothing_lost(desk: Desk) -> None:
     said = desk.dev("up")
     artifacts = {"artifacts": {"key": {"any_": ["round-00000001"]}}}
-    (page,) = eventually("round 1 has no page", lambda: desk.api(said, "/artifacts/filter", artifacts))
+    (page,) = eventually(
+        "round 1 has no page", lambda: desk.api(said, "/artifacts/filter", artifacts)
+    )
     link = re.search(r"\((http[^)]*\.html)\)", page["data"])
     assert link is not None, page["data"][:600]
     assert link[1].startswith(said["reports"])
@@ -101,7 +137,13 @@ def test_up_and_down_and_up_again_after_crashes_with_nothing_lost(desk: Desk) ->
 
     worker = Recorded(**read_status(desk.folder)["children"]["prefect-worker"])
     worker.signal(signal.SIGKILL)
-    eventually("the worker is not started again", lambda: read_status(desk.folder)["children"].get("prefect-worker", {}).get("pid") not in (None, worker.pid))
+    eventually(
+        "the worker is not started again",
+        lambda: (
+            read_status(desk.folder)["children"].get("prefect-worker", {}).get("pid")
+            not in (None, worker.pid)
+        ),
+    )
     again = desk.dev("up")
     assert again == said, "it runs: nothing is started"
 
@@ -119,4 +161,4 @@ def test_up_and_down_and_up_again_after_crashes_with_nothing_lost(desk: Desk) ->
     assert desk.night("texas")["update"]["sent"]
     assert stopped(desk) == (True, [])
     assert carrying(MARK, str(desk.folder)) == []
-    assert "does not run" in desk.dev("status", code=2)["error"]["problem"]
+    assert "does not run" in desk.dev("status", code=4)["error"]["problem"]

@@ -1,5 +1,8 @@
-"""One form, there and back: decode(encode(x)) == x, encode(decode(b)) == b for everything accepted, and a changed byte only raises PacketError."""
+"""One form, there and back: decode(encode(x)) == x, encode(decode(b)) == b for everything accepted,
+and a changed byte only raises PacketError.
+"""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,17 +12,30 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
 from hyperfed.codec import PayloadCodec, pack, unpack
+from hyperfed.config import MAX_VARIABLES
 from hyperfed.errors import PacketError
 from hyperfed.packets import CausalSemanticPack, Claims, EdgeDelta, PathPack, PolicyPack, Update
-from hyperfed.tables import MAX_LAG, DeltaTable, EdgeTable, HyperedgeTable
-from hyperfed.vocabulary import MAX_VARIABLES, Variable, Vocabulary
+from hyperfed.tables.hyperedges import HyperedgeTable
+from hyperfed.tables.tables import MAX_LAG, DeltaTable, EdgeTable
+from hyperfed.tables.vocabulary import Variable, Vocabulary
 
-# -- plain values -------------------------------------------------------------------------------------------------------------------
+# -- plain values ----------------------------------------------------------------------------------
 
 finite = st.floats(allow_nan=False, allow_infinity=False).map(lambda v: v + 0.0)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
-scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | finite | texts | st.binary(max_size=600)
-plain = st.recursive(scalars, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(texts, inner, max_size=5), max_leaves=12)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | finite
+    | texts
+    | st.binary(max_size=600)
+)
+plain = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(texts, inner, max_size=5),
+    max_leaves=12,
+)
 
 
 def bytes_of(value: Any) -> Any:
@@ -34,7 +50,9 @@ def typed(value: Any) -> Any:
     """With every type beside its value: True is not 1, 1 is not 1.0."""
     if isinstance(value, list):
         return [typed(v) for v in value]
-    return {k: typed(v) for k, v in value.items()} if isinstance(value, dict) else (type(value), value)
+    return (
+        {k: typed(v) for k, v in value.items()} if isinstance(value, dict) else (type(value), value)
+    )
 
 
 @given(plain)
@@ -56,7 +74,9 @@ def test_whatever_is_read_is_what_would_be_written(data: bytes) -> None:
 
 
 @given(plain, st.data())
-def test_a_changed_value_is_refused_or_has_its_own_one_form(value: Any, data: st.DataObject) -> None:
+def test_a_changed_value_is_refused_or_has_its_own_one_form(
+    value: Any, data: st.DataObject
+) -> None:
     try:
         packed = bytearray(pack(value))
     except PacketError:
@@ -70,16 +90,22 @@ def test_a_changed_value_is_refused_or_has_its_own_one_form(value: Any, data: st
     assert pack(back) == packed
 
 
-# -- packets ------------------------------------------------------------------------------------------------------------------------
+# -- packets ---------------------------------------------------------------------------------------
 
 index, unit, lags = st.integers(0, MAX_VARIABLES - 1), st.floats(0, 1), st.integers(0, MAX_LAG)
 pairs = st.tuples(index, index, lags).filter(lambda k: k[0] != k[1] or k[2] > 0)
 paths = st.builds(lambda k, e, c, s: PathPack(*k, e, c, s), pairs, finite, unit, unit)
 edge_deltas = st.builds(
-    lambda k, w, ci, h: EdgeDelta(k[0], k[1], w, ci, h, lag=k[2]), pairs, finite, st.tuples(finite, finite), st.integers(-(2**31), 2**31 - 1)
+    lambda k, w, ci, h: EdgeDelta(k[0], k[1], w, ci, h, lag=k[2]),
+    pairs,
+    finite,
+    st.tuples(finite, finite),
+    st.integers(-(2**31), 2**31 - 1),
 )
+looked_at = st.lists(lags, max_size=4, unique=True).map(lambda own: tuple(sorted(own)))
 policies = st.builds(
-    PolicyPack,
+    lambda *, lags, max_lag, **rest: PolicyPack(lags=lags, max_lag=max((max_lag, *lags)), **rest),
+    lags=looked_at,
     g_min=st.floats(0, 1e300),
     stability_min=unit,
     n_proposals=st.integers(0, 2**32 - 1),
@@ -93,21 +119,38 @@ policies = st.builds(
 entries = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | finite | texts
 semantics = st.builds(
     CausalSemanticPack,
-    st.lists(st.tuples(index, index, finite).filter(lambda e: e[0] != e[1]), max_size=6, unique_by=lambda e: e[:2]),
+    st.lists(
+        st.tuples(index, index, finite).filter(lambda e: e[0] != e[1]),
+        max_size=6,
+        unique_by=lambda e: e[:2],
+    ),
     st.lists(index, max_size=6, unique=True),
     st.lists(st.dictionaries(texts, entries, max_size=4), max_size=3),
 )
-claims = st.builds(Claims, clip_norm=st.none() | st.floats(0, 1e300), loss=st.none() | st.floats(0, 1e300))
+claims = st.builds(
+    Claims, clip_norm=st.none() | st.floats(0, 1e300), loss=st.none() | st.floats(0, 1e300)
+)
 
 
 @st.composite
 def edge_tables(draw: st.DrawFn, among: int = MAX_VARIABLES) -> EdgeTable:
     keys = sorted(
-        draw(st.lists(st.tuples(st.integers(0, among - 1), st.integers(0, among - 1), lags).filter(lambda k: k[0] != k[1] or k[2]), max_size=8, unique=True))
+        draw(
+            st.lists(
+                st.tuples(st.integers(0, among - 1), st.integers(0, among - 1), lags).filter(
+                    lambda k: k[0] != k[1] or k[2]
+                ),
+                max_size=8,
+                unique=True,
+            )
+        )
     )
     dtype, rows = draw(st.sampled_from((np.float32, np.float64))), len(keys)
     floats = st.floats(-(2.0**100), 2.0**100, width=32)
-    effect, reach = draw(nps.arrays(dtype, rows, elements=floats)) + dtype(0), np.abs(draw(nps.arrays(dtype, rows, elements=st.floats(0, 2.0**100, width=32))))
+    effect, reach = (
+        draw(nps.arrays(dtype, rows, elements=floats)) + dtype(0),
+        np.abs(draw(nps.arrays(dtype, rows, elements=st.floats(0, 2.0**100, width=32)))),
+    )
     interval = draw(st.booleans())
     unit32 = st.floats(0, 1, width=32)
     return EdgeTable(
@@ -127,16 +170,38 @@ def edge_tables(draw: st.DrawFn, among: int = MAX_VARIABLES) -> EdgeTable:
 @st.composite
 def hyperedge_tables(draw: st.DrawFn, among: int) -> HyperedgeTable:
     sources = st.lists(st.integers(0, among - 1), min_size=2, max_size=4, unique=True).map(sorted)
-    rows = draw(st.lists(st.tuples(sources, st.integers(0, among - 1), st.integers(1, MAX_LAG)), max_size=6, unique_by=lambda r: (tuple(r[0]), r[1], r[2])))
-    return HyperedgeTable.build(sources=[r[0] for r in rows], target=[r[1] for r in rows], lag=[r[2] for r in rows], effect=0.5, confidence=0.5, stability=0.5)
+    rows = draw(
+        st.lists(
+            st.tuples(sources, st.integers(0, among - 1), st.integers(1, MAX_LAG)),
+            max_size=6,
+            unique_by=lambda r: (tuple(r[0]), r[1], r[2]),
+        )
+    )
+    return HyperedgeTable.build(
+        sources=[r[0] for r in rows],
+        target=[r[1] for r in rows],
+        lag=[r[2] for r in rows],
+        effect=0.5,
+        confidence=0.5,
+        stability=0.5,
+    )
 
 
 @st.composite
 def delta_tables(draw: st.DrawFn, among: int) -> DeltaTable:
     table = draw(edge_tables(among))
     rows = len(table)
-    columns = {name: draw(nps.arrays(np.float64, rows, elements=finite)) + 0.0 for name in ("weight_delta", "ci_low_delta", "ci_high_delta")}
-    return DeltaTable(source=table.source, target=table.target, lag=table.lag, hits_delta=draw(nps.arrays(np.int32, rows)), **columns)
+    columns = {
+        name: draw(nps.arrays(np.float64, rows, elements=finite)) + 0.0
+        for name in ("weight_delta", "ci_low_delta", "ci_high_delta")
+    }
+    return DeltaTable(
+        source=table.source,
+        target=table.target,
+        lag=table.lag,
+        hits_delta=draw(nps.arrays(np.int32, rows)),
+        **columns,
+    )
 
 
 @st.composite
@@ -144,9 +209,13 @@ def updates(draw: st.DrawFn) -> Update:
     among = draw(st.integers(2, 12))
     changes = draw(st.booleans())
     dags = st.lists(
-        st.tuples(st.integers(0, among - 1), st.integers(0, among - 1), finite).filter(lambda e: e[0] != e[1]), max_size=3, unique_by=lambda e: e[:2]
+        st.tuples(st.integers(0, among - 1), st.integers(0, among - 1), finite).filter(
+            lambda e: e[0] != e[1]
+        ),
+        max_size=3,
+        unique_by=lambda e: e[:2],
     )
-    return Update(
+    update = Update(
         measured=np.arange(among, dtype=np.uint32),
         edges=None if changes else draw(edge_tables(among)),
         deltas=draw(delta_tables(among)) if changes else None,
@@ -155,6 +224,12 @@ def updates(draw: st.DrawFn) -> Update:
         semantic=draw(st.none() | st.builds(CausalSemanticPack, dags)),
         claims=draw(claims),
     )
+    more = draw(st.none() | st.sets(lags, max_size=3))
+    if more is None:
+        return update
+    tables = [t for t in (update.edges, update.deltas, update.hyperedges) if t is not None]
+    used = {int(lag) for table in tables for lag in table.lag}
+    return replace(update, lags=tuple(sorted(used | more)))
 
 
 printable = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=20)
@@ -164,7 +239,18 @@ vocabularies = st.builds(
     printable,
     st.integers(0, 2**53 - 1),
 )
-packets = st.one_of(paths, edge_deltas, policies, semantics, claims, edge_tables(), hyperedge_tables(9), delta_tables(9), updates(), vocabularies)
+packets = st.one_of(
+    paths,
+    edge_deltas,
+    policies,
+    semantics,
+    claims,
+    edge_tables(),
+    hyperedge_tables(9),
+    delta_tables(9),
+    updates(),
+    vocabularies,
+)
 
 
 @given(packets)
@@ -185,7 +271,9 @@ def test_a_batch_survives_the_way(batch: list[PathPack]) -> None:
 
 @settings(max_examples=400)
 @given(packets, st.data())
-def test_a_mutation_is_refused_or_is_another_packet_in_its_one_form(packet: Any, data: st.DataObject) -> None:
+def test_a_mutation_is_refused_or_is_another_packet_in_its_one_form(
+    packet: Any, data: st.DataObject
+) -> None:
     """Never a foreign error, and never two forms of one packet."""
     codec, kind = PayloadCodec(), type(packet)
     encoded = bytearray(codec.encode(packet))

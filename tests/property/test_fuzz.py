@@ -1,6 +1,8 @@
-"""A quarter of a million hostile packets: only PacketErrors come out, nothing unsigned is admitted, and memory stays under twice the cap.
+"""A quarter of a million hostile packets: only PacketErrors come out, nothing unsigned is admitted,
+and memory stays under twice the cap.
 
-The same mutants in every run (`hyperfed.testing.mutation`); a failure names the number that repeats it.
+The same mutants in every run (`hyperfed.testing.mutation`); a failure names the number that repeats
+it.
 """
 
 import contextlib
@@ -17,18 +19,33 @@ from hyperfed.codec import PayloadCodec, pack, unpack
 from hyperfed.config import Limits
 from hyperfed.errors import PacketError
 from hyperfed.packets import CausalSemanticPack, Claims, EdgeDelta, PathPack, PolicyPack, Update
-from hyperfed.protocol.objects import Freeze, LedgerEntry, Plan, Receipt, ReceiptPage, RoundState
-from hyperfed.registry import Registry
-from hyperfed.rounds import Keys, page_of
+from hyperfed.protocol.entries import (
+    LedgerEntry,
+)
+from hyperfed.protocol.object_keys import Keys, page_of
+from hyperfed.protocol.objects import (
+    Freeze,
+    Plan,
+    RoundState,
+)
+from hyperfed.protocol.receipt_objects import (
+    Receipt,
+    ReceiptPage,
+)
+from hyperfed.registry.registry import Registry
 from hyperfed.testing.federation import SmallFederation
 from hyperfed.testing.mutation import mutant, resign
-from hyperfed.validator import PacketValidator, RoundContext
-from tests.unit.test_payload import PACKETS
+from hyperfed.validator.admission import RoundContext
+from hyperfed.validator.validator import PacketValidator
+from tests.unit.codec.documents import PACKETS
 
 DOCUMENTS, ENVELOPES, OBJECTS = 180_000, 40_000, 30_000
 CAP = 1 << 20
 LIMITS = Limits(max_update_bytes=CAP, max_raw_bytes=CAP, max_values=CAP >> 8)
-KINDS = {kind.__name__: kind for kind in (Update, PathPack, EdgeDelta, PolicyPack, CausalSemanticPack, Claims)}
+KINDS = {
+    kind.__name__: kind
+    for kind in (Update, PathPack, EdgeDelta, PolicyPack, CausalSemanticPack, Claims)
+}
 
 
 def documents() -> list[bytes]:
@@ -57,7 +74,10 @@ def test_only_packet_errors_come_out_of_the_decoder() -> None:
         assert plain.decode(again, kind) == value, f"mutant {number}"
         compressed = bool(unpack(data)[2])
         assert compressed or again == data, f"mutant {number} is a second form of one packet"
-    assert min(outcomes["SchemaError"], outcomes["BoundsError"], outcomes["accepted"]) > DOCUMENTS // 200, outcomes
+    assert (
+        min(outcomes["SchemaError"], outcomes["BoundsError"], outcomes["accepted"])
+        > DOCUMENTS // 200
+    ), outcomes
 
 
 @pytest.mark.slow
@@ -65,9 +85,19 @@ def test_only_packet_errors_come_out_of_the_decoder() -> None:
 def test_no_mutant_of_a_signed_packet_is_admitted_unless_its_own_sender_signed_it() -> None:
     fed = SmallFederation(limits=LIMITS)
     fed.open(1)
-    context = RoundContext(registry=fed.registry, plan=fed.plan(1), now=fed.night(1), keys=fed.coordinator, limits=LIMITS)
+    context = RoundContext(
+        registry=fed.registry,
+        plan=fed.plan(1),
+        now=fed.night(1),
+        key_pair=fed.coordinator,
+        limits=LIMITS,
+    )
     sender, mine = "site-01", fed.keys["site-01"]
-    seeds = [fed.envelope(sender, sealed=sealed, compression=c) for sealed in (True, False) for c in (None, "zstd")]
+    seeds = [
+        fed.envelope(sender, sealed=sealed, compression=c)
+        for sealed in (True, False)
+        for c in (None, "zstd")
+    ]
     key = Keys.inbox(1, sender, 0)
     outcomes: Counter[str] = Counter()
     for number in range(ENVELOPES):
@@ -83,19 +113,31 @@ def test_no_mutant_of_a_signed_packet_is_admitted_unless_its_own_sender_signed_i
         except Exception as error:
             pytest.fail(f"mutant {number}: {error!r}")
         outcomes["admitted"] += 1
-        assert signed or data in seeds, f"mutant {number} was admitted without its sender's signature"
+        assert signed or data in seeds, (
+            f"mutant {number} was admitted without its sender's signature"
+        )
         assert admitted.client == sender
-    assert {"R-10", "R-11", "R-31", "R-33", "R-81", "R-82", "R-86", "R-87"} <= outcomes.keys(), outcomes
+    assert {"R-10", "R-11", "R-31", "R-33", "R-81", "R-82", "R-86", "R-87"} <= outcomes.keys(), (
+        outcomes
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_only_packet_errors_come_out_of_the_coordinators_objects() -> None:
-    fed, large = SmallFederation(clients=2), SmallFederation(clients=2, limits=Limits(own_receipts=1))
+    fed, large = (
+        SmallFederation(clients=2),
+        SmallFederation(clients=2, limits=Limits(own_receipts=1)),
+    )
     fed.play(1)
     large.play(1)
     reader, codec = fed.reader(), PayloadCodec(limits=LIMITS)
-    plan, freeze, state, page = reader.plan(1), reader.freeze(1), reader.state(1), large.reader().receipt_page(1, page_of("site-01"))
+    plan, freeze, state, page = (
+        reader.plan(1),
+        reader.freeze(1),
+        reader.state(1),
+        large.reader().receipt_page(1, page_of("site-01")),
+    )
     assert page is not None
     assert plan is not None
     assert freeze is not None
@@ -123,7 +165,9 @@ def test_only_packet_errors_come_out_of_the_coordinators_objects() -> None:
 
 
 def test_memory_stays_under_twice_the_cap() -> None:
-    """Traced over a thousand mutants of packets near the cap, compressed ones among them. The mutant itself is counted."""
+    """Traced over a thousand mutants of packets near the cap, compressed ones among them. The
+    mutant itself is counted.
+    """
     paths = [PathPack(i, i + 1, 1, i / 7, 0.5, 0.5) for i in range(12_000)]
     update = Update.from_paths(paths, measured=range(12_001))
     seeds = [PayloadCodec(compression=c, limits=LIMITS).encode(update) for c in (None, "zstd")]

@@ -1,4 +1,6 @@
-"""The command line against a real S3 server: a night, wrong credentials, no bucket, no server at all. Nothing is written where it fails."""
+"""The command line against a real S3 server: a night, wrong credentials, no bucket, no server at
+all. Nothing is written where it fails.
+"""
 
 import json
 from collections.abc import Callable
@@ -8,13 +10,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from hyperfed.adapters.s3 import S3Store
 from hyperfed.cli import app
 from hyperfed.cli.invocation import Invocation
-from hyperfed.demo import VARIABLES, series
+from hyperfed.demo import VARIABLES, series_csv
+from hyperfed.storage.s3 import S3Store
+from hyperfed.tables.vocabulary import Vocabulary
 from hyperfed.testing.federation import SmallFederation
 from hyperfed.testing.seaweedfs import SeaweedFS
-from hyperfed.vocabulary import Vocabulary
 
 pytestmark = pytest.mark.seaweedfs
 SECRET = "not-the-secret-of-anybody-here"
@@ -27,11 +29,14 @@ class Night:
     def __init__(self, server: SeaweedFS, prefix: str, folder: Path) -> None:
         self.folder = folder
         self.store: S3Store = server.store(BUCKET, prefix=prefix)
-        self.federation = SmallFederation(clients=("iowa", "ohio", "texas"), store=self.store, vocabulary=Vocabulary.of(*VARIABLES))
+        self.federation = SmallFederation(
+            clients=("iowa", "ohio", "texas"),
+            store=self.store,
+            vocabulary=Vocabulary.of(*VARIABLES),
+        )
         self.federation.open(1)
         self.federation.keys["texas"].save(folder / "texas.key")
-        rows = [VARIABLES, *([repr(float(v)) for v in row] for row in series("texas"))]
-        (folder / "texas.csv").write_text("\n".join(",".join(row) for row in rows) + "\n")
+        (folder / "texas.csv").write_text(series_csv("texas"))
         known = server.credentials()
         self.credentials(known.access_key, known.secret_key)
         self.config(f"s3://{BUCKET}/{prefix}", server.endpoint_url)
@@ -44,11 +49,14 @@ class Night:
     def config(self, url: str, endpoint: str) -> None:
         (self.folder / "hyperfed.toml").write_text(
             f'[store]\nurl = "{url}"\nendpoint = "{endpoint}"\naccess_key_file = "store.toml"\n'
-            f'[federation]\nfingerprint = "{self.federation.fingerprint}"\n[client]\nid = "texas"\nkey = "texas.key"\n'
+            f'[federation]\nfingerprint = "{self.federation.fingerprint}"\n[client]\nid = '
+            '"texas"\nkey = "texas.key"\n'
         )
 
     def run(self, *args: str) -> tuple[int, Any]:
-        ran = CliRunner().invoke(app, ["--config", str(self.folder / "hyperfed.toml"), *args, "--json"])
+        ran = CliRunner().invoke(
+            app, ["--config", str(self.folder / "hyperfed.toml"), *args, "--json"]
+        )
         assert isinstance(ran.exception, SystemExit | None), ran.exc_info
         assert SECRET not in ran.output
         return ran.exit_code, json.loads(ran.stdout)
@@ -68,9 +76,16 @@ class Night:
 
 
 @pytest.fixture
-def night(seaweedfs: SeaweedFS, new_prefix: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Night:
+def night(
+    seaweedfs: SeaweedFS,
+    new_prefix: Callable[[], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Night:
     here = Night(seaweedfs, new_prefix(), tmp_path)
-    monkeypatch.setattr(Invocation, "now", property(lambda _: here.federation.opens(1).replace(hour=12)))
+    monkeypatch.setattr(
+        Invocation, "now", property(lambda _: here.federation.opens(1).replace(hour=12))
+    )
     return here
 
 

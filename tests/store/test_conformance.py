@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from hyperfed.adapters.filesystem import FilesystemStore
-from hyperfed.adapters.memory import MemoryStore
-from hyperfed.adapters.obstore_reads import FastS3Store
-from hyperfed.adapters.s3 import S3Credentials, S3Limits, S3Store
-from hyperfed.store import ObjectStore
+from hyperfed.storage.filesystem import FilesystemStore
+from hyperfed.storage.memory import MemoryStore
+from hyperfed.storage.s3 import S3Credentials, S3Limits, S3Store
+from hyperfed.storage.store import ObjectStore
 from hyperfed.testing.faults import FaultStore
 from hyperfed.testing.seaweedfs import SeaweedFS
 from hyperfed.testing.store_suite import StoreSuite
@@ -45,7 +44,13 @@ class TestMoto(StoreSuite):
 
     def make_store(self) -> ObjectStore:
         key = S3Credentials(access_key="moto", secret_key="moto")
-        return S3Store("suite", prefix=self.new_prefix(), endpoint_url=self.endpoint, credentials=key, limits=S3Limits(page_size=7))
+        return S3Store(
+            "suite",
+            prefix=self.new_prefix(),
+            endpoint_url=self.endpoint,
+            credentials=key,
+            limits=S3Limits(page_size=7),
+        )
 
 
 @pytest.mark.seaweedfs
@@ -58,19 +63,6 @@ class TestSeaweedFS(StoreSuite):
         self.server, self.new_prefix = seaweedfs, new_prefix
 
     def make_store(self) -> ObjectStore:
-        return self.server.store("suite", prefix=self.new_prefix(), create=False, limits=S3Limits(page_size=20))
-
-
-@pytest.mark.seaweedfs
-class TestSeaweedFSThroughObstore(StoreSuite):
-    """Bulk reads, writes and listings by obstore; what it cannot say, by boto3."""
-
-    many = 150
-    races = 2
-
-    @pytest.fixture(autouse=True)
-    def _place(self, seaweedfs: SeaweedFS, new_prefix: Callable[[], str]) -> None:
-        self.server, self.new_prefix = seaweedfs, new_prefix
-
-    def make_store(self) -> ObjectStore:
-        return FastS3Store("suite", prefix=self.new_prefix(), endpoint_url=self.server.endpoint_url, credentials=self.server.credentials())
+        return self.server.store(
+            "suite", prefix=self.new_prefix(), create=False, limits=S3Limits(page_size=20)
+        )

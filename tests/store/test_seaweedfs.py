@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import hyperfed.testing.seaweedfs as module
-from hyperfed.adapters.s3 import S3Limits
 from hyperfed.errors import ConfigError, TransientError, TransportError
+from hyperfed.storage.s3 import S3Limits
 from hyperfed.testing.seaweedfs import SeaweedFS
 
 pytestmark = pytest.mark.seaweedfs
@@ -17,7 +17,11 @@ pytestmark = pytest.mark.seaweedfs
 
 def listening_addresses(pid: int) -> set[str]:
     """The IPv4 and IPv6 addresses (hexadecimal) on which the process listens."""
-    sockets = {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.exists() or entry.is_symlink()}
+    sockets = {
+        str(entry.readlink())
+        for entry in Path(f"/proc/{pid}/fd").iterdir()
+        if entry.exists() or entry.is_symlink()
+    }
     found = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
@@ -35,7 +39,9 @@ def test_it_listens_on_the_loopback_address_only(seaweedfs: SeaweedFS) -> None:
 def test_its_keys_are_readable_by_their_owner_only(seaweedfs: SeaweedFS) -> None:
     assert stat.S_IMODE((seaweedfs.data_dir / "identities.json").stat().st_mode) == 0o600
     assert seaweedfs.credentials().secret_key not in repr(seaweedfs.credentials())
-    assert seaweedfs.credentials().secret_key not in Path(f"/proc/{seaweedfs.pid}/cmdline").read_text()
+    assert (
+        seaweedfs.credentials().secret_key not in Path(f"/proc/{seaweedfs.pid}/cmdline").read_text()
+    )
 
 
 def test_starting_twice_is_starting_once(seaweedfs: SeaweedFS) -> None:
@@ -47,7 +53,12 @@ def test_data_and_keys_survive_a_restart_and_no_process_is_left(tmp_path: Path) 
     server = SeaweedFS(tmp_path / "data")
     server.stop()
     with server:
-        store, pid, key, address = server.store("kept"), server.pid, server.credentials(), server.endpoint_url
+        store, pid, key, address = (
+            server.store("kept"),
+            server.pid,
+            server.credentials(),
+            server.endpoint_url,
+        )
         for i in range(40):
             assert store.put_if_absent(f"rounds/{i:08d}", b"%d" % i * 1000)
     assert not Path(f"/proc/{pid}").exists(), "ended and waited for"
@@ -68,12 +79,19 @@ def test_data_and_keys_survive_a_restart_and_no_process_is_left(tmp_path: Path) 
 
 
 def test_it_ends_with_the_process_that_started_it() -> None:
-    code = "from hyperfed.testing.seaweedfs import SeaweedFS; s = SeaweedFS().start(); print(s.pid, s.data_dir)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True)
+    code = (
+        "from hyperfed.testing.seaweedfs import SeaweedFS; s = SeaweedFS().start(); "
+        "print(s.pid, s.data_dir)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True
+    )
     assert not Path(f"/proc/{done.stdout.split()[0]}").exists()
 
 
-def test_a_missing_binary_is_said_with_its_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_binary_is_said_with_its_remedy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(module.sysconfig, "get_path", lambda _: str(tmp_path))
     monkeypatch.setattr(module.importlib.metadata, "files", lambda _: [])
     monkeypatch.setattr(module.shutil, "which", lambda _: None)
@@ -82,7 +100,9 @@ def test_a_missing_binary_is_said_with_its_remedy(monkeypatch: pytest.MonkeyPatc
     assert not (tmp_path / "data").exists()
 
 
-def test_a_server_that_ends_at_once_is_reported_with_its_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_server_that_ends_at_once_is_reported_with_its_log(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     false = tmp_path / "weed"
     false.write_text("#!/bin/sh\necho cannot do it\nexit 3\n")
     false.chmod(0o755)
@@ -93,7 +113,9 @@ def test_a_server_that_ends_at_once_is_reported_with_its_log(monkeypatch: pytest
     assert not server.running
 
 
-def test_a_server_that_never_answers_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_server_that_never_answers_is_ended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     deaf = tmp_path / "weed"
     deaf.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
     deaf.chmod(0o755)

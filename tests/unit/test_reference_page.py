@@ -1,4 +1,5 @@
-"""Every snippet of the reference page, run. Names that it leaves open are small real objects; where a name or form differs, the comment says why.
+"""Every snippet of the reference page, run. Names that it leaves open are small real objects; where
+a name or form differs, the comment says why.
 
 The values it shows (trust 0.95) are illustrations: `test_trust_scorer` pins the real ones.
 """
@@ -6,9 +7,11 @@ The values it shows (trust 0.95) are illustrations: `test_trust_scorer` pins the
 import struct
 from abc import ABC
 from dataclasses import fields, is_dataclass
+from importlib import import_module
 
 import pytest
 
+import hyperfed
 from hyperfed import (
     CausalSemanticPack,
     EdgeDelta,
@@ -41,17 +44,77 @@ def _names(kind: type) -> list[str]:
     return [field.name for field in fields(kind)]
 
 
-# -- packets.py ----------------------------------------------------------------------------------------------------------------------
+# The page's files and what it documents in each; of the core files it gives the name alone.
+DOCUMENTED = {
+    "hierarchical": ("HierarchicalFederation",),
+    "aggregator": ("build_rule",),
+    "gossip": ("GossipProtocol",),
+    "basket": ("Basket",),
+    "buffer": ("UpdateBuffer",),
+    "layers": ("merge_layers",),
+    "secure_aggregation": ("HelperGroup", "mask_message", "open_sum"),
+    "packets": ("PathPack", "EdgeDelta", "PolicyPack", "CausalSemanticPack"),
+    "codec": ("PayloadCodec",),
+    "validator": ("PacketValidator",),
+    "privacy_guard": ("PrivacyGuard", "PrivacyBudgetExhausted"),
+    "trust_scorer": ("TrustScorer",),
+    "scheduler": ("FederationScheduler",),
+    "client_agent": ("FederationClientAgent",),
+    "coordinator": ("FederationCoordinator",),
+    "reconciler": ("StoreReconciler", "build_reconciler"),
+    "transport": ("Transport", "InMemoryTransport", "HTTPTransport"),
+    "privacy": ("PrivacyGuard", "PrivacyBudgetExhausted"),
+    "hypergraph": ("HypergraphStore",),
+    "registry": ("Registry",),
+}
+
+
+# -- its files -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(module, name) for module, names in DOCUMENTED.items() for name in names]
+)
+def test_each_name_is_in_the_file_that_the_page_names(module: str, name: str) -> None:
+    room = import_module(f"hyperfed.{module}")
+    assert name in room.__all__
+    assert getattr(room, name).__name__ == name
+    if name in hyperfed.__all__:
+        assert getattr(room, name) is getattr(hyperfed, name)
+
+
+# -- packets.py ------------------------------------------------------------------------------------
 
 
 def test_path_pack() -> None:
-    assert _names(PathPack) == ["source_idx", "target_idx", "lag", "effect", "confidence", "stability"]
+    assert _names(PathPack) == [
+        "source_idx",
+        "target_idx",
+        "lag",
+        "effect",
+        "confidence",
+        "stability",
+    ]
     path = PathPack(source_idx=0, target_idx=1, lag=2, effect=0.5, confidence=0.9, stability=0.8)
-    assert (path.source_idx, path.target_idx, path.lag, path.effect, path.confidence, path.stability) == (0, 1, 2, 0.5, 0.9, 0.8)
+    assert (
+        path.source_idx,
+        path.target_idx,
+        path.lag,
+        path.effect,
+        path.confidence,
+        path.stability,
+    ) == (0, 1, 2, 0.5, 0.9, 0.8)
 
 
 def test_edge_delta() -> None:
-    assert _names(EdgeDelta)[:5] == ["source_id", "target_id", "weight_delta", "ci_delta", "hits_delta"]  # and lag: it is part of an edge's key
+    # and lag: it is part of an edge's key
+    assert _names(EdgeDelta)[:5] == [
+        "source_id",
+        "target_id",
+        "weight_delta",
+        "ci_delta",
+        "hits_delta",
+    ]
     delta = EdgeDelta(source_id=0, target_id=1, weight_delta=0.1, ci_delta=(0.0, 0.2), hits_delta=3)
     assert (delta.weight_delta, delta.ci_delta, delta.hits_delta) == (0.1, (0.0, 0.2), 3)
 
@@ -64,14 +127,22 @@ def test_policy_pack() -> None:
 
 def test_causal_semantic_pack() -> None:
     assert _names(CausalSemanticPack) == ["dag_edges", "confounders", "interventions"]
-    pack = CausalSemanticPack(dag_edges=[(0, 1, 0.7)], confounders=[2], interventions=[{"variable": 0, "value": 1.5}])
-    assert (pack.dag_edges, pack.confounders, pack.interventions) == ([(0, 1, 0.7)], [2], [{"variable": 0, "value": 1.5}])
+    pack = CausalSemanticPack(
+        dag_edges=[(0, 1, 0.7)], confounders=[2], interventions=[{"variable": 0, "value": 1.5}]
+    )
+    assert (pack.dag_edges, pack.confounders, pack.interventions) == (
+        [(0, 1, 0.7)],
+        [2],
+        [{"variable": 0, "value": 1.5}],
+    )
 
 
-# -- codec.py ------------------------------------------------------------------------------------------------------------------------
+# -- codec.py --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("codec", [PayloadCodec(), PayloadCodec(compression="zstd")], ids=["plain", "compressed"])
+@pytest.mark.parametrize(
+    "codec", [PayloadCodec(), PayloadCodec(compression="zstd")], ids=["plain", "compressed"]
+)
 def test_payload_codec(codec: PayloadCodec) -> None:
     path_pack = PATHS[0]
 
@@ -84,7 +155,7 @@ def test_payload_codec(codec: PayloadCodec) -> None:
     assert len(bytes_data) < 200
 
 
-# -- validator.py --------------------------------------------------------------------------------------------------------------------
+# -- validator.py ----------------------------------------------------------------------------------
 
 
 def test_packet_validator() -> None:
@@ -99,17 +170,19 @@ def test_packet_validator() -> None:
     assert len(rejected) == 2
     assert all(rejected)
 
-    with pytest.raises(PacketError, match=r"confidence is 1\.2"):  # "Value bounds (e.g., confidence in [0,1])": it cannot even be made
+    # "Value bounds (e.g., confidence in [0,1])": it cannot even be made
+    with pytest.raises(PacketError, match=r"confidence is 1\.2"):
         PathPack(0, 1, 1, 0.5, 1.2, 0.8)
     good = PayloadCodec().encode(PATHS[0])
     confidence = struct.pack(">d", 0.9)
     assert good.count(confidence) == 1
-    is_valid, error = validator.validate(good.replace(confidence, struct.pack(">d", 1.2)))  # nor does it come in as bytes
+    # nor does it come in as bytes
+    is_valid, error = validator.validate(good.replace(confidence, struct.pack(">d", 1.2)))
     assert not is_valid
     assert "confidence is 1.2" in str(error)
 
 
-# -- privacy_guard.py ----------------------------------------------------------------------------------------------------------------
+# -- privacy_guard.py ------------------------------------------------------------------------------
 
 
 def test_privacy_guard() -> None:
@@ -135,7 +208,7 @@ def test_privacy_guard() -> None:
     assert performed == 10
 
 
-# -- trust_scorer.py -----------------------------------------------------------------------------------------------------------------
+# -- trust_scorer.py -------------------------------------------------------------------------------
 
 
 def test_trust_scorer() -> None:
@@ -151,7 +224,7 @@ def test_trust_scorer() -> None:
     assert scorer.get_trust("hospital_1") < trust
 
 
-# -- scheduler.py --------------------------------------------------------------------------------------------------------------------
+# -- scheduler.py ----------------------------------------------------------------------------------
 
 
 def test_federation_scheduler() -> None:
@@ -163,7 +236,8 @@ def test_federation_scheduler() -> None:
     done: list[tuple[str, int]] = []
     clock = 0.0
 
-    # Main loop, over three rounds of a clock that is an argument: the real one is a Prefect schedule (`schedule_of`), there is no daemon
+    # Main loop, over three rounds of a clock that is an argument: the real one is a Prefect
+    # schedule (`schedule_of`), there is no daemon
     while clock <= 3 * 60.0 + 10.0:
         scheduler.tick(clock)
 
@@ -177,10 +251,15 @@ def test_federation_scheduler() -> None:
 
     assert [r for what, r in done if what == "aggregate"] == [1, 2, 3]
     assert [done.count(("gossip", r)) for r in (1, 2, 3)] == [5, 5, 5]
-    assert scheduler.schedule_of() == {"open-round": 60.0, "federation-round": 60.0, "gossip-round": 12.0, "aggregation_delay": 10.0}
+    assert scheduler.schedule_of() == {
+        "open-round": 60.0,
+        "federation-round": 60.0,
+        "gossip-round": 12.0,
+        "aggregation_delay": 10.0,
+    }
 
 
-# -- client_agent.py -----------------------------------------------------------------------------------------------------------------
+# -- client_agent.py -------------------------------------------------------------------------------
 
 
 def test_federation_client_agent() -> None:
@@ -204,7 +283,7 @@ def test_federation_client_agent() -> None:
     assert agent.outlook()
 
 
-# -- coordinator.py ------------------------------------------------------------------------------------------------------------------
+# -- coordinator.py --------------------------------------------------------------------------------
 
 
 def test_federation_coordinator() -> None:
@@ -222,18 +301,22 @@ def test_federation_coordinator() -> None:
         written = coordinator.broadcast(global_model)
     assert global_model.clients == 2
     assert len(global_model.edges) == 2
-    assert written == []  # in this process there is nobody to write for; with keys and a plan it returns the signed result
+    # in this process there is nobody to write for; with keys and a plan it returns the signed
+    # result
+    assert written == []
 
 
-# -- reconciler.py -------------------------------------------------------------------------------------------------------------------
+# -- reconciler.py ---------------------------------------------------------------------------------
 
 store_1 = HypergraphStore.from_paths(PATHS, measured=[0, 1, 2])
 store_2 = HypergraphStore.from_paths(PATHS[:1], measured=[0, 1, 2])
-store_3 = HypergraphStore.from_paths([*PATHS[:1], PathPack(2, 0, 1, 0.1, 0.2, 0.3)], measured=[0, 1, 2])
+store_3 = HypergraphStore.from_paths(
+    [*PATHS[:1], PathPack(2, 0, 1, 0.1, 0.2, 0.3)], measured=[0, 1, 2]
+)
 
 
-def _edges(store: HypergraphStore) -> list[tuple[int, int]]:
-    return [(path.source_idx, path.target_idx) for path in store.to_paths()]
+def _edges(graph: HypergraphStore) -> list[tuple[int, int]]:
+    return [(path.source_idx, path.target_idx) for path in graph.to_paths()]
 
 
 def test_store_reconciler() -> None:
@@ -242,17 +325,21 @@ def test_store_reconciler() -> None:
     merged_store = reconciler.reconcile([store_1, store_2, store_3])
 
     assert _edges(merged_store) == [(0, 1), (1, 2), (2, 0)]
-    assert _edges(StoreReconciler(strategy="intersection").reconcile([store_1, store_2, store_3])) == [(0, 1)]
+    assert _edges(
+        StoreReconciler(strategy="intersection").reconcile([store_1, store_2, store_3])
+    ) == [(0, 1)]
 
 
 def test_build_reconciler() -> None:
     reconciler = build_reconciler("weighted")
 
     assert isinstance(reconciler, StoreReconciler)
-    assert _edges(reconciler.reconcile([store_1, store_2, store_3])) == [(0, 1), (1, 2)], "weighted by how many sources there are, and their confidence"
+    assert _edges(reconciler.reconcile([store_1, store_2, store_3])) == [(0, 1), (1, 2)], (
+        "weighted by how many sources there are, and their confidence"
+    )
 
 
-# -- transport.py --------------------------------------------------------------------------------------------------------------------
+# -- transport.py ----------------------------------------------------------------------------------
 
 
 def test_transport() -> None:

@@ -10,7 +10,12 @@ RULE = re.compile(r"\bR-\d+\b")
 
 
 def cited(*folders: str) -> set[str]:
-    return {rule for folder in folders for path in (ROOT / folder).rglob("*.py") for rule in RULE.findall(path.read_text())}
+    return {
+        rule
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+        for rule in RULE.findall(path.read_text())
+    }
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +28,7 @@ def test_every_rule_that_the_code_cites_is_explained(page: set[str]) -> None:
 
 
 def test_every_rule_that_is_explained_is_held_by_code(page: set[str]) -> None:
-    assert sorted(page - cited("src")) == []
+    assert sorted(page - cited("src", "flows", "blocks")) == []
 
 
 def test_every_rule_is_cited_by_a_test(page: set[str]) -> None:

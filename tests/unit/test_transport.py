@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from hyperfed.adapters.memory import MemoryStore
 from hyperfed.errors import AccessDenied, ConfigError, TransientError
+from hyperfed.storage.memory import MemoryStore
 from hyperfed.testing.faults import Fault, FaultPlan, FaultStore
 from hyperfed.testing.transport_suite import TransportSuite
 from hyperfed.transport import InMemoryTransport, StoreTransport, Transport
@@ -64,14 +64,19 @@ def test_a_restarted_receiver_goes_on_at_its_cursor() -> None:
     bob.receive(0)
     again = StoreTransport(store, "bob", cursor=bob.cursor)
     assert again.receive(0) == ("ann", b"1")
-    assert StoreTransport(store, "bob").receive(0) == ("ann", b"0"), "without a cursor from the start"
+    assert StoreTransport(store, "bob").receive(0) == ("ann", b"0"), (
+        "without a cursor from the start"
+    )
 
 
 def test_a_restarted_sender_goes_on_after_its_last_number() -> None:
     store = MemoryStore()
     StoreTransport(store, "ann").send("bob", b"0")
     StoreTransport(store, "ann").send("bob", b"1")
-    assert [info.key for info in store.list("mail/")] == ["mail/bob/ann/000000000000", "mail/bob/ann/000000000001"]
+    assert [info.key for info in store.list("mail/")] == [
+        "mail/bob/ann/000000000000",
+        "mail/bob/ann/000000000001",
+    ]
 
 
 def test_two_senders_in_one_name_lose_nothing() -> None:
@@ -87,7 +92,8 @@ def test_two_senders_in_one_name_lose_nothing() -> None:
 @pytest.mark.parametrize("fault", [Fault.LOST_REPLY, Fault.LOST_REQUEST, Fault.DUPLICATE])
 def test_sending_again_after_a_fault_leaves_one_message(fault: Fault) -> None:
     inner = MemoryStore()
-    ann = StoreTransport(FaultStore(inner, FaultPlan(at={2: fault})), "ann")  # the first operation is the listing
+    # the first operation is the listing
+    ann = StoreTransport(FaultStore(inner, FaultPlan(at={2: fault})), "ann")
     try:
         ann.send("bob", b"x")
     except TransientError:
@@ -122,7 +128,12 @@ def test_mail_that_is_too_large_is_skipped_and_does_not_block() -> None:
 
 def test_a_stranger_s_object_in_the_folder_is_ignored() -> None:
     store = MemoryStore()
-    for key in ("mail/bob/readme", "mail/bob/eve/notanumber00", "mail/bob/eve/deep/000000000000", "mail/bobby/eve/000000000000"):
+    for key in (
+        "mail/bob/readme",
+        "mail/bob/eve/notanumber00",
+        "mail/bob/eve/deep/000000000000",
+        "mail/bobby/eve/000000000000",
+    ):
         store.put_if_absent(key, b"junk")
     assert StoreTransport(store, "bob").receive(0) is None
 

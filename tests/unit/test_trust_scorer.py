@@ -35,7 +35,11 @@ def test_one_night_is_the_formula() -> None:
     state = scorer.state()
     assert state.alpha[0] == pytest.approx(q)
     assert state.beta[0] == pytest.approx(3 * (1 - q))
-    assert state.trust[0] == scorer.get_trust("bank") == pytest.approx((q + 0.4) / (q + 3 * (1 - q) + 2))
+    assert (
+        state.trust[0]
+        == scorer.get_trust("bank")
+        == pytest.approx((q + 0.4) / (q + 3 * (1 - q) + 2))
+    )
     scorer.observe("bank", outlier=0.25, consistency=0.5, accuracy=0.75)
     assert scorer.state().alpha[0] == pytest.approx(q * (1 + 2 ** (-1 / 14)))
 
@@ -96,9 +100,19 @@ def test_state_goes_round_and_goes_on_the_same() -> None:
 
 @pytest.mark.parametrize(
     ("metric", "value"),
-    [("charm", 1), ("accuracy", 1.1), ("accuracy", -0.1), ("consistency", float("nan")), ("consistency", -1.5), ("outlier_count", -1), ("availability", 2)],
+    [
+        ("charm", 1),
+        ("accuracy", 1.1),
+        ("accuracy", -0.1),
+        ("consistency", float("nan")),
+        ("consistency", -1.5),
+        ("outlier_count", -1),
+        ("availability", 2),
+    ],
 )
-def test_unknown_metrics_and_values_are_refused_and_nothing_moves(metric: str, value: float) -> None:
+def test_unknown_metrics_and_values_are_refused_and_nothing_moves(
+    metric: str, value: float
+) -> None:
     scorer = TrustScorer()
     with pytest.raises(AggregationError, match=metric):
         scorer.update(client_id="bank", metric=metric, value=value)
@@ -112,7 +126,9 @@ def test_a_bad_night_or_state_is_refused_and_nothing_moves() -> None:
     assert len(scorer.state()) == 0
     row = {"alpha": [1.0], "beta": [1.0], "nights": [1], "absences": [0]}
     with pytest.raises(AggregationError, match="ascend"):
-        TrustState(client=("b", "a"), **{name: np.array(values * 2) for name, values in row.items()})
+        TrustState(
+            client=("b", "a"), **{name: np.array(values * 2) for name, values in row.items()}
+        )
     for name, value in (("alpha", -1.0), ("beta", float("nan")), ("nights", 0.5)):
         with pytest.raises(AggregationError, match=name):
             TrustState(client=("a",), **(row | {name: [value]}))

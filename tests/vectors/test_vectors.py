@@ -1,7 +1,8 @@
-"""Golden packets: the good ones are still read and written byte for byte, the bad ones still refused by their rule.
+"""Golden packets: the good ones are still read and written byte for byte, the bad ones still
+refused by their rule.
 
-A failure here means that the wire format changed. After the first release `v1/` stays as it is and the change needs a new schema version; before it,
-`make.py` makes the files again.
+A failure here means that the wire format changed. After the first release `v1/` stays as it is and
+the change needs a new schema version; before it, `make.py` makes the files again.
 """
 
 import hashlib
@@ -10,18 +11,19 @@ import runpy
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from hyperfed.codec import PayloadCodec, unpack
+from hyperfed.crypto.envelope import PacketType, open_envelope, verify_envelope
 from hyperfed.errors import PacketError
+from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.packets import Update
+from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Freeze, Plan
 from hyperfed.protocol.packs import make_pack, read_pack
-from hyperfed.registry import read_registry
-from hyperfed.rounds import Keys
-from hyperfed.signing import PacketType, open_envelope, verify_envelope
-from hyperfed.validator import PacketValidator, RoundContext
+from hyperfed.registry.registry import read_registry
+from hyperfed.validator.admission import RoundContext
+from hyperfed.validator.validator import PacketValidator
 
 HERE = Path(__file__).parent
 V1 = HERE / "v1"
@@ -37,12 +39,20 @@ def read(folder: str, name: str) -> bytes:
 
 
 def validator() -> PacketValidator:
-    return PacketValidator(context=RoundContext(registry=FED.registry, plan=FED.plan(1), now=FED.night(1), keys=FED.coordinator))
+    return PacketValidator(
+        context=RoundContext(
+            registry=FED.registry, plan=FED.plan(1), now=FED.night(1), key_pair=FED.coordinator
+        )
+    )
 
 
 def test_the_files_are_those_that_would_be_made_now() -> None:
     content, index = MAKE["files"]()
-    there = {f"{p.parent.name}/{p.name}": p.read_bytes() for p in V1.glob("*/*.bin") if p.parent.name != "kept"}
+    there = {
+        f"{p.parent.name}/{p.name}": p.read_bytes()
+        for p in V1.glob("*/*.bin")
+        if p.parent.name != "kept"
+    }
     assert there.keys() == content.keys()
     assert [name for name in content if content[name] != there[name]] == []
     assert index == INDEX
@@ -52,14 +62,26 @@ def test_the_index_tells_the_truth() -> None:
     for folder in ("good", "bad"):
         for name, entry in INDEX[folder].items():
             data = read(folder, name)
-            assert (len(data), hashlib.sha256(data).hexdigest()) == (entry["bytes"], entry["sha256"])
+            assert (len(data), hashlib.sha256(data).hexdigest()) == (
+                entry["bytes"],
+                entry["sha256"],
+            )
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_good_document_says_what_it_said(name: str) -> None:
     data, expected = read("good", name), SAYS[name]
-    kind = (list[type(expected[0])] if expected else list[Update]) if isinstance(expected, list) else type(expected)  # type: ignore[misc]
-    assert PayloadCodec().decode(data, kind) == expected
+    kind = (
+        (list[type(expected[0])] if expected else list[Update])
+        if isinstance(expected, list)
+        else type(expected)
+    )  # type: ignore[misc]
+    decoded = PayloadCodec().decode(data, kind)
+    if kind is GlobalModel:  # its arrays are compared by what they are written as
+        assert PayloadCodec().encode(decoded) == data
+        assert decoded.evidence.edges == expected.evidence.edges
+    else:
+        assert decoded == expected
     assert PayloadCodec().encode(expected) == data
     assert PayloadCodec().kind_of(data) == INDEX["good"][name]["kind"]
 
@@ -67,9 +89,15 @@ def test_a_good_document_says_what_it_said(name: str) -> None:
 def test_the_good_envelopes_verify() -> None:
     update = validator().verify(read("good", "envelope-update"), key=Keys.inbox(1, "site-01", 0))
     assert update.update == FED.update("site-01")
-    registry, _ = read_registry(read("good", "envelope-registry"), before=None, fingerprint=FED.fingerprint)
+    registry, _ = read_registry(
+        read("good", "envelope-registry"), before=None, fingerprint=FED.fingerprint
+    )
     assert registry == FED.registry
-    plan = verify_envelope(open_envelope(read("good", "envelope-plan")), expect=PacketType.PLAN, key_of=registry.coordinator_key)
+    plan = verify_envelope(
+        open_envelope(read("good", "envelope-plan")),
+        expect=PacketType.PLAN,
+        key_of=registry.coordinator_key,
+    )
     assert PayloadCodec().decode(plan.body, Plan) == FED.plan(1)
 
 
@@ -78,20 +106,8 @@ def test_a_pack_says_what_it_said() -> None:
     assert make_pack([*MAKE["updates_of_a_pack"]().items()]).data == read("good", "pack")
 
 
-@pytest.mark.parametrize("bits", [8, 16])
-def test_rounded_columns_say_what_they_said_within_their_bound(bits: int) -> None:
-    data, exact = read("good", f"update-{bits}"), SAYS["update-f32"]
-    rounded = PayloadCodec().decode(data, Update)
-    for name in ("confidence", "stability"):
-        assert np.abs(getattr(rounded.edges, name) - getattr(exact.edges, name)).max() <= 0.5 / (2**bits - 1) + 2**-24
-    assert PayloadCodec(unit_bits=bits).encode(exact) == PayloadCodec(unit_bits=bits).encode(rounded) == data
-
-
-@pytest.mark.parametrize("name", ["wide-zstd", "wide-16-zstd"])
-def test_a_compressed_document_still_says_what_it_said(name: str) -> None:
-    bits = 16 if "16" in name else None
-    same = PayloadCodec().decode(PayloadCodec(unit_bits=bits).encode(MAKE["wide"]()), Update)
-    assert PayloadCodec().decode(read("kept", name), Update) == same
+def test_a_compressed_document_still_says_what_it_said() -> None:
+    assert PayloadCodec().decode(read("kept", "wide-zstd"), Update) == MAKE["wide"]()
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in (V1 / "kept").glob("envelope*.bin")))
@@ -105,11 +121,19 @@ def test_there_are_sealed_ones() -> None:
 
 
 PATH = type(SAYS["path"])
-KINDS: dict[str, Any] = {"PathPack": PATH, "Freeze": Freeze, "Update": Update, "EdgeDelta": type(SAYS["edge-delta"]), "list[PathPack]": list[PATH]}  # type: ignore[valid-type]
+KINDS: dict[str, Any] = {
+    "PathPack": PATH,
+    "Freeze": Freeze,
+    "Update": Update,
+    "EdgeDelta": type(SAYS["edge-delta"]),
+    "list[PathPack]": list[PATH],
+}  # type: ignore[valid-type]
 
 
 def judge(name: str, data: bytes) -> None:
-    """A document is read as the kind it names, an envelope by a validator in round 1, a pack as what it is."""
+    """A document is read as the kind it names, an envelope by a validator in round 1, a pack as
+    what it is.
+    """
     if name.startswith("envelope"):
         validator().verify(data, key=Keys.inbox(1, "site-01", 0))
         return

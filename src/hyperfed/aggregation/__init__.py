@@ -1,7 +1,15 @@
-"""How many clients' contributions become one: one rule a file, one interface. Robust rules carry no privacy label (DESIGN section 6)."""
+"""Holds the rules that make one contribution of many clients': one rule a file, one interface.
+
+Robust rules carry no privacy label (DESIGN section 6).
+"""
 
 from hyperfed.aggregation.adaptive import Adaptive
-from hyperfed.aggregation.bounded_trust import Trust, bounded_trust, bounded_trust_dense, trust_weights
+from hyperfed.aggregation.bounded_trust import (
+    Trust,
+    bounded_trust,
+    bounded_trust_dense,
+    trust_weights,
+)
 from hyperfed.aggregation.bucketing import Bucketing
 from hyperfed.aggregation.bulyan import Bulyan
 from hyperfed.aggregation.catalogue import RULES, PreAggregation, Preceded, build_rule

@@ -1,4 +1,4 @@
-"""The rules by name, and pre-aggregation in front of one.
+"""Builds the rules by name, and puts pre-aggregations in front of one.
 
 build_rule("multi-krum", f=3)
 Preceded(f=3, rule=build_rule("median", f=3), before=(NearestMixing(f=3),))
@@ -44,10 +44,18 @@ RULES: dict[str, type[Rule]] = {kind.name: kind for kind in _KINDS}
 
 
 def build_rule(name: str, *, f: int = 0, **parameters: Any) -> Rule:
-    """The rule of that name. Raises AggregationError for an unknown one, BreakdownError for one that bears no fault and f > 0."""
+    """Return the rule of that name.
+
+    Raises AggregationError for an unknown name and for parameters that the rule does not take.
+    Raises BreakdownError where f > 0 and the rule bears no fault.
+    """
     kind = RULES.get(name)
     if kind is None:
-        raise AggregationError(f"unknown rule {name!r:.80}", subject="aggregation", remedy=f"One of {', '.join(RULES)} is needed")
+        raise AggregationError(
+            f"unknown rule {name!r:.80}",
+            subject="aggregation",
+            remedy=f"One of {', '.join(RULES)} is needed",
+        )
     try:
         return kind(f=f, **parameters)
     except TypeError as exc:
@@ -55,26 +63,36 @@ def build_rule(name: str, *, f: int = 0, **parameters: Any) -> Rule:
 
 
 class PreAggregation(Protocol):
-    """What `Clipping`, `NearestMixing` and `Bucketing` are."""
+    """Changes the rows before a rule sees them: `Clipping`, `NearestMixing` or `Bucketing`."""
 
     def before(self, rows: Rows) -> Rows:
-        """The rows that the rule sees."""
+        """Return the rows that the rule sees."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preceded(Rule):
-    """`rule` after pre-aggregations, in their order. f is the rule's. It takes no weights: mixed rows are nobody's."""
+    """Applies `rule` after pre-aggregations.
+
+    It takes no weights, because no client owns a mixed row.
+    """
 
     name: ClassVar[str] = "preceded"
 
     rule: Rule
+    """The rule, which f is for."""
     before: tuple[PreAggregation, ...]
+    """The pre-aggregations, in the order in which they are applied."""
 
     def least(self) -> int:
         return self.rule.least()
 
-    def _apply(self, rows: Rows, weights: npt.NDArray[np.float64] | None, losses: npt.NDArray[np.float64] | None) -> Any:
+    def _apply(
+        self,
+        rows: Rows,
+        weights: npt.NDArray[np.float64] | None,
+        losses: npt.NDArray[np.float64] | None,
+    ) -> Any:
         for step in self.before:
             rows = step.before(rows)
         return self.rule.aggregate(rows)

@@ -1,10 +1,15 @@
-"""Krum: the client whose n - f - 2 nearest neighbours are nearest; Multi-Krum: the mean of the n - f clients with the best such scores.
+"""Krum takes the client with the nearest neighbours, and Multi-Krum the mean of several such.
 
-1. score_i = sum of the n - f - 2 smallest squared distances from x_i to others. Needs n >= 2f + 3.
-2. Multi-Krum keeps `keep` clients, n - f unless given (at most that many: the bound below holds for no more).
+Krum compares clients by their n - f - 2 nearest neighbours. Multi-Krum averages the n - f clients
+with the best scores.
 
-|F(x) - mean_S|² <= 6 (1 + r) mean_S |x_i - mean_S|², r = f / (n - 2f). Source: Blanchard et al. 2017, NeurIPS, section 3;
-the bound: Allouah et al. 2023, arXiv:2302.01772, Prop. 1.
+1. score_i is the sum of the n - f - 2 smallest squared distances from x_i to others. Both rules
+   need n >= 2f + 3.
+2. Multi-Krum keeps `keep` clients, n - f unless it is given. At most that many may be kept, because
+   the bound below holds for no more.
+
+|F(x) - mean_S|² <= 6 (1 + r) mean_S |x_i - mean_S|², r = f / (n - 2f). The source is Blanchard et
+al. 2017, NeurIPS, section 3. The bound is from Allouah et al. 2023, arXiv:2302.01772, Prop. 1.
 """
 
 from dataclasses import dataclass
@@ -23,9 +28,11 @@ Floats = npt.NDArray[np.float64]
 
 
 def krum_order(squared: Floats, neighbours: int) -> npt.NDArray[np.int64]:
-    """int64[n]: the clients by their score, the sum of their `neighbours` smallest squared distances to others; best first.
+    """Return int64[n]: the clients by their score, best first.
 
-    squared: float64[n, n], 0 on the diagonal. Equal scores (two that are each other's only neighbours have them) go by the distances to all.
+    The score is the sum of a client's `neighbours` smallest squared distances to others. `squared`
+    is float64[n, n], 0 on the diagonal. Equal scores (two clients that are each other's only
+    neighbours have them) are ordered by the distances to all.
     """
     others = np.sort(squared + np.diag(np.full(len(squared), np.inf)), axis=1)[:, :-1]
     return np.lexsort((others.sum(axis=1), others[:, :neighbours].sum(axis=1)))
@@ -33,7 +40,10 @@ def krum_order(squared: Floats, neighbours: int) -> npt.NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Krum(Rule):
-    """No parameters but f."""
+    """Takes the vector of the client with the best score.
+
+    Its only parameter is f.
+    """
 
     name: ClassVar[str] = "krum"
 
@@ -41,7 +51,7 @@ class Krum(Rule):
         return 2 * self.f + 3
 
     def chosen(self, rows: Rows) -> int:
-        """Whose vector it is."""
+        """Return the row number of the client whose vector is taken."""
         return int(krum_order(rows.distances(), len(rows) - self.f - 2)[0])
 
     def _apply(self, rows: Rows, weights: Floats | None, losses: Floats | None) -> Any:
@@ -52,11 +62,12 @@ class Krum(Rule):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MultiKrum(Rule):
-    """keep: how many clients are averaged; None: n - f."""
+    """Averages the clients with the best scores."""
 
     name: ClassVar[str] = "multi-krum"
 
     keep: int | None = None
+    """How many clients are averaged, or None for n - f."""
 
     def least(self) -> int:
         return max(2 * self.f + 3, self.f + (self.keep or 0))

@@ -1,7 +1,8 @@
-"""Nearest-neighbour mixing before a rule: every vector becomes the mean of its n - f nearest, itself among them.
+"""Mixes nearest neighbours before a rule: a vector becomes the mean of its n - f nearest.
 
-What is left of an attack among honest neighbours is averaged away, and honest differences shrink: any rule below gains.
-Source: Allouah et al. 2023, arXiv:2302.01772, Algorithm 2 (NNM).
+A vector is among its own nearest. What is left of an attack among honest neighbours is averaged
+away, and honest differences shrink, so any rule that follows gains. The source is Allouah et al.
+2023, arXiv:2302.01772, Algorithm 2 (NNM).
 """
 
 from dataclasses import dataclass
@@ -16,19 +17,28 @@ __all__ = ["NearestMixing"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NearestMixing:
-    """f: how many clients may be arbitrary."""
+    """Replaces every vector by the mean of its nearest."""
 
     f: int
+    """How many clients may be arbitrary."""
 
     def __post_init__(self) -> None:
         if self.f < 0:
-            raise AggregationError(f"f is {self.f}; at least 0 is needed", subject="nearest-neighbour mixing")
+            raise AggregationError(
+                f"f is {self.f}; at least 0 is needed", subject="nearest-neighbour mixing"
+            )
 
     def before(self, rows: Rows) -> Rows:
-        """The mixed rows, as many as before. Raises BreakdownError below 2f + 1 clients."""
+        """Return the mixed rows, as many as before.
+
+        Raises BreakdownError where there are fewer than 2f + 1 clients.
+        """
         n = len(rows)
         if n < 2 * self.f + 1:
-            raise BreakdownError(f"{n} clients; to bear f = {self.f} it needs {2 * self.f + 1}", subject="nearest-neighbour mixing")
+            raise BreakdownError(
+                f"{n} clients; to bear f = {self.f} it needs {2 * self.f + 1}",
+                subject="nearest-neighbour mixing",
+            )
         squared = rows.distances()
         np.fill_diagonal(squared, -1.0)  # itself first, also where others lie at the same place
         nearest = np.argsort(squared, axis=1, kind="stable")[:, : n - self.f]

@@ -1,11 +1,15 @@
-"""MDA and SMEA: the mean of the n - f clients that lie closest together, by exhaustive search.
+"""Averages the n - f clients that lie closest together, found by exhaustive search (MDA, SMEA).
 
-1. MDA (minimum diameter): the subset whose largest distance is smallest. SMEA (smallest maximum eigenvalue): the one whose covariance has the
-   smallest largest eigenvalue, which is that of its centred Gram matrix. Equal diameters go by the sum of distances.
-2. The number of subsets is binomial: refused above 20 clients. Both need n >= 2f + 1.
-3. A subset's trace / (rank) <= its largest eigenvalue: subsets whose bound is no better than the best eigenvalue so far are not decomposed.
+1. MDA (minimum diameter) takes the subset whose largest distance is smallest. SMEA (smallest
+   maximum eigenvalue) takes the one whose covariance has the smallest largest eigenvalue, which is
+   that of its centred Gram matrix. Equal diameters are ordered by the sum of distances.
+2. The number of subsets is binomial, so more than 20 clients are refused. Both rules need n >= 2f +
+   1.
+3. A subset's trace / (rank) <= its largest eigenvalue. Subsets whose bound is no better than the
+   best eigenvalue so far are not decomposed.
 
-Source: MDA: Rousseeuw 1985; El Mhamdi et al. 2018, section 3. SMEA: Allouah et al. 2023, ICML, PMLR 202 (privacy-robustness-utility trilemma).
+The source of MDA is Rousseeuw 1985 and El Mhamdi et al. 2018, section 3. The source of SMEA is
+Allouah et al. 2023, ICML, PMLR 202 (privacy-robustness-utility trilemma).
 """
 
 from abc import abstractmethod
@@ -32,6 +36,8 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _SmallestSubset(Rule):
+    """Averages the subset of n - f clients that `search` finds best."""
+
     def least(self) -> int:
         return 2 * self.f + 1
 
@@ -44,19 +50,32 @@ class _SmallestSubset(Rule):
     def check(self, clients: int) -> None:
         Rule.check(self, clients)
         if clients > MOST_CLIENTS:
-            raise AggregationError(f"{clients} clients; it tries every subset and takes at most {MOST_CLIENTS}", subject=self.name, remedy="Use multi-krum")
+            raise AggregationError(
+                f"{clients} clients; it tries every subset and takes at most {MOST_CLIENTS}",
+                subject=self.name,
+                remedy="Use multi-krum",
+            )
 
     def subset(self, squared: Floats) -> Ints:
-        """int64[n - f]: the clients that lie closest together. squared: float64[n, n] squared distances."""
+        """Return the clients that lie closest together, int64[n - f].
+
+        `squared` is float64[n, n], squared distances.
+        """
         return self.search(squared, len(squared) - self.f)
 
     @abstractmethod
     def search(self, squared: Floats, size: int) -> Ints:
-        """int64[size]: the best subset, ascending. squared: float64[n, n] squared distances."""
+        """Return the best subset, int64[size], ascending.
+
+        `squared` is float64[n, n], squared distances.
+        """
 
 
 class MinimumDiameter(_SmallestSubset):
-    """MDA. No parameters but f."""
+    """Averages the subset of the smallest diameter (MDA).
+
+    Its only parameter is f.
+    """
 
     name: ClassVar[str] = "mda"
     __slots__ = ()
@@ -76,7 +95,10 @@ class MinimumDiameter(_SmallestSubset):
 
 
 class SmallestEigenvalue(_SmallestSubset):
-    """SMEA. No parameters but f."""
+    """Averages the subset of the smallest largest eigenvalue (SMEA).
+
+    Its only parameter is f.
+    """
 
     name: ClassVar[str] = "smea"
     __slots__ = ()
@@ -87,7 +109,8 @@ class SmallestEigenvalue(_SmallestSubset):
             total = np.zeros(len(subsets))
             for i in range(size):
                 total += squared[subsets[:, i, None], subsets].sum(axis=1)
-            bound = total / (2 * size) / max(1, size - 1)  # the centred Gram's trace is the mean squared distance times size / 2
+            # the centred Gram's trace is the mean squared distance times size / 2
+            bound = total / (2 * size) / max(1, size - 1)
             order = np.argsort(bound, kind="stable")
             for first in range(0, len(order), 256):
                 some = order[first : first + 256]
@@ -96,7 +119,9 @@ class SmallestEigenvalue(_SmallestSubset):
                 some = np.sort(some)
                 block = squared[subsets[some][:, :, None], subsets[some][:, None, :]]
                 mean = block.mean(axis=1)
-                gram = -0.5 * (block - mean[:, :, None] - mean[:, None, :] + mean.mean(axis=1)[:, None, None])
+                gram = -0.5 * (
+                    block - mean[:, :, None] - mean[:, None, :] + mean.mean(axis=1)[:, None, None]
+                )
                 largest = np.linalg.eigvalsh(gram)[:, -1]
                 at = int(np.argmin(largest))
                 if largest[at] < least:
@@ -105,7 +130,7 @@ class SmallestEigenvalue(_SmallestSubset):
 
 
 def _subsets(n: int, size: int) -> Iterator[Ints]:
-    """int64[some, size]: all subsets in lexicographic order, some at a time."""
+    """Yield all subsets in lexicographic order, int64[some, size], a bounded number at a time."""
     every = combinations(range(n), size)
     while some := list(islice(every, _AT_ONCE)):
         yield np.array(some, dtype=np.int64)

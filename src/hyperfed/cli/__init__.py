@@ -1,4 +1,7 @@
-"""The `hyperfed` command. `main` is the console script; a command's module is imported when it is run."""
+"""Provide the `hyperfed` command.
+
+`main` is the console script. A command's module is imported when the command runs.
+"""
 
 from hyperfed.cli.app import app, main
 

@@ -1,8 +1,12 @@
-"""The root of the `hyperfed` command: its groups, and the one place where errors become exit codes.
+"""Assemble the `hyperfed` command from its groups, and turn errors into exit codes.
 
-1. A HyperfedError is printed as problem, object, rule and remedy; anything else as one line and how to get the traceback (--debug).
-2. With --json the error is a JSON document on stdout, also where the arguments themselves are wrong.
-3. Nothing heavy is imported before a command runs: not numpy, boto3, nacl or rich.
+1. A HyperfedError is printed as problem, object, rule and remedy. What a machine or a path can
+   cause becomes one (`machine_faults`). Any other error is printed as one line that names --debug,
+   which shows the traceback.
+2. A group without a command prints its help and ends with 0. Wrong arguments end with 2.
+3. With --json the error is a JSON document on stdout, even where the arguments themselves are
+   wrong.
+4. Nothing heavy is imported before a command runs: not numpy, botocore, nacl or rich.
 """
 
 import sys
@@ -12,38 +16,132 @@ from typing import Any
 
 import click
 
-from hyperfed.cli.invocation import Invocation, config_option, output_options
-from hyperfed.cli.lazy import Entry, LazyGroup
-from hyperfed.cli.output import CODES, exit_code_of, say_error
+from hyperfed.cli.interrupts import end_promptly
+from hyperfed.cli.invocation import Invocation
+from hyperfed.cli.lazy import NO_COMMAND, Entry, LazyGroup
+from hyperfed.cli.options import config_option, output_options
+from hyperfed.cli.output import CODES, bear_any_text, exit_code_of, leave_stdout, say_error
 from hyperfed.errors import ConfigError, HyperfedError
+from hyperfed.storage.machine_faults import as_ours, behind_interrupt
 
 __all__ = ["app", "main"]
 
+_CLIENT, _OPERATOR, _RESEARCHER, _ALL = (
+    "For a client",
+    "For the operator",
+    "For a researcher",
+    "For everybody",
+)
 _COMMANDS = {
-    "keygen": Entry("hyperfed.cli.keygen:keygen", "Make a key pair, in a file that only you can read."),
-    "enroll": Entry("hyperfed.cli.enroll:enroll", "Write the file by which a client asks to take part."),
-    "submit": Entry("hyperfed.cli.submit:submit", "Discover on your data and send what may be shared."),
-    "status": Entry("hyperfed.cli.status:status", "What became of your updates, and whether today's is in."),
-    "pull": Entry("hyperfed.cli.pull:pull", "Fetch and verify the newest global model."),
-    "carry": Entry("hyperfed.cli.carry:carry", "For a site without a network: on a stick in, and out."),
-    "inspect": Entry("hyperfed.cli.inspect:inspect", "Show any object of the drop-box, verified and readable."),
-    "registry": Entry("hyperfed.cli.registry:registry", "The list of clients and keys: draft, sign, merge, publish."),
-    "links": Entry("hyperfed.cli.links:links", "Presigned URLs for clients without a cloud account (operator)."),
-    "round": Entry("hyperfed.cli.round:round_group", "Open, run and look at rounds (operator)."),
-    "schedule": Entry("hyperfed.cli.schedule:schedule", "Say or set when each flow runs (operator)."),
-    "service": Entry("hyperfed.cli.service:service", "Put a federation into service on a Prefect server (operator)."),
-    "iam": Entry("hyperfed.cli.iam:iam", "Least-privilege policies for coordinator, clients and auditors (operator)."),
-    "client": Entry("hyperfed.cli.client:client", "Set a client up, and say how it runs every night."),
-    "dev": Entry("hyperfed.cli.dev:dev", "All of it on this machine in the background, with Prefect's UI."),
-    "budget": Entry("hyperfed.cli.budget:budget", "What of the privacy budget is spent and left; plan a year of nights."),
-    "audit": Entry("hyperfed.cli.audit:audit", "Check every signature, chain and digest of the drop-box."),
-    "simulate": Entry("hyperfed.cli.simulate:simulate", "A federation under attack, in one process: what would have stood."),
-    "demo": Entry("hyperfed.cli.demo:demo", "A whole federation on this machine, with real data."),
+    "client": Entry(
+        "hyperfed.cli.client.client:client",
+        "Set a client up, run its night, and say how it runs every night.",
+        _CLIENT,
+    ),
+    "enroll": Entry(
+        "hyperfed.cli.client.enroll:enroll",
+        "Write the file by which a client asks to take part.",
+        _CLIENT,
+    ),
+    "discover": Entry(
+        "hyperfed.cli.client.discover:discover",
+        "Discover on your data and look; nothing is sent.",
+        _CLIENT,
+    ),
+    "submit": Entry(
+        "hyperfed.cli.client.submit:submit",
+        "Discover on your data and send what may be shared.",
+        _CLIENT,
+    ),
+    "status": Entry(
+        "hyperfed.cli.client.status:status",
+        "What became of your updates, and whether today's is in.",
+        _CLIENT,
+    ),
+    "pull": Entry(
+        "hyperfed.cli.client.pull:pull", "Fetch and verify the newest global model.", _CLIENT
+    ),
+    "gossip": Entry(
+        "hyperfed.cli.client.gossip:gossip",
+        "Average noised messages with your basket, without a coordinator.",
+        _CLIENT,
+    ),
+    "carry": Entry(
+        "hyperfed.cli.client.offline_transfer:carry",
+        "For a site without a network: on a stick in, and out.",
+        _CLIENT,
+    ),
+    "registry": Entry(
+        "hyperfed.cli.operator.registry:registry",
+        "The list of clients and keys: draft, sign, merge, publish.",
+        _OPERATOR,
+    ),
+    "service": Entry(
+        "hyperfed.cli.operator.service:service",
+        "Put a federation into service on a Prefect server.",
+        _OPERATOR,
+    ),
+    "round": Entry(
+        "hyperfed.cli.operator.round:round_group", "Open, run, retry and look at rounds.", _OPERATOR
+    ),
+    "schedule": Entry(
+        "hyperfed.cli.operator.schedule:schedule", "Say or set when each flow runs.", _OPERATOR
+    ),
+    "links": Entry(
+        "hyperfed.cli.operator.links:links",
+        "Presigned URLs for clients without a cloud account.",
+        _OPERATOR,
+    ),
+    "iam": Entry(
+        "hyperfed.cli.operator.iam:iam",
+        "Least-privilege policies for coordinator, clients and auditors.",
+        _OPERATOR,
+    ),
+    "demo": Entry(
+        "hyperfed.cli.local.demo:demo",
+        "A whole federation on this machine, with real data.",
+        _RESEARCHER,
+    ),
+    "simulate": Entry(
+        "hyperfed.cli.local.simulate:simulate",
+        "A federation under attack, in one process: what would have stood.",
+        _RESEARCHER,
+    ),
+    "dev": Entry(
+        "hyperfed.cli.local.dev:dev",
+        "All of it on this machine in the background, with Prefect's UI.",
+        _RESEARCHER,
+    ),
+    "check": Entry(
+        "hyperfed.cli.local.check:check",
+        "Try a store of your own against every rule, before a federation does.",
+        _ALL,
+    ),
+    "keygen": Entry(
+        "hyperfed.cli.operator.keygen:keygen",
+        "Make a key pair, in a file that only you can read.",
+        _ALL,
+    ),
+    "inspect": Entry(
+        "hyperfed.cli.operator.inspect:inspect",
+        "Show any object of the drop-box, verified and readable.",
+        _ALL,
+    ),
+    "budget": Entry(
+        "hyperfed.cli.operator.budget:budget",
+        "What of the privacy budget is spent and left; plan a year of nights.",
+        _ALL,
+    ),
+    "audit": Entry(
+        "hyperfed.cli.operator.audit:audit",
+        "Check every signature, chain and digest of the drop-box.",
+        _ALL,
+    ),
 }
 
 
 class _App(LazyGroup):
-    """The group that turns every outcome into an exit code."""
+    """Turn every outcome of a command into an exit code."""
 
     def main(
         self,
@@ -53,49 +151,81 @@ class _App(LazyGroup):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
-        given = list(sys.argv[1:] if args is None else args)
+        arguments = list(sys.argv[1:] if args is None else args)
         if not standalone_mode:
-            return super().main(given, prog_name, complete_var, standalone_mode=False, **extra)
-        as_json, debug = "--json" in given, "--debug" in given
+            return super().main(arguments, prog_name, complete_var, standalone_mode=False, **extra)
+        as_json, debug = "--json" in arguments, "--debug" in arguments
+        bear_any_text()
+        stdout = sys.stdout
         try:
-            code = super().main(given, prog_name or "hyperfed", complete_var, standalone_mode=False, **extra)
+            code = super().main(
+                arguments, prog_name or "hyperfed", complete_var, standalone_mode=False, **extra
+            )
             sys.stdout.flush()
             sys.exit(code if type(code) is int else 0)
-        except click.exceptions.Abort:
+        except click.exceptions.Abort as error:
+            if (fault := behind_interrupt(error)) is not None:
+                self._fail(fault, as_json, debug)
             sys.stderr.write("Interrupted.\n")
             sys.exit(130)
+        except NO_COMMAND as help_asked_for:
+            click.echo(help_asked_for.ctx.get_help())
+            sys.exit(0)
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "hyperfed"
-            self._fail(ConfigError(_sentence(error.format_message()), subject=command, remedy=f"See `{command} --help`"), as_json, debug)
+            self._fail(
+                ConfigError(
+                    _sentence(error.format_message()),
+                    subject=command,
+                    remedy=f"See `{command} --help`",
+                ),
+                as_json,
+                debug,
+            )
         except click.ClickException as error:
-            self._fail(ConfigError(_sentence(error.format_message()), subject="hyperfed"), as_json, debug)
+            self._fail(
+                ConfigError(_sentence(error.format_message()), subject="hyperfed"), as_json, debug
+            )
         except BrokenPipeError:
-            sys.stderr.close()  # nobody reads any more, as in `hyperfed inspect | head`
+            leave_stdout()  # the reader is gone, as in `hyperfed inspect | head`
             sys.exit(0)
+        except SystemExit:
+            if sys.stdout is not stdout:  # click puts another in its place then, and ends with 1
+                leave_stdout()
+                sys.exit(0)
+            raise
         except Exception as error:
             self._fail(error, as_json, debug)
 
-    def _fail(self, error: Exception, as_json: bool, debug: bool) -> None:
-        code = exit_code_of(error)
+    def _fail(self, error: BaseException, as_json: bool, debug: bool) -> None:
         if debug:
             traceback.print_exception(error, file=sys.stderr)
+        error = as_ours(error)
+        code = exit_code_of(error)
         if code == 70:
-            name = type(error).__name__
-            hint = HyperfedError(f"unexpected {name}: {error}", remedy="Run it again with --debug for the traceback; please report it with that")
-            say_error(hint, as_json=as_json, code=code)
-        else:
+            error = HyperfedError(
+                f"unexpected {type(error).__name__}: {error}",
+                remedy="Run it again with --debug for the traceback; please report it with that",
+            )
+        try:
             say_error(error, as_json=as_json, code=code)
+            sys.stdout.flush()
+        except OSError:  # a stdout that takes nothing, which may be what is wrong
+            leave_stdout()
+            say_error(error, as_json=False, code=code)
         sys.exit(code)
 
 
 def _sentence(text: str) -> str:
-    """click's message in our form: no capital, no full stop, one line."""
+    """Return click's message in the form of our errors: one line, no capital, no full stop."""
     line = " ".join(text.split()).rstrip(".")
     return line[:1].lower() + line[1:]
 
 
 def _exit_codes() -> str:
-    return "\b\n" + "\n".join(["Exit codes:", *(f"  {code:<3} {meaning}" for code, meaning in CODES.items())])
+    return "\b\n" + "\n".join(
+        ["Exit codes:", *(f"  {code:<3} {meaning}" for code, meaning in CODES.items())]
+    )
 
 
 @click.command(
@@ -109,41 +239,58 @@ def _exit_codes() -> str:
 @output_options
 @click.pass_context
 def app(ctx: click.Context) -> None:
-    """Federated causal discovery through an object store: organisations share what they learned from their data, never the data.
+    """Run federated causal discovery through an object store: organisations share what they learned
+    from their data, never the data.
 
-    \b
-    A client, once:
-      hyperfed keygen hospital.key
-      hyperfed enroll --client-id hospital-1 --organisation "General Hospital" --key hospital.key
-    and every night:
-      hyperfed submit --data series.csv
-      hyperfed status
-      hyperfed pull --out model/
-
-    Settings come from hyperfed.toml: --config, $HYPERFED_CONFIG, ./hyperfed.toml or ~/.config/hyperfed/hyperfed.toml.
+    Settings come from hyperfed.toml: --config, $HYPERFED_CONFIG, ./hyperfed.toml or
+    ~/.config/hyperfed/hyperfed.toml. `hyperfed client init` writes it.
 
     \b
       [store]
       url = "s3://bucket/prefix"           # or "file:///mnt/share"; for S3 also: endpoint, region,
-      access_key_file = "store.toml"       # access_key = "..." and secret_key = "..."; else the environment decides
-                                           # or instead of all these: links = "hospital-1.hfl", from the operator
+                                           # addressing = "virtual", ca_file
+      access_key_file = "store.toml"       # access_key = "..." and secret_key = "...";
+                                           # without it the environment decides
+                                           # instead of these: links = "hospital-1.hfl"
       [federation]
-      fingerprint = "..."                  # of the registry's roots, compared with the operator on another channel
+      fingerprint = "..."                  # of the roots: ask the operator on another channel
       [client]
       id = "hospital-1"
-      key = "hospital.key"                 # a passphrase comes from $HYPERFED_PASSPHRASE or a prompt
-      memory = "hospital.memory.json"      # what this client has seen; keep it
-      record_bound = 0.02                  # only where records are protected: how far one may move your effects (L2); you attest it
+      key = "hospital-1.key"               # passphrase: $HYPERFED_PASSPHRASE or a prompt
+      memory = "hospital-1.memory.json"    # what this client has seen; keep it
+      record_bound = 0.02                  # only where records are protected: you attest how
+                                           # far one may move your effects (L2)
+      [data]                               # what is sent: options of submit, by their names
+      file = "tonight.csv"
+      [sharing]                            # what never leaves, whatever a round asks for
+      never = ["income"]                   # also: smallest_n, most_edges, digits
       [coordinator]
       key = "coordinator.key"
+      [rounds]                             # without a Prefect server: what new rounds are about
+      variables = ["output", "employment"] # also: domains, quorum, aggregation_delay_s, poll_s
+      [policy]
+      vote_min = 0.25                      # or any other field of the policy pack
       [root]
       keys = ["root-1.key"]
 
     Relative paths in it are relative to the file.
+
+    \b
+    A client, once; then the operator adds hospital-1.enrolment to the registry:
+      hyperfed client init --client-id hospital-1 --store s3://fed --fingerprint FINGERPRINT
+      hyperfed enroll --organisation "General Hospital"
+    and every night:
+      hyperfed submit --data series.csv
+      hyperfed status
+      hyperfed pull
+    or all three by a timer:
+      hyperfed client timer --data series.csv
     """
     ctx.ensure_object(Invocation)
 
 
 def main() -> None:
-    """The console script."""
-    app()
+    """Run the `hyperfed` command as a console script."""
+    invocation = Invocation()
+    end_promptly(lambda: "store" in vars(invocation))
+    app(obj=invocation)

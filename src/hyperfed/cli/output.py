@@ -1,11 +1,15 @@
-"""What a command says: tables for people, one JSON document for programs, and how an error reads in both.
+"""Print what a command answers: tables for people, one JSON document for programs, errors for both.
 
-1. `--json` prints exactly one JSON document on stdout, also for an error: {"ok", "exit_code", ...}; what is for people's eyes only stays away then.
-2. Text that came from elsewhere (reasons, names, organisations) is shown with its control characters spelt out: a drop-box cannot drive a terminal.
-3. An error is problem, object, rule and what to do; never a traceback unless --debug asks for it.
-4. Exit codes: see `CODES`; they are part of the interface.
+1. `--json` prints exactly one JSON document on stdout, also for an error: {"ok", "exit_code", ...}.
+   What only people need is left out then. `ok` is true where the exit code is 0; otherwise there is
+   an "error". The answer itself ends the command, so that the process cannot report anything else.
+2. Text that came from elsewhere (reasons, names, organisations) is shown with its control
+   characters spelt out, so that a drop-box cannot drive a terminal.
+3. An error is printed as problem, object, rule and remedy. A traceback is printed only where
+   --debug asks for it.
+4. The exit codes (`CODES`) are part of the interface.
 
-rich is imported when the first table is drawn. What it does not do: decide anything, translate.
+rich is imported when the first table is drawn. What it does not do: decide or translate.
 """
 
 import contextlib
@@ -18,7 +22,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
 
 from hyperfed import errors
 
@@ -28,12 +34,14 @@ if TYPE_CHECKING:
 __all__ = [
     "CODES",
     "Output",
+    "bear_any_text",
     "clean",
     "console",
     "error_document",
     "exit_code_of",
     "grouped",
     "instant",
+    "leave_stdout",
     "listed",
     "plain",
     "say_error",
@@ -45,24 +53,30 @@ CODES = {
     0: "done",
     1: "refused or failed: data, packet, key, registry or round",
     2: "a wrong option, file or setting",
-    3: "the object store, or the way to it",
+    3: "the object store or the Prefect server, or the way to it",
     4: "not yet, or nothing there",
+    5: "this machine lacks room, memory, threads or a right",
     70: "an error in hyperfed itself",
     130: "interrupted",
 }
-_PIPE_WIDTH = 160  # columns where nobody's terminal says otherwise
+"""Each exit code and what it means."""
+_PIPE_WIDTH = 160  # columns where there is no terminal
+_LEAST_WIDTH = 40  # a table that is narrower would drop cells
 
 
 def exit_code_of(error: BaseException) -> int:
-    """The exit code for an error (`CODES`)."""
+    """Return the exit code for an error (`CODES`)."""
     match error:
         case errors.ConfigError():
             return 2
+        case errors.MachineError():
+            return 5
         case errors.ObjectNotFound() | errors.QuorumPending() | errors.QuorumMissed():
             return 4
         case errors.TransportError():
             return 3
-        case errors.RoundError(rule="R-60"):  # not open yet, or waiting for an earlier round
+        # not open yet, waiting for an earlier round, or opened without this client
+        case errors.RoundError(rule="R-60" | "R-96"):
             return 4
         case errors.HyperfedError():
             return 1
@@ -72,53 +86,84 @@ def exit_code_of(error: BaseException) -> int:
 
 
 def error_document(error: BaseException, code: int) -> dict[str, Any]:
-    """An error for programs."""
+    """Return an error as a document for programs."""
     if isinstance(error, errors.HyperfedError):
-        said = {"problem": error.problem, "subject": error.subject, "rule": error.rule, "remedy": error.remedy}
+        document = {
+            "problem": error.problem,
+            "subject": error.subject,
+            "rule": error.rule,
+            "remedy": error.remedy,
+        }
     else:
-        said = {"problem": str(error) or type(error).__name__, "subject": "", "rule": "", "remedy": ""}
-    return {"ok": False, "exit_code": code, "error": {"kind": type(error).__name__, **said}}
+        document = {
+            "problem": str(error) or type(error).__name__,
+            "subject": "",
+            "rule": "",
+            "remedy": "",
+        }
+    return {"ok": False, "exit_code": code, "error": {"kind": type(error).__name__, **document}}
 
 
 def say_error(error: BaseException, *, as_json: bool, code: int) -> None:
-    """Print an error: to stdout as JSON, else to stderr for people."""
+    """Print an error: as JSON on stdout, or for people on stderr."""
     document = error_document(error, code)
     if as_json:
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
         return
-    said = document["error"]
-    subject = f"{clean(said['subject'])}: " if said["subject"] else ""
-    rule = f"  [{clean(said['rule'])}]" if said["rule"] else ""
-    lines = [f"Error: {subject}{clean(said['problem'])}{rule}"]
-    if said["remedy"]:
-        lines.append(f"What to do: {clean(said['remedy'])}")
+    shown_error = document["error"]
+    subject = f"{clean(shown_error['subject'])}: " if shown_error["subject"] else ""
+    rule = f"  [{clean(shown_error['rule'])}]" if shown_error["rule"] else ""
+    lines = [f"Error: {subject}{clean(shown_error['problem'])}{rule}"]
+    if shown_error["remedy"]:
+        lines.append(f"What to do: {clean(shown_error['remedy'])}")
     sys.stderr.write("\n".join(lines) + "\n")
 
 
+def bear_any_text() -> None:
+    """Let stdout and stderr spell out what their encoding has not.
+
+    A name in Greek or a path that is no text must not end a command whose work is done.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def leave_stdout() -> None:
+    """Write nothing more to a stdout that takes nothing more, not even at the process's end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 def clean(value: Any) -> str:
-    """Text for a terminal: what is not printable is spelt out."""
+    """Return text for a terminal, in which characters that are not printable are spelt out."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(value))
 
 
 def instant(moment: datetime) -> str:
-    """An instant for people: UTC, to the second where it has any."""
+    """Return an instant for people: in UTC, with seconds where they are not 0."""
     utc = moment.astimezone(UTC)
     return utc.strftime("%Y-%m-%d %H:%M:%S UTC" if utc.second else "%Y-%m-%d %H:%M UTC")
 
 
 def grouped(fingerprint: str) -> str:
-    """A fingerprint in groups of four digits, as people read it out."""
+    """Return a fingerprint in groups of four digits, as people read it out."""
     return " ".join(fingerprint[i : i + 4] for i in range(0, len(fingerprint), 4))
 
 
 def listed(names: Sequence[str], *, most: int = 12) -> str:
-    """Names in one line, the first of them where there are many."""
+    """Return names in one line: the first `most` of them, and how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON can say it: digests in hexadecimal, instants in ISO 8601, columns as lists, dataclasses as objects."""
+    """Return `value` as JSON can express it.
+
+    Bytes become hexadecimal, instants ISO 8601, columns lists, and dataclasses objects.
+    """
     if value is None or isinstance(value, bool | int | float | str):
         return value.value if isinstance(value, Enum) else value
     if isinstance(value, bytes | bytearray | memoryview):
@@ -141,45 +186,130 @@ def plain(value: Any) -> Any:
 
 
 class Output:
-    """Where a command's answer goes."""
+    """The output of a command: its answer on stdout, and remarks on stderr.
+
+    With `as_json` the answer is one JSON document, and there are no remarks.
+    """
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
 
-    def finish(self, document: Mapping[str, Any], render: Callable[["Console"], None], *, code: int = 0) -> int:
-        """The command's answer: the document for programs, or what `render` draws for people. Returns `code`, the command's exit code."""
+    def finish(
+        self,
+        document: Mapping[str, Any],
+        render: Callable[["Console"], None],
+        *,
+        code: int = 0,
+        because: str = "",
+    ) -> NoReturn:
+        """Print the command's answer and end the command with exit code `code`.
+
+        Programs get `document`, and people get what `render` draws. `because` says in one sentence
+        why `code` is not 0; a document may say it by an "error" of its own.
+        """
+        try:
+            self._show(document, render, code, because)
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader has seen enough, and the work is done
+            leave_stdout()
+        raise click.exceptions.Exit(code)
+
+    def _show(
+        self,
+        document: Mapping[str, Any],
+        render: Callable[["Console"], None],
+        code: int,
+        because: str,
+    ) -> None:
         if self.as_json:
-            sys.stdout.write(json.dumps({"ok": code == 0, "exit_code": code, **plain(document)}, indent=2) + "\n")
+            error = {
+                "kind": "Outcome",
+                "problem": because or CODES[code],
+                "subject": "",
+                "rule": "",
+                "remedy": "",
+            }
+            outcome = (
+                {"ok": True, "exit_code": 0}
+                if code == 0
+                else {"ok": False, "exit_code": code, "error": error}
+            )
+            sys.stdout.write(json.dumps({**outcome, **plain(document)}, indent=2) + "\n")
         else:
             render(console())
-        return code
 
     def note(self, text: str) -> None:
-        """A remark for people, on stderr."""
+        """Print a remark for people on stderr."""
         if not self.as_json:
             sys.stderr.write(f"Note: {clean(text)}\n")
 
+    def progress(self, text: str) -> None:
+        """Print one line about what was done so far, for people, on stderr."""
+        if not self.as_json:
+            sys.stderr.write(f"{clean(text)}\n")
+
     @contextlib.contextmanager
     def step(self, text: str) -> Iterator[None]:
-        """Show that something is going on: a spinner on a terminal, nothing elsewhere."""
+        """Show a spinner on a terminal while the context lasts, and nothing elsewhere."""
         if self.as_json or not sys.stderr.isatty():
             yield
             return
         with console(stderr=True).status(clean(text)):
             yield
 
+    @contextlib.contextmanager
+    def long_step(self, text: str) -> Iterator[Callable[[int, int, float], None]]:
+        """Show how far a long step is, with the time left: on a terminal, nothing elsewhere.
+
+        What it yields is told how much is done, of how much, and the seconds left.
+        """
+        if self.as_json or not sys.stderr.isatty():
+            yield lambda done, total, left: None
+            return
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[left]}"),
+        )
+        with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+            task = bar.add_task(clean(text), total=None, left="")
+
+            def tell(done: int, total: int, seconds_left: float) -> None:
+                words = (
+                    f"{done} of {total}, {seconds_left:.0f} s left"
+                    if seconds_left >= 1
+                    else f"{done} of {total}"
+                )
+                bar.update(task, completed=done, total=total, left=words)
+
+            yield tell
+
 
 def console(*, stderr: bool = False) -> "Console":
-    """A console without markup, so that square brackets in names stay what they are."""
+    """Return a console without markup, so that square brackets in names stay what they are.
+
+    A terminal that is too narrow for a table folds the lines itself: nothing is left out.
+    """
     from rich.console import Console
+
+    class Ours(Console):
+        """A console whose reader may leave: rich would end the process with 1."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
 
     file = sys.stderr if stderr else sys.stdout
     width = None if file.isatty() or os.environ.get("COLUMNS") else _PIPE_WIDTH
-    return Console(file=file, markup=False, highlight=False, emoji=False, width=width)
+    to = Ours(file=file, markup=False, highlight=False, emoji=False, width=width)
+    to.width = max(to.width, _LEAST_WIDTH)
+    return to
 
 
 def show_pairs(to: "Console", pairs: Mapping[str, Any]) -> None:
-    """Names and values below each other."""
+    """Print names and values, one pair below the other."""
     from rich.table import Table
 
     grid = Table.grid(padding=(0, 2))
@@ -190,13 +320,21 @@ def show_pairs(to: "Console", pairs: Mapping[str, Any]) -> None:
     to.print(grid)
 
 
-def show_table(to: "Console", title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> None:
-    """A table; `right` names the columns that are aligned right."""
+def show_table(
+    to: "Console",
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    right: Sequence[str] = (),
+) -> None:
+    """Print a table. `right` names the columns that are aligned right."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     if title:
-        to.print(clean(title), style="bold")  # not the table's own title, which wraps at the table's width
+        # not the table's own title, which wraps at the table's width
+        to.print(clean(title), style="bold")
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         table.add_column(clean(name), justify="right" if name in right else "left", overflow="fold")

@@ -1,77 +1,133 @@
-"""Local noise at the client: one message a round, charged once, kept until it has arrived.
+"""Add local noise at the client: one message a round, charged once, kept until it has arrived.
 
-1. The client's own guard is charged under the round's name before anything is drawn, so that its count and the ledger's agree: one night a round.
-2. What was drawn is on disk, signed and sealed, before it is sent. A repeat after a crash or a lost reply sends the very same bytes: it draws nothing,
-   costs nothing, and tells nothing more.
-3. A second message is never made: it would be a second look at the same data, which the ledger does not count (R-98). A correction
-   has to wait for the next round.
-4. A guard whose file was lost starts from what the ledger ever reserved for local noise, not from nothing.
-5. Where records are the unit, the client attests how far one of its records moves its effects before it noises; beyond the policy's bound it refuses.
+1. The client's own guard is charged under the round's name before anything is drawn, so that its
+   count and the ledger's agree: one night a round.
+2. The noised message is on disk, signed and sealed, before it is sent. A repeat after a crash or a
+   lost reply sends the very same bytes: it draws nothing, costs nothing, and reveals nothing more.
+3. A second message is never made: it would be a second look at the same data, which the ledger does
+   not count (R-98). A correction has to wait for the next round.
+4. A guard whose file was lost starts from what the ledger ever reserved for local noise, not from
+   nothing. So does one whose client's memory is behind its receipts.
+5. Where records are the unit, the client attests how far one of its records moves its effects
+   before it noises; beyond the policy's bound it refuses.
 
-What it does not do: sign, send (`session`), choose the noise (`privacy.mechanisms`).
+What it does not do: it does not sign or send (`session`), nor choose the noise
+(`privacy.mechanisms`).
 """
 
 import base64
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from hyperfed.errors import ConfigError, RefusedError
-from hyperfed.lasting import alone_with, write_lasting
+from hyperfed.codec import PayloadCodec
+from hyperfed.errors import ConfigError, PrivacyBudgetExhausted, PrivacyError, RefusedError
 from hyperfed.packets import Update
 from hyperfed.privacy.guard import PrivacyGuard
-from hyperfed.privacy.policy import night_of
+from hyperfed.privacy.mechanisms import PlannedRelease
+from hyperfed.privacy.policy import release_of
 from hyperfed.privacy.release import noised_message
+from hyperfed.protocol.entries import (
+    EntryKind,
+    Mechanism,
+)
 from hyperfed.protocol.ledger import Chained
-from hyperfed.protocol.objects import EntryKind, Plan
-from hyperfed.registry import Budget
+from hyperfed.protocol.objects import (
+    Plan,
+)
+from hyperfed.registry.registry import Budget
+from hyperfed.storage.local_files import alone_with, write_durably
 
-__all__ = ["KeptMessage", "OneMessage", "noised", "operation_of", "recover"]
+__all__ = [
+    "KeptMessage",
+    "OneMessage",
+    "before_noise",
+    "check_attested",
+    "noised",
+    "operation_of",
+    "recover",
+    "recover_all",
+    "second_message",
+]
 
 _REMEDY = "Nothing was sent; give the client a writable place"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptMessage:
-    """A noised message as it was signed. operation: the round it is charged to; data: the envelope; arrived: whether it lies in the drop-box."""
+    """Holds a noised message as it was signed."""
 
     operation: str
+    """The name of the round that the message is charged to."""
     sequence: int
+    """The sequence of the update."""
     digest: str
+    """The digest of the update, hexadecimal."""
     edges: int
+    """The number of edges in it."""
     data: bytes
+    """The bytes of the envelope."""
+    body: bytes = b""
+    """The noised message, encoded; empty where an earlier version kept it."""
     arrived: bool = False
+    """Whether the message lies in the drop-box."""
+
+    @classmethod
+    def of(
+        cls, operation: str, message: Update, data: bytes, sequence: int, digest: str
+    ) -> "KeptMessage":
+        """Return what is kept of a message that was signed just now."""
+        return cls(
+            operation=operation,
+            sequence=sequence,
+            digest=digest,
+            edges=len(message.edges or ()),
+            data=data,
+            body=PayloadCodec(compression="zstd").encode(message),
+        )
 
 
 class OneMessage:
-    """The newest message of local noise that this client has drawn, in `path`; None: in this process only."""
+    """Keeps the newest message of local noise that this client has drawn.
+
+    It is kept in the file `path`, or in this process only where `path` is None.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._kept: KeptMessage | None = None
 
     def of(self, operation: str) -> KeptMessage | None:
-        """The message of that round, where one was drawn. Raises ConfigError for a file that cannot be read."""
+        """Return the message of a round, or None where none was drawn.
+
+        Raises ConfigError for a file that cannot be read.
+        """
         with self._locked():
-            return self._kept if self._kept is not None and self._kept.operation == operation else None
+            return (
+                self._kept if self._kept is not None and self._kept.operation == operation else None
+            )
 
     def keep(self, message: KeptMessage) -> KeptMessage:
-        """The round's message from now on: this one, or the one that another run has kept meanwhile. On disk before this returns."""
+        """Keep the round's message, on disk before this returns, and return the one that counts.
+
+        That is `message`, or the one that another run has kept meanwhile.
+        """
         with self._locked():
             if self._kept is None or self._kept.operation != message.operation:
                 self._save(message)
             return self._kept if self._kept is not None else message
 
     def arrived(self, operation: str) -> None:
-        """It lies in the drop-box: from now on a second one is refused."""
+        """Note that the message lies in the drop-box: from now on a second one is refused."""
         with self._locked():
             if self._kept is not None and self._kept.operation == operation:
                 self._save(replace(self._kept, arrived=True))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
+        """Read the file anew, and let no other process change it meanwhile."""
         if self._path is None:
             yield
             return
@@ -84,45 +140,116 @@ class OneMessage:
             return
         try:
             plain = json.loads(path.read_text())
-            self._kept = KeptMessage(**(plain | {"data": base64.b64decode(plain["data"], validate=True)}))
+            binary = {
+                name: base64.b64decode(plain.get(name, ""), validate=True)
+                for name in ("data", "body")
+            }
+            self._kept = KeptMessage(**(plain | binary))
         except (OSError, ValueError, TypeError, KeyError) as exc:
-            raise ConfigError("is not a kept message", subject=str(path), remedy="Move it away; if this round's message has not arrived, it is lost") from exc
+            raise ConfigError(
+                "is not a kept message",
+                subject=str(path),
+                remedy="Move it away; if this round's message has not arrived, it is lost",
+            ) from exc
 
     def _save(self, message: KeptMessage) -> None:
         self._kept = message
         if self._path is None:
             return
-        text = json.dumps(asdict(message) | {"data": base64.b64encode(message.data).decode()})
-        write_lasting(self._path, text, error=ConfigError, remedy=_REMEDY)
+        binary = {
+            name: base64.b64encode(getattr(message, name)).decode() for name in ("data", "body")
+        }
+        text = json.dumps(asdict(message) | binary)
+        write_durably(self._path, text, error=ConfigError, remedy=_REMEDY)
 
 
 def operation_of(plan: Plan) -> str:
-    """What a round's message is called in the client's guard: one charge a round."""
+    """Return the name under which the client's guard charges a round, once."""
     return f"{plan.federation}/round/{plan.round}"
 
 
 def recover(guard: PrivacyGuard, ledger: Sequence[Chained]) -> None:
-    """Charge an empty guard, as a lost file leaves one, with every night of local noise that the ledger ever reserved, void or not: this client may have sent
-    a message in each. For a new client that is more than it spent, and never more than what ends the federation's nights. Raises PrivacyBudgetExhausted."""
+    """Charge an empty guard with every night of local noise that the ledger ever reserved.
+
+    A guard is empty where its file was lost. Void nights are charged too: this client may have sent
+    a message in each. For a new client that is more than it spent, and never more than what ends
+    the federation's nights. Raises PrivacyBudgetExhausted.
+    """
     if guard.accountant.mechanisms:
         return
+    for operation, local in _reserved(ledger):
+        guard.charge(local, operation=operation)
+
+
+def recover_all(guard: PrivacyGuard, ledger: Sequence[Chained]) -> None:
+    """Charge every night of local noise that the ledger reserved and the guard does not know.
+
+    It is for a client whose memory is behind its receipts: what the guard's file says may be of the
+    same backup. What fits no more is left out, and the next night says so.
+    """
+    for operation, local in _reserved(ledger):
+        with suppress(PrivacyBudgetExhausted, PrivacyError):
+            guard.charge(local, operation=operation)
+
+
+def _reserved(ledger: Sequence[Chained]) -> Iterator[tuple[str, tuple[Mechanism, ...]]]:
+    """Yield the name of each night of local noise in the ledger, and what it charged."""
     for entry in (c.entry for c in ledger if c.entry.kind is EntryKind.RESERVE):
         local = tuple(m for m in entry.mechanisms if m.place == "local")
         if local:
-            guard.charge(local, operation=f"{entry.federation}/round/{entry.round}")
+            yield f"{entry.federation}/round/{entry.round}", local
+
+
+def second_message(client_id: str, round_id: int, *, drawn: bool = False) -> RefusedError:
+    """Return the error for a second message of local noise in one round.
+
+    drawn: whether its noise was drawn, and charged, before the first message was seen.
+    """
+    cost = (
+        "The noise of the new one was drawn and stays charged; it was not sent"
+        if drawn
+        else "Nothing was sent or spent"
+    )
+    return RefusedError(
+        f"round {round_id} has its message already",
+        subject=f"client {client_id}",
+        rule="R-98",
+        remedy=f"{cost}. Local noise allows one message a round: a second would tell more than the "
+        "budget counts; correct in the next round",
+    )
 
 
 def noised(update: Update, plan: Plan, *, budget: Budget, guard: PrivacyGuard) -> Update:
-    """What leaves in place of `update` in a round of local noise. Raises PrivacyBudgetExhausted, RefusedError; nothing was drawn then."""
-    night, bound = night_of(plan.policy, plan.vocabulary, budget), update.claims.record_bound
-    if night is None:
+    """Return the noised message that is sent in place of `update`, and charge the guard for it.
+
+    Raises PrivacyBudgetExhausted or RefusedError; nothing was drawn then.
+    """
+    planned = release_of(plan.policy, plan.vocabulary, budget)
+    if planned is None:
         raise RefusedError("is no round of local noise", subject=f"round {plan.round}")
-    if night.mechanism.unit == "record" and (bound is None or bound > plan.policy.record_bound):
+    check_attested(update, plan, planned)
+    guard.charge(planned.mechanisms, operation=operation_of(plan))
+    return noised_message(
+        update, planned, vocabulary=plan.vocabulary, lags=plan.policy.allowed_lags
+    )
+
+
+def check_attested(update: Update, plan: Plan, planned: PlannedRelease) -> None:
+    """Raise RefusedError where the noise hides records, and the update attests no fitting bound."""
+    bound = update.claims.record_bound
+    if planned.mechanism.unit == "record" and (bound is None or bound > plan.policy.record_bound):
         raise RefusedError(
-            f"attests a record bound of {bound}; the policy's noise hides records that move a client's effects by at most {plan.policy.record_bound:g}",
+            f"attests a record bound of {bound}; the policy's noise hides records that move a "
+            f"client's effects by at most {plan.policy.record_bound:g}",
             subject=f"update for round {plan.round}",
             rule="R-91",
-            remedy="Write what holds for your data as [client] record_bound, or ask the operator for a larger one. Nothing was noised or sent",
+            remedy="Write what holds for your data as [client] record_bound, or ask the "
+            "operator for a larger one. Nothing was noised or sent",
         )
-    guard.charge(night.mechanisms, operation=operation_of(plan))
-    return noised_message(update, night, vocabulary=plan.vocabulary, max_lag=plan.policy.max_lag)
+
+
+def before_noise(plan: Plan) -> Plan:
+    """Return the plan that an update has to fit before this client noises it."""
+    if plan.policy.privacy != "local":
+        return plan
+    return replace(plan, policy=replace(plan.policy, privacy="none"))

@@ -1,322 +1,466 @@
-"""`ClientSession`: one client at one drop-box. Submit, pull, and what became of it.
+"""Run one client at one drop-box: submit, pull, and read what became of an update.
 
-1. Before anything is sent, its sequence is on disk: a crash costs a number, never a repeat (R-89).
-2. A slot that is taken is read and compared: one's own retried write is a success, anything else means the next slot (R-1).
-3. A broadcast is believed only if the ledger commits to it, it is not older than what was pulled before, has not expired, and speaks for the
-   round it lies in; a ledger or registry shorter than what was seen is a rollback (R-50, R-51).
-4. A receipt is shown only if its leaf says what the receipt says, and lies under the head that the round's commit or void carries (R-70).
-5. Where the memory was lost, the sequence goes on above everything the receipts of ended rounds show (R-89).
+1. Before anything is sent, its sequence is on disk: a crash costs a number, never a repeat (R-89,
+   `client.signing`).
+2. A slot that is taken is read and compared: the client's own retried write is a success, anything
+   else means the next slot (R-1).
+3. A broadcast is believed only if the ledger commits to it, it is not older than what was pulled
+   before, has not expired, and belongs to the round it lies in; a ledger or registry shorter than
+   what was seen is a rollback (R-50, R-51).
+4. A receipt is shown only if its leaf says what the receipt says, and lies under the head that the
+   round's commit or void carries (R-70).
+5. Where the memory was lost or restored, the sequence goes on above everything the receipts of
+   ended rounds show (R-89, `client.going_on`).
+6. In a round of local noise it is this class that noises, so that nobody can forget to. The
+   client's own budget is charged first, and there is one message a round, in slot 0 (R-98,
+   `client.noised`).
+7. Nothing leaves past the client's own rules, which are applied last (`client.sharing`).
+8. A plan below the floors that the registry's roots sign gets nothing (R-125).
+9. Where changes against the last counted update are much shorter, they are sent (`client.deltas`).
 
-6. In a round of local noise it is this class that noises, so that nobody can forget to; the client's own budget is charged first, and there is one message a
-   round, in slot 0 (R-98, `client.noised`).
-
-What it does not do: discovery (`client_agent`), clocks (`now` is an argument), configuration (`cli`).
+What it does not do: it does not discover (`client_agent`), read a clock (`now` is an argument) or a
+configuration (`cli`).
 """
 
-import secrets
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from hyperfed.client.checks import (
+    check_ledger,
+    check_plan,
+    check_receipt,
+    check_registered,
+    check_result,
+)
+from hyperfed.client.going_on import ROOM, sequence_from_receipts
 from hyperfed.client.memory import ClientMemory
-from hyperfed.client.noised import KeptMessage, noised, operation_of, recover
-from hyperfed.codec import PayloadCodec
+from hyperfed.client.noised import (
+    KeptMessage,
+    before_noise,
+    noised,
+    operation_of,
+    recover,
+    recover_all,
+    second_message,
+)
+from hyperfed.client.own_slots import write_first_slot, write_free_slot
+from hyperfed.client.sharing import Sharing
+from hyperfed.client.signing import signed_update
+from hyperfed.client.standing import check_cohort, check_still_open, revocation_of
 from hyperfed.config import DEFAULT_LIMITS, Limits
-from hyperfed.dropbox import DropBoxReader, Stored
-from hyperfed.encryption import bind_body, seal_body
-from hyperfed.errors import AccessDenied, ObjectNotFound, ObjectTooLarge, RefusedError, RegistryError, RoundError
-from hyperfed.global_model import GlobalModel
-from hyperfed.keys import KeyPair
+from hyperfed.crypto.keys import KeyPair
+from hyperfed.dropbox.charges import charging
+from hyperfed.dropbox.reader import DropBoxReader, Stored
+from hyperfed.errors import AccessDenied, RefusedError, RoundError
+from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.packets import Update
+from hyperfed.protocol.entries import EntryKind
 from hyperfed.protocol.ledger import Chained
-from hyperfed.protocol.objects import EntryKind, Plan, Receipt
-from hyperfed.protocol.receipts import receipt_holds
-from hyperfed.rounds import SLOTS, Keys, check_client_id
-from hyperfed.signing import Header, PacketType, digest_of, sign_envelope
-from hyperfed.store import ObjectStore
-from hyperfed.validator import check_against_policy, policy_digest
+from hyperfed.protocol.object_keys import Keys
+from hyperfed.protocol.objects import Plan
+from hyperfed.protocol.plan_checks import check_floors
+from hyperfed.protocol.receipt_objects import Receipt
+from hyperfed.registry.windows import check_client_id, check_instant
+from hyperfed.storage.clock import check_clock
+from hyperfed.storage.store import ObjectStore
+from hyperfed.validator.policy import check_against_policy
 
 __all__ = ["ClientSession", "Submitted"]
-
-_ROUNDS_TO_RECOVER = 64
-_ROOM = 1024  # sequences that may have been used since the receipt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
-    """What was sent: the object's key, the round, the sequence, the packet digest, its size in bytes and the edges in it."""
+    """Holds what was sent."""
 
     key: str
+    """The object's key in the drop-box."""
     round: int
+    """The round that the update is for."""
     sequence: int
+    """The update's sequence."""
     digest: bytes
+    """The digest of the update's header."""
     size: int
+    """The size of the envelope, in bytes."""
     edges: int
+    """The number of edges, or of deltas, in the update."""
 
 
 class ClientSession:
-    """fingerprint: the registry's roots as compared out of band. memory: what this client has seen. record_bound: what this client attests in claims that
-    say nothing of it: how far one of its records moves its effects (L2)."""
+    """Acts for one client at one drop-box.
+
+    Args:
+        store: The drop-box.
+        client_id: The client's id, as registered.
+        keys: The client's key pair.
+        fingerprint: The fingerprint of the registry's roots, as compared out of band.
+        memory: What this client has seen; None starts without a file.
+        record_bound: How far one of this client's records moves its effects (L2). It is attested in
+            claims that do not state it.
+        sharing: The client's own rules of what may leave; None sets none.
+        limits: The sizes and times that this client accepts.
+        now: The instant of the session, by which it refuses what is ahead of its time (R-115). A
+            method that is given another one goes on by that.
+    """
 
     def __init__(
         self,
         store: ObjectStore,
         *,
         client_id: str,
-        keys: KeyPair,
+        key_pair: KeyPair,
         fingerprint: str | None,
         memory: ClientMemory | None = None,
         record_bound: float | None = None,
+        sharing: Sharing | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        now: datetime | None = None,
     ) -> None:
-        self.client_id, self.keys, self.limits = check_client_id(client_id), keys, limits
+        self.client_id, self.key_pair, self.limits = check_client_id(client_id), key_pair, limits
         self.memory = memory or ClientMemory()
-        self.record_bound = record_bound
+        self.record_bound, self.sharing = record_bound, sharing or Sharing()
         self.store = store
-        self.reader = DropBoxReader(store, fingerprint=fingerprint, not_below=self.memory.marks.registry_version, limits=limits, copy=self.memory.ledger_copy)
+        self.reader = DropBoxReader(
+            store,
+            fingerprint=fingerprint,
+            not_below=self.memory.marks.registry_version,
+            limits=limits,
+            copy=self.memory.ledger_copy,
+            now=now,
+        )
 
-    # -- submit --------------------------------------------------------------------------------------------------------------------
+    # -- submit ------------------------------------------------------------------------------------
 
-    def plan_at(self, now: datetime) -> Stored[Plan]:
-        """The plan of the window that `now` lies in. Raises RoundError where it was not opened."""
-        round_id = self.reader.registry.windows.round_at(now)
-        return self.plan(round_id)
+    def plan_at(self, now: datetime, round_id: int | None = None) -> Stored[Plan]:
+        """Return the plan of the round that an update sent at `now` is for.
+
+        That is round `round_id`, or by default that of the window that runs. An earlier round takes
+        updates until its `close_by`.
+
+        Raises RegistryError for a revoked client. Raises RoundError where the round was not opened,
+        has not begun, takes no more updates, or counts without this client. Raises RefusedError
+        where a noised message would shut out another.
+        """
+        self.reader.now = check_instant(now)
+        self.reader.check_fresh()
+        registry = self.reader.registry
+        running = registry.windows.round_at(now)
+        number = running if round_id is None else round_id
+        revoked = revocation_of(self.reader, self.client_id, min(running, number))
+        if revoked is not None:
+            raise revoked.error()
+        registry.client(self.client_id)
+        if number > running:
+            raise RoundError(
+                "has not begun",
+                subject=f"round {number}",
+                rule="R-60",
+                remedy="Nothing was sent. It opens at "
+                f"{registry.windows.opens(number).isoformat()}; round {running} runs now: leave "
+                "--round out",
+            )
+        plan = self.plan(number) if number == running else self._earlier(number)
+        check_cohort(
+            self.reader,
+            self.client_id,
+            plan.value,
+            running=self._running(running),
+            running_round=running,
+        )
+        if number < running:
+            check_still_open(self.reader, plan, now=now)
+            self._check_not_noised(number, running)
+        return plan
+
+    def _earlier(self, round_id: int) -> Stored[Plan]:
+        """Return the plan of an earlier round. Raises RoundError where it was not opened."""
+        plan = self.reader.plan(round_id)
+        if plan is None:
+            raise RoundError(
+                "was not opened",
+                subject=f"round {round_id}",
+                remedy="Nothing was sent. Submit for the round that runs now: leave --round out",
+            )
+        return plan
+
+    def _running(self, running: int) -> Plan | None:
+        """Return the plan of the running round, or None where it is not open yet."""
+        plan = self.reader.plan(running)
+        return None if plan is None else plan.value
+
+    def sent_later(self, round_id: int, *, now: datetime) -> int | None:
+        """Return the running round where this client has an update there and `round_id` is earlier.
+
+        Returns None otherwise. An update sent for the earlier round now has the higher sequence.
+        Once it is counted, R-89 refuses the update in the running round, which has to be sent
+        again.
+        """
+        running = self.reader.registry.windows.round_at(now)
+        if round_id >= running:
+            return None
+        lies_there = any(True for _ in self.store.list(Keys.inbox(running, self.client_id)))
+        return running if lies_there else None
+
+    def _check_not_noised(self, round_id: int, running: int) -> None:
+        """Raise RefusedError where the running round has a noised message of this client (R-98).
+
+        Such a message cannot be sent again, so no update may come after it.
+        """
+        later = self._running(running)
+        if (
+            later is None
+            or later.policy.privacy != "local"
+            or not any(True for _ in self.store.list(Keys.inbox(running, self.client_id)))
+        ):
+            return
+        raise RefusedError(
+            f"round {running} has your message already, and one for round {round_id} would shut "
+            "it out",
+            subject=f"client {self.client_id}",
+            rule="R-98",
+            remedy="Nothing was sent or spent. Local noise allows one message a round: submit "
+            "for an earlier round before the running one",
+        )
 
     def plan(self, round_id: int) -> Stored[Plan]:
-        found = self.reader.plan(round_id)
-        if found is None:
+        """Return a round's plan. Raises RoundError where it is not open, or below the floors."""
+        stored = self.reader.plan(round_id)
+        if stored is None:
             raise RoundError(
                 "is not open",
                 subject=f"round {round_id}",
                 rule="R-60",
-                remedy="The coordinator opens it at its window's start; try again later, or tell the operator",
+                remedy="The coordinator opens it at its window's start; try again later, or "
+                "tell the operator",
             )
-        return found
+        check_floors(stored.value.policy, self.reader.registry, subject=stored.key)
+        return stored
 
-    def submit(self, update: Update, *, now: datetime, plan: Stored[Plan] | None = None) -> Submitted:
-        """Sign, seal and drop an update for the plan's round. Raises ConfigError, RegistryError, RefusedError, TransportError; nothing is sent then.
+    def submit(
+        self, update: Update, *, now: datetime, plan: Stored[Plan] | None = None
+    ) -> Submitted:
+        """Sign, seal and drop an update for the plan's round.
 
-        A repeat after TransientError may send the same update again under a higher sequence: it counts once.
+        Raises ConfigError, RegistryError, RefusedError or TransportError; nothing is sent then.
+        ConfigError is also raised where the clocks differ by more than the federation tolerates. A
+        repeat after TransientError may send the same update again under a higher sequence: it
+        counts once.
         """
+        self.reader.now = check_instant(now)
+        self.reader.check_fresh()
         plan = plan or self.plan_at(now)
-        self._check_registered(plan.value.round)
-        update = self.attested(update, plan.value)
+        check_registered(
+            self.reader.registry, self.client_id, self.key_pair, round_id=plan.value.round
+        )
+        check_floors(plan.value.policy, self.reader.registry, subject=plan.key)
+        update = self.leaving(update, plan.value)
         self.check(update, plan.value)
         ledger = self.check_ledger()
-        self._check_plan(plan, ledger)
+        check_plan(plan, ledger)
+        self._go_on(ledger)
+        check_clock(self.store, most_s=self.limits.clock_skew_s)
         if plan.value.policy.privacy == "local":
             return self._submit_noised(update, now=now, plan=plan, ledger=ledger)
-        data, sequence, digest = self._signed(update, plan, ledger=ledger, now=now)
-        key = self._drop(data, plan.value.round)
+        last, previous = self.memory.last_update, self.memory.marks.previous
+        leaving, depth = last.shortest(update, plan.value, previous, self.receipt)
+        data, sequence, digest = self._signed(leaving, plan, ledger=ledger, now=now)
+        key = write_free_slot(self.store, self.client_id, plan.value.round, data)
         self.memory.raise_to(previous=digest)
-        edges = len(update.edges or update.deltas or ())
-        return Submitted(key=key, round=plan.value.round, sequence=sequence, digest=bytes.fromhex(digest), size=len(data), edges=edges)
+        self.memory.sent.add(plan.value, key=key, sequence=sequence, digest=digest, now=now)
+        last.keep(update, plan.value, digest=digest, depth=depth)
+        return Submitted(
+            key=key,
+            round=plan.value.round,
+            sequence=sequence,
+            digest=bytes.fromhex(digest),
+            size=len(data),
+            edges=len(leaving.edges or leaving.deltas or ()),
+        )
 
-    def attested(self, update: Update, plan: Plan) -> Update:
-        """The update with this client's record bound in its claims, where the policy protects records and they say nothing of it."""
-        if plan.policy.privacy == "none" or not plan.policy.record_bound or self.record_bound is None or update.claims.record_bound is not None:
+    def leaving(self, update: Update, plan: Plan) -> Update:
+        """Return the update as it leaves: without what the client's own rules hold back.
+
+        This client's record bound is added to its claims, where the policy protects records and the
+        claims do not state one. Raises ConfigError where the rules leave nothing.
+        """
+        update = self.sharing.allowed(update, plan.policy, plan.vocabulary)
+        if (
+            plan.policy.privacy == "none"
+            or not plan.policy.record_bound
+            or self.record_bound is None
+            or update.claims.record_bound is not None
+        ):
             return update
         return replace(update, claims=replace(update.claims, record_bound=self.record_bound))
 
     def check(self, update: Update, plan: Plan) -> None:
-        """R-90 and R-91 as this client can know them before it sends, and before any noise. Raises BoundsError, RefusedError."""
-        if update.edges is not None:
-            check_against_policy(update, _before_noise(plan), subject=f"update of {self.client_id} for round {plan.round}")
+        """Check R-90 and R-91 as far as this client can before it sends, and before any noise.
 
-    def _submit_noised(self, update: Update, *, now: datetime, plan: Stored[Plan], ledger: list[Chained]) -> Submitted:
-        """The round's one message of local noise (R-98): drawn and kept the first time, sent again as it is after that, refused once it has arrived.
-
-        Raises PrivacyBudgetExhausted; nothing is noised or sent then. A message that never arrives stays charged: its noise was drawn.
+        Raises BoundsError, RefusedError.
         """
-        operation, budget = operation_of(plan.value), self.reader.registry.budget
-        kept = self.memory.message.of(operation)
-        if kept is None:
-            guard = self.memory.privacy_guard(budget)
-            recover(guard, ledger)
-            message = noised(update, plan.value, budget=budget, guard=guard)
-            data, sequence, digest = self._signed(message, plan, ledger=ledger, now=now)
-            edges = len(message.edges or ())
-            kept = self.memory.message.keep(KeptMessage(operation=operation, sequence=sequence, digest=digest, edges=edges, data=data))
-        elif kept.arrived:
-            raise _second_message(self.client_id, plan.value.round)
+        if update.edges is not None:
+            check_against_policy(
+                update,
+                before_noise(plan),
+                subject=f"update of {self.client_id} for round {plan.round}",
+            )
+
+    def _submit_noised(
+        self, update: Update, *, now: datetime, plan: Stored[Plan], ledger: list[Chained]
+    ) -> Submitted:
+        """Send the round's one message of local noise (R-98).
+
+        It is drawn and kept the first time, sent again as it is after that, and refused once it has
+        arrived. Raises PrivacyBudgetExhausted; nothing is noised or sent then. A message that never
+        arrives stays charged: its noise was drawn.
+        """
+        operation = operation_of(plan.value)
+        kept_message = self.memory.message.of(operation)
+        if kept_message is None:
+            kept_message = self.drawn_message(update, now=now, plan=plan, ledger=ledger)
+        elif kept_message.arrived:
+            raise second_message(self.client_id, plan.value.round)
         key = Keys.inbox(plan.value.round, self.client_id, 0)
-        if not self.store.put_if_absent(key, kept.data) and not self._holds(key, kept.data):
-            raise _second_message(self.client_id, plan.value.round)
+        if not write_first_slot(self.store, self.client_id, plan.value.round, kept_message.data):
+            raise second_message(self.client_id, plan.value.round, drawn=True)
         self.memory.message.arrived(operation)
-        self.memory.raise_to(previous=kept.digest)
-        digest_bytes = bytes.fromhex(kept.digest)
-        return Submitted(key=key, round=plan.value.round, sequence=kept.sequence, digest=digest_bytes, size=len(kept.data), edges=kept.edges)
-
-    def _signed(self, update: Update, plan: Stored[Plan], *, ledger: list[Chained], now: datetime) -> tuple[bytes, int, str]:
-        """(envelope, sequence, digest in hexadecimal). Raises RefusedError where it is too large to be read."""
-        if self.memory.marks.sequence == 0:
-            self._recover_sequence(ledger)
-        sequence = self.memory.take_sequence()
-        data, header = self._envelope(update, plan, ledger=ledger, sequence=sequence, now=now)
-        if len(data) > self.limits.max_update_bytes:
-            raise RefusedError(
-                f"{len(data)} bytes; at most {self.limits.max_update_bytes} are read",
-                subject=f"update of {self.client_id} for round {plan.value.round}",
-                rule="R-80",
-                remedy="Share fewer edges",
-            )
-        return data, sequence, digest_of(PacketType.UPDATE, header.to_bytes()).hex()
-
-    def _check_registered(self, round_id: int) -> None:
-        registry = self.reader.registry
-        record = registry.client(self.client_id)
-        if not any(r.keys == self.keys.public and r.valid_in(round_id) for r in record.keys):
-            raise RegistryError(
-                f"key {self.keys.key_id} is not registered for round {round_id}",
-                subject=f"client {self.client_id}",
-                rule="R-81",
-                remedy=f"Registry version {registry.version} names other keys or rounds; enrol this key with the operator",
-            )
-
-    def _check_plan(self, plan: Stored[Plan], ledger: list[Chained]) -> None:
-        """R-50: a plan names the newest commit there was; a ledger without it is an old one."""
-        if plan.value.newest_commit and not any(c.digest == plan.value.newest_commit for c in ledger):
-            raise RoundError(
-                f"names the commit of round {plan.value.newest_commit_round}, which the ledger does not hold",
-                subject=plan.key,
-                rule="R-50",
-                remedy="Somebody shows an old ledger: tell the operator. Nothing was sent",
-            )
-
-    def _recover_sequence(self, ledger: list[Chained]) -> None:
-        """A client without memory goes on above the newest sequence that a receipt shows, with room for updates that nobody has judged yet."""
-        for round_id in sorted({c.entry.round for c in ledger if c.entry.kind is not EntryKind.RESERVE}, reverse=True)[:_ROUNDS_TO_RECOVER]:
-            receipt = self.receipt(round_id)
-            if receipt is not None and receipt.sequence:
-                self.memory.raise_to(sequence=receipt.sequence + _ROOM)
-                return
-
-    def _envelope(self, update: Update, plan: Stored[Plan], *, ledger: list[Chained], sequence: int, now: datetime) -> tuple[bytes, Header]:
-        marks = self.memory.marks
-        header = Header(
-            federation=plan.value.federation,
+        self.memory.raise_to(previous=kept_message.digest)
+        self.memory.sent.add(
+            plan.value, key=key, sequence=kept_message.sequence, digest=kept_message.digest, now=now
+        )
+        digest_bytes = bytes.fromhex(kept_message.digest)
+        return Submitted(
+            key=key,
             round=plan.value.round,
-            sender=self.client_id,
-            key_id=self.keys.key_id,
-            audience="coordinator",
-            sequence=sequence,
-            nonce=secrets.token_bytes(16),
-            created=now,
-            expires=now + timedelta(seconds=max(self.limits.update_lifetime_s, self.reader.registry.window_s * (plan.value.policy.max_staleness + 2))),
-            policy=policy_digest(plan.value.policy),
-            vocabulary=plan.value.vocabulary.digest,
-            previous=bytes.fromhex(marks.previous),
-            seen_broadcast=bytes.fromhex(marks.broadcast),
-            ledger_sequence=len(ledger),
-            ledger_digest=ledger[-1].digest if ledger else b"",
-        )
-        body = PayloadCodec(compression="zstd").encode(update)
-        if plan.value.policy.sealed:
-            header, body = seal_body(header, body, self.reader.registry.sealing_keys(plan.value.round))
-        else:
-            header = bind_body(header, body)
-        return sign_envelope(PacketType.UPDATE, header, body, [self.keys]), header
-
-    def _drop(self, data: bytes, round_id: int) -> str:
-        for slot in range(SLOTS):
-            key = Keys.inbox(round_id, self.client_id, slot)
-            if self.store.put_if_absent(key, data) or self._holds(key, data):
-                return key
-        raise RefusedError(
-            f"all {SLOTS} slots of round {round_id} are used",
-            subject=f"client {self.client_id}",
-            rule="R-93",
-            remedy=f"An update can be corrected {SLOTS - 1} times a round; submit for the next one",
+            sequence=kept_message.sequence,
+            digest=digest_bytes,
+            size=len(kept_message.data),
+            edges=kept_message.edges,
         )
 
-    def _holds(self, key: str, data: bytes) -> bool:
-        """Whether an object is one's own retried write. Not every client may read its inbox: one that may not takes the next slot, and counts once."""
-        try:
-            return self.store.read(key, max_bytes=self.limits.max_update_bytes) == data
-        except (AccessDenied, ObjectNotFound, ObjectTooLarge):
-            return False
+    def drawn_message(
+        self, update: Update, *, now: datetime, plan: Stored[Plan], ledger: list[Chained]
+    ) -> KeptMessage:
+        """Return the round's one message of local noise, drawn once. Raises as `submit`."""
+        operation, budget = operation_of(plan.value), self.reader.registry.budget
+        kept_message = self.memory.message.of(operation)
+        if kept_message is not None:
+            return kept_message
+        self._check_first_slot(plan.value.round)
+        guard = self.memory.privacy_guard(budget)
+        recover(guard, charging(self.reader, ledger))
+        message = noised(update, plan.value, budget=budget, guard=guard)
+        signed = self._signed(message, plan, ledger=ledger, now=now)
+        return self.memory.message.keep(KeptMessage.of(operation, message, *signed))
 
-    # -- pull ----------------------------------------------------------------------------------------------------------------------
+    def _check_first_slot(self, round_id: int) -> None:
+        """Raise RefusedError where the round has a message already, before another is drawn."""
+        with suppress(AccessDenied):  # a client that may not look is told by the write
+            if self.store.head(Keys.inbox(round_id, self.client_id, 0)) is not None:
+                raise second_message(self.client_id, round_id)
+
+    def _signed(
+        self, update: Update, plan: Stored[Plan], *, ledger: list[Chained], now: datetime
+    ) -> tuple[bytes, int, str]:
+        """Return the envelope, its sequence, and its digest in hexadecimal.
+
+        Raises RefusedError where the envelope is larger than what is read.
+        """
+        return signed_update(
+            update,
+            plan.value,
+            client_id=self.client_id,
+            key_pair=self.key_pair,
+            reader=self.reader,
+            memory=self.memory,
+            ledger=ledger,
+            limits=self.limits,
+            now=now,
+        )
+
+    def _go_on(self, ledger: list[Chained]) -> None:
+        """Raise the sequence above what receipts show, where this machine's memory is behind.
+
+        What local noise has cost in the ledger is then charged to the guard as well: it may be of
+        the same backup. Raises RegistryError.
+        """
+        marks = self.memory.marks
+        sequence, newest = sequence_from_receipts(
+            self.memory,
+            {c.entry.round for c in ledger if c.entry.kind is not EntryKind.RESERVE},
+            self.receipt,
+            records=self.reader.registry.keys_of(self.client_id),
+            own=self.key_pair.public,
+        )
+        behind = sequence > marks.sequence
+        if behind:
+            recover_all(self.memory.privacy_guard(self.reader.registry.budget), ledger)
+        if newest > marks.receipt_round:
+            self.memory.raise_to(
+                receipt_round=newest, sequence=sequence + ROOM if behind else marks.sequence
+            )
+
+    # -- pull --------------------------------------------------------------------------------------
 
     def check_ledger(self) -> list[Chained]:
-        """The verified ledger, not shorter than and not other than what this client has seen; the marks rise. Raises RoundError (R-50)."""
-        ledger, marks = self.reader.ledger(), self.memory.marks
-        if len(ledger) < marks.ledger_sequence or (marks.ledger_sequence and ledger[marks.ledger_sequence - 1].digest.hex() != marks.ledger_digest):
-            raise RoundError(
-                f"does not hold entry {marks.ledger_sequence} as this client has seen it",
-                subject="ledger",
-                rule="R-50",
-                remedy="The drop-box was rolled back or split: tell the operator, submit nothing",
-            )
+        """Return the verified ledger, and raise the marks to it.
+
+        Raises RoundError where it is shorter than what this client has seen, or different (R-50).
+        """
+        ledger = self.reader.ledger()
+        if not check_ledger(ledger, self.memory.marks, self.reader.registry):
+            self.memory.abandon_ledger()
         self.memory.raise_to(
-            registry_version=self.reader.registry.version, ledger_sequence=len(ledger), ledger_digest=ledger[-1].digest.hex() if ledger else ""
+            registry_version=self.reader.registry.version,
+            ledger_sequence=len(ledger),
+            ledger_digest=ledger[-1].digest.hex() if ledger else "",
         )
         return ledger
 
     def pull(self, *, now: datetime) -> Stored[GlobalModel] | None:
-        """The newest committed result, verified against the ledger; None before the first. Raises RoundError, SignatureError, SchemaError."""
+        """Return the newest committed result, verified against the ledger; None before the first.
+
+        Raises RoundError, SignatureError, SchemaError, and RegistryError where the registry has
+        expired.
+        """
+        self.reader.now = check_instant(now)
+        self.reader.check_fresh()
         ledger = self.check_ledger()
         commits = [c for c in ledger if c.entry.kind is EntryKind.COMMIT]
         if not commits:
             return None
         entry = commits[-1].entry
-        key = Keys.result(entry.round)
-        found = self.reader.result(entry.round)
-        if found is None or not isinstance(found.value, GlobalModel) or found.digest != entry.result or found.value.freeze != entry.freeze:
-            raise RoundError("is not the result that the ledger commits to", subject=key, rule="R-51", remedy="Somebody mixes rounds: tell the operator")
-        if entry.round < self.memory.marks.broadcast_round:
-            raise RoundError(
-                f"is older than round {self.memory.marks.broadcast_round}, which was pulled before",
-                subject=key,
-                rule="R-50",
-                remedy="The drop-box was rolled back: tell the operator",
-            )
-        skew = timedelta(seconds=self.limits.clock_skew_s)
-        if found.signed.header.expires <= now - skew:
-            raise RoundError(
-                f"expired at {found.signed.header.expires.isoformat()}",
-                subject=key,
-                rule="R-50",
-                remedy="No round was committed since, or somebody holds newer ones back: ask the operator",
-            )
-        self.memory.raise_to(broadcast_round=entry.round, broadcast=found.digest.hex())
-        return found
+        with suppress(AccessDenied):  # links reach the newest plans only
+            self.reader.plan(entry.round)  # one that follows from no registry is refused (R-126)
+        result = check_result(
+            self.reader.result(entry.round),
+            entry,
+            marks=self.memory.marks,
+            now=now,
+            skew_s=self.limits.clock_skew_s,
+        )
+        self.memory.raise_to(broadcast_round=entry.round, broadcast=result.digest.hex())
+        return result
 
-    # -- status --------------------------------------------------------------------------------------------------------------------
+    # -- status ------------------------------------------------------------------------------------
 
     def receipt(self, round_id: int) -> Receipt | None:
-        """This client's receipt of a round, its proof verified; None where the round has not ended. Raises RoundError."""
-        found = self.reader.receipt(round_id, self.client_id, self.keys)
-        if found is None:
+        """Return this client's receipt of a round, or None before the round has ended.
+
+        Its proof is verified. Raises RoundError.
+        """
+        stored = self.reader.receipt(round_id, self.client_id, self.key_pair)
+        if stored is None:
             return None
-        receipt, ledger = found.value, self.check_ledger()
-        named = ledger[receipt.ledger_sequence - 1].entry if 0 < receipt.ledger_sequence <= len(ledger) else None
-        if (
-            named is None
-            or named.kind is EntryKind.RESERVE
-            or ledger[receipt.ledger_sequence - 1].digest != receipt.ledger_digest
-            or (named.round, named.merkle_head, named.result) != (round_id, receipt.merkle_head, receipt.result)
-        ):
-            raise RoundError("names a ledger entry that is not there", subject=found.key, rule="R-70", remedy="Two views of the round exist: tell the operator")
-        if not receipt_holds(receipt, voided=named.kind is EntryKind.VOID):
-            raise RoundError("does not prove what it says", subject=found.key, rule="R-70", remedy="Tell the operator")
-        return receipt
+        check_receipt(stored, self.check_ledger(), round_id=round_id)
+        return stored.value
 
     def receipts(self, *, last: int = 7) -> list[Receipt]:
-        """The receipts of the last ended rounds, newest first."""
-        ended = sorted({c.entry.round for c in self.check_ledger() if c.entry.kind is not EntryKind.RESERVE}, reverse=True)
-        found = (self.receipt(r) for r in ended[:last])
-        return [receipt for receipt in found if receipt is not None]
-
-
-def _before_noise(plan: Plan) -> Plan:
-    """The plan as an update has to fit it before this client noises it."""
-    return replace(plan, policy=replace(plan.policy, privacy="none")) if plan.policy.privacy == "local" else plan
-
-
-def _second_message(client_id: str, round_id: int) -> RefusedError:
-    return RefusedError(
-        f"round {round_id} has its message already",
-        subject=f"client {client_id}",
-        rule="R-98",
-        remedy="Nothing was sent or spent. Local noise allows one message a round: a second would tell more than the budget counts; correct in the next round",
-    )
+        """Return the receipts of the last ended rounds, newest first."""
+        ended = sorted(
+            {c.entry.round for c in self.check_ledger() if c.entry.kind is not EntryKind.RESERVE},
+            reverse=True,
+        )
+        stored_receipts = (self.receipt(r) for r in ended[:last])
+        return [receipt for receipt in stored_receipts if receipt is not None]

@@ -1,4 +1,4 @@
-"""The coordinator's side: `FederationCoordinator` merges, `RoundRunner` drives the round's state machine against an object store."""
+"""Runs rounds: `FederationCoordinator` merges, `RoundRunner` drives the stages in the drop-box."""
 
 from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.coordinator.runner import RoundRunner

@@ -1,119 +1,93 @@
-"""A round whose edges are never all in memory: they lie in a spool of this process, and of each client only what is small is held.
+"""Merges a round whose edges are never all in memory.
 
-1. `Streaming` takes each update as it is judged, or read from `accepted/`: its edges go into the spool (`merge.spool`), the rest is kept.
-2. `Streamed` merges from there, to the bytes of a merge from memory, and says each client's accuracy by reading the spool once more.
-3. A private round, or one with baskets, needs whole tables and is not streamed (`may_stream`).
+The edges lie in a spool of this process, and only the small parts of each update are held.
 
-What it does not do: verify (`frozen` does before), write, decide who counts.
+1. `Streaming` takes each update as it is judged, or read from `accepted/`: its edges go into the
+   spool (`merge.spool`), and the rest is kept.
+2. `streamed` has a merge read from there, to the same bytes as a merge from memory, and each
+   client's accuracy computed by reading the spool once more.
+
+What it does not do: it does not verify (`frozen` has done that before), write, or decide who
+counts.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-
-from hyperfed.hypergraph import HypergraphStore
-from hyperfed.merge.electorate import PairElectorate
+from hyperfed.coordinator.elsewhere import EdgelessUpdate, Elsewhere
+from hyperfed.hypergraph.graph import HypergraphStore
+from hyperfed.merge.eligible_voters import PairVoters
 from hyperfed.merge.packed import PackedTable
 from hyperfed.merge.ranges import Ranges
-from hyperfed.merge.spool import Spool, Spooled
-from hyperfed.packets import PolicyPack, Update
-from hyperfed.protocol.reputation import Judge, accuracy_of
-from hyperfed.reconciler import Reconciliation, SmallThings, StoreReconciler
+from hyperfed.merge.spool import Spool
+from hyperfed.packets import Update
+from hyperfed.packets.update import intervened_of
+from hyperfed.trust_scorer import AccuracyModel, accuracy_of
 
-__all__ = ["Streamed", "Streaming", "may_stream", "merged_elsewhere"]
-
-
-def may_stream(policy: PolicyPack) -> bool:
-    """Whether a round's merge needs no whole tables: what a private round or a basket holds before its noise goes nowhere."""
-    return policy.privacy == "none" and not policy.basket_minimum
-
-
-def merged_elsewhere(
-    reconciler: StoreReconciler,
-    ranges: Ranges,
-    stores: Sequence[HypergraphStore],
-    *,
-    clients: tuple[str, ...],
-    base: npt.NDArray[np.float64],
-    losses: Sequence[float | None],
-    shares: Sequence[float],
-    largest: Mapping[str, float],
-) -> Reconciliation:
-    """What `reconciler.merge` gives of stores whose edges lie in ranges. clients: sorted; largest: the largest sample count of each one's edges."""
-    part = np.asarray(shares, dtype=np.float64)
-    weighed = base * part
-    if reconciler.n_cap:
-        least = [max((int(store.hyperedges.n.max()) if len(store.hyperedges) else 0), 1) for store in stores]
-        samples = [min(max(largest[client], n), reconciler.n_cap) for client, n in zip(clients, least, strict=True)]
-        weighed = weighed * np.array(samples, dtype=np.float64)
-    small = [SmallThings.of(store) for store in stores]
-    return reconciler.merge_ranges(ranges, small, clients=clients, base=weighed, losses=losses, shares=part)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Small:
-    """What of a spooled update is held. update: without edges; entry: of its edges in the spool; largest: their largest sample count."""
-
-    update: Update
-    entry: int
-    largest: float
+__all__ = ["Streaming", "streamed"]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Streaming:
-    """Updates on their way into a merge, by the digest of their packets. expected: how many will come, a guess; variables: of the vocabulary."""
+    """Takes updates on their way into a merge: edges into a spool, the rest into memory."""
 
     expected: int = 1
+    """A guess at how many updates will come."""
     variables: int = 0
+    """How many variables the vocabulary has."""
     spool: Spool = field(default_factory=lambda: Spool())
-    small: dict[bytes, Small] = field(default_factory=dict)
+    """Holds the edges."""
+    held: dict[bytes, EdgelessUpdate] = field(default_factory=dict)
+    """Each update without its edges, by the digest of its packet."""
+    entries: dict[bytes, int] = field(default_factory=dict)
+    """The number of each update's entry in the spool, by the digest of its packet."""
 
     def __post_init__(self) -> None:
         self.spool.expected, self.spool.variables = max(1, self.expected), self.variables
 
-    def add(self, digest: bytes, update: Update) -> Small:
-        """Take an update whose deltas are resolved; what is small of it."""
+    def add(self, digest: bytes, update: Update) -> EdgelessUpdate:
+        """Take an update whose changes are resolved, and return it without its edges."""
         edges, small = update.parted()
-        return self.add_packed(digest, small, PackedTable.of(edges))
-
-    def add_packed(self, digest: bytes, update: Update, edges: PackedTable | Spooled) -> Small:
-        """The same of an update without edges, and its edges."""
-        self.small[digest] = Small(update=update, entry=self.spool.add_packed(edges), largest=edges.largest)
-        return self.small[digest]
+        packed = PackedTable.of(edges)
+        self.entries[digest] = self.spool.add_packed(packed)
+        self.held[digest] = EdgelessUpdate(update=small, largest=packed.largest)
+        return self.held[digest]
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Streamed:
-    """`coordinator.federation.Elsewhere` of a spool. held: what each client sent; models: the last committed ones, newest first, asked for once."""
+def streamed(
+    streaming: Streaming,
+    digests: Mapping[str, bytes],
+    models: Callable[[], Sequence[AccuracyModel]],
+) -> Elsewhere:
+    """Return the edges that lie in the spool, for a merge of some updates.
 
-    spool: Spool
-    held: Mapping[str, Small]
-    models: Callable[[], Sequence[Judge]]
+    digests: the digest of each client's update. models: returns the last committed models, newest
+    first.
+    """
+    updates = {client: streaming.held[digest] for client, digest in digests.items()}
+    entries = {client: streaming.entries[digest] for client, digest in digests.items()}
 
-    @property
-    def accuracy(self) -> dict[str, float]:
-        """Of each client; the spool is read once where there is a model to compare with."""
-        models = [model for model in self.models() if model.evidence is not None]
-        client_of = {small.entry: client for client, small in self.held.items()}
-        found = dict.fromkeys(self.held, 1.0)
-        for entry, table in self.spool.tables() if models else ():
+    def ranges(clients: Sequence[str]) -> Ranges:
+        return streaming.spool.ranges(
+            [entries[c] for c in clients],
+            PairVoters(
+                [updates[c].update.measured for c in clients],
+                [updates[c].update.lags for c in clients],
+                [intervened_of(updates[c].update) for c in clients],
+            ),
+        )
+
+    def accuracies() -> dict[str, float]:
+        """Read the spool once, where there is a model to compare with; without one all are 1."""
+        evident = [model for model in models() if model.evidence is not None]
+        client_of = {entry: client for client, entry in entries.items()}
+        accuracy = dict.fromkeys(updates, 1.0)
+        for entry, table in streaming.spool.tables() if evident else ():
             client = client_of.get(entry)
             if client is not None:
-                found[client] = accuracy_of(HypergraphStore(edges=table, measured=self.held[client].update.measured), models)
-        return found
+                graph = HypergraphStore(edges=table, measured=updates[client].update.measured)
+                accuracy[client] = accuracy_of(graph, evident)
+        return accuracy
 
-    def merge(
-        self,
-        reconciler: StoreReconciler,
-        stores: Sequence[HypergraphStore],
-        *,
-        clients: tuple[str, ...],
-        base: npt.NDArray[np.float64],
-        losses: Sequence[float | None],
-        shares: Sequence[float],
-    ) -> Reconciliation:
-        ranges = self.spool.ranges([self.held[c].entry for c in clients], PairElectorate([self.held[c].update.measured for c in clients]))
-        largest = {client: small.largest for client, small in self.held.items()}
-        return merged_elsewhere(reconciler, ranges, stores, clients=clients, base=base, losses=losses, shares=shares, largest=largest)
+    largest = {client: one.largest for client, one in updates.items()}
+    return Elsewhere(ranges=ranges, largest=largest, accuracies=accuracies)

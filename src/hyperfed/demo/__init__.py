@@ -1,5 +1,5 @@
-"""Real data to try Hyperfed on: `munnell`, the public capital of 48 US states."""
+"""Provide real data to try Hyperfed on: the public capital of 48 US states (`munnell`)."""
 
-from hyperfed.demo.munnell import VARIABLES, flip_signs, series, states
+from hyperfed.demo.munnell import VARIABLES, flip_signs, series, series_csv, states
 
-__all__ = ["VARIABLES", "flip_signs", "series", "states"]
+__all__ = ["VARIABLES", "flip_signs", "series", "series_csv", "states"]

@@ -1,10 +1,17 @@
-"""What the demonstration claims, computed: how many edges stand above chance, and what fourteen liars do to them.
+"""Compute what the demonstration claims.
 
-1. The null: every state's years are shuffled, which keeps each variable's distribution and destroys time. What still gets a vote is chance.
-2. An edge is clear where |vote| exceeds the largest vote of the null, strong where it reaches the default cut.
-3. Kept under attack: clear (strong) the honest night before, and still so tonight, with the same sign.
+The claims are how many edges stand above chance, and what fourteen liars do to them.
 
-Source: the permutation test for time series (Good 2005, ch. 3). It reads no store: the demonstration hands it what the clients found.
+1. The null comes from shuffling every state's years, which keeps each variable's distribution and
+   destroys time. What still gets a vote is chance.
+2. An edge is clear where |vote| reaches that of the null (`null_vote`), and strong where it reaches
+   the default cut.
+3. An edge is kept under attack where it was clear (strong) the honest night before, and is so
+   tonight with the same sign.
+
+Source: the permutation test for time series (Good 2005, ch. 3).
+
+What it does not do: read a graph. The demonstration hands it what the clients found.
 """
 
 from collections.abc import Sequence
@@ -14,53 +21,86 @@ import numpy as np
 
 from hyperfed.demo.munnell import VARIABLES, series, states
 from hyperfed.engines.var import VarEngine
-from hyperfed.hypergraph import HypergraphStore
+from hyperfed.hypergraph.graph import HypergraphStore
 from hyperfed.packets import PolicyPack
-from hyperfed.reconciler import StoreReconciler
-from hyperfed.vocabulary import Vocabulary
+from hyperfed.reconciler.reconcile import StoreReconciler
+from hyperfed.tables.vocabulary import Vocabulary
 
 __all__ = ["Kept", "Votes", "kept", "merged_votes", "null_vote"]
 
-Votes = dict[int, float]
+Votes = dict[tuple[str, str, int], float]
+"""(source, target, lag) -> weighted mean vote, in [-1, 1]."""
 _SHARED = PolicyPack().stability_min
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """Of the clear and strong edges before, how many are so still, with the same sign."""
+    """How many of the edges that were clear or strong before are so still, with the same sign."""
 
     clear: int
+    """Edges that are still clear."""
     clear_before: int
+    """Edges that were clear before."""
     strong: int
+    """Edges that are still strong."""
     strong_before: int
+    """Edges that were strong before."""
 
 
-def merged_votes(stores: Sequence[HypergraphStore], clients: Sequence[str], *, bounded: bool = True) -> Votes:
-    """Packed key -> weighted mean vote of every edge anyone reports; bounded False: the plain mean."""
-    merged = StoreReconciler(vote_min=0.0, bounded=bounded).reconcile(stores, client_ids=clients)
+def merged_votes(
+    graphs: Sequence[HypergraphStore], clients: Sequence[str], *, bounded: bool = True
+) -> Votes:
+    """Return the weighted mean vote of every edge that any client reports.
+
+    `graphs` are the clients' graphs, in the order of `clients`. Without `bounded` it is the plain
+    mean.
+    """
+    merged = StoreReconciler(vote_min=0.0, bounded=bounded).reconcile(graphs, client_ids=clients)
     votes = merged.evidence.edges.vote if merged.evidence else np.zeros(0)
-    return dict(zip(merged.edges.keys.tolist(), votes.tolist(), strict=True))
+    ends = (
+        [VARIABLES[i] for i in column.tolist()]
+        for column in (merged.edges.source, merged.edges.target)
+    )
+    return dict(
+        zip(zip(*ends, merged.edges.lag.tolist(), strict=True), votes.tolist(), strict=True)
+    )
 
 
 def null_vote(rng: np.random.Generator, *, repeats: int = 2) -> float:
-    """The mean over `repeats` shuffles of the largest |vote| at equal weights."""
+    """Return the mean over `repeats` shuffles of the largest |vote| at equal weights."""
     vocabulary = Vocabulary.of(*VARIABLES)
     largest = []
     for _ in range(repeats):
-        stores = []
+        graphs = []
         for state in states():
-            measured, edges = VarEngine(rng.permutation(series(state)), VARIABLES, rng=rng).discover().to_edges(vocabulary)
-            stores.append(HypergraphStore(edges=edges.take(edges.stability >= _SHARED), measured=measured, vocabulary=vocabulary))
-        largest.append(max(map(abs, merged_votes(stores, states(), bounded=False).values())))
+            measured, edges = (
+                VarEngine(rng.permutation(series(state)), VARIABLES, rng=rng)
+                .discover()
+                .to_edges(vocabulary)
+            )
+            graphs.append(
+                HypergraphStore(
+                    edges=edges.take(edges.stability >= _SHARED),
+                    measured=measured,
+                    vocabulary=vocabulary,
+                )
+            )
+        largest.append(max(map(abs, merged_votes(graphs, states(), bounded=False).values())))
     return float(np.mean(largest))
 
 
 def kept(before: Votes, now: Votes, *, null: float, cut: float) -> Kept:
-    """What of `before` stands `now`."""
+    """Return what of `before` still stands in `now`.
+
+    `null` is the least |vote| of a clear edge, and `cut` that of a strong one.
+    """
 
     def count(threshold: float) -> tuple[int, int]:
         stood = {key: vote for key, vote in before.items() if abs(vote) >= threshold}
-        return sum(abs(now.get(key, 0.0)) >= threshold and now.get(key, 0.0) * vote > 0 for key, vote in stood.items()), len(stood)
+        return sum(
+            abs(now.get(key, 0.0)) >= threshold and now.get(key, 0.0) * vote > 0
+            for key, vote in stood.items()
+        ), len(stood)
 
     (clear, clear_before), (strong, strong_before) = count(null), count(cut)
     return Kept(clear=clear, clear_before=clear_before, strong=strong, strong_before=strong_before)

@@ -1,4 +1,4 @@
-"""A whole federation's servers on one machine: what `hyperfed dev up` starts, watches and ends."""
+"""Run a whole federation's servers on one machine, for `hyperfed dev up`."""
 
 from hyperfed.dev.processes import Process, Recorded, carrying
 from hyperfed.dev.stack import Stack

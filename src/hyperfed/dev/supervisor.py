@@ -1,10 +1,17 @@
-"""The process behind `hyperfed dev up`: it starts the servers, prepares the federation, starts again what ends, and stops all on SIGTERM.
+"""Supervise the servers of `hyperfed dev up`.
 
     python -m hyperfed.dev.supervisor FOLDER CHECKOUT WINDOW_S [PORT]
 
-1. `status.json` in the folder says who runs (process ids with start times), where, and in which phase: starting, ready, stopping, failed.
-2. Where the supervisor itself was killed, `hyperfed dev down` ends what status.json names, and what else carries the supervisor's `MARK` in its
-   environment: a flow whose worker was killed goes on as an orphan.
+This process starts the servers, prepares the federation, restarts what ends, and stops
+everything on SIGTERM.
+
+1. `status.json` in the folder says what runs (process ids with start times), where, and in which
+   phase: starting, ready, stopping or failed.
+2. Where the supervisor itself was killed, `hyperfed dev down` ends what status.json names, and what
+   else carries the supervisor's `MARK` in its environment: a flow whose worker was killed goes on
+   as an orphan.
+3. SIGTERM or SIGINT during the start breaks the start off, so that nobody waits for a Prefect
+   server only to end it.
 """
 
 import json
@@ -22,7 +29,8 @@ from typing import Any
 from hyperfed.dev.founding import BUCKET, CLIENTS, found, play_first_window, write_settings
 from hyperfed.dev.processes import Recorded
 from hyperfed.dev.stack import Stack
-from hyperfed.errors import HyperfedError, TransportError
+from hyperfed.errors import ConfigError, HyperfedError, TransportError
+from hyperfed.storage.local_files import write_durably
 
 __all__ = ["MARK", "STATUS", "read_status", "supervise"]
 
@@ -32,12 +40,12 @@ _TEND_S = 2.0
 
 
 def read_status(folder: Path) -> dict[str, Any]:
-    """What the supervisor wrote last; empty where nothing was."""
+    """Return what the supervisor wrote last, or an empty dict where there is nothing."""
     try:
-        found: dict[str, Any] = json.loads((folder / STATUS).read_text())
+        status: dict[str, Any] = json.loads((folder / STATUS).read_text())
     except (OSError, ValueError):
         return {}
-    return found
+    return status
 
 
 def _write_status(stack: Stack, phase: str, **more: Any) -> None:
@@ -50,6 +58,7 @@ def _write_status(stack: Stack, phase: str, **more: Any) -> None:
         "children": running,
         "ui": stack.ui_url,
         "api": stack.api_url,
+        "login": str(stack.login_file),
         "reports": stack.pages.url,
         "store": stack.store.endpoint_url if stack.store.running else None,
         "bucket": BUCKET,
@@ -57,20 +66,23 @@ def _write_status(stack: Stack, phase: str, **more: Any) -> None:
         "config": str(stack.folder / "hyperfed.toml"),
         **more,
     }
-    part = stack.folder / f".{STATUS}.part"
-    part.write_text(json.dumps(document, indent=1))
-    part.replace(stack.folder / STATUS)
+    write_durably(
+        stack.folder / STATUS,
+        json.dumps(document, indent=1),
+        error=ConfigError,
+        remedy="The folder of `hyperfed dev` must be writable",
+    )
 
 
 def _prepare(stack: Stack, checkout: Path, window_s: int) -> None:
-    """Found the federation where it is missing; install blocks, deployments and automations."""
+    """Found the federation where it is missing, and install blocks, deployments and automations."""
     store = stack.store.store(BUCKET)
     founded = found(stack.folder, store, window_s=window_s, now=datetime.now(UTC))
     write_settings(founded, stack.store.endpoint_url, stack.store.credentials())
     if founded.new:
         play_first_window(founded, store)
     store.close()
-    said = {
+    record = {
         "genesis": founded.genesis.isoformat(),
         "window_s": founded.window_s,
         "fingerprint": founded.fingerprint,
@@ -78,7 +90,7 @@ def _prepare(stack: Stack, checkout: Path, window_s: int) -> None:
         "checkout": str(checkout),
         "new": founded.new,
     }
-    (stack.folder / "founded.json").write_text(json.dumps(said, indent=1))
+    (stack.folder / "founded.json").write_text(json.dumps(record, indent=1))
     with (stack.folder / "logs" / "prepare.log").open("ab") as log:
         done = subprocess.run(  # noqa: S603 - our own arguments
             [sys.executable, "-m", "flows.service.development", str(stack.folder)],
@@ -91,20 +103,42 @@ def _prepare(stack: Stack, checkout: Path, window_s: int) -> None:
         )
     if done.returncode:
         end = (stack.folder / "logs" / "prepare.log").read_text(errors="replace")[-600:]
-        raise TransportError("the deployments could not be installed", subject=stack.api_url, remedy=f"The end of logs/prepare.log: {end}")
+        raise TransportError(
+            "the deployments could not be installed",
+            subject=stack.api_url,
+            remedy=f"The end of logs/prepare.log: {end}",
+        )
+
+
+class _BrokenOff(BaseException):
+    """The signal to end came while the servers were starting."""
 
 
 def supervise(folder: Path, checkout: Path, window_s: int, port: int | None) -> int:
-    """Run until SIGTERM; 0 then, 1 where it could not start."""
-    over = threading.Event()
+    """Run until SIGTERM. Returns 0 then, and 1 where the servers could not start."""
+    over, starting = threading.Event(), True
+
+    def end(*_: object) -> None:
+        nonlocal starting
+        over.set()
+        if starting:
+            starting = False  # a second signal does not break off the stopping
+            raise _BrokenOff
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: over.set())
+        signal.signal(number, end)
     stack = Stack(folder, checkout=checkout, port=port)
     _write_status(stack, "starting")
     try:
         stack.start()
         _write_status(stack, "starting")
         _prepare(stack, checkout, window_s)
+        stack.start_worker()
+        starting = False
+    except _BrokenOff:
+        stack.stop()
+        (folder / STATUS).unlink(missing_ok=True)
+        return 0
     except (HyperfedError, OSError, subprocess.SubprocessError) as error:
         stack.stop()
         _write_status(stack, "failed", problem=str(error))
@@ -120,4 +154,11 @@ def supervise(folder: Path, checkout: Path, window_s: int, port: int | None) -> 
 
 
 if __name__ == "__main__":
-    sys.exit(supervise(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else None))
+    sys.exit(
+        supervise(
+            Path(sys.argv[1]),
+            Path(sys.argv[2]),
+            int(sys.argv[3]),
+            int(sys.argv[4]) if len(sys.argv) > 4 else None,
+        )
+    )

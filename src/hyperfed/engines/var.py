@@ -1,16 +1,30 @@
-"""Lagged edges of a time series by vector autoregression: the engine that comes with Hyperfed.
+"""Find lagged edges of a time series by vector autoregression: Hyperfed's own engine.
 
-1. y_t = c + sum over l = 1..p of A_l y_(t-l) + e_t by ordinary least squares; p by BIC among 1..max_lag on a common sample
-   (Lütkepohl 2005, New Introduction to Multiple Time Series Analysis, section 4.3). The edge j -> i at lag l has the effect A_l[i, j].
-2. The 95 % interval is effect +- t(0.975, df) * standard error, df = rows - regressors.
-3. confidence = 1 - p, p the two-sided p-value of the t-test in the full sample: how sure the sign is.
-4. stability = the share of block bootstraps in which the edge has the full sample's sign and BIC keeps it: dropping the single regressor
-   would raise n log(RSS) by n log(1 + t²/df) > log n. It is the same criterion as for p, so there is no threshold to tune.
-   Bootstrap: circular blocks of whole regression rows (y_t with its lags; Künsch 1989; Politis & Romano 1992), block length
-   ceil(n^(1/3)) unless given. A resample whose regressors are dependent shows nothing and counts as not selected.
-5. All d*d*p edges are returned, weak ones too: which are shared is the policy's business, and weak rows help the merge.
+1. y_t = c + sum over the lags l of A_l y_(t-l) + e_t is fitted by ordinary least squares. The lags
+   are those given, as a round's plan names them; where that leaves too few rows, the longest are
+   left out. Where none are given, BIC chooses p among 1..max_lag on a common sample, and they are
+   1..p (Lütkepohl 2005, New Introduction to Multiple Time Series Analysis, section 4.3). The edge
+   j -> i at lag l has the effect A_l[i, j].
+2. The interval is effect +- 1.96 standard errors, as it travels; the errors are those of least
+   squares with rows - regressors degrees of freedom.
+3. confidence = 1 - p, where p is the two-sided p-value of the t-test in the full sample, with those
+   degrees: how sure the sign is. Under pure noise it is uniform in [0, 1], 0.50 on average;
+   stability and the votes of others tell noise from an edge.
+4. Least squares are solved by an orthogonal basis (`least_squares`), on columns scaled by powers of
+   two: nearly equal columns and units of any size cost no digits. A row with holes is left out of
+   the equations whose target or regressors it lacks, and of no other; `n` counts what is left. A
+   variable that the past explains exactly is refused: it was computed, and not measured.
+5. stability is the share of block bootstraps in which the edge has the full sample's sign and BIC
+   keeps it: dropping the single regressor would raise n log(RSS) by n log(1 + t²/df) > log n. This
+   is the same criterion as for p, so there is no threshold to tune. The bootstrap draws circular
+   blocks of whole regression rows (y_t with its lags; Künsch 1989; Politis & Romano 1992), of
+   length ceil(n^(1/3)) unless given. A resample whose regressors are dependent shows nothing and
+   counts as not selected.
+6. All d*d edges at each of these lags are returned, weak ones too: the policy decides which are
+   shared, and weak rows help the merge.
 
-Edges are predictive (Granger) edges: a common cause that is not among the variables can produce one.
+Edges are predictive (Granger) edges: a common cause that is not among the variables can produce
+one.
 """
 
 import logging
@@ -21,25 +35,37 @@ import numpy as np
 import numpy.typing as npt
 
 from hyperfed.engines.base import Discovery
-from hyperfed.engines.student_t import t_central, t_quantile
+from hyperfed.engines.columns import check_columns, constant, nearly_alike, scaled
+from hyperfed.engines.least_squares import LeastSquares, dependent
 from hyperfed.errors import EngineError
+from hyperfed.merge.student_t import t_central
 
 __all__ = ["VarEngine"]
 
 _LOG = logging.getLogger(__name__)
-_CHUNK_VALUES = 1 << 22  # float64 of resampled regressors held at once: 32 MiB
-_DEPENDENT = 1e-10  # smallest eigenvalue over largest of the standardised moment matrix
+_EXACT = 1e-6  # of a variable's spread: what the past must leave unexplained
+_NEARLY_EXACT = 1e-3
+_MUCH_LOST = 0.2  # of the rows
+_SMALLEST_UNIT = 1e-290  # beyond it, an effect's standard error may be no number any more
 
 Floats = npt.NDArray[np.float64]
 
 
 class VarEngine:
-    """An `Engine` over one time series.
+    """Finds edges in one time series; it is an `Engine`.
 
-    data: float[rows, variables], equally spaced in time, oldest first, finite, no constant column; names: one for each column, unique.
-    max_lag: longest lag tried, steps; an order that leaves fewer residual degrees of freedom than variables is not a candidate.
-    n_bootstrap: resamples for the stability; block_length: rows, or None. rng: a seed (every `discover()` then gives the same) or a generator.
-    Raises EngineError, naming the column.
+    Args:
+        data: float[rows, variables], equally spaced in time, oldest first; NaN where a value is
+            missing. No column may be constant, a copy, or an index (`columns`).
+        names: One name for each column, unique.
+        max_lag: The longest lag tried, in time steps, where `lags` is None. An order that leaves
+            fewer residual degrees of freedom than variables is not a candidate.
+        lags: The lags to look at, each at least 1; None lets BIC choose 1..p.
+        n_bootstrap: The number of resamples for the stability.
+        block_length: The length of a block, in rows; None chooses it by rule 4.
+        rng: A seed, with which every `discover()` gives the same result, or a generator.
+
+    Raises EngineError, which names the column, where the data cannot be used.
     """
 
     def __init__(
@@ -48,6 +74,7 @@ class VarEngine:
         names: Sequence[str],
         *,
         max_lag: int = 1,
+        lags: Sequence[int] | None = None,
         n_bootstrap: int = 100,
         block_length: int | None = None,
         rng: int | np.random.Generator = 0,
@@ -57,144 +84,307 @@ class VarEngine:
         except (TypeError, ValueError) as exc:
             raise EngineError(f"the data are not numbers: {exc}", subject="VarEngine") from exc
         self.names = tuple(names)
-        self.max_lag, self.n_bootstrap, self.block_length, self.rng = max_lag, n_bootstrap, block_length, rng
-        for name, value in (("max_lag", max_lag), ("n_bootstrap", n_bootstrap), ("block_length", 1 if block_length is None else block_length)):
+        self.max_lag, self.n_bootstrap, self.block_length, self.rng = (
+            max_lag,
+            n_bootstrap,
+            block_length,
+            rng,
+        )
+        for name, value in (
+            ("max_lag", max_lag),
+            ("n_bootstrap", n_bootstrap),
+            ("block_length", 1 if block_length is None else block_length),
+        ):
             if not isinstance(value, int) or value < 1:
-                raise EngineError(f"{name} is {value!r}; a whole number of at least 1 is needed", subject="VarEngine")
+                raise EngineError(
+                    f"{name} is {value!r}; a whole number of at least 1 is needed",
+                    subject="VarEngine",
+                )
+        self.lags = None if lags is None else tuple(sorted(set(lags)))
+        if self.lags is not None and not (self.lags and self.lags[0] >= 1):
+            raise EngineError(
+                f"lags is {self.lags!r:.80}; lags of at least 1 are needed",
+                subject="VarEngine",
+                remedy="A vector autoregression looks from earlier rows to later ones",
+            )
+        check_columns(self.data, self.names, subject="VarEngine")
+        self._scaled, self._exponents = scaled(self.data)
+        self._has_holes = bool(np.isnan(self.data).any())
         self._check()
         self.data.flags.writeable = False
 
     def _check(self) -> None:
-        if self.data.ndim != 2 or self.data.shape[1] == 0:
-            raise EngineError(f"the data have shape {self.data.shape}; rows and columns are needed", subject="VarEngine")
+        """Raise EngineError where there are too few rows, or a column does not vary."""
         rows, width = self.data.shape
-        if len(self.names) != width:
-            raise EngineError(f"{len(self.names)} names for {width} columns", subject="VarEngine")
-        twice = sorted({name for name in self.names if self.names.count(name) > 1})
-        if twice:
-            raise EngineError(f"column names must be unique; twice: {', '.join(twice[:5])}", subject="VarEngine")
-        bad = ~np.isfinite(self.data)
-        if bad.any():
-            column = int(np.argmax(bad.any(axis=0)))
-            row = int(np.argmax(bad[:, column]))
-            problem = f"column {self.names[column]!r} holds {self.data[row, column]} in row {row}"
-            raise EngineError(problem, subject="VarEngine", remedy="Fill in or leave out missing values first")
         need = 2 * width + 2
         if rows < need:
             problem = f"{rows} rows of {width} columns ({', '.join(self.names[:5])}) are too few"
-            raise EngineError(problem, subject="VarEngine", remedy=f"At least {need} are needed for lag 1")
-        size = np.abs(self.data).max(axis=0)
-        if size.max() > 1e100:
-            raise EngineError(f"column {self.names[int(np.argmax(size))]!r} exceeds 1e100", subject="VarEngine", remedy="Use another unit")
-        for part in (self.data[:-1], self.data[1:]):
-            constant = np.ptp(part, axis=0) <= 1e-12 * size
-            if constant.any():
-                name = self.names[int(np.argmax(constant))]
-                raise EngineError(f"column {name!r} is constant", subject="VarEngine", remedy="Leave it out: it explains nothing")
+            raise EngineError(
+                problem, subject="VarEngine", remedy=f"At least {need} are needed for lag 1"
+            )
+        for part in (self._scaled[:-1], self._scaled[1:]):
+            still = constant(part)
+            if still.any():
+                name = self.names[int(np.argmax(still))]
+                raise EngineError(
+                    f"column {name!r:.80} is constant",
+                    subject="VarEngine",
+                    remedy="Leave it out: it explains nothing",
+                )
 
-    def _regression(self, order: int, first: int) -> tuple[Floats, Floats]:
-        """(X: [rows - first, 1 + order * variables], Y: [rows - first, variables]); X is an intercept, then all variables at lag 1, 2, ..."""
-        rows = len(self.data)
-        lagged = [self.data[first - lag : rows - lag] for lag in range(1, order + 1)]
-        return np.concatenate([np.ones((rows - first, 1)), *lagged], axis=1), self.data[first:]
+    def _regression(self, lags: Sequence[int], first: int) -> tuple[Floats, Floats]:
+        """Return the regressors X and the values Y, of the rows from `first` on.
+
+        X is [rows - first, 1 + lags * variables]: an intercept, then all variables at each lag. Y
+        is [rows - first, variables].
+        """
+        rows, data = len(self._scaled), self._scaled
+        lagged = [data[first - lag : rows - lag] for lag in lags]
+        return np.concatenate([np.ones((rows - first, 1)), *lagged], axis=1), data[first:]
+
+    def _whole(self, lags: Sequence[int], first: int) -> tuple[Floats, Floats]:
+        """Return the regressors and the values of the rows that lack nothing."""
+        x, y = self._regression(lags, first)
+        whole = ~(np.isnan(x).any(axis=1) | np.isnan(y).any(axis=1))
+        return (x, y) if whole.all() else (x[whole], y[whole])
+
+    def _rows(self, lags: Sequence[int]) -> int:
+        """Return how many rows lack nothing at these lags."""
+        if not self._has_holes:
+            return len(self.data) - max(lags)
+        return 0 if max(lags) >= len(self.data) else len(self._whole(lags, max(lags))[1])
 
     def order(self) -> int:
-        """The lag order that BIC chooses among those that the rows allow."""
-        rows, width = self.data.shape
-        longest = max(lag for lag in range(1, self.max_lag + 1) if lag == 1 or rows - lag - (1 + lag * width) >= width)
+        """Return the lag order that BIC chooses among those that the number of rows allows."""
+        width = self.data.shape[1]
+        longest = max(
+            lag
+            for lag in range(1, self.max_lag + 1)
+            if lag == 1 or self._rows(range(1, lag + 1)) - (1 + lag * width) >= width
+        )
         scores = []
         for order in range(1, longest + 1):
-            x, y = self._regression(order, longest)
+            x, y = self._whole(range(1, order + 1), longest)
             n = len(y)
+            if order == 1 and n < 2 * width + 1:
+                break
             q, _ = np.linalg.qr(_standardised(x)[0])
             y = (y - y.mean(axis=0)) / y.std(axis=0)
-            left = y - q @ (q.T @ y)
-            _, logdet = np.linalg.slogdet(left.T @ left / n)
+            residuals = y - q @ (q.T @ y)
+            _, logdet = np.linalg.slogdet(residuals.T @ residuals / n)
             scores.append(float(logdet) + math.log(n) / n * width * (1 + order * width))
+        if not scores:
+            return 1
         best = 1 + int(np.argmin(scores))
         _LOG.debug("var.order chosen=%d longest=%d", best, longest)
         return best
 
+    def looked_at(self) -> tuple[int, ...]:
+        """Return the lags that are fitted, ascending: those given, as far as the rows allow.
+
+        Without given ones they are 1..p, where BIC chooses p. Raises EngineError where the rows do
+        not allow even the shortest.
+        """
+        if self.lags is None:
+            return tuple(range(1, self.order() + 1))
+        rows, width = self.data.shape
+        fitting = [
+            lag
+            for count, lag in enumerate(self.lags, start=1)
+            if self._rows(self.lags[:count]) - (1 + count * width) >= (1 if count == 1 else width)
+        ]
+        if not fitting:
+            raise EngineError(
+                f"{rows} rows of {width} columns are too few for lag {self.lags[0]}",
+                subject="VarEngine",
+                remedy=f"At least {self.lags[0] + width + 2} are needed, or fewer columns",
+            )
+        if len(fitting) < len(self.lags):
+            _LOG.info("var.lags fitted=%d of=%d rows=%d", len(fitting), len(self.lags), rows)
+        return tuple(fitting)
+
     def discover(self) -> Discovery:
-        """Every edge at lags 1..p with effect, interval, confidence and stability; hits counts the bootstraps behind the stability."""
-        width, order = self.data.shape[1], self.order()
-        raw, y = self._regression(order, order)
-        x, x_scale = _standardised(raw)
-        y_scale = y.std(axis=0)
-        y = (y - y.mean(axis=0)) / y_scale
-        self._refuse_dependent(x)
-        n, k = x.shape
-        coefficient, error, _ = _least_squares(x[None], y[None])
-        full, error = coefficient[0, 1:], error[0, 1:]
-        hits = self._bootstrap(x, y, np.sign(full))
-        unit = y_scale[None, :] / x_scale[1:, None]
-        half = t_quantile(0.95, n - k) * error * unit
-        effect = full * unit
-        confidence = t_central(full / error, n - k)
+        """Return every edge at the lags looked at: effect, interval, confidence and stability.
+
+        hits counts the resamples in which the edge was found. Raises EngineError where a variable
+        follows from the others, or from the past.
+        """
+        width, lags = self.data.shape[1], self.looked_at()
+        x, y = self._regression(lags, lags[-1])
+        shape = (len(lags) * width, width)
+        effect, error, confidence = (np.empty(shape) for _ in range(3))
+        hits, counts = np.empty(shape, np.int64), np.empty(width, np.int64)
+        notes = list(nearly_alike(self.data, self.names))
+        for rows, targets in self._equations(x, y):
+            fit, unit = self._fit(x[rows], y[rows][:, targets], targets, lags)
+            n, k = fit.basis.shape
+            notes += self._check_exact(fit, targets, lags)
+            effect[:, targets] = fit.coefficient[1:] * unit
+            error[:, targets] = fit.error[1:] * unit
+            confidence[:, targets] = t_central(fit.coefficient[1:] / fit.error[1:], n - k)
+            hits[:, targets] = self._bootstrap(fit)
+            counts[targets] = n
+        notes += self._lost(counts, len(x))
         variables = np.array(self.names, dtype=np.str_)
+        same = len(set(counts.tolist())) == 1
         return Discovery(
             variables=self.names,
-            source=np.repeat(np.tile(variables, order), width),
-            target=np.tile(variables, order * width),
-            lag=np.repeat(np.arange(1, order + 1), width * width),
+            lags=lags,
+            source=np.repeat(np.tile(variables, len(lags)), width),
+            target=np.tile(variables, len(lags) * width),
+            lag=np.repeat(lags, width * width),
             effect=effect.ravel(),
-            ci_low=(effect - half).ravel(),
-            ci_high=(effect + half).ravel(),
+            std_error=error.ravel(),
             confidence=confidence.ravel(),
             stability=hits.ravel() / self.n_bootstrap,
             hits=hits.ravel(),
-            n=n,
+            n=int(counts[0]) if same else np.tile(counts, len(lags) * width),
+            notes=tuple(notes),
         )
 
-    def _refuse_dependent(self, x: Floats) -> None:
-        """Raises EngineError naming the first regressor that the ones before it determine."""
-        diagonal = np.abs(np.diagonal(np.linalg.qr(x, mode="r")))
-        dependent = diagonal <= 1e-8 * math.sqrt(len(x))
-        if dependent.any():
-            at = int(np.argmax(dependent)) - 1
-            lag, column = at // len(self.names) + 1, self.names[at % len(self.names)]
-            problem = f"column {column!r} (at lag {lag}) follows from the other columns"
-            raise EngineError(problem, subject="VarEngine", remedy="Leave one of them out, or use a shorter max_lag")
+    def _equations(
+        self, x: Floats, y: Floats
+    ) -> list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]]:
+        """Return the rows that each equation can use, with the targets that share them.
 
-    def _bootstrap(self, x: Floats, y: Floats, sign: Floats) -> npt.NDArray[np.int64]:
-        """int64[regressors - 1, variables]: in how many resamples the edge has `sign` and BIC keeps it."""
-        n, k = x.shape
+        Raises EngineError where they are too few.
+        """
+        regressors: npt.NDArray[np.bool_] = np.asarray(~np.isnan(x).any(axis=1))
+        usable = regressors[:, None] & ~np.isnan(y)
+        few = usable.sum(axis=0) <= x.shape[1]
+        if few.any():
+            target = int(np.argmax(few))
+            lacking = int(np.argmax(np.isnan(self.data).sum(axis=0)))
+            raise EngineError(
+                f"only {int(usable[:, target].sum())} rows lack nothing that edges into "
+                f"{self.names[target]!r:.80} need; {x.shape[1] + 1} are needed",
+                subject="VarEngine",
+                remedy=f"Leave out {self.names[lacking]!r:.80}, which lacks most, or look at fewer "
+                "lags",
+            )
+        groups: dict[bytes, list[int]] = {}
+        for target in range(y.shape[1]):
+            groups.setdefault(usable[:, target].tobytes(), []).append(target)
+        return [(usable[:, some[0]], np.array(some)) for some in groups.values()]
+
+    def _fit(
+        self, raw: Floats, y: Floats, targets: npt.NDArray[np.int64], lags: Sequence[int]
+    ) -> tuple[LeastSquares, Floats]:
+        """Return the fit of some equations, and the unit of their coefficients.
+
+        Raises EngineError where a regressor follows from others, a target does not vary in the rows
+        that are left, or an effect has no number in the data's units.
+        """
+        still = constant(y)  # [equations]
+        if still.any():
+            raise EngineError(
+                f"column {self.names[targets[int(np.argmax(still))]]!r:.80} is constant in the "
+                "rows without holes",
+                subject="VarEngine",
+                remedy="Leave it out, or a column that lacks many values",
+            )
+        x, x_scale = _standardised(raw)
+        y_scale = y.std(axis=0)
+        self._refuse_dependent(x, lags)
+        width = len(self.names)
+        powers = self._exponents[targets][None, :] - np.tile(self._exponents, len(lags))[:, None]
+        with np.errstate(over="ignore", under="ignore"):
+            unit = np.ldexp(y_scale[None, :] / x_scale[1:, None], powers.astype(np.int32))
+        wrong = ~((unit > _SMALLEST_UNIT) & (unit < 1 / _SMALLEST_UNIT))
+        if wrong.any():
+            at, into = np.argwhere(wrong)[0].tolist()
+            raise EngineError(
+                f"the effect of {self.names[at % width]!r:.80} on "
+                f"{self.names[targets[into]]!r:.80} has no number in their units",
+                subject="VarEngine",
+                remedy="Use units in which both columns are of like size",
+            )
+        return LeastSquares.of(x, (y - y.mean(axis=0)) / y_scale), unit
+
+    def _check_exact(
+        self, fit: LeastSquares, targets: npt.NDArray[np.int64], lags: Sequence[int]
+    ) -> list[str]:
+        """Return notes on variables that the past explains nearly without a rest.
+
+        Raises EngineError where nothing is left: such a fit says nothing of chance.
+        """
+        notes = []
+        for column in np.flatnonzero(fit.left < _NEARLY_EXACT).tolist():
+            at = int(np.argmax(np.abs(fit.coefficient[1:, column])))
+            source, lag = self.names[at % len(self.names)], lags[at // len(self.names)]
+            target, unexplained = self.names[targets[column]], float(fit.left[column])
+            description = f"column {target!r:.80} follows from {source!r:.80} at lag {lag}"
+            if unexplained < _EXACT:
+                raise EngineError(
+                    f"{description} without a rest: it seems computed from it, "
+                    "and no test can judge that",
+                    subject="VarEngine",
+                    remedy="Leave one of them out; a trend or a sum is no measurement",
+                )
+            notes.append(
+                f"{description} up to {unexplained:.1g} of its spread: is it computed from it?"
+            )
+        return notes
+
+    def _lost(self, counts: npt.NDArray[np.int64], rows: int) -> list[str]:
+        """Return a note on the rows that holes cost, or nothing."""
+        worst = int(np.argmin(counts))
+        lost = rows - int(counts[worst])
+        if not lost:
+            return []
+        description = (
+            f"missing values cost {lost} of {rows} rows ({lost / rows:.0%}) for edges into "
+            f"{self.names[worst]!r:.80}"
+        )
+        if lost > _MUCH_LOST * rows:
+            description += (
+                f", more than {_MUCH_LOST:.0%}: what is left may differ from what is missing"
+            )
+        return [description]
+
+    def _refuse_dependent(self, x: Floats, lags: Sequence[int]) -> None:
+        """Raise EngineError where a regressor follows from those before it.
+
+        The error names the first such regressor, and from which it follows.
+        """
+        dependency = dependent(x)
+        if dependency is None:
+            return
+        at, others = dependency
+        width = len(self.names)
+        (name, lag), *most = (
+            (self.names[(one - 1) % width], lags[(one - 1) // width]) for one in (at, *others)
+        )
+        follows = ", ".join(f"{other!r:.40} at lag {its}" for other, its in most)
+        raise EngineError(
+            f"column {name!r:.80} (at lag {lag}) follows from the other columns"
+            + (f": {follows}" if follows else ""),
+            subject="VarEngine",
+            remedy="Leave one of them out, or look at fewer lags",
+        )
+
+    def _bootstrap(self, fit: LeastSquares) -> npt.NDArray[np.int64]:
+        """Return in how many resamples each edge has its sign and BIC keeps it.
+
+        The result is int64[regressors - 1, equations].
+        """
+        n, k = fit.basis.shape
         length = min(n, self.block_length or math.ceil(n ** (1 / 3)))
         generator = np.random.default_rng(self.rng)
         starts = generator.integers(0, n, (self.n_bootstrap, -(-n // length)))
         rows = ((starts[:, :, None] + np.arange(length)) % n).reshape(self.n_bootstrap, -1)[:, :n]
         least_t2 = (n - k) * math.expm1(math.log(n) / n)
-        hits = np.zeros(sign.shape, dtype=np.int64)
-        chunk = max(1, _CHUNK_VALUES // (n * k))
-        for first in range(0, self.n_bootstrap, chunk):
-            some = rows[first : first + chunk]
-            coefficient, error, sound = _least_squares(x[some], y[some])
-            kept = (coefficient[:, 1:] ** 2 > least_t2 * error[:, 1:] ** 2) & (np.sign(coefficient[:, 1:]) == sign) & sound[:, None, None]
-            hits += kept.sum(axis=0)
-        return hits
+        return fit.hits(rows, least_t2)[1:]
 
 
 def _standardised(x: Floats) -> tuple[Floats, Floats]:
-    """Columns after the intercept with mean 0 and standard deviation 1, and the standard deviations (1 for the intercept)."""
+    """Return x with standardised columns, and the standard deviations of the columns.
+
+    Every column after the intercept gets mean 0 and standard deviation 1. The intercept stays as it
+    is, with 1 as its standard deviation.
+    """
     scale = x.std(axis=0)
     scale[0] = 1.0
     centre = x.mean(axis=0)
     centre[0] = 0.0
     return (x - centre) / np.where(scale > 0, scale, 1.0), np.where(scale > 0, scale, 1.0)
-
-
-def _least_squares(x: Floats, y: Floats) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
-    """Least squares for a batch. x: [batch, n, k], y: [batch, n, d].
-
-    Returns coefficients and standard errors [batch, k, d], and which regressions are determined, bool[batch].
-    """
-    n, k = x.shape[1:]
-    transposed = x.transpose(0, 2, 1)
-    value, vector = np.linalg.eigh(transposed @ x)
-    sound = value[:, 0] > _DEPENDENT * value[:, -1]
-    inverse = (vector / np.maximum(value, _DEPENDENT * value[:, -1:])[:, None, :]) @ vector.transpose(0, 2, 1)
-    coefficient = inverse @ (transposed @ y)
-    left = y - x @ coefficient
-    variance = np.einsum("bnd,bnd->bd", left, left) / (n - k)
-    error = np.sqrt(np.maximum(np.diagonal(inverse, axis1=1, axis2=2)[:, :, None] * variance[:, None, :], 1e-300))
-    return coefficient, error, sound

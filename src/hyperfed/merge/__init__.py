@@ -1,11 +1,23 @@
-"""The columnar core under every merge: rows of many clients, grouped by key, in key ranges.
+"""Groups the rows of many clients by key, in key ranges, for every merge.
 
-`segments` groups rows, `electorate` says who could have voted, `pooling` averages effects. Source: DESIGN section 5.
-It knows neither stores nor strategies: that is `hyperfed.reconciler`.
+`segments` groups rows, `eligible_voters` says who could have voted, `pooling` averages effects, and
+`false_discovery` says how often what stays is wrong.
+The rules come from DESIGN section 5. This package knows neither graphs nor strategies:
+`hyperfed.reconciler.reconcile` does.
 """
 
-from hyperfed.merge.electorate import Electorate, PairElectorate, PatternElectorate
+from hyperfed.merge.eligible_voters import EligibleVoters, PairVoters, PatternVoters
+from hyperfed.merge.false_discovery import q_values
 from hyperfed.merge.pooling import Pooled, pool_effects
-from hyperfed.merge.segments import Derived, Part, common, split
+from hyperfed.merge.segments import Derived, common
 
-__all__ = ["Derived", "Electorate", "PairElectorate", "Part", "PatternElectorate", "Pooled", "common", "pool_effects", "split"]
+__all__ = [
+    "Derived",
+    "EligibleVoters",
+    "PairVoters",
+    "PatternVoters",
+    "Pooled",
+    "common",
+    "pool_effects",
+    "q_values",
+]

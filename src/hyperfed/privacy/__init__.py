@@ -1,5 +1,5 @@
 """Privacy budgets: `PrivacyGuard` stands before every operation that spends."""
 
-from hyperfed.privacy.guard import PrivacyGuard
+from hyperfed.privacy.guard import PrivacyBudgetExhausted, PrivacyGuard
 
-__all__ = ["PrivacyGuard"]
+__all__ = ["PrivacyBudgetExhausted", "PrivacyGuard"]

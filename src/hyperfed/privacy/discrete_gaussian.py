@@ -1,13 +1,20 @@
-"""Integer noise with the discrete Gaussian law, exactly: P(x) is proportional to exp(-x^2 / (2 sigma^2)) on the integers.
+"""Integer noise with the discrete Gaussian law, exactly.
 
-1. Every coin is decided by comparing integers, so no float rounding shapes the law: the attacks on floating-point noise (Mironov 2012) have
-   nothing to work on. Only the standard library's and numpy's integer arithmetic is used.
-2. The algorithm is that of Canonne, Kamath and Steinke 2020 (arXiv:2004.00010): coins of probability exp(-gamma) (Algorithm 1), discrete Laplace
-   (Algorithm 2), discrete Gaussian by rejection from it (Algorithm 3); here on whole arrays at once.
-3. Randomness is an argument. By default it is the operating system's source; a generator that can be seeded protects nobody.
-4. sigma is an integer up to MAX_SIGMA, so that the comparisons fit 64 bits. A wider noise is a coarser grid, not a wider sigma.
+P(x) is proportional to exp(-x^2 / (2 sigma^2)) on the integers.
 
-What it does not do: choose sigma (`mechanisms`), hide how long it took: like every rejection sampler its time depends on what it draws.
+1. Every coin is decided by comparing integers, so no float rounding shapes the law: the attacks on
+   floating-point noise (Mironov 2012) have nothing to work on. Only the standard library's and
+   numpy's integer arithmetic is used.
+2. The algorithm is that of Canonne, Kamath and Steinke 2020 (arXiv:2004.00010): coins of
+   probability exp(-gamma) (Algorithm 1), discrete Laplace (Algorithm 2), and discrete Gaussian by
+   rejection from it (Algorithm 3). Here each works on whole arrays at once.
+3. Randomness is an argument. By default it is the operating system's source; a generator that can
+   be seeded protects nobody.
+4. sigma is an integer up to MAX_SIGMA, so that the comparisons fit 64 bits. A wider noise is a
+   coarser grid, not a wider sigma.
+
+What it does not do: choose sigma (`mechanisms`), or hide how long it took. Like that of every
+rejection sampler, its time depends on what it draws.
 """
 
 import os
@@ -18,12 +25,16 @@ import numpy.typing as npt
 
 from hyperfed.errors import PrivacyError
 
-__all__ = ["MAX_SIGMA", "RandomBytes", "discrete_gaussian"]
+__all__ = ["MAX_SIGMA", "SAMPLER", "RandomBytes", "discrete_gaussian"]
+
+SAMPLER = 1
+"""Version of the sampler. The same bytes give the same draws within one version."""
 
 MAX_SIGMA = 1 << 15
-"""2 * sigma^2 * (sigma + 1)^2 stays below 2^63."""
+"""Largest sigma, in grid units. With it, 2 * sigma^2 * (sigma + 1)^2 stays below 2^63."""
 
 RandomBytes = Callable[[int], bytes]
+"""A function from n to n bytes that nobody can predict."""
 Words = npt.NDArray[np.uint64]
 Integers = npt.NDArray[np.int64]
 Coins = npt.NDArray[np.bool_]
@@ -32,53 +43,66 @@ _AT_ONCE = 1 << 17  # candidates in one batch: a few megabytes
 
 
 def discrete_gaussian(sigma: int, size: int, *, random_bytes: RandomBytes = os.urandom) -> Integers:
-    """int64[size], independent draws with standard deviation `sigma` (to within 1e-7 of it for sigma >= 1).
+    """Return int64[size]: independent draws with standard deviation `sigma`.
 
-    random_bytes: n -> n bytes nobody can predict. Raises PrivacyError unless sigma is an integer in [1, MAX_SIGMA].
+    The standard deviation is within 1e-7 of `sigma` for sigma >= 1. `random_bytes` maps n to n
+    bytes that nobody can predict. Raises PrivacyError unless sigma is an integer in [1, MAX_SIGMA].
     Source: Canonne, Kamath, Steinke 2020, Algorithm 3.
     """
     if type(sigma) is not int or not 1 <= sigma <= MAX_SIGMA:
-        raise PrivacyError(f"sigma is {sigma!r:.40}; an integer in [1, {MAX_SIGMA}] is needed", subject="discrete Gaussian")
+        raise PrivacyError(
+            f"sigma is {sigma!r:.40}; an integer in [1, {MAX_SIGMA}] is needed",
+            subject="discrete Gaussian",
+        )
     coins = _Coins(random_bytes)
     parts, missing = [np.zeros(0, dtype=np.int64)], size
     while missing > 0:
         candidates = _discrete_laplace(coins, sigma + 1, min(_AT_ONCE, missing + missing // 2 + 32))
-        kept = candidates[_accepted(coins, candidates, sigma)][:missing]
-        parts.append(kept)
-        missing -= len(kept)
+        accepted = candidates[_accepted(coins, candidates, sigma)][:missing]
+        parts.append(accepted)
+        missing -= len(accepted)
     return np.concatenate(parts)
 
 
 def _discrete_laplace(coins: "_Coins", scale: int, tries: int) -> Integers:
-    """At most `tries` draws with P(x) proportional to exp(-|x| / scale). Source: Algorithm 2 with s = 1."""
+    """Return at most `tries` draws with P(x) proportional to exp(-|x| / scale).
+
+    Source: Algorithm 2 with s = 1.
+    """
     low = coins.below(scale, tries)
     low = low[coins.exp(low, scale)]
     magnitude = low.astype(np.int64) + scale * coins.successes(len(low))
     negative = coins.below(2, len(magnitude)) == 1
-    keep = ~(negative & (magnitude == 0))  # one zero, not two
+    keep = ~(negative & (magnitude == 0))  # -0 would count 0 twice
     return np.asarray(np.where(negative, -magnitude, magnitude)[keep])
 
 
 def _accepted(coins: "_Coins", candidates: Integers, sigma: int) -> Coins:
-    """bool[candidates]: heads with probability exp(-gamma), gamma = (|y| t - sigma^2)^2 / (2 sigma^2 t^2), t = sigma + 1."""
+    """Return bool[candidates]: heads with probability exp(-gamma).
+
+    gamma = (|y| t - sigma^2)^2 / (2 sigma^2 t^2), with t = sigma + 1.
+    """
     t = sigma + 1
     denominator = 2 * sigma * sigma * t * t
     distance = np.abs(np.abs(candidates) * t - sigma * sigma)
     fits = distance < 1 << 32
     square = np.square(np.where(fits, distance, 0).astype(np.uint64))
-    whole, rest = (square // np.uint64(denominator)).astype(np.int64), square % np.uint64(denominator)
-    for i in np.flatnonzero(~fits):  # far out: their squares need more than 64 bits
+    quotient, remainder = (
+        (square // np.uint64(denominator)).astype(np.int64),
+        square % np.uint64(denominator),
+    )
+    for i in np.flatnonzero(~fits):  # squares of these need more than 64 bits
         n, r = divmod(int(distance[i]) ** 2, denominator)
-        whole[i], rest[i] = min(n, 1 << 62), r
-    heads = coins.exp(rest, denominator)
-    active, left = np.flatnonzero(heads & (whole > 0)), whole
-    done = 0
+        quotient[i], remainder[i] = min(n, 1 << 62), r
+    heads = coins.exp(remainder, denominator)
+    active = np.flatnonzero(heads & (quotient > 0))
+    flips = 0
     while len(active):  # exp(-(n + r)) = exp(-1)^n exp(-r)
         won = coins.exp(np.ones(len(active), dtype=np.uint64), 1)
         heads[active[~won]] = False
-        done += 1
+        flips += 1
         active = active[won]
-        active = active[left[active] > done]
+        active = active[quotient[active] > flips]
     return heads
 
 
@@ -89,17 +113,23 @@ class _Coins:
         self._random_bytes = random_bytes
 
     def below(self, bound: int, size: int) -> Words:
-        """uint64[size], uniform in [0, bound): masked words, those too large drawn again."""
+        """Return uint64[size], uniform in [0, bound).
+
+        Words are masked, and those that are too large are drawn again.
+        """
         mask = np.uint64((1 << (bound - 1).bit_length()) - 1)
         drawn = self._words(size) & mask
-        again = np.flatnonzero(drawn >= bound)
-        while len(again):
-            drawn[again] = self._words(len(again)) & mask
-            again = again[drawn[again] >= bound]
+        too_large = np.flatnonzero(drawn >= bound)
+        while len(too_large):
+            drawn[too_large] = self._words(len(too_large)) & mask
+            too_large = too_large[drawn[too_large] >= bound]
         return drawn
 
     def exp(self, numerator: Words, denominator: int) -> Coins:
-        """bool[numerator]: heads with probability exp(-numerator / denominator), a ratio in [0, 1]. Source: Algorithm 1."""
+        """Return bool[numerator]: heads with probability exp(-numerator / denominator).
+
+        The ratio lies in [0, 1]. Source: Algorithm 1.
+        """
         heads = np.zeros(len(numerator), dtype=bool)
         active, k = np.arange(len(numerator)), 1
         while len(active):
@@ -112,7 +142,7 @@ class _Coins:
         return heads
 
     def successes(self, size: int) -> Integers:
-        """int64[size]: heads of exp(-1) before the first tails."""
+        """Return int64[size]: how many heads of exp(-1) come before the first tails."""
         count = np.zeros(size, dtype=np.int64)
         active = np.arange(size)
         while len(active):

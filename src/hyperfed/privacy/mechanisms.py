@@ -1,15 +1,20 @@
-"""A night's noise, fixed before anything is looked at: from (epsilon, delta), clip and unit to integers.
+"""A night's noise, fixed before any data is seen: from (epsilon, delta), clip and unit to integers.
 
-1. Noise is discrete Gaussian with sigma = 2^15 grid units; the grid is chosen so that sigma is, in sensitivities, at least what the analytic Gaussian
-   mechanism asks for (Balle and Wang 2018; the classic formula under-noises above epsilon 8).
-2. What a night costs is computed from the integers' RDP (`rdp`): about 9 % more epsilon than the analytic formula says of continuous noise. That number,
-   not the one asked for, is charged and stated.
-3. Unit "client": one client moves the integer sum by at most its clip, `bound`. Unit "record": by what one record moves its client's vector, as the client
-   attests, plus the rounding: truncation may move each coordinate by one more unit, so sqrt(slots) in all.
-4. Relation "zero-out": the unit's contribution becomes zero; who takes part is public, so the number of clients may divide the sum.
-5. Discovery "selected" is two mechanisms of equal noise: counts of clients an edge for the choice, effects for the chosen. Half of delta pays for the choice.
+1. Noise is discrete Gaussian with sigma = 2^15 grid units. The grid is chosen so that sigma is, in
+   sensitivities, at least what the analytic Gaussian mechanism asks for (Balle and Wang 2018; the
+   classic formula under-noises above epsilon 8).
+2. What a night costs is computed from the integers' RDP (`rdp`): about 9 % more epsilon than the
+   analytic formula says of continuous noise. That number, not the one asked for, is charged and
+   stated.
+3. Unit "client": one client moves the integer sum by at most its clip, `bound`. Unit "record": one
+   record moves it by what it moves its client's vector, as the client attests, plus the rounding.
+   Truncation may move each coordinate by one more unit, so by sqrt(slots) in all.
+4. Relation "zero-out": the unit's contribution becomes zero. Who takes part is public, so the
+   number of clients may divide the sum.
+5. Discovery "selected" is two mechanisms of equal noise: one on how many clients name each edge,
+   for the choice, and one on the effects of the chosen edges. Half of delta pays for the choice.
 
-What it does not do: see data, draw noise (`release`), know a budget (`accountant`).
+What it does not do: see data, draw noise (`release`), or know a budget (`accountant`).
 """
 
 import math
@@ -22,58 +27,80 @@ from hyperfed.privacy.accountant import rho_of
 from hyperfed.privacy.clipping import MAX_BOUND
 from hyperfed.privacy.discrete_gaussian import MAX_SIGMA
 from hyperfed.privacy.rdp import analytic_sigma, rdp_epsilon
-from hyperfed.protocol.objects import Mechanism
+from hyperfed.protocol.entries import (
+    Mechanism,
+)
 
-__all__ = ["Night", "Selection", "plan_night"]
+__all__ = ["PlannedRelease", "Selection", "plan_release"]
 
-_LEAST_BOUND = 32  # grid units in a clip: below that truncation, not noise, decides what is seen
+_LEAST_BOUND = 32  # grid units in a clip; on a coarser grid truncation decides, not noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Partition selection: `edges_per_client` each client may name; counts are scaled by `scale`; an edge is chosen where scaled count + noise >= threshold."""
+    """The partition selection of a night.
+
+    An edge is chosen where its scaled count of clients plus noise reaches `threshold`.
+    """
 
     edges_per_client: int
+    """Largest number of edges that one client may name."""
     scale: int
+    """Factor by which counts of clients are multiplied, in grid units."""
     threshold: int
+    """Smallest scaled count plus noise with which an edge is chosen."""
     mechanism: Mechanism
+    """The noise on the counts, as it is charged."""
 
     @property
     def clients_needed(self) -> float:
-        """At how many clients an edge is chosen as often as not."""
+        """The number of clients at which an edge is chosen as often as not."""
         return self.threshold / self.scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Night:
-    """One night's release. bound: the clip in grid units; epsilon at delta: what it costs; record_bound: of one
-    record (0: unit client); selection: None for the whole public vocabulary."""
+class PlannedRelease:
+    """The release of one round, as it is planned before any data is seen."""
 
     clip_norm: float
+    """L2 bound of one client's effects."""
     bound: int
+    """The clip in grid units."""
     mechanism: Mechanism
+    """The noise on the effects, as it is charged."""
     epsilon: Decimal
+    """Epsilon that the night costs at `delta`."""
     delta: Decimal
+    """Delta that the night costs."""
     record_bound: float = 0.0
+    """How far one record may move a client's effects (L2); 0 where the unit is a client."""
     selection: Selection | None = None
+    """How edges are chosen, or None where the whole public vocabulary gets noise."""
 
     @property
     def mechanisms(self) -> tuple[Mechanism, ...]:
-        """What the ledger is charged, in the order of use."""
-        return (self.mechanism,) if self.selection is None else (self.selection.mechanism, self.mechanism)
+        """The mechanisms that the ledger is charged, in the order of their use."""
+        return (
+            (self.mechanism,)
+            if self.selection is None
+            else (self.selection.mechanism, self.mechanism)
+        )
 
     @property
     def noise_std(self) -> float:
-        """Standard deviation of the noise on a sum (local: on one message), in units of the effects."""
+        """The standard deviation of the noise on a sum, in units of the effects.
+
+        With local noise it is that of the noise on one message.
+        """
         return self.mechanism.sigma * self.clip_norm / self.bound
 
     @property
     def multiplier(self) -> float:
-        """sigma over sensitivity."""
+        """The ratio of sigma to sensitivity."""
         return self.mechanism.sigma / self.mechanism.sensitivity
 
 
-def plan_night(
+def plan_release(
     *,
     epsilon: Decimal,
     delta: Decimal,
@@ -84,15 +111,18 @@ def plan_night(
     record_bound: float = 0.0,
     edges_per_client: int = 0,
     multiplier: float | None = None,
-) -> Night:
-    """The night that (epsilon, delta) asks for, or `multiplier` where given.
+) -> PlannedRelease:
+    """Return the night that (epsilon, delta) asks for, or that `multiplier` asks for where given.
 
-    slots: coordinates noised; record_bound: how far one record moves a client's clipped vector at most (unit "record"); edges_per_client > 0: discovery by
-    partition selection. Raises PrivacyError where the noise asked for leaves no usable grid.
+    `slots` is the number of coordinates that get noise. `record_bound` is how far one record moves
+    a client's clipped vector at most (unit "record"). With edges_per_client > 0, edges are
+    discovered by partition selection. Raises PrivacyError where the arguments contradict each
+    other, or where the noise leaves no usable grid.
     """
     if unit == "record" and not 0 < record_bound <= 2 * clip_norm:
         raise PrivacyError(
-            f"record_bound is {record_bound!r}; a number above 0 and at most twice the clip is needed where the unit is a record",
+            f"record_bound is {record_bound!r}; a number above 0 and at most twice the clip is "
+            "needed where the unit is a record",
             subject="privacy policy",
             remedy="Say in the policy how far one record may move a client's effects (L2)",
         )
@@ -104,14 +134,18 @@ def plan_night(
         )
     noise_delta = delta / 2 if edges_per_client else delta
     stages = 2 if edges_per_client else 1
-    wanted = (multiplier if multiplier is not None else analytic_sigma(epsilon, noise_delta)) * math.sqrt(stages)
-    most = int(MAX_SIGMA / wanted)
+    noise_multiplier = (
+        multiplier if multiplier is not None else analytic_sigma(epsilon, noise_delta)
+    ) * math.sqrt(stages)
+    most = int(MAX_SIGMA / noise_multiplier)
     bound, sensitivity = _grid(most, clip_norm, slots, record_bound if unit == "record" else None)
-    each = noise_delta / stages
-    effects = _mechanism(sensitivity, each, place=place, unit=unit)
-    selection = _selection(most, edges_per_client, each, delta / 2) if edges_per_client else None
+    stage_delta = noise_delta / stages
+    effects = _mechanism(sensitivity, stage_delta, place=place, unit=unit)
+    selection = (
+        _selection(most, edges_per_client, stage_delta, delta / 2) if edges_per_client else None
+    )
     rho = rho_of(effects) + (rho_of(selection.mechanism) if selection else 0)
-    return Night(
+    return PlannedRelease(
         clip_norm=clip_norm,
         bound=bound,
         mechanism=effects,
@@ -123,7 +157,10 @@ def plan_night(
 
 
 def _grid(most: int, clip_norm: float, slots: int, record_bound: float | None) -> tuple[int, int]:
-    """(bound, sensitivity) in grid units, sensitivity <= most."""
+    """Return (bound, sensitivity) in grid units, with sensitivity <= most.
+
+    Raises PrivacyError where the grid is too coarse.
+    """
     if record_bound is None:
         bound = sensitivity = min(most, MAX_BOUND)
     else:
@@ -135,14 +172,22 @@ def _grid(most: int, clip_norm: float, slots: int, record_bound: float | None) -
             sensitivity = math.ceil(bound * record_bound / clip_norm) + rounding
     if bound < _LEAST_BOUND:
         raise PrivacyError(
-            f"so much noise leaves a grid of {max(bound, 0)} steps for a whole clip; {_LEAST_BOUND} are needed",
+            f"so much noise leaves a grid of {max(bound, 0)} steps for a whole clip; "
+            f"{_LEAST_BOUND} are needed",
             subject="privacy policy",
             remedy="A larger epsilon a night, or (unit record) fewer possible edges",
         )
     return bound, sensitivity
 
 
-def _mechanism(sensitivity: int, delta: Decimal, *, place: str, unit: str, selection_delta: Decimal = Decimal(0)) -> Mechanism:
+def _mechanism(
+    sensitivity: int,
+    delta: Decimal,
+    *,
+    place: str,
+    unit: str,
+    selection_delta: Decimal = Decimal(0),
+) -> Mechanism:
     noise = Mechanism(
         kind="gaussian",
         epsilon=Decimal(0),
@@ -167,9 +212,16 @@ def _mechanism(sensitivity: int, delta: Decimal, *, place: str, unit: str, selec
     )
 
 
-def _selection(most: int, edges_per_client: int, delta: Decimal, selection_delta: Decimal) -> Selection:
-    """An edge that one client alone names is chosen with probability at most selection_delta / edges_per_client, so that all of its edges together stay within
-    selection_delta. P(noise >= t) <= P(N(0, sigma^2) >= t - 1) for integers t >= 1 (Canonne, Kamath, Steinke 2020, tail bounds)."""
+def _selection(
+    most: int, edges_per_client: int, delta: Decimal, selection_delta: Decimal
+) -> Selection:
+    """Return the selection whose scaled counts have a sensitivity of at most `most`.
+
+    An edge that one client alone names is chosen with probability at most selection_delta /
+    edges_per_client, so that all of its edges together stay within selection_delta. For integers t
+    >= 1, P(noise >= t) <= P(N(0, sigma^2) >= t - 1). Source: Canonne, Kamath, Steinke 2020, tail
+    bounds.
+    """
     scale = int(most / math.sqrt(edges_per_client))
     if scale < _LEAST_BOUND:
         raise PrivacyError(
@@ -180,5 +232,9 @@ def _selection(most: int, edges_per_client: int, delta: Decimal, selection_delta
     sensitivity = math.isqrt(edges_per_client * scale * scale - 1) + 1
     tail = float(selection_delta) / edges_per_client
     threshold = scale + math.ceil(-MAX_SIGMA * NormalDist().inv_cdf(tail)) + 1
-    mechanism = _mechanism(sensitivity, delta, place="central", unit="client", selection_delta=selection_delta)
-    return Selection(edges_per_client=edges_per_client, scale=scale, threshold=threshold, mechanism=mechanism)
+    mechanism = _mechanism(
+        sensitivity, delta, place="central", unit="client", selection_delta=selection_delta
+    )
+    return Selection(
+        edges_per_client=edges_per_client, scale=scale, threshold=threshold, mechanism=mechanism
+    )

@@ -1,12 +1,18 @@
-"""Before the first night: what noise a number of nights needs, what a policy has to say for it, and what can be seen through it.
+"""Before the first night: what noise some nights need, and what can be seen through it.
 
-1. The noise is the least that the enforced filter lets through so many times; what the exact curve of continuous noise would ask for is told beside it.
-2. What can be seen: a mean of N clients stands out where it is above `cut` (`release.noise_cut`); one exactly there does so every other night.
-   A client's whole clip spread over E edges of equal strength gives each clip / sqrt(E); so at most (clip / cut)^2 equally strong edges that *every*
+1. The noise is the least that the enforced filter lets through for that number of nights. What the
+   exact curve of continuous noise would ask for is told beside it.
+2. What can be seen: a mean of N clients stands out where it is above `cut` (`release.noise_cut`);
+   one exactly there does so every other night. A client's whole clip spread over E edges of equal
+   strength gives each clip / sqrt(E). So at most (clip / cut)^2 equally strong edges that *every*
    client has can be seen at once. Below one, none can.
 3. A plan that shows nothing is called useless, in words.
-4. Baskets (of equal size) cost nothing and add noise to the global mean: sqrt(baskets) under central noise, none under local (`groups`).
-5. Discovery "selected": half of delta pays for the choices, in equal parts a night; how many edges are chosen is bounded by how often clients name any.
+4. Baskets (of equal size) cost nothing and add noise to the global mean: sqrt(baskets) under
+   central noise, none under local noise (`groups`).
+5. Discovery "selected": half of delta pays for the choices, in equal parts a night. How many edges
+   are chosen is bounded by how often clients name any.
+
+A plan also says what a policy has to state for it (`policy_epsilon`, `policy_delta`).
 
 What it does not do: know anybody's data.
 """
@@ -17,59 +23,96 @@ from decimal import ROUND_FLOOR, Context, Decimal
 
 from hyperfed.errors import PrivacyError
 from hyperfed.privacy.accountant import PrivacyAccountant
-from hyperfed.privacy.mechanisms import Night, plan_night
+from hyperfed.privacy.mechanisms import PlannedRelease, plan_release
 from hyperfed.privacy.rdp import analytic_epsilon, analytic_sigma, rdp_filter
 from hyperfed.privacy.release import noise_cut
 
-__all__ = ["NightPlan", "plan_nights"]
+__all__ = ["BudgetPlan", "plan_budget"]
 
 _FEW_EDGES = 10
-_USUAL_DELTA = Decimal("0.00001")  # of a night, where no choice of edges has to be paid for
+_USUAL_DELTA = Decimal("0.00001")  # of a night that pays for no choice of edges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NightPlan:
-    """night: one of `nights` alike; multiplier: its noise in sensitivities, by the filter; multiplier_pld: what the exact curve of continuous noise asks for.
+class BudgetPlan:
+    """A number of nights alike, their noise, and what can be seen through it."""
 
-    policy_epsilon, policy_delta: privacy_epsilon and privacy_delta of a policy that lasts so long. noise_std: on an edge's mean over `clients`, of all baskets;
-    basket_noise_std: on that of one basket; cut: what stands out; edges_visible: see rule 2; clients_for_one, clients_for_ten: how many clients one
-    edge and ten equal ones need. expected_error: of a mean that no client clips, mean absolute, noise alone. slots: noised; where they are
-    selected, at most so many are.
-    """
-
-    night: Night
+    release: PlannedRelease
+    """One of the nights."""
     nights: int
+    """How many nights there are."""
     clients: int
+    """How many clients are counted each night."""
     baskets: int
+    """How many baskets of equal size the clients are in."""
     slots: int
+    """Possible edges that get noise. Where edges are selected, it is the largest number that can be
+    chosen.
+    """
     multiplier: float
+    """Noise of a night in sensitivities, by the filter."""
     multiplier_pld: float
+    """Noise in sensitivities that the exact curve of continuous noise asks for."""
     policy_epsilon: Decimal
+    """The `privacy_epsilon` of a policy whose budget lasts so many nights."""
     policy_delta: Decimal
+    """The `privacy_delta` of that policy."""
     noise_std: float
+    """Standard deviation of the noise on an edge's mean over the clients of all baskets."""
     basket_noise_std: float
+    """Standard deviation of the noise on an edge's mean over the clients of one basket."""
     expected_error: float
+    """Mean absolute error, from noise alone, of a mean that no client clips."""
     cut: float
+    """Smallest |mean| that stands out of the noise."""
     edges_visible: int
+    """How many equally strong edges that every client has can be seen at once (rule 2 of the
+    module).
+    """
     clients_for_one: int
+    """How many clients are needed to see one edge."""
     clients_for_ten: int
+    """How many clients are needed to see ten equally strong edges."""
 
     @property
     def useful(self) -> bool:
+        """The plan is useful where at least one edge can be seen."""
         return self.edges_visible >= 1
 
     @property
     def verdict(self) -> str:
-        """Plainly, whether it is worth it."""
-        unit, who = self.night.mechanism.unit, _clients(self.clients)
-        need = f"One edge that all have needs {_clients(self.clients_for_one)}, ten need {self.clients_for_ten:,}."
+        """The verdict in plain words: whether the plan is worth it."""
+        unit, who = self.release.mechanism.unit, _clients(self.clients)
+        need = (
+            f"One edge that all have needs {_clients(self.clients_for_one)}, ten need "
+            f"{self.clients_for_ten:,}."
+        )
         if not self.useful:
-            why = f"with {who} the noise hides everything, even an edge on which every client spends its whole clip"
-            if self.night.selection is not None and self.clients < self.night.selection.clients_needed:
-                why = f"an edge is chosen where about {self.night.selection.clients_needed:.0f} clients name it, and there are {self.clients}"
-            other = "" if unit == "record" or self.night.selection is not None else ", or the record as unit"
-            return f"Useless: {why}. {need} More clients, fewer nights, a larger budget{other} would help."
-        most = f"{self.edges_visible} equally strong {'edge' if self.edges_visible == 1 else 'edges'} that all {who} have"
+            why = (
+                f"with {who} the noise hides everything, even an edge on which every client "
+                "spends its whole clip"
+            )
+            if (
+                self.release.selection is not None
+                and self.clients < self.release.selection.clients_needed
+            ):
+                why = (
+                    f"an edge is chosen where about {self.release.selection.clients_needed:.0f} "
+                    f"clients name it, and there are {self.clients}"
+                )
+            record_advice = (
+                ""
+                if unit == "record" or self.release.selection is not None
+                else ", or the record as unit"
+            )
+            return (
+                f"Useless: {why}. {need} More clients, fewer nights, a larger budget"
+                f"{record_advice} would help."
+            )
+        most = (
+            f"{self.edges_visible} equally strong "
+            f"{'edge' if self.edges_visible == 1 else 'edges'} that all {who} have"
+        )
         if self.edges_visible < min(_FEW_EDGES, self.slots):
             return f"Barely useful: at most {most} can be told from noise. {need}"
         return f"Useful: up to {most} can be told from noise. {need}"
@@ -79,7 +122,7 @@ def _clients(number: int) -> str:
     return f"{number:,} client" + ("" if number == 1 else "s")
 
 
-def plan_nights(
+def plan_budget(
     *,
     nights: int,
     epsilon: Decimal,
@@ -92,20 +135,29 @@ def plan_nights(
     record_bound: float = 0.0,
     baskets: int = 1,
     edges_per_client: int = 0,
-) -> NightPlan:
-    """The plan of `nights` nights alike inside (epsilon, delta). slots: possible edges (not looked at with edges_per_client > 0: discovery by selection).
+) -> BudgetPlan:
+    """Return the plan of `nights` nights alike inside (epsilon, delta).
 
-    Raises PrivacyError where no grid is fine enough for the noise it takes.
+    `slots` is the number of possible edges. It is ignored with edges_per_client > 0, where edges
+    are discovered by selection. Raises PrivacyError where no grid is fine enough for the noise it
+    takes.
     """
     if nights < 1 or clients < 1 or slots < 1 or not 1 <= baskets <= clients:
-        raise PrivacyError("at least one night, one possible edge, one basket and a client in each are needed", subject="budget plan")
+        raise PrivacyError(
+            "at least one night, one possible edge, one basket and a client in each are needed",
+            subject="budget plan",
+        )
     for_noise = delta / 2 if edges_per_client else delta
     multiplier = math.sqrt(nights / (2 * float(rdp_filter(epsilon, for_noise).rho))) * (1 + 1e-12)
-    policy_delta = Context(prec=6, rounding=ROUND_FLOOR).divide(delta, Decimal(nights)) if edges_per_client else min(delta, _USUAL_DELTA)
+    policy_delta = (
+        Context(prec=6, rounding=ROUND_FLOOR).divide(delta, Decimal(nights))
+        if edges_per_client
+        else min(delta, _USUAL_DELTA)
+    )
 
-    def one(**asked: float | Decimal) -> Night:
-        return plan_night(
-            **{"epsilon": epsilon, **asked},  # type: ignore[arg-type]
+    def night_plan(**wishes: float | Decimal) -> PlannedRelease:
+        return plan_release(
+            **{"epsilon": epsilon, **wishes},  # type: ignore[arg-type]
             delta=policy_delta,
             clip_norm=clip_norm,
             slots=slots,
@@ -116,39 +168,55 @@ def plan_nights(
         )
 
     empty = PrivacyAccountant(epsilon=epsilon, delta=delta)
-    night = one(multiplier=multiplier)
-    if (fits := empty.nights_left(night.mechanisms)) < nights:
-        raise PrivacyError(f"{fits} of {nights} nights fit", subject="budget plan", remedy="This is a defect; please report it with the numbers")
-    wanted = Context(prec=3, rounding=ROUND_FLOOR).plus(analytic_epsilon(multiplier, policy_delta / 2 if edges_per_client else policy_delta))
-    while empty.nights_left(one(epsilon=wanted).mechanisms) < nights:
-        wanted = wanted.next_minus(Context(prec=3))
-    if night.selection is not None:
-        slots = max(1, int(clients * edges_per_client / night.selection.clients_needed))
-    over, inside = (math.sqrt(clients), math.sqrt(clients / baskets)) if place == "local" else (clients / math.sqrt(baskets), clients / baskets)
-    std = night.noise_std / over
+    planned = night_plan(multiplier=multiplier)
+    if (fits := empty.nights_left(planned.mechanisms)) < nights:
+        raise PrivacyError(
+            f"{fits} of {nights} nights fit",
+            subject="budget plan",
+            remedy="This is a defect; please report it with the numbers",
+        )
+    policy_epsilon = Context(prec=3, rounding=ROUND_FLOOR).plus(
+        analytic_epsilon(multiplier, policy_delta / 2 if edges_per_client else policy_delta)
+    )
+    while empty.nights_left(night_plan(epsilon=policy_epsilon).mechanisms) < nights:
+        policy_epsilon = policy_epsilon.next_minus(Context(prec=3))
+    if planned.selection is not None:
+        slots = max(1, int(clients * edges_per_client / planned.selection.clients_needed))
+    over, inside = (
+        (math.sqrt(clients), math.sqrt(clients / baskets))
+        if place == "local"
+        else (clients / math.sqrt(baskets), clients / baskets)
+    )
+    std = planned.noise_std / over
     cut = noise_cut(std, slots)
     visible = min(slots, int((clip_norm / cut) ** 2))
 
-    def needed(edges: int) -> int:
-        share = noise_cut(night.noise_std, slots) * math.sqrt(edges) / clip_norm
+    def clients_needed(edges: int) -> int:
+        share = noise_cut(planned.noise_std, slots) * math.sqrt(edges) / clip_norm
         enough = math.ceil(share**2 if place == "local" else share * math.sqrt(baskets))
-        return max(enough, math.ceil(night.selection.clients_needed)) if night.selection is not None else enough
+        return (
+            max(enough, math.ceil(planned.selection.clients_needed))
+            if planned.selection is not None
+            else enough
+        )
 
-    return NightPlan(
-        night=night,
+    return BudgetPlan(
+        release=planned,
         nights=nights,
         clients=clients,
         baskets=baskets,
         slots=slots,
         multiplier=multiplier,
         multiplier_pld=analytic_sigma(epsilon, delta) * math.sqrt(nights),
-        policy_epsilon=wanted,
+        policy_epsilon=policy_epsilon,
         policy_delta=policy_delta,
         noise_std=std,
-        basket_noise_std=night.noise_std / inside,
+        basket_noise_std=planned.noise_std / inside,
         expected_error=std * math.sqrt(2 / math.pi),
         cut=cut,
-        edges_visible=0 if night.selection is not None and clients < night.selection.clients_needed else visible,
-        clients_for_one=needed(1),
-        clients_for_ten=needed(_FEW_EDGES),
+        edges_visible=0
+        if planned.selection is not None and clients < planned.selection.clients_needed
+        else visible,
+        clients_for_one=clients_needed(1),
+        clients_for_ten=clients_needed(_FEW_EDGES),
     )

@@ -1,12 +1,19 @@
-"""What dp-accounting is asked for: the one place that imports it, when first needed (over a second).
+"""What dp-accounting is asked for.
 
-1. The filter: before the first night the budget alone fixes one order alpha and the largest rho = sum of sensitivity^2 / (2 sigma^2) that may ever be
-   spent. Because order and threshold are constants, the filter holds when tonight's noise depends on yesterday's result (Feldman and Zrnic 2021,
-   arXiv:2008.11193, the Rényi filter; Lécuyer 2021, arXiv:2103.01379).
-2. RDP becomes (epsilon, delta) by Canonne, Kamath and Steinke 2020, Proposition 12, as dp-accounting has it. Discrete Gaussian noise on an integer
-   vector has the RDP of the continuous one, alpha * rho (ibid., multivariate case), whatever the number of coordinates; the analytic formula for
-   *continuous* noise (Balle and Wang 2018) gives no statement about it, only the noise we start from.
-3. The exact curve of continuous noise ("PLD") is a report: it holds for nights fixed in advance and continuous noise.
+This is the one place that imports it, and only when it is first needed, since that takes over a
+second.
+
+1. The filter: before the first night the budget alone fixes one order alpha and the largest rho =
+   sum of sensitivity^2 / (2 sigma^2) that may ever be spent. Because order and threshold are
+   constants, the filter holds when tonight's noise depends on yesterday's result (Feldman and Zrnic
+   2021, arXiv:2008.11193, the Rényi filter; Lécuyer 2021, arXiv:2103.01379).
+2. RDP becomes (epsilon, delta) by Canonne, Kamath and Steinke 2020, Proposition 12, as
+   dp-accounting has it. Discrete Gaussian noise on an integer vector has the RDP of the continuous
+   one, alpha * rho (ibid., multivariate case), whatever the number of coordinates. The analytic
+   formula for *continuous* noise (Balle and Wang 2018) gives no statement about it, only the noise
+   we start from.
+3. The exact curve of continuous noise ("PLD") is a report: it holds for nights fixed in advance and
+   continuous noise.
 4. What is published is rounded so that it stays true: epsilons up, thresholds down.
 
 What it does not do: know ledgers, policies or mechanisms (`accountant`).
@@ -22,16 +29,26 @@ from typing import Any
 
 from hyperfed.errors import PrivacyError
 
-__all__ = ["Filter", "analytic_epsilon", "analytic_sigma", "pld_epsilon", "rdp_epsilon", "rdp_filter"]
+__all__ = [
+    "Filter",
+    "analytic_epsilon",
+    "analytic_sigma",
+    "pld_epsilon",
+    "rdp_epsilon",
+    "rdp_filter",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """order: alpha, fixed before the first night; rho: the most that may be spent; overhead: epsilon of the conversion, in epsilon = alpha * rho + overhead."""
+    """An order, and the most that may be spent at it: epsilon = alpha * rho + overhead."""
 
     order: Decimal
+    """The order alpha, fixed before the first night."""
     rho: Fraction
+    """The most rho that may be spent."""
     overhead: Decimal
+    """Epsilon that the conversion from RDP adds."""
 
 
 def _library() -> Any:
@@ -41,7 +58,7 @@ def _library() -> Any:
         raise PrivacyError(
             "dp-accounting is not installed, and budgets with noise are accounted by it",
             subject="privacy",
-            remedy="pip install 'hyperfed[privacy]'",
+            remedy="pip install dp-accounting",
         ) from exc
 
 
@@ -51,62 +68,91 @@ def _orders() -> tuple[float, ...]:
 
 
 def _rounded(value: float, *, up: bool, digits: int = 12) -> Decimal:
-    return Context(prec=digits, rounding=ROUND_CEILING if up else ROUND_FLOOR).create_decimal_from_float(value)
+    return Context(
+        prec=digits, rounding=ROUND_CEILING if up else ROUND_FLOOR
+    ).create_decimal_from_float(value)
 
 
 def _check(epsilon: Decimal, delta: Decimal) -> None:
     if not (epsilon > 0 and 0 < delta < 1):
         raise PrivacyError(
-            f"epsilon {epsilon} and delta {delta}; noise needs an epsilon above 0 and a delta between 0 and 1",
+            f"epsilon {epsilon} and delta {delta}; noise needs an epsilon above 0 and a delta "
+            "between 0 and 1",
             subject="privacy",
-            remedy="Gaussian noise gives no pure epsilon: choose a delta well below one over the number of units",
+            remedy="Gaussian noise gives no pure epsilon: choose a delta well below one over "
+            "the number of units",
         )
 
 
 @lru_cache(maxsize=64)
 def rdp_filter(epsilon: Decimal, delta: Decimal) -> Filter:
-    """The filter of a budget. Raises PrivacyError where no order can meet it, and without dp-accounting."""
+    """Return the filter of a budget.
+
+    Raises PrivacyError where no order can meet the budget, and where dp-accounting is missing.
+    """
     _check(epsilon, delta)
     compute = _library().rdp.compute_epsilon
     best = Filter(order=Decimal(2), rho=Fraction(0), overhead=epsilon)
     for order in _orders():
-        far = 1000.0  # where the conversion is linear; near 0 it is clamped
-        overhead = _rounded(float(compute([order], [far], float(delta))[0]) - far, up=True, digits=9)
+        far = 1000.0  # the conversion is linear there; near 0 it is clamped
+        overhead = _rounded(
+            float(compute([order], [far], float(delta))[0]) - far, up=True, digits=9
+        )
         exact = Decimal(repr(order))
         rho = (Fraction(epsilon) - Fraction(overhead)) / Fraction(exact)
         if order > 1.01 and rho > best.rho:
             best = Filter(order=exact, rho=rho, overhead=overhead)
     if best.rho <= 0:
         raise PrivacyError(
-            f"no amount of noise keeps a night within epsilon {epsilon} and delta {delta}", subject="privacy", remedy="A larger epsilon or delta is needed"
+            f"no amount of noise keeps a night within epsilon {epsilon} and delta {delta}",
+            subject="privacy",
+            remedy="A larger epsilon or delta is needed",
         )
     return best
 
 
 @lru_cache(maxsize=1024)
 def rdp_epsilon(rho: Fraction, delta: Decimal) -> Decimal:
-    """The epsilon, at `delta`, of Gaussian noise with this rho in all; 0 for none. Best order, so: for noise fixed in advance."""
+    """Return the epsilon, at `delta`, of Gaussian noise with this rho in all; 0 for rho 0.
+
+    It is taken at the best order, and so holds for noise that was fixed in advance.
+    """
     if rho == 0:
         return Decimal(0)
     _check(Decimal(1), delta)
     orders = _orders()
-    epsilon, _ = _library().rdp.compute_epsilon(orders, [order * float(rho) for order in orders], float(delta))
+    epsilon, _ = _library().rdp.compute_epsilon(
+        orders, [order * float(rho) for order in orders], float(delta)
+    )
     return _rounded(float(epsilon), up=True, digits=5)
 
 
 def pld_epsilon(rho: Fraction, delta: Decimal) -> Decimal:
-    """The exact epsilon if the noise were continuous: composed Gaussians are one Gaussian. A report, never a permission."""
+    """Return the exact epsilon if the noise were continuous: composed Gaussians are one Gaussian.
+
+    It is a report, never a permission.
+    """
     return analytic_epsilon(1 / math.sqrt(2 * float(rho)), delta) if rho else Decimal(0)
 
 
 def analytic_epsilon(multiplier: float, delta: Decimal) -> Decimal:
-    """The epsilon of continuous Gaussian noise of `multiplier` sensitivities. Source: Balle and Wang 2018, arXiv:1805.06530, Theorem 8."""
+    """Return the epsilon of continuous Gaussian noise of `multiplier` sensitivities.
+
+    Source: Balle and Wang 2018, arXiv:1805.06530, Theorem 8.
+    """
     _check(Decimal(1), delta)
-    return _rounded(float(_library().get_epsilon_gaussian(multiplier, float(delta))) * (1 + 1e-9), up=True, digits=5)
+    return _rounded(
+        float(_library().get_epsilon_gaussian(multiplier, float(delta))) * (1 + 1e-9),
+        up=True,
+        digits=5,
+    )
 
 
 @lru_cache(maxsize=64)
 def analytic_sigma(epsilon: Decimal, delta: Decimal) -> float:
-    """The noise, in sensitivities, that gives (epsilon, delta) by the analytic Gaussian mechanism. Source: ibid., Algorithm 1."""
+    """Return the noise, in sensitivities, that gives (epsilon, delta).
+
+    It is that of the analytic Gaussian mechanism. Source: Balle and Wang 2018, Algorithm 1.
+    """
     _check(epsilon, delta)
     return float(_library().get_sigma_gaussian(float(epsilon), float(delta))) * (1 + 1e-9)

@@ -1,1 +1,3 @@
-"""The commit protocol of DESIGN section 3, without I/O: objects, ledger, Merkle tree, who counts, and the round's state machine."""
+"""The commit protocol, without I/O: objects, ledger, Merkle tree, who counts, and the round's state
+machine. Source: DESIGN section 3.
+"""

@@ -1,8 +1,10 @@
 """The coordinator's objects, made and signed: pure functions from values to (key, bytes).
 
-1. No nonce and no clock of its own: time comes from plan or freeze, so that the same coordinator makes the same bytes again (R-63).
+1. Nothing here draws a nonce or reads a clock. Time comes from plan or freeze, so that the same
+   coordinator makes the same bytes again (R-63).
 
-What it does not do: receipts (`protocol.receipts`), write, or decide what comes when (`protocol.machine`).
+What it does not do: make receipts (`protocol.receipts`), write, or decide what comes when
+(`protocol.machine`).
 """
 
 import hashlib
@@ -11,19 +13,32 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from hyperfed.aggregation import build_rule
-from hyperfed.basket import Basket, BasketRules, next_baskets
 from hyperfed.codec import PayloadCodec
+from hyperfed.crypto.envelope import Header, PacketType, sign_envelope
+from hyperfed.crypto.keys import KeyPair
 from hyperfed.errors import ConfigError
-from hyperfed.keys import KeyPair
 from hyperfed.packets import PolicyPack
+from hyperfed.protocol.baskets import Basket
+from hyperfed.protocol.digests import policy_digest
+from hyperfed.protocol.entries import (
+    EntryKind,
+)
 from hyperfed.protocol.ledger import Chained
-from hyperfed.protocol.objects import REMEMBERED, EntryKind, Plan
-from hyperfed.registry import Registry
-from hyperfed.rounds import Keys
-from hyperfed.signing import Header, PacketType, sign_envelope
-from hyperfed.validator import policy_digest
-from hyperfed.vocabulary import Vocabulary
+from hyperfed.protocol.object_keys import Keys
+from hyperfed.protocol.objects import (
+    REMEMBERED,
+    Plan,
+)
+from hyperfed.protocol.plan_checks import (
+    baskets_of,
+    domains_of,
+    least_quorum,
+    organisations_of,
+)
+from hyperfed.registry.floors import below_floors
+from hyperfed.registry.registry import Registry
+from hyperfed.registry.windows import check_instant
+from hyperfed.tables.vocabulary import Vocabulary
 
 __all__ = ["COORDINATOR", "Write", "end_of", "make_plan", "sign_object"]
 
@@ -33,10 +48,12 @@ _LIFETIME = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """An object to create."""
+    """An object to create in the store."""
 
     key: str
+    """The object's key."""
     data: bytes
+    """The object's bytes."""
 
 
 def sign_object(
@@ -44,7 +61,7 @@ def sign_object(
     type_: PacketType,
     value: Any,
     *,
-    keys: KeyPair,
+    key_pair: KeyPair,
     time: datetime,
     audience: str = "clients",
     sequence: int = 0,
@@ -53,13 +70,17 @@ def sign_object(
     vocabulary: bytes = b"",
     compression: str | None = None,
 ) -> Write:
-    """The signed object of `value`, which has `federation` and `round`. It expires 30 days after `time`, which no reader but a client of results minds."""
+    """Return the signed object of `value`, which has the fields `federation` and `round`.
+
+    Its header says that it expires 30 days after `time`. Of its readers, only clients that read
+    results check that.
+    """
     body = PayloadCodec(compression=compression).encode(value)
     header = Header(
         federation=value.federation,
         round=value.round,
         sender=COORDINATOR,
-        key_id=keys.key_id,
+        key_id=key_pair.key_id,
         audience=audience,
         sequence=sequence,
         nonce=b"",
@@ -71,7 +92,7 @@ def sign_object(
         body_length=len(body),
         body_digest=hashlib.sha256(body).digest(),
     )
-    return Write(key, sign_envelope(type_, header, body, [keys]))
+    return Write(key, sign_envelope(type_, header, body, [key_pair]))
 
 
 def make_plan(
@@ -83,30 +104,51 @@ def make_plan(
     vocabulary: Vocabulary,
     quorum: int | None,
     newest_commit: Chained | None,
-    keys: KeyPair,
+    key_pair: KeyPair,
     close_by: datetime | None = None,
     baskets: Sequence[Basket] = (),
     counted: Collection[str] | None = None,
 ) -> tuple[Plan, Write]:
-    """The plan of a round. quorum None: more than half of the cohort, and what the policy's rule needs. baskets, counted: of the newest commit's round.
+    """Return the plan of a round, and the signed object that announces it.
 
-    Raises ConfigError where the quorum cannot be met or this key is not the coordinator's."""
+    Where `quorum` is None, the quorum is more than half of the cohort, and at least the minimum
+    support and what the policy's rule needs. `baskets` and `counted` are those of the newest
+    commit's round. Raises ConfigError where the quorum cannot be met, where the key is not the
+    coordinator's in this round, where the policy is below the registry's floors (R-125), or where
+    its `max_staleness` is too large. Raises RoundError where `close_by` is beyond what the registry
+    allows (R-116).
+    """
     cohort = registry.clients_in(round_id)
-    if registry.coordinator_key(keys.key_id, round_id) is None:
+    if registry.coordinator_key(key_pair.key_id, round_id) is None:
         raise ConfigError(
-            f"key {keys.key_id} is not the coordinator's in round {round_id}",
+            f"key {key_pair.key_id} is not the coordinator's in round {round_id}",
             subject=f"plan of round {round_id}",
             rule="R-81",
-            remedy=f"Registry version {registry.version} names the coordinator's keys; use one of them",
+            remedy=f"Registry version {registry.version} names the coordinator's keys; use one "
+            "of them",
         )
     if not cohort:
-        raise ConfigError("no client is registered for this round", subject=f"plan of round {round_id}", remedy="Add one with `hyperfed registry add`")
+        raise ConfigError(
+            "no client is registered for this round",
+            subject=f"plan of round {round_id}",
+            remedy="Add one with `hyperfed registry add`",
+        )
+    below = below_floors(policy, registry.floors)
+    if below:
+        raise ConfigError(
+            f"is below the floors of registry version {registry.version}: {'; '.join(below)}",
+            subject=f"plan of round {round_id}",
+            rule="R-125",
+            remedy="Ask for what the registry asks for, or let its roots sign other floors: "
+            "`hyperfed registry set`",
+        )
     support = registry.budget.minimum_support
-    least = build_rule(policy.rule, f=policy.f).least() if policy.strategy == "consensus" and not policy.basket_minimum else 1
+    least = least_quorum(policy)
     quorum = max(len(cohort) // 2 + 1, support, least) if quorum is None else quorum
     if quorum < least:
         raise ConfigError(
-            f"a quorum of {quorum} is below the {least} clients that {policy.rule} needs to bear f = {policy.f}",
+            f"a quorum of {quorum} is below the {least} clients that {policy.rule} needs to "
+            f"bear f = {policy.f}",
             subject=f"plan of round {round_id}",
             rule="R-100",
             remedy="Raise the quorum, or state a smaller f",
@@ -115,11 +157,13 @@ def make_plan(
         raise ConfigError(
             f"a quorum of {quorum} is below the minimum support of {support}",
             subject=f"plan of round {round_id}",
-            remedy="The registry's roots decide how many clients must stand behind a result; raise the quorum",
+            remedy="The registry's roots decide how many clients must stand behind a result; "
+            "raise the quorum",
         )
     if policy.max_staleness >= REMEMBERED:
         raise ConfigError(
-            f"max_staleness is {policy.max_staleness}; whom a round has counted is remembered for {REMEMBERED} rounds",
+            f"max_staleness is {policy.max_staleness}; whom a round has counted is remembered "
+            f"for {REMEMBERED} rounds",
             subject=f"plan of round {round_id}",
             rule="R-94",
             remedy=f"At most {REMEMBERED - 1}",
@@ -131,6 +175,8 @@ def make_plan(
             remedy="Lower the quorum, or register more clients",
         )
     windows = registry.windows
+    close_by = windows.deadline(round_id + 1) if close_by is None else check_instant(close_by)
+    registry.check_close_by(round_id, close_by)
     opens, deadline = windows.opens(round_id), windows.deadline(round_id)
     plan = Plan(
         federation=registry.federation,
@@ -145,24 +191,28 @@ def make_plan(
         quorum=quorum,
         opens=opens,
         deadline=deadline,
-        close_by=close_by or windows.deadline(round_id + 1),
-        organisations=tuple(sorted((c.client_id, c.organisation) for c in registry.clients)),
-        baskets=_baskets(registry, policy, cohort, round_id=round_id, baskets=baskets, counted=counted),
+        close_by=close_by,
+        organisations=organisations_of(registry),
+        baskets=baskets_of(
+            registry, policy, cohort, round_id=round_id, baskets=baskets, counted=counted
+        ),
+        domains=domains_of(registry, cohort),
     )
-    write = sign_object(Keys.plan(round_id), PacketType.PLAN, plan, keys=keys, time=opens, policy=policy_digest(policy), vocabulary=vocabulary.digest)
+    write = sign_object(
+        Keys.plan(round_id),
+        PacketType.PLAN,
+        plan,
+        key_pair=key_pair,
+        time=opens,
+        policy=policy_digest(policy),
+        vocabulary=vocabulary.digest,
+    )
     return plan, write
 
 
-def _baskets(
-    registry: Registry, policy: PolicyPack, cohort: Sequence[str], *, round_id: int, baskets: Sequence[Basket], counted: Collection[str] | None
-) -> tuple[Basket, ...]:
-    if not policy.basket_minimum:
-        return ()
-    assigned = {client: registry.client(client).basket for client in cohort}
-    rules = BasketRules(minimum=policy.basket_minimum, maximum=policy.basket_maximum)
-    return next_baskets(baskets, assigned, round_id=round_id, counted=counted, rules=rules)
-
-
 def end_of(entries: Sequence[Chained], round_id: int) -> Chained | None:
-    """The round's commit or void."""
-    return next((c for c in entries if c.entry.round == round_id and c.entry.kind is not EntryKind.RESERVE), None)
+    """Return the round's commit or void, or None where the ledger has neither."""
+    return next(
+        (c for c in entries if c.entry.round == round_id and c.entry.kind is not EntryKind.RESERVE),
+        None,
+    )

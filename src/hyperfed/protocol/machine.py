@@ -1,23 +1,47 @@
-"""The round as a state machine without I/O: (state, event) -> (state, command). DESIGN section 3, "The round, step by step".
+"""The round as a state machine without I/O: (state, event) -> (state, command).
 
-Any coordinator may start it for any round at any time, any number of times, beside any other: everything it decides rests on create-only
-writes and on what it has just read. Rules, by step:
+Source: DESIGN section 3, "The round, step by step".
 
-    0. Rounds finish in order. An opened predecessor that is neither committed nor void is voided if its `close_by` is past; otherwise wait (R-60).
-    1. Committed or void: only receipts are written. A result without a ledger line: finish it (R-61).
-    2. Gather. Below quorum: fail, having decided nothing; after `close_by`: tombstone (R-62).
-    3. Create the freeze; the one that exists is adopted (R-63).
-    4. Reserve, once, under an id that follows from the freeze; after any doubt the ledger is read again and everything checked anew (R-64).
-       What the budget cannot pay ends in a tombstone (R-65); so does a freeze whose base state is no longer the newest one (R-69): a round that was
-       opened late has been committed since, and may have counted the same updates.
-    5. Release: compute and create the result in one step, never from a cache; the one that exists is adopted (R-66).
-    6. State, then commit; or, where the result is a tombstone, void, refunding the reserve if there is one (R-67).
-    7. Receipts (R-68).
+Any coordinator may start it for any round at any time, any number of times, beside any other:
+everything it decides rests on create-only writes and on what it has just read. The rules, by step:
 
-An unknown outcome (a lost reply) is treated like "exists": read and see. `tests/property/test_protocol_model.py` visits every reachable
-state of this very machine under crashes, races, lost requests and lost replies.
+0. Rounds finish in order. An opened predecessor that is neither committed nor void is finished
+   first if its `close_by` is past: run where a quorum lies in its inbox, void otherwise. Until its
+   `close_by` the machine halts, and a later run tries again (R-60). A round whose window has not
+   begun is not touched (R-115).
+1. Where the round is committed or void, only receipts are written. A result without a ledger line
+   is finished (R-61).
+2. Gather. Below quorum the run fails, having decided nothing; after `close_by` it writes a
+   tombstone (R-62).
+3. Create the freeze; one that exists is adopted (R-63).
+4. Reserve, once, under an id that follows from the freeze; after any doubt the ledger is read again
+   and everything is checked anew (R-64). What the budget cannot pay ends in a tombstone (R-65). So
+   does a freeze whose base state is no longer the newest one (R-69): a round that was opened late
+   has been committed since, and may have counted the same updates. So does a freeze of which it is
+   known that no result can be computed (R-118). Where the coordinator adds noise, the round's seed
+   is created before, or the one that is there adopted, and the reserve names its digest. A seed
+   that does not open ends the round, uncharged (R-110).
+   A reserve that is not of this round's freeze, or asks for something else than its plan, is alien:
+   its round ends in a void, whether or not it was opened, and so does an earlier round that an
+   alien reserve has overtaken (R-119).
+5. Release: compute and create the result in one step, never from a cache; one that exists is
+   adopted (R-66). The noise follows from the seed that the reserve names. Where that seed is gone,
+   is another one or does not open, the round ends in a tombstone (R-111). So does a round of which
+   no result can be computed, once its `close_by` is past (R-118).
+6. Write the state, then commit. Where the result is a tombstone, write a void instead. It refunds
+   the reserve if there is one that charges nothing (R-67). What was charged stays charged, because
+   somebody may have seen a value (R-112).
+7. Write the receipts (R-68).
 
-What it does not do: bytes, clocks, retries (`coordinator.runner`). What it holds of an object is only what decisions need.
+Entries that the registry's roots have annulled keep their place in the chain, and decide nothing
+(R-123).
+
+An unknown outcome (a lost reply) is treated like "exists": the machine reads again and sees.
+`tests/property/test_protocol_model.py` visits every reachable state of this very machine under
+crashes, races, lost requests and lost replies.
+
+What it does not do: handle bytes, read clocks, or retry (`coordinator.runner`). It holds of an
+object only what decisions need.
 """
 
 from collections.abc import Callable, Hashable
@@ -25,169 +49,39 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from hyperfed.protocol.objects import EntryKind
+from hyperfed.protocol.commands import Append as Append
+from hyperfed.protocol.commands import Command as Command
+from hyperfed.protocol.commands import Gather as Gather
+from hyperfed.protocol.commands import Halt as Halt
+from hyperfed.protocol.commands import Line as Line
+from hyperfed.protocol.commands import NoiseView as NoiseView
+from hyperfed.protocol.commands import PlanView as PlanView
+from hyperfed.protocol.commands import PutFreeze as PutFreeze
+from hyperfed.protocol.commands import PutNoise as PutNoise
+from hyperfed.protocol.commands import PutReceipts as PutReceipts
+from hyperfed.protocol.commands import PutState as PutState
+from hyperfed.protocol.commands import PutTombstone as PutTombstone
+from hyperfed.protocol.commands import ReadFreeze as ReadFreeze
+from hyperfed.protocol.commands import ReadLedger as ReadLedger
+from hyperfed.protocol.commands import ReadNoise as ReadNoise
+from hyperfed.protocol.commands import ReadPlan as ReadPlan
+from hyperfed.protocol.commands import ReadResult as ReadResult
+from hyperfed.protocol.commands import Release as Release
+from hyperfed.protocol.commands import ResultView as ResultView
+from hyperfed.protocol.commands import Why as Why
+from hyperfed.protocol.commands import WriteOutcome as WriteOutcome
+from hyperfed.protocol.entries import EntryKind
 
 __all__ = [
-    "Append",
-    "Command",
     "Economy",
-    "Gather",
-    "Halt",
-    "Line",
     "Machine",
-    "Outcome",
     "Phase",
-    "PlanView",
-    "PutFreeze",
-    "PutReceipts",
-    "PutState",
-    "PutTombstone",
-    "ReadFreeze",
-    "ReadLedger",
-    "ReadPlan",
-    "ReadResult",
-    "Release",
-    "ResultView",
-    "Why",
     "finished",
     "last_committed",
     "outstanding",
     "start",
     "step",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What the machine knows of a ledger entry. ref: in a reserve its id, in a commit the result's digest, in a void the reserve it refunds or None."""
-
-    kind: EntryKind
-    round: int
-    ref: Hashable = None
-
-
-@dataclass(frozen=True, slots=True)
-class PlanView:
-    """A round that was opened; closed: its `close_by` is past."""
-
-    closed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ResultView:
-    """What stands at `result`: a result or a tombstone, by its digest."""
-
-    digest: Hashable
-    tombstone: bool
-
-
-class Outcome(Enum):
-    """How a create-only write ended."""
-
-    CREATED = "created"
-    EXISTS = "exists"
-    UNKNOWN = "unknown"
-
-
-class Why(Enum):
-    """Why the machine halts."""
-
-    COMMITTED = "committed"
-    VOID = "void"
-    NOT_OPENED = "not opened"
-    PREDECESSOR_OPEN = "an earlier round is still open"
-    BELOW_QUORUM = "below quorum"
-    SKIPPED = "a later round has ended"
-
-
-@dataclass(frozen=True, slots=True)
-class ReadLedger:
-    """Answer: tuple[Line, ...], the whole ledger."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadPlan:
-    """Answer: PlanView or None."""
-
-    round: int
-
-
-@dataclass(frozen=True, slots=True)
-class ReadFreeze:
-    """Answer: the freeze (anything hashable) or None."""
-
-    round: int
-
-
-@dataclass(frozen=True, slots=True)
-class ReadResult:
-    """Answer: ResultView or None."""
-
-    round: int
-
-
-@dataclass(frozen=True, slots=True)
-class Gather:
-    """List, verify, choose and copy to `accepted/`. Answer: a freeze to create, or None below quorum."""
-
-    round: int
-
-
-@dataclass(frozen=True, slots=True)
-class PutFreeze:
-    """Answer: Outcome."""
-
-    round: int
-    freeze: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Append:
-    """Create ledger entry number `at` (from 1). Answer: Outcome."""
-
-    at: int
-    line: Line
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """Compute from `freeze` and create the result, in one step. Answer: Outcome."""
-
-    round: int
-    freeze: Any
-
-
-@dataclass(frozen=True, slots=True)
-class PutTombstone:
-    """Answer: Outcome."""
-
-    round: int
-    rule: str
-
-
-@dataclass(frozen=True, slots=True)
-class PutState:
-    """Answer: anything; raising means trying again later."""
-
-    round: int
-
-
-@dataclass(frozen=True, slots=True)
-class PutReceipts:
-    """Answer: anything."""
-
-    round: int
-
-
-@dataclass(frozen=True, slots=True)
-class Halt:
-    """There is nothing more to do for the round that the machine was started for."""
-
-    round: int
-    why: Why
-
-
-Command = ReadLedger | ReadPlan | ReadFreeze | ReadResult | Gather | PutFreeze | Append | Release | PutTombstone | PutState | PutReceipts | Halt
 
 
 class Phase(Enum):
@@ -200,6 +94,8 @@ class Phase(Enum):
     GATHER = "gather"
     FREEZING = "freezing"
     RESERVE = "reserve"
+    NOISE = "noise"
+    DRAWING = "drawing"
     RESERVING = "reserving"
     RELEASING = "releasing"
     BURYING = "burying"
@@ -212,45 +108,88 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where a coordinator stands. aim: the round it was started for; round: the one it works on, an unfinished predecessor or the aim itself."""
+    """The place in the round where a coordinator stands."""
 
     aim: int
+    """The round that the machine was started for."""
     phase: Phase
+    """The answer that it waits for."""
     round: int
+    """The round that it works on: an unfinished predecessor of the aim, or the aim itself."""
     closed: bool = False
+    """Whether that round's `close_by` is past."""
+    opened: bool = True
+    """Whether that round has a plan."""
+    pending: Line | None = None
+    """The reserve of a round that has not ended, as the ledger said first; None: there is none."""
     ledger: tuple[Line, ...] = ()
+    """The ledger that decides how the aim ended; empty before."""
     freeze: Any = None
+    """The round's freeze, or None before it is read."""
+    reserved: Line | None = None
+    """The round's reserve in the ledger, or None before there is one."""
+    entry: int = 0
+    """The number that the round's reserve would have in the ledger."""
     result: ResultView | None = None
+    """What stands at the round's result, or None before it is read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Economy:
-    """What the machine must know of budget and freeze. affordable: whether the ledger so far leaves room for the round's reserve; reserve_id: of a
-    freeze; base_of: the round whose state a freeze builds on, 0 for none."""
+    """What the machine must know of budget and freeze."""
 
     affordable: Callable[[tuple[Line, ...], int], bool]
+    """(ledger, round) -> whether the ledger so far leaves room for the round's reserve."""
     reserve_id: Callable[[int, Any], Hashable]
+    """(round, freeze) -> the id of the round's reserve."""
     base_of: Callable[[Any], int]
+    """freeze -> the round whose state it builds on, 0 for none."""
+    charges: Callable[[int, Any], bool] = lambda _round, _freeze: False
+    """(round, freeze) -> whether the round's reserve takes something from the budget."""
+    needs_noise: Callable[[int, Any], bool] = lambda _round, _freeze: False
+    """(round, freeze) -> whether the coordinator adds noise."""
+    alien: Callable[[int, Any], bool] = lambda _round, _freeze: False
+    """(round, freeze) -> whether the round's reserve asks for something else than its plan."""
+    computable: Callable[[int, Any], bool] = lambda _round, _freeze: True
+    """(round, freeze) -> False where it is known beforehand that no result can be computed."""
 
 
 def finished(ledger: tuple[Line, ...], round_id: int) -> bool:
-    """Whether the ledger holds the round's commit or void."""
-    return any(line.round == round_id and line.kind is not EntryKind.RESERVE for line in ledger)
+    """Return whether the ledger holds the round's commit or void."""
+    return any(line.round == round_id and _ends(line) for line in ledger)
+
+
+def _ends(line: Line) -> bool:
+    return line.kind is not EntryKind.RESERVE and not line.annulled
+
+
+def _live(ledger: tuple[Line, ...]) -> tuple[Line, ...]:
+    """Return the entries that decide something."""
+    return tuple(line for line in ledger if not line.annulled)
 
 
 def last_committed(ledger: tuple[Line, ...], before: int) -> int:
-    """The newest committed round below `before`; 0 for none."""
-    return max((line.round for line in ledger if line.kind is EntryKind.COMMIT and line.round < before), default=0)
+    """Return the newest committed round below `before`, 0 for none."""
+    return max(
+        (
+            line.round
+            for line in _live(ledger)
+            if line.kind is EntryKind.COMMIT and line.round < before
+        ),
+        default=0,
+    )
 
 
 def outstanding(ledger: tuple[Line, ...]) -> tuple[Line, ...]:
-    """The reserves that no void has refunded."""
-    refunded = {line.ref for line in ledger if line.kind is EntryKind.VOID}
-    return tuple(line for line in ledger if line.kind is EntryKind.RESERVE and line.ref not in refunded)
+    """Return the reserves that no void has refunded. Annulled ones stay charged."""
+    refunded = {line.ref for line in _live(ledger) if line.kind is EntryKind.VOID}
+    return tuple(
+        line for line in ledger if line.kind is EntryKind.RESERVE and line.ref not in refunded
+    )
 
 
 def start(aim: int) -> tuple[Machine, Command]:
-    """The machine for round `aim` and its first command."""
+    """Return the machine for round `aim` and its first command."""
     return Machine(aim, Phase.LEDGER, aim), ReadLedger()
 
 
@@ -259,39 +198,59 @@ def _again(m: Machine) -> tuple[Machine, Command]:
 
 
 def _halt(m: Machine, why: Why) -> tuple[Machine, Command]:
-    return replace(m, phase=Phase.HALTED, freeze=None, ledger=(), result=None), Halt(m.aim, why)
+    return replace(
+        m,
+        phase=Phase.HALTED,
+        freeze=None,
+        ledger=(),
+        result=None,
+        reserved=None,
+        entry=0,
+        pending=None,
+        opened=True,
+    ), Halt(m.aim, why)
 
 
 def step(m: Machine, answer: Any, economy: Economy) -> tuple[Machine, Command]:
-    """The next state and command after the answer to the last command."""
+    """Return the next state and command after the answer to the last command."""
     return _STEPS[m.phase](m, answer, economy)
 
 
 def _on_ledger(m: Machine, ledger: tuple[Line, ...], _: Economy) -> tuple[Machine, Command]:
-    last = max((line.round for line in ledger if line.kind is not EntryKind.RESERVE), default=0)
+    last = max((line.round for line in ledger if _ends(line)), default=0)
     if finished(ledger, m.aim):
         return replace(m, phase=Phase.RECEIPTS, round=m.aim, ledger=ledger), PutReceipts(m.aim)
     if last > m.aim:
         return _halt(m, Why.SKIPPED)
-    return replace(m, phase=Phase.PLAN, round=last + 1), ReadPlan(last + 1)
+    ended = {line.round for line in ledger if _ends(line)}
+    pending = next((line for line in _live(ledger) if line.round not in ended), None)
+    return replace(m, phase=Phase.PLAN, round=last + 1, pending=pending), ReadPlan(last + 1)
 
 
 def _on_plan(m: Machine, plan: PlanView | None, _: Economy) -> tuple[Machine, Command]:
     if plan is None:
         if m.round == m.aim:
             return _halt(m, Why.NOT_OPENED)
+        if m.pending is not None and m.pending.round == m.round:
+            return replace(m, phase=Phase.RESULT, opened=False), ReadResult(m.round)
         return replace(m, round=m.round + 1), ReadPlan(m.round + 1)
+    if not plan.begun:
+        return _halt(m, Why.NOT_BEGUN)
     if m.round < m.aim and not plan.closed:
         return _halt(m, Why.PREDECESSOR_OPEN)
-    return replace(m, phase=Phase.RESULT, closed=plan.closed), ReadResult(m.round)
+    return replace(m, phase=Phase.RESULT, closed=plan.closed, opened=True), ReadResult(m.round)
 
 
 def _on_result(m: Machine, result: ResultView | None, _: Economy) -> tuple[Machine, Command]:
     if result is not None:
         return _conclude(m, result)
-    if m.round < m.aim:
-        return replace(m, phase=Phase.BURYING), PutTombstone(m.round, "R-60")
+    if not m.opened:
+        return _bury(m, "R-119")
     return replace(m, phase=Phase.FREEZE), ReadFreeze(m.round)
+
+
+def _bury(m: Machine, rule: str) -> tuple[Machine, Command]:
+    return replace(m, phase=Phase.BURYING), PutTombstone(m.round, rule)
 
 
 def _on_freeze(m: Machine, freeze: Any, _: Economy) -> tuple[Machine, Command]:
@@ -304,43 +263,103 @@ def _on_gather(m: Machine, candidate: Any, _: Economy) -> tuple[Machine, Command
     if candidate is not None:
         return replace(m, phase=Phase.FREEZING), PutFreeze(m.round, candidate)
     if m.closed:
-        return replace(m, phase=Phase.BURYING), PutTombstone(m.round, "R-62")
+        rule = "R-60" if m.round < m.aim else "R-62"
+        return _bury(m, rule)
     return _halt(m, Why.BELOW_QUORUM)
 
 
-def _on_freezing(m: Machine, _outcome: Outcome, _: Economy) -> tuple[Machine, Command]:
-    return replace(m, phase=Phase.FREEZE), ReadFreeze(m.round)  # adopt what stands there, whoever wrote it
+def _on_freezing(m: Machine, _outcome: WriteOutcome, _: Economy) -> tuple[Machine, Command]:
+    # adopt the freeze that stands there, whoever wrote it
+    return replace(m, phase=Phase.FREEZE), ReadFreeze(m.round)
 
 
 def _on_reserve(m: Machine, ledger: tuple[Line, ...], economy: Economy) -> tuple[Machine, Command]:
     if finished(ledger, m.round):
         return _again(m)
-    if any(line.round > m.round for line in ledger):
-        return _halt(m, Why.SKIPPED)
-    if any(line.round < m.round and not finished(ledger, line.round) for line in ledger):
-        return _again(m)  # opened and reserved since we looked: it goes first
-    ref = economy.reserve_id(m.round, m.freeze)
-    if any(line.kind is EntryKind.RESERVE and line.round == m.round for line in ledger):
-        return replace(m, phase=Phase.RELEASING), Release(m.round, m.freeze)
+    live = _live(ledger)
+    if any(line.round > m.round for line in live):
+        return _halt(m, Why.SKIPPED) if m.round == m.aim else _bury(m, "R-119")
+    if any(line.round < m.round and not finished(ledger, line.round) for line in live):
+        return _again(m)  # a round that was reserved since we looked goes first
+    own_reserve = next(
+        (e for e in live if e.kind is EntryKind.RESERVE and e.round == m.round), None
+    )
+    if own_reserve is not None:
+        if own_reserve.ref != economy.reserve_id(m.round, m.freeze) or economy.alien(
+            m.round, m.freeze
+        ):
+            return _bury(m, "R-119")
+        if own_reserve.noise is None:
+            return replace(m, phase=Phase.RELEASING), Release(m.round, m.freeze)
+        return replace(m, phase=Phase.NOISE, reserved=own_reserve), ReadNoise(m.round)
     if economy.base_of(m.freeze) != last_committed(ledger, m.round):
-        return replace(m, phase=Phase.BURYING), PutTombstone(m.round, "R-69")
+        return _bury(m, "R-69")
+    if not economy.computable(m.round, m.freeze):
+        return _bury(m, "R-118")
     if not economy.affordable(ledger, m.round):
-        return replace(m, phase=Phase.BURYING), PutTombstone(m.round, "R-65")
-    return replace(m, phase=Phase.RESERVING), Append(len(ledger) + 1, Line(EntryKind.RESERVE, m.round, ref))
+        return _bury(m, "R-65")
+    m = replace(m, reserved=None, entry=len(ledger) + 1)
+    if economy.needs_noise(m.round, m.freeze):
+        return replace(m, phase=Phase.NOISE), ReadNoise(m.round)
+    return _reserve(m, None, economy)
 
 
-def _on_reserving(m: Machine, outcome: Outcome, _: Economy) -> tuple[Machine, Command]:
-    if outcome is Outcome.CREATED:
-        return replace(m, phase=Phase.RELEASING), Release(m.round, m.freeze)
-    return replace(m, phase=Phase.RESERVE), ReadLedger()
+def _reserve(m: Machine, noise: Hashable, economy: Economy) -> tuple[Machine, Command]:
+    line = Line(
+        EntryKind.RESERVE,
+        m.round,
+        economy.reserve_id(m.round, m.freeze),
+        noise=noise,
+        charged=economy.charges(m.round, m.freeze),
+    )
+    return replace(m, phase=Phase.RESERVING, reserved=line), Append(m.entry, line)
 
 
-def _on_written(m: Machine, _outcome: Outcome, _: Economy) -> tuple[Machine, Command]:
-    return replace(m, phase=Phase.RESULT, freeze=None), ReadResult(m.round)  # what stands at `result` decides, not what we made
+def _on_noise(m: Machine, noise: NoiseView | None, economy: Economy) -> tuple[Machine, Command]:
+    if m.reserved is None:
+        if noise is None:
+            return replace(m, phase=Phase.DRAWING), PutNoise(m.round, m.freeze)
+        if not noise.opens:
+            return _bury(m, "R-110")
+        return _reserve(m, noise.digest, economy)
+    if noise is None or not noise.opens or noise.digest != m.reserved.noise:
+        return _bury(m, "R-111")
+    return replace(m, phase=Phase.RELEASING), Release(m.round, m.freeze, noise.digest)
+
+
+def _on_drawing(m: Machine, _outcome: WriteOutcome, _: Economy) -> tuple[Machine, Command]:
+    # adopt the seed that stands there, whoever drew it
+    return replace(m, phase=Phase.NOISE), ReadNoise(m.round)
+
+
+def _on_reserving(m: Machine, outcome: WriteOutcome, _: Economy) -> tuple[Machine, Command]:
+    if outcome is WriteOutcome.CREATED and m.reserved is not None:
+        return replace(m, phase=Phase.RELEASING, reserved=None), Release(
+            m.round, m.freeze, m.reserved.noise
+        )
+    return replace(m, phase=Phase.RESERVE, reserved=None), ReadLedger()
+
+
+def _on_releasing(m: Machine, outcome: WriteOutcome, _: Economy) -> tuple[Machine, Command]:
+    if outcome is not WriteOutcome.IMPOSSIBLE:
+        return _on_written(m, outcome, _)
+    if not m.closed:
+        return _halt(m, Why.IMPOSSIBLE)
+    return _bury(replace(m, reserved=None), "R-118")
+
+
+def _on_written(m: Machine, _outcome: WriteOutcome, _: Economy) -> tuple[Machine, Command]:
+    # what stands at `result` decides, whoever made it
+    return replace(m, phase=Phase.RESULT, freeze=None, reserved=None), ReadResult(m.round)
 
 
 def _conclude(m: Machine, result: ResultView) -> tuple[Machine, Command]:
     m = replace(m, result=result)
+    pending = m.pending if m.pending is not None and m.pending.round == m.round else None
+    if not m.opened or (pending is not None and result.reserve not in (None, pending.ref)):
+        # a result that no entry can commit: the round is void, whatever stands there
+        m = replace(m, result=replace(result, tombstone=True))
+        return replace(m, phase=Phase.ENDING_LEDGER), ReadLedger()
     if result.tombstone:
         return replace(m, phase=Phase.ENDING_LEDGER), ReadLedger()
     return replace(m, phase=Phase.STATE), PutState(m.round)
@@ -353,15 +372,24 @@ def _on_state(m: Machine, _answer: Any, _: Economy) -> tuple[Machine, Command]:
 def _on_ending_ledger(m: Machine, ledger: tuple[Line, ...], _: Economy) -> tuple[Machine, Command]:
     if finished(ledger, m.round) or m.result is None:
         return replace(m, phase=Phase.RECEIPTS, ledger=ledger, result=None), PutReceipts(m.round)
-    if m.result.tombstone:
-        reserve = next((line.ref for line in ledger if line.kind is EntryKind.RESERVE and line.round == m.round), None)
-        line = Line(EntryKind.VOID, m.round, reserve)
+    own_reserve = next(
+        (e for e in _live(ledger) if e.kind is EntryKind.RESERVE and e.round == m.round), None
+    )
+    burnt = m.result.reserve is not None and (
+        own_reserve is None or own_reserve.ref != m.result.reserve
+    )
+    if m.result.tombstone or burnt:
+        line = Line(
+            EntryKind.VOID,
+            m.round,
+            None if own_reserve is None or own_reserve.charged else own_reserve.ref,
+        )
     else:
         line = Line(EntryKind.COMMIT, m.round, m.result.digest)
     return replace(m, phase=Phase.ENDING), Append(len(ledger) + 1, line)
 
 
-def _on_ending(m: Machine, _outcome: Outcome, _: Economy) -> tuple[Machine, Command]:
+def _on_ending(m: Machine, _outcome: WriteOutcome, _: Economy) -> tuple[Machine, Command]:
     return replace(m, phase=Phase.ENDING_LEDGER), ReadLedger()
 
 
@@ -380,8 +408,10 @@ _STEPS: dict[Phase, Callable[[Machine, Any, Economy], tuple[Machine, Command]]] 
     Phase.GATHER: _on_gather,
     Phase.FREEZING: _on_freezing,
     Phase.RESERVE: _on_reserve,
+    Phase.NOISE: _on_noise,
+    Phase.DRAWING: _on_drawing,
     Phase.RESERVING: _on_reserving,
-    Phase.RELEASING: _on_written,
+    Phase.RELEASING: _on_releasing,
     Phase.BURYING: _on_written,
     Phase.STATE: _on_state,
     Phase.ENDING_LEDGER: _on_ending_ledger,

@@ -1,7 +1,10 @@
-"""The Merkle tree over what a round counted and refused: whoever holds a receipt can prove what became of its update.
+"""The Merkle tree over what a round counted and refused.
 
-1. Leaves and inner nodes are hashed with different first bytes, as in RFC 6962 section 2.1, so that no leaf can pass as a node (R-70).
-2. The order is the freeze's order; the head of the empty tree is SHA-256 of nothing.
+With it, whoever holds a receipt can prove what became of its update.
+
+1. Leaves and inner nodes are hashed with different first bytes, as in RFC 6962 section 2.1, so that
+   no leaf can pass as a node (R-70).
+2. The leaves are in the freeze's order. The head of the empty tree is the SHA-256 of nothing.
 """
 
 import hashlib
@@ -19,7 +22,10 @@ def _node(left: bytes, right: bytes) -> bytes:
 
 
 def _levels(leaves: Sequence[bytes]) -> list[list[bytes]]:
-    """Nodes level by level; an odd last node moves up unchanged, which gives RFC 6962's tree."""
+    """Return the nodes level by level, leaves first.
+
+    An odd last node moves up unchanged, which gives RFC 6962's tree.
+    """
     levels = [[_leaf(leaf) for leaf in leaves]]
     while len(levels[-1]) > 1:
         last = levels[-1]
@@ -29,17 +35,17 @@ def _levels(leaves: Sequence[bytes]) -> list[list[bytes]]:
 
 
 def head(leaves: Sequence[bytes]) -> bytes:
-    """The tree's head, 32 bytes. Source: RFC 6962 section 2.1."""
+    """Return the tree's head, 32 bytes. Source: RFC 6962 section 2.1."""
     return _levels(leaves)[-1][0] if leaves else hashlib.sha256(b"").digest()
 
 
 def proof(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
-    """The audit path of one leaf, from the bottom. Source: RFC 6962 section 2.1.1."""
+    """Return the audit path of one leaf, from the bottom up. Source: RFC 6962 section 2.1.1."""
     return _path(_levels(leaves), index)
 
 
 def proofs(leaves: Sequence[bytes]) -> list[tuple[bytes, ...]]:
-    """The audit path of every leaf; the tree is built once."""
+    """Return the audit path of every leaf. The tree is built once."""
     levels = _levels(leaves)
     return [_path(levels, index) for index in range(len(leaves))]
 
@@ -54,8 +60,13 @@ def _path(levels: list[list[bytes]], index: int) -> tuple[bytes, ...]:
     return tuple(path)
 
 
-def verify_proof(leaf: bytes, index: int, count: int, path: Sequence[bytes], expected: bytes) -> bool:
-    """Whether `leaf` is number `index` of the `count` leaves under `expected`. Source: RFC 9162 section 2.1.3.2."""
+def verify_proof(
+    leaf: bytes, index: int, count: int, path: Sequence[bytes], expected: bytes
+) -> bool:
+    """Return whether `leaf` is number `index` of the `count` leaves under the head `expected`.
+
+    Source: RFC 9162 section 2.1.3.2.
+    """
     if not 0 <= index < count:
         return False
     node, last = _leaf(leaf), count - 1

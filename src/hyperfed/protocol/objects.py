@@ -1,177 +1,288 @@
-"""What the coordinator writes, as values: plan, freeze, result or tombstone, state, receipt, ledger entry (DESIGN section 3).
+"""What the coordinator writes, as values (DESIGN section 3).
 
-Each is one signed, create-only object. Freeze is all that the computation depends on; result, state and receipts follow from freeze,
-base state and ledger, so that every coordinator writes the same bytes (but for noise, which is drawn once).
+1. These are plan, freeze, result or tombstone, state, receipt and ledger entry. Each is one signed,
+   create-only object.
+2. The freeze is all that the computation depends on. Result, state and receipts follow from freeze,
+   base state and ledger, so that every coordinator writes the same bytes. Only noise differs, which
+   is drawn once.
 
-What it does not do: order them (`protocol.machine`), sign them (`protocol.documents`).
+What it does not do: order these objects (`protocol.machine`), or sign them (`protocol.documents`).
 """
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
-from enum import StrEnum
 
-from hyperfed.basket import Basket
 from hyperfed.codec.versions import since
 from hyperfed.errors import SchemaError
 from hyperfed.packets import PolicyPack
-from hyperfed.rounds import Keys
-from hyperfed.vocabulary import Vocabulary
+from hyperfed.protocol.baskets import Basket
+from hyperfed.protocol.object_keys import Keys
+from hyperfed.tables.vocabulary import Vocabulary
 
 __all__ = [
     "REMEMBERED",
     "ClientState",
     "Counted",
-    "EntryKind",
-    "Fate",
     "Freeze",
-    "LedgerEntry",
-    "Mechanism",
     "Plan",
-    "Receipt",
-    "ReceiptPage",
     "Refused",
     "RoundState",
-    "SealedReceipt",
     "Tombstone",
 ]
 
 REMEMBERED = 32
-"""For how many rounds a state remembers whom they counted, whatever the policy of the night: a later policy may reach back further (R-94)."""
+"""Rounds for which a state remembers which clients they counted. It does not depend on the policy
+of the night, since a later policy may reach back further (R-94).
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A round as announced. cohort: the clients invited; quorum: how many must be counted; deadline: the window's end; close_by: until when it may be retried.
+    """A round as announced.
 
-    newest_commit_round, newest_commit: the round and ledger digest of the newest commit when the plan was made (0 and empty: none).
-    organisations: (client, organisation), ascending, of everyone the registry names, revoked clients too; baskets: the groups, where the policy has any.
+    Raises SchemaError where a list does not ascend, where a time is out of order, or where the
+    quorum cannot be met.
     """
 
     federation: str
+    """The federation's name."""
     round: int
+    """The round's number, from 1."""
     registry_version: int
+    """Version of the registry that the plan was made with."""
     registry_digest: bytes
+    """Packet digest of that registry."""
     newest_commit_round: int
+    """Round of the newest commit when the plan was made, 0 for none."""
     newest_commit: bytes
+    """Ledger digest of the newest commit when the plan was made, empty for none."""
     policy: PolicyPack
+    """What clients share, how it is merged, and what noise keeps it private."""
     vocabulary: Vocabulary
+    """The variables that updates may name."""
     cohort: tuple[str, ...]
+    """Ids of the clients that are invited, ascending."""
     quorum: int
+    """Clients that must be counted."""
     opens: datetime
+    """When the round's window opens."""
     deadline: datetime
+    """When the window ends."""
     close_by: datetime
+    """Until when the round may be retried; not before the deadline."""
     organisations: tuple[tuple[str, str], ...] = ()
+    """(client, organisation), ascending by client, of every client that the registry names, revoked
+    ones too.
+    """
     baskets: tuple[Basket, ...] = ()
+    """The groups of clients; empty where the policy has none."""
+    domains: tuple[tuple[str, str], ...] = field(default=(), metadata=since(3))
+    """(client, basket), ascending by client, of the cohort as the registry has it; empty where all
+    are of one basket. Clients of a basket are judged among themselves first.
+    """
 
     def __post_init__(self) -> None:
         named = [client for client, _ in self.organisations]
         if named != sorted(set(named)):
-            raise SchemaError("organisations ascend by client, each once", subject=f"plan of round {self.round}")
+            raise SchemaError(
+                "organisations ascend by client, each once", subject=f"plan of round {self.round}"
+            )
         members = [client for basket in self.baskets for client in basket.members]
         if len(members) != len(set(members)) or not set(members) <= set(self.cohort):
-            raise SchemaError("a client of the cohort is in at most one basket", subject=f"plan of round {self.round}")
+            raise SchemaError(
+                "a client of the cohort is in at most one basket",
+                subject=f"plan of round {self.round}",
+            )
+        labelled = [client for client, _ in self.domains]
+        if labelled != sorted(set(labelled)) or not set(labelled) <= set(self.cohort):
+            raise SchemaError(
+                "domains are of the cohort and ascend by client, each once",
+                subject=f"plan of round {self.round}",
+            )
         if self.round < 1 or not self.opens < self.deadline <= self.close_by:
-            raise SchemaError("a round starts at 1, opens before its deadline, and closes not before it", subject=f"plan of round {self.round}")
+            raise SchemaError(
+                "a round starts at 1, opens before its deadline, and closes not before it",
+                subject=f"plan of round {self.round}",
+            )
         if list(self.cohort) != sorted(set(self.cohort)):
-            raise SchemaError("the cohort ascends, each client once", subject=f"plan of round {self.round}")
+            raise SchemaError(
+                "the cohort ascends, each client once", subject=f"plan of round {self.round}"
+            )
         if not 1 <= self.quorum <= max(1, len(self.cohort)):
-            raise SchemaError(f"quorum {self.quorum} of {len(self.cohort)} clients", subject=f"plan of round {self.round}")
+            raise SchemaError(
+                f"quorum {self.quorum} of {len(self.cohort)} clients",
+                subject=f"plan of round {self.round}",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """An update that a freeze counts: its client, the round it was made for, the inbox slot it lay in, its sequence and its digest."""
+    """An update that a freeze counts."""
 
     client: str
+    """The client that sent it."""
     made_for: int
+    """The round it was made for."""
     slot: int
+    """The slot of the client's inbox that it lay in."""
     sequence: int
+    """The sequence that its header states."""
     digest: bytes
+    """Its packet digest, 32 bytes."""
 
     @property
     def key(self) -> str:
-        """Where it lay in the inbox."""
+        """The key at which it lay in the inbox."""
         return Keys.inbox(self.made_for, self.client, self.slot)
 
     @property
     def leaf(self) -> bytes:
+        """The leaf of the Merkle tree that stands for it."""
         return f"counted/{self.client}/{self.made_for}/{self.sequence}/{self.digest.hex()}".encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """An object of the inbox that is not counted, and why. digest is empty where it could not be read as a packet; sequence is -1 there."""
+    """An object of the inbox that is not counted, and why."""
 
     key: str
+    """The object's key."""
     client: str
+    """The client whose folder it lies in; empty where no client writes there."""
     made_for: int
+    """The round whose folder it lies in, 0 where no client writes there."""
     sequence: int
+    """The sequence that its header states, -1 where it could not be read as a packet."""
     digest: bytes
+    """Its packet digest; empty where it could not be read as a packet."""
     rule: str
+    """Id of the rule that it breaks."""
     reason: str
+    """What is wrong with it."""
     remedy: str = ""
+    """What to do about it."""
 
     @property
     def leaf(self) -> bytes:
-        return f"refused/{self.client}/{self.made_for}/{self.sequence}/{self.digest.hex()}/{self.key}/{self.rule}".encode()
+        """The leaf of the Merkle tree that stands for it."""
+        update = f"{self.client}/{self.made_for}/{self.sequence}/{self.digest.hex()}"
+        return f"refused/{update}/{self.key}/{self.rule}".encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freeze:
-    """What counts in a round and what was refused; everything the computation depends on.
+    """What counts in a round and what was refused: everything that the computation depends on.
 
-    base_round, base_state: the last committed round before this one and the digest of its state (0 and empty: none).
-    claim_sequence, claim_digest: the newest ledger entry that an admitted update has seen. time: when; signed objects after it take theirs from it.
-    packs: the packs of `accepted/` that counted updates lie in, by the SHA-256 of their bytes, in the order in which `counted` first needs them; in_pack: for
-    each counted update the index of its pack. Both are empty in a freeze of schema version 1, whose updates lie in `accepted/` one an object.
+    Raises SchemaError where the fields contradict each other.
     """
 
     federation: str
+    """The federation's name."""
     round: int
+    """The round's number."""
     plan: bytes
+    """Packet digest of the round's plan."""
     registry_version: int
+    """Version of the registry by which updates were judged."""
     registry_digest: bytes
+    """Packet digest of that registry."""
     base_round: int
+    """The last committed round before this one, 0 for none."""
     base_state: bytes
+    """Packet digest of that round's state, empty for none."""
     counted: tuple[Counted, ...]
+    """The updates that count, ascending by client, at most one for each."""
     refused: tuple[Refused, ...]
+    """The objects that were refused."""
     excluded: tuple[str, ...]
+    """Clients of the cohort that are left out because of low trust (R-95)."""
     claim_sequence: int
+    """Number of the newest ledger entry that the sender of an admitted update has seen."""
     claim_digest: bytes
+    """Digest of that entry."""
     merkle_head: bytes
+    """Head of the Merkle tree over `leaves`."""
     time: datetime
+    """When the freeze was made. Signed objects after it take their time from it."""
     packs: tuple[bytes, ...] = field(default=(), metadata=since(2))
+    """The packs of `accepted/` that counted updates lie in, by the SHA-256 of their bytes, in the
+    order in which `counted` first needs them. It is empty in a freeze of schema version 1, whose
+    updates lie in `accepted/` one in each object.
+    """
     in_pack: tuple[int, ...] = field(default=(), metadata=since(2))
+    """For each counted update, the index of its pack in `packs`. It is empty in a freeze of schema
+    version 1.
+    """
+    formula: int = field(default=1, metadata=since(3))
+    """Version of what the merge computes (`merge.pooling.FORMULA`). A freeze that does not name it
+    was made under 1.
+    """
+    signed_by: tuple[int, ...] = field(default=(), metadata=since(4))
+    """For each counted update, the place of the key that signed it among its client's keys in the
+    registry that the freeze names. It is empty where every client signed with its first key.
+    """
 
     def __post_init__(self) -> None:
+        if self.formula < 1:
+            raise SchemaError(
+                f"formula {self.formula}; versions count from 1",
+                subject=f"freeze of round {self.round}",
+            )
         clients = [c.client for c in self.counted]
         if sorted(set(clients)) != clients:
-            raise SchemaError("counted updates ascend by client, one for each", subject=f"freeze of round {self.round}")
+            raise SchemaError(
+                "counted updates ascend by client, one for each",
+                subject=f"freeze of round {self.round}",
+            )
         if any(not 0 < c.made_for <= self.round for c in self.counted):
-            raise SchemaError("an update is counted in its own round or a later one", subject=f"freeze of round {self.round}")
+            raise SchemaError(
+                "an update is counted in its own round or a later one",
+                subject=f"freeze of round {self.round}",
+            )
         if self.packs or self.in_pack:
             self._check_packs()
+        if self.signed_by and (
+            len(self.signed_by) != len(self.counted)
+            or not any(self.signed_by)
+            or min(self.signed_by) < 0
+        ):
+            raise SchemaError(
+                "each counted update has one place of a key, and where all are 0 none is named",
+                subject=f"freeze of round {self.round}",
+            )
 
     def _check_packs(self) -> None:
         used = list(dict.fromkeys(self.in_pack))
-        each_once = len(set(self.packs)) == len(self.packs) and all(len(digest) == 32 for digest in self.packs)
-        if not each_once or len(self.in_pack) != len(self.counted) or used != list(range(len(self.packs))):
-            raise SchemaError("each counted update lies in one pack, and packs are named once, as they are needed", subject=f"freeze of round {self.round}")
+        each_once = len(set(self.packs)) == len(self.packs) and all(
+            len(digest) == 32 for digest in self.packs
+        )
+        if (
+            not each_once
+            or len(self.in_pack) != len(self.counted)
+            or used != list(range(len(self.packs)))
+        ):
+            raise SchemaError(
+                "each counted update lies in one pack, and packs are named once, as they are "
+                "needed",
+                subject=f"freeze of round {self.round}",
+            )
 
     @property
     def leaves(self) -> list[bytes]:
-        """The Merkle tree's leaves in order: counted, then refused."""
+        """The leaves of the Merkle tree: counted updates first, then refused objects."""
         return [c.leaf for c in self.counted] + [r.leaf for r in self.refused]
 
     def of(self, client: str) -> Counted | None:
-        """What is counted of a client."""
+        """Return what is counted of a client, or None."""
         at = self._place(client)
         return None if at is None else self.counted[at]
 
     def lies_in(self, counted: Counted) -> bytes:
-        """The digest that names the object of `accepted/` which holds a counted update: its pack's; its own in a freeze without packs."""
+        """Return the digest that names the object of `accepted/` which holds a counted update.
+
+        It is the digest of the update's pack. In a freeze without packs it is the update's own.
+        """
         at = self._place(counted.client) if self.packs else None
         return counted.digest if at is None else self.packs[self.in_pack[at]]
 
@@ -182,47 +293,76 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tombstone:
-    """The end of a round that has no result. Its budget is refunded, its updates may be late for the next."""
+    """The end of a round that has no result.
+
+    The round's budget is refunded, and its updates may count late in the next rounds.
+    """
 
     federation: str
+    """The federation's name."""
     round: int
+    """The round's number."""
     rule: str
+    """Id of the rule by which the round ended."""
     reason: str
+    """Why the round ended without a result."""
     time: datetime
+    """When it ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientState:
-    """What is carried from round to round about one client.
-
-    highest_sequence: of its counted updates; windows: the recent rounds its updates were counted for; last_round, last_digest: where its last
-    counted update lies (`last_round`'s freeze names its pack); alpha, beta, rounds_seen, rounds_missed: its reputation (`trust_scorer`); weight and
-    agreement: bounded trust in this round (1 and 0 where it was not counted).
-    """
+    """What is carried from round to round about one client."""
 
     client: str
+    """The client's id."""
     highest_sequence: int
+    """Highest sequence of its counted updates, whichever key signed them."""
     windows: tuple[int, ...]
+    """The recent rounds for which its updates were counted."""
     last_round: int
+    """The round that last counted an update of it, 0 for none. That round's freeze names the
+    update's pack.
+    """
     last_digest: bytes
+    """Packet digest of that update, empty for none."""
     alpha: float
+    """First number of its reputation (`trust_scorer`)."""
     beta: float
+    """Second number of its reputation (`trust_scorer`)."""
     rounds_seen: int
+    """Rounds in which it was observed."""
     rounds_missed: int
+    """Rounds in which it was absent."""
     weight: float
+    """Its trust in this round, by what the policy weighs clients by; 1 where it was not counted."""
     agreement: float
+    """Its agreement with the others in this round, 0 where it was not counted."""
+    sequences: tuple[tuple[str, int], ...] = field(default=(), metadata=since(2))
+    """(key id, highest sequence counted under that key), ascending by key id. It is empty in a
+    state of schema version 1, whose `highest_sequence` holds for every key of its time.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundState:
-    """Trust and sequences after a round: a pure function of its freeze and its base state."""
+    """Trust and sequences after a round: a pure function of its freeze and its base state.
+
+    Raises SchemaError where clients do not ascend.
+    """
 
     federation: str
+    """The federation's name."""
     round: int
+    """The round's number."""
     freeze: bytes
+    """Packet digest of the round's freeze."""
     result: bytes
+    """Packet digest of the round's result."""
     base_state: bytes
+    """Packet digest of the state that the round began with, empty for none."""
     clients: tuple[ClientState, ...]
+    """The clients' states, ascending by client."""
 
     def __post_init__(self) -> None:
         clients = [c.client for c in self.clients]
@@ -230,141 +370,10 @@ class RoundState:
             raise SchemaError("clients ascend, each once", subject=f"state of round {self.round}")
 
     def of(self, client: str) -> ClientState | None:
+        """Return a client's state, or None where the state has none."""
         at = bisect_left(self.clients, client, key=lambda c: c.client)
-        return self.clients[at] if at < len(self.clients) and self.clients[at].client == client else None
-
-
-class Fate(StrEnum):
-    """What became of a client's update in a round."""
-
-    COUNTED = "counted"
-    LATE = "late"
-    REFUSED = "refused"
-    EXCLUDED = "excluded"
-    NOT_SEEN = "not seen"
-    VOID = "void"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
-    """What became of one client's update; late: counted, but made for an earlier round.
-
-    index, size, path: the Merkle proof that `leaf` lies under `merkle_head`, the head that the ledger's entry `ledger_sequence` carries.
-    """
-
-    federation: str
-    round: int
-    client: str
-    fate: Fate
-    made_for: int
-    sequence: int
-    digest: bytes
-    rule: str
-    reason: str
-    remedy: str
-    leaf: bytes
-    index: int
-    size: int
-    path: tuple[bytes, ...]
-    merkle_head: bytes
-    ledger_sequence: int
-    ledger_digest: bytes
-    result: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SealedReceipt:
-    """A receipt that its own client can open. boxes: (key id, SealedBox of its key), ascending; commitment: to that key and the nonce; sealed: nonce and
-    ciphertext."""
-
-    client: str
-    boxes: tuple[tuple[str, bytes], ...]
-    commitment: bytes
-    sealed: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiptPage:
-    """Some clients' receipts of one round (`receipt_pages`). page: its number, 0 to 255; boxes: (key id, SealedBox of the page's key) of coordinators and
-    auditors, ascending."""
-
-    federation: str
-    round: int
-    page: int
-    boxes: tuple[tuple[str, bytes], ...]
-    receipts: tuple[SealedReceipt, ...]
-
-    def __post_init__(self) -> None:
-        clients = [r.client for r in self.receipts]
-        if sorted(set(clients)) != clients:
-            raise SchemaError("clients ascend, each once", subject=f"receipt page {self.page} of round {self.round}", rule="R-44")
-
-    def of(self, client: str) -> SealedReceipt | None:
-        at = bisect_left(self.receipts, client, key=lambda r: r.client)
-        return self.receipts[at] if at < len(self.receipts) and self.receipts[at].client == client else None
-
-
-class EntryKind(StrEnum):
-    RESERVE = "reserve"
-    COMMIT = "commit"
-    VOID = "void"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mechanism:
-    """One use of the budget: (epsilon, delta), and for "gaussian" the noise itself, by which nights compose more tightly.
-
-    kind: "basic", known only as (epsilon, delta); "gaussian", integer discrete Gaussian noise of standard deviation `sigma` on a vector that one
-    unit moves by at most `sensitivity` (L2), both in units of one grid. place: "central", added by the coordinator to the sum, or "local", by each
-    client to its own message. relation: what one unit may change ("zero-out": its contribution becomes zero); unit: "client" or "record".
-    selection_delta: what the choice of the released rows may cost beyond the noise (partition selection); part of `delta`.
-    """
-
-    kind: str
-    epsilon: Decimal
-    delta: Decimal
-    sigma: int = 0
-    sensitivity: int = 0
-    place: str = ""
-    relation: str = ""
-    unit: str = ""
-    selection_delta: Decimal = Decimal(0)
-
-    def __post_init__(self) -> None:
-        numbers = (self.epsilon, self.delta, self.selection_delta)
-        if self.kind not in ("basic", "gaussian") or not all(n.is_finite() and n >= 0 for n in numbers) or self.delta >= 1:
-            raise SchemaError("a mechanism is 'basic' or 'gaussian' with epsilon >= 0 and delta in [0, 1)", subject="mechanism")
-        noise = (self.sigma, self.sensitivity, self.place, self.relation, self.unit, self.selection_delta)
-        if self.kind == "basic" and any(noise):
-            raise SchemaError("a basic mechanism is known as (epsilon, delta) only", subject="mechanism")
-        if self.kind == "gaussian" and not (
-            0 < self.sigma < 1 << 32
-            and 0 < self.sensitivity < 1 << 32
-            and self.place in ("central", "local")
-            and self.relation == "zero-out"
-            and self.unit in ("client", "record")
-            and self.selection_delta <= self.delta
-        ):
-            raise SchemaError("a gaussian mechanism has sigma, sensitivity, place, relation and unit", subject="mechanism")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerEntry:
-    """One line of the ledger, chained by `previous`, the digest of the entry before it (empty in the first).
-
-    id: derived from (federation, round, freeze digest) in a reserve; of the reserve that a void refunds; empty otherwise.
-    freeze, result, state, merkle_head: digests that a commit binds (a void: the tombstone's).
-    """
-
-    federation: str
-    sequence: int
-    previous: bytes
-    kind: EntryKind
-    round: int
-    id: bytes
-    mechanisms: tuple[Mechanism, ...] = field(default_factory=tuple)
-    freeze: bytes = b""
-    result: bytes = b""
-    state: bytes = b""
-    merkle_head: bytes = b""
-    time: datetime
+        return (
+            self.clients[at]
+            if at < len(self.clients) and self.clients[at].client == client
+            else None
+        )

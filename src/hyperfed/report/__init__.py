@@ -1,9 +1,21 @@
-"""What a round looks like to a person: one view of it (`view_of`), shown as markdown, HTML, pictures and, in `hyperfed.report.text`, in the terminal."""
+"""Show a round to a person: `view_of` assembles one view of it, which is shown as markdown, HTML,
+pictures and, by `hyperfed.report.text`, in the terminal.
+"""
 
-from hyperfed.report.graph_svg import change_svg, edges_svg, graph_svg
 from hyperfed.report.html import html_report
 from hyperfed.report.markdown import markdown_page
-from hyperfed.report.trust_svg import trust_svg
+from hyperfed.report.pictures.graph_svg import change_svg, edges_svg, graph_svg
+from hyperfed.report.pictures.trust_svg import trust_svg
 from hyperfed.report.view import RoundView, edge_rows, view_of
 
-__all__ = ["RoundView", "change_svg", "edge_rows", "edges_svg", "graph_svg", "html_report", "markdown_page", "trust_svg", "view_of"]
+__all__ = [
+    "RoundView",
+    "change_svg",
+    "edge_rows",
+    "edges_svg",
+    "graph_svg",
+    "html_report",
+    "markdown_page",
+    "trust_svg",
+    "view_of",
+]

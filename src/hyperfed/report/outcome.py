@@ -1,6 +1,7 @@
-"""What a round came to as plain data: what the flow returns, the command prints with --json, and automations read.
+"""Return a round's outcome as plain data, for the flow, for `--json` and for automations.
 
-Counts, names and digests only: no value of the merge, nothing that would have to be kept from Prefect's database.
+The data are counts, names and digests. They hold no value of the merge, and nothing that Prefect's
+database must not see.
 """
 
 from typing import Any
@@ -12,7 +13,7 @@ __all__ = ["outcome_of"]
 
 
 def outcome_of(view: RoundView) -> dict[str, Any]:
-    """The round's outcome as JSON-ready data."""
+    """Return the round's outcome as data that JSON can carry."""
     return {
         "round": view.round,
         "federation": view.federation,
@@ -25,7 +26,9 @@ def outcome_of(view: RoundView) -> dict[str, Any]:
         "missing": list(view.missing),
         "excluded": list(view.excluded),
         "silenced": list(view.silenced),
-        "refused": [{"key": row.key, "rule": row.rule, "reason": row.reason} for row in view.refused],
+        "refused": [
+            {"key": row.key, "rule": row.rule, "reason": row.reason} for row in view.refused
+        ],
         "edges": view.edge_count,
         "digests": {name: digest.hex() for name, digest in view.digests},
     }

@@ -1,12 +1,17 @@
 """`FaultStore`: an object store that does what networks do to one.
 
-1. An operation is one put, read, head or listing. They are counted from 1, and `log` names them.
-2. A lost request was not carried out; a lost reply was. The caller is told the same of both: TransientError.
-3. A duplicate puts twice and answers for the second time: what was created is reported as "exists already".
+1. An operation is one put, read, head or listing. Operations are counted from 1, and `log` names
+   them.
+2. A lost request was not carried out, and an operation whose reply was lost was. The caller cannot
+   tell them apart: both raise TransientError.
+3. A duplicate puts twice and gives the second answer, so that an object that was just created is
+   reported as "exists already".
 4. A stall calls the injected `sleep` first. Nothing here sleeps on its own.
-5. `die_after(n)`: the n-th operation from now is carried out, then Killed is raised instead of its answer, and by every operation after it: the
-   process is gone. Killed is a BaseException: no `except Exception` survives it.
-6. The same seed and the same operations give the same faults. Stores are strongly consistent: listings are never incomplete here.
+5. After `die_after(n)`, the n-th operation from then is carried out, but raises Killed in place of
+   its answer. Later operations raise Killed and are not carried out, because the process is gone.
+   Killed is a BaseException, so that `except Exception` does not survive it.
+6. The same seed and the same operations give the same faults. Stores are strongly consistent, so
+   listings are never incomplete here.
 """
 
 import enum
@@ -19,7 +24,7 @@ from typing import TypeVar
 import numpy as np
 
 from hyperfed.errors import ConfigError, TransientError
-from hyperfed.store import ObjectInfo, ObjectStore
+from hyperfed.storage.store import ObjectInfo, ObjectStore
 
 __all__ = ["Fault", "FaultPlan", "FaultStore", "Killed"]
 
@@ -27,37 +32,62 @@ T = TypeVar("T")
 
 
 class Killed(BaseException):
-    """The process died here."""
+    """The death of the process, which is raised in place of an answer."""
 
 
 class Fault(enum.Enum):
-    """What happens to one operation. DUPLICATE does nothing to a read."""
+    """What happens to one operation."""
 
     LOST_REQUEST = "lost request"
+    """The operation is not carried out, and raises TransientError."""
     LOST_REPLY = "lost reply"
+    """The operation is carried out, and raises TransientError."""
     DUPLICATE = "duplicate"
+    """A put is carried out twice. Every other operation is left as it is."""
     STALL = "stall"
+    """The operation is carried out after a sleep."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultPlan:
-    """How often each fault happens, as probabilities that sum to at most 1, and faults set for single operations (by number, from 1)."""
+    """How often each fault happens.
+
+    Raises ConfigError unless the four rates are probabilities that sum to at most 1.
+    """
 
     lost_request: float = 0.0
+    """The probability of a lost request."""
     lost_reply: float = 0.0
+    """The probability of a lost reply."""
     duplicate: float = 0.0
+    """The probability of a duplicate."""
     stall: float = 0.0
+    """The probability of a stall."""
     stall_s: float = 1.0
+    """The seconds that a stall sleeps."""
     at: Mapping[int, Fault] = field(default_factory=dict)
+    """The faults that are set for single operations, by the operation's number, from 1."""
 
     def __post_init__(self) -> None:
         rates = (self.lost_request, self.lost_reply, self.duplicate, self.stall)
         if not all(0 <= rate <= 1 for rate in rates) or sum(rates) > 1 + 1e-9:
-            raise ConfigError(f"the rates {rates} are not probabilities that sum to at most 1", subject="FaultPlan")
+            raise ConfigError(
+                f"the rates {rates} are not probabilities that sum to at most 1",
+                subject="FaultPlan",
+            )
 
 
 class FaultStore(ObjectStore):
-    """`inner` behind a bad network. rng: a Generator or a seed. Safe to share between threads (then the order of operations is the threads')."""
+    """An object store behind a bad network.
+
+    Threads may share it. The order of operations is then the one in which the threads come.
+
+    Args:
+        inner: The store that carries operations out.
+        plan: How often each fault happens; None: never.
+        rng: The generator that draws the faults, or its seed.
+        sleep: The function that a stall calls with its seconds.
+    """
 
     def __init__(
         self,
@@ -76,14 +106,17 @@ class FaultStore(ObjectStore):
         self.log: list[tuple[str, str, Fault | None]] = []
 
     def die_after(self, operations: int) -> None:
-        """Let `operations` more be carried out and die in place of the last one's answer; 0 dies before the next."""
+        """Carry out so many more operations, and die in place of the last one's answer.
+
+        With 0 the process dies before the next operation. Raises ConfigError for a number below 0.
+        """
         if operations < 0:
             raise ConfigError(f"die_after({operations}): 0 or more is needed", subject="FaultStore")
         with self._lock:
             self._last = self.operations + operations
 
     def revive(self) -> None:
-        """A new process on the same store."""
+        """Undo the death, as a new process on the same store does."""
         with self._lock:
             self._last = None
 
@@ -113,7 +146,9 @@ class FaultStore(ObjectStore):
             self.log.append((what, key, fault))
         if fault is Fault.STALL:
             self._sleep(self.plan.stall_s)
-        lost = TransientError("no answer came", subject=key, remedy="Try again; the request may have been carried out")
+        lost = TransientError(
+            "no answer came", subject=key, remedy="Try again; the request may have been carried out"
+        )
         if fault is Fault.LOST_REQUEST:
             if dies:
                 raise Killed(f"dead in {what} {key}")
@@ -128,7 +163,8 @@ class FaultStore(ObjectStore):
         return answer
 
     def _fault(self, number: int) -> Fault | None:
-        plan, draw = self.plan, float(self._rng.random())  # one draw an operation, so that a set fault does not shift the others
+        # each operation takes one draw, so that a fault that is set does not shift the others
+        plan, draw = self.plan, float(self._rng.random())
         if number in plan.at:
             return plan.at[number]
         for rate, fault in (

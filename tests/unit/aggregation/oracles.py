@@ -1,4 +1,6 @@
-"""Every rule once more, written from its paper for small n: loops, no Gram matrix, no network, float64. Nothing here imports the library."""
+"""Every rule once more, written from its paper for small n: loops, no Gram matrix, no network,
+float64. Nothing here imports the library.
+"""
 
 from itertools import combinations
 
@@ -23,11 +25,15 @@ def median(x, f=0):
 
 
 def trimmed_mean(x, f):
-    return np.array([sum(sorted(column)[f : len(column) - f]) / (len(column) - 2 * f) for column in x.T])
+    return np.array(
+        [sum(sorted(column)[f : len(column) - f]) / (len(column) - 2 * f) for column in x.T]
+    )
 
 
 def geometric_median(x, f=0, weights=None):
-    """Subgradient descent's answer by brute force: smoothed Weiszfeld with the smoothing sent to zero, and every vector tried itself."""
+    """Subgradient descent's answer by brute force: smoothed Weiszfeld with the smoothing sent to
+    zero, and every vector tried itself.
+    """
     w = np.ones(len(x)) if weights is None else np.asarray(weights, float)
 
     def cost(z):
@@ -104,7 +110,9 @@ def trusted_mean(x, f=0):
     length = [float(np.linalg.norm(row)) for row in x]
     usual = float(np.median(length))
     spread = 1.4826 * (usual - float(np.percentile(length, 25))) + 0.2 * usual
-    heard = [min(1.0, max(0.0, (usual + 2 * spread - own) / spread)) if spread else 1.0 for own in length]
+    heard = [
+        min(1.0, max(0.0, (usual + 2 * spread - own) / spread)) if spread else 1.0 for own in length
+    ]
     weight = np.array(heard)
     for _ in range(8):
         agreement = []
@@ -117,17 +125,26 @@ def trusted_mean(x, f=0):
         spread = 1.4826 * float(np.median([abs(a - middle) for a in agreement])) + 0.02
         floor = max(0.0, middle - 3 * spread)
         if middle > floor:
-            weight = np.array([min(1.0, max(0.0, (a - floor) / (middle - floor))) for a in agreement])
+            weight = np.array(
+                [min(1.0, max(0.0, (a - floor) / (middle - floor))) for a in agreement]
+            )
         else:
             weight = np.array([float(a >= middle - 1e-9) for a in agreement])
-    bound = float(np.median([np.linalg.norm(row) for row, w in zip(x, weight, strict=True) if w > 0]))
-    held = [row * min(1.0, bound / np.linalg.norm(row)) if np.linalg.norm(row) else row for row in x]
+        weight = np.minimum(weight, heard)
+    bound = float(
+        np.median([np.linalg.norm(row) for row, w in zip(x, weight, strict=True) if w > 0])
+    )
+    held = [
+        row * min(1.0, bound / np.linalg.norm(row)) if np.linalg.norm(row) else row for row in x
+    ]
     return mean(np.array(held), weight)
 
 
 def nearest_mixing(x, f):
     mixed = []
     for i in range(len(x)):
-        near = sorted(range(len(x)), key=lambda j: -1.0 if i == j else float(((x[i] - x[j]) ** 2).sum()))[: len(x) - f]
+        near = sorted(
+            range(len(x)), key=lambda j: -1.0 if i == j else float(((x[i] - x[j]) ** 2).sum())
+        )[: len(x) - f]
         mixed.append(mean(x[near]))
     return np.array(mixed)

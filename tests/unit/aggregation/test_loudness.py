@@ -12,7 +12,12 @@ pytestmark = pytest.mark.unit
 def test_attention_falls_from_one_spread_above_the_median_to_nothing_at_two() -> None:
     sizes = np.array([0.8, 0.9, 1.0, 1.1, 1.2])
     spread = 1.4826 * (1.0 - 0.9) + 0.2
-    for size, heard in ((1.0 + spread, 1.0), (1.0 + 1.5 * spread, 0.5), (1.0 + 2 * spread, 0.0), (50.0, 0.0)):
+    for size, heard in (
+        (1.0 + spread, 1.0),
+        (1.0 + 1.5 * spread, 0.5),
+        (1.0 + 2 * spread, 0.0),
+        (50.0, 0.0),
+    ):
         assert attention(np.append(sizes[:-1], size))[-1] == pytest.approx(heard, abs=1e-9)
     assert attention(sizes).tolist() == [1.0] * 5
 
@@ -21,7 +26,8 @@ def test_many_who_shout_do_not_widen_what_is_usual() -> None:
     rng = np.random.default_rng(0)
     honest = rng.uniform(0.8, 1.2, 34)
     assert attention(np.concatenate([honest, np.full(14, 2.5)]))[34:].tolist() == [0.0] * 14
-    assert attention(np.concatenate([honest, np.full(14, 1e-6)]))[:34].tolist() == [1.0] * 34  # nor do the silent make the others loud
+    # nor do the silent make the others loud
+    assert attention(np.concatenate([honest, np.full(14, 1e-6)]))[:34].tolist() == [1.0] * 34
 
 
 def test_nobody_is_loud_among_two_or_where_most_are_silent() -> None:

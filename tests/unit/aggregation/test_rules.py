@@ -1,4 +1,6 @@
-"""Each rule against an oracle written from its paper; equivariances; the proven bound; breakdown points; what is refused."""
+"""Each rule against an oracle written from its paper; equivariances; the proven bound; breakdown
+points; what is refused.
+"""
 
 import importlib.util
 from itertools import combinations
@@ -26,7 +28,9 @@ from hyperfed.aggregation.rows import Rows
 from hyperfed.aggregation.trusted_mean import trust_of_gram
 from hyperfed.errors import AggregationError, BreakdownError
 
-_spec = importlib.util.spec_from_file_location("aggregation_oracles", Path(__file__).parent / "oracles.py")
+_spec = importlib.util.spec_from_file_location(
+    "aggregation_oracles", Path(__file__).parent / "oracles.py"
+)
 assert _spec
 assert _spec.loader
 oracles = importlib.util.module_from_spec(_spec)
@@ -59,10 +63,15 @@ def _case(n: int, d: int, f: int, seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ROBUST)
-@pytest.mark.parametrize(("n", "d", "f", "seed"), [(7, 3, 1, 0), (9, 1, 1, 1), (11, 5, 2, 2), (12, 40, 2, 3), (9, 2, 0, 4), (13, 300, 1, 5)])
+@pytest.mark.parametrize(
+    ("n", "d", "f", "seed"),
+    [(7, 3, 1, 0), (9, 1, 1, 1), (11, 5, 2, 2), (12, 40, 2, 3), (9, 2, 0, 4), (13, 300, 1, 5)],
+)
 def test_the_rule_is_its_paper(name: str, n: int, d: int, f: int, seed: int) -> None:
     x = _case(n, d, f, seed)
-    np.testing.assert_allclose(build_rule(name, f=f).aggregate(x), ORACLE[name](x, f), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(
+        build_rule(name, f=f).aggregate(x), ORACLE[name](x, f), rtol=1e-6, atol=1e-7
+    )
     close = build_rule(name, f=f).aggregate(x.astype(np.float32))
     assert close.dtype == np.float32
     np.testing.assert_allclose(close, ORACLE[name](x, f), rtol=2e-3, atol=2e-3)
@@ -78,9 +87,12 @@ def test_permutation_and_scale(name: str, n: int, d: int, seed: int) -> None:
     order = np.random.default_rng(seed).permutation(n)
     np.testing.assert_allclose(rule.aggregate(x[order]), plain, rtol=1e-6, atol=1e-9 * size)
     np.testing.assert_allclose(rule.aggregate(-8.0 * x), -8.0 * plain, rtol=1e-6, atol=1e-8 * size)
-    if name not in ("bounded-trust", "centered-clipping"):  # these two know an origin: the last result
+    # these two know an origin: the last result
+    if name not in ("bounded-trust", "centered-clipping"):
         shift = np.arange(d) * 1.0
-        np.testing.assert_allclose(rule.aggregate(x + shift), plain + shift, rtol=1e-5, atol=1e-7 * (size + d))
+        np.testing.assert_allclose(
+            rule.aggregate(x + shift), plain + shift, rtol=1e-5, atol=1e-7 * (size + d)
+        )
 
 
 KAPPA = {
@@ -113,7 +125,9 @@ def test_small_known_cases() -> None:
     assert Mean().aggregate([[1.0, 1.0], [3.0, 3.0]], weights=[1, 3]).tolist() == [2.5, 2.5]
     near = np.array([[1.0, 1.1], [0.9, 1.0], [1.1, 0.9], [1.0, 1.0], [100.0, 100.0]])
     assert np.abs(build_rule("trimmed-mean", f=1).aggregate(near) - 1).max() < 0.1
-    assert any(np.array_equal(build_rule("krum").aggregate(near[[0, 1, 2, 4]]), row) for row in near[:3])
+    assert any(
+        np.array_equal(build_rule("krum").aggregate(near[[0, 1, 2, 4]]), row) for row in near[:3]
+    )
     with pytest.raises(BreakdownError, match="at least 7"):
         build_rule("bulyan", f=1).aggregate(near)
     assert detect_outliers(near[[0, 1, 2, 4]], [1.0, 1.0]).tolist() == [3]
@@ -175,22 +189,40 @@ def test_numbers_whose_squares_do_not_fit_are_still_judged() -> None:
 
 
 def test_honest_rows_far_from_a_liar_are_told_apart() -> None:
-    """A liar at 1e6 leaves a Gram matrix centred at the mean without digits for distances of 1; Krum still finds the same row."""
+    """A liar at 1e6 leaves a Gram matrix centred at the mean without digits for distances of 1;
+    Krum still finds the same row.
+    """
     x = _case(15, 50, 0, 3).astype(np.float32)
     x[7] = 1e6
     squared = Rows(x).distances()
     exact = ((x[:, None].astype(np.float64) - x[None]) ** 2).sum(axis=2)
     np.testing.assert_allclose(squared, exact, rtol=1e-4)
     x[7:11] = 1e6 + x[7:11]
-    np.testing.assert_allclose(Rows(x).distances(), ((x[:, None].astype(np.float64) - x[None]) ** 2).sum(axis=2), rtol=1e-4)
+    np.testing.assert_allclose(
+        Rows(x).distances(), ((x[:, None].astype(np.float64) - x[None]) ** 2).sum(axis=2), rtol=1e-4
+    )
 
 
 def test_weights_and_losses_are_taken_where_they_are_defined() -> None:
     x = _case(9, 6, 0, 2)
     weights = np.arange(1.0, 10.0)
-    np.testing.assert_allclose(build_rule("geometric-median").aggregate(x, weights=weights), oracles.geometric_median(x, weights=weights), rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(
+        build_rule("geometric-median").aggregate(x, weights=weights),
+        oracles.geometric_median(x, weights=weights),
+        rtol=1e-6,
+        atol=1e-8,
+    )
     np.testing.assert_allclose(Mean().aggregate(x, weights=weights), oracles.mean(x, weights))
-    for name in ("median", "trimmed-mean", "krum", "multi-krum", "bulyan", "mda", "smea", "adaptive"):
+    for name in (
+        "median",
+        "trimmed-mean",
+        "krum",
+        "multi-krum",
+        "bulyan",
+        "mda",
+        "smea",
+        "adaptive",
+    ):
         with pytest.raises(AggregationError, match="takes no weights"):
             build_rule(name).aggregate(x, weights=weights)
     for bad in ([1.0] * 8, [-1.0] + [1.0] * 8, [0.0] * 9, [np.nan] * 9):
@@ -207,7 +239,9 @@ def test_adaptive_needs_losses_and_holds_a_liar_to_ten_times_the_median() -> Non
         adaptive.aggregate(x)
     shares = adaptive.aggregate(x, losses=[1.0, 2.0, 1.0, 4.0, 0.0])
     np.testing.assert_allclose(shares / shares[0], [1, 0.5, 1, 0.25, 10])
-    np.testing.assert_allclose(adaptive.aggregate(x, losses=[0.0, 0.0, 0.0, 1.0, 2.0]), [1 / 3, 1 / 3, 1 / 3, 0, 0])
+    np.testing.assert_allclose(
+        adaptive.aggregate(x, losses=[0.0, 0.0, 0.0, 1.0, 2.0]), [1 / 3, 1 / 3, 1 / 3, 0, 0]
+    )
 
 
 def test_a_mean_may_be_clipped() -> None:
@@ -218,7 +252,9 @@ def test_centered_clipping_starts_where_it_is_told() -> None:
     x = _case(9, 12, 2, 6)
     start = np.arange(12.0)
     np.testing.assert_allclose(
-        CenteredClipping(radius=2.0, steps=3, start=start).aggregate(x), oracles.centered_clipping(x, radius=2.0, steps=3, start=start), rtol=1e-8
+        CenteredClipping(radius=2.0, steps=3, start=start).aggregate(x),
+        oracles.centered_clipping(x, radius=2.0, steps=3, start=start),
+        rtol=1e-8,
     )
 
 
@@ -234,13 +270,16 @@ def test_a_scaled_up_honest_direction_is_held_to_the_median_size() -> None:
     x = _case(11, 50, 0, 9) + 3.0
     loud = x.copy()
     loud[4] *= 1000
-    assert np.linalg.norm(TrustedMean(f=1).aggregate(loud) - x.mean(axis=0)) < 0.1 * np.linalg.norm(x.mean(axis=0))
+    assert np.linalg.norm(TrustedMean(f=1).aggregate(loud) - x.mean(axis=0)) < 0.1 * np.linalg.norm(
+        x.mean(axis=0)
+    )
 
 
 def test_pre_aggregations() -> None:
     x = _case(9, 20, 2, 10)
     np.testing.assert_allclose(
-        Preceded(f=2, rule=build_rule("median", f=2), before=(NearestMixing(f=2),)).aggregate(x), oracles.median(oracles.nearest_mixing(x, 2))
+        Preceded(f=2, rule=build_rule("median", f=2), before=(NearestMixing(f=2),)).aggregate(x),
+        oracles.median(oracles.nearest_mixing(x, 2)),
     )
     buckets = Bucketing(size=2, rng=np.random.default_rng(0)).before(Rows(x))
     assert len(buckets) == 5
@@ -248,17 +287,29 @@ def test_pre_aggregations() -> None:
     np.testing.assert_allclose(next(buckets.chunks())[1][0], x[order[:2], :1].mean(axis=0))
     clipped = Clipping(f=2).before(Rows(x))
     bound = np.sort(np.linalg.norm(x, axis=1))[-3]
-    np.testing.assert_allclose(np.linalg.norm(clipped.mix @ x, axis=1), np.minimum(np.linalg.norm(x, axis=1), bound))
+    np.testing.assert_allclose(
+        np.linalg.norm(clipped.mix @ x, axis=1), np.minimum(np.linalg.norm(x, axis=1), bound)
+    )
     for name in ("krum", "geometric-median", "median", "multi-krum"):
         np.testing.assert_allclose(
-            build_rule(name, f=2).aggregate(Rows(x).mixed(clipped.mix)), build_rule(name, f=2).aggregate(clipped.mix @ x), rtol=1e-6, atol=1e-8
+            build_rule(name, f=2).aggregate(Rows(x).mixed(clipped.mix)),
+            build_rule(name, f=2).aggregate(clipped.mix @ x),
+            rtol=1e-6,
+            atol=1e-8,
         )
     with pytest.raises(BreakdownError):
         NearestMixing(f=5).before(Rows(x))
 
 
 def test_shapes_and_kinds_that_are_refused() -> None:
-    for bad in ([[1.0, 2.0], [1.0]], [1.0, 2.0], np.zeros((0, 3)), np.zeros((3, 0)), [["a"]], np.ones((2, 2), complex)):
+    for bad in (
+        [[1.0, 2.0], [1.0]],
+        [1.0, 2.0],
+        np.zeros((0, 3)),
+        np.zeros((3, 0)),
+        [["a"]],
+        np.ones((2, 2), complex),
+    ):
         with pytest.raises(AggregationError):
             build_rule("median").aggregate(bad)
     with pytest.raises(AggregationError, match="unknown rule 'magic'"):
@@ -272,7 +323,15 @@ def test_extra_memory_stays_below_a_tenth_of_the_input() -> None:
     import tracemalloc
 
     x = np.random.default_rng(0).normal(size=(50, 200_000)).astype(np.float32)
-    for name in ("median", "trimmed-mean", "krum", "bulyan", "geometric-median", "bounded-trust", "mean"):
+    for name in (
+        "median",
+        "trimmed-mean",
+        "krum",
+        "bulyan",
+        "geometric-median",
+        "bounded-trust",
+        "mean",
+    ):
         rule = build_rule(name, f=0 if name == "mean" else 10)
         rule.aggregate(x[:, :1000])  # networks are made once
         tracemalloc.start()

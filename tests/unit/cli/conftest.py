@@ -1,4 +1,6 @@
-"""A federation on a folder, and `hyperfed` as each of its parties runs it: real commands, real files, an injected clock."""
+"""A federation on a folder, and `hyperfed` as each of its parties runs it: real commands, real
+files, an injected clock.
+"""
 
 import json
 import os
@@ -12,12 +14,12 @@ import nacl.pwhash
 import pytest
 from click.testing import CliRunner
 
-from hyperfed.adapters.filesystem import FilesystemStore
 from hyperfed.cli import app
 from hyperfed.cli.invocation import Invocation
 from hyperfed.demo import VARIABLES, series
+from hyperfed.storage.filesystem import FilesystemStore
+from hyperfed.tables.vocabulary import Vocabulary
 from hyperfed.testing.federation import SmallFederation
-from hyperfed.vocabulary import Vocabulary
 
 CLIENTS = ("iowa", "ohio", "texas")
 
@@ -40,13 +42,19 @@ class Ran:
 
 
 class Desk:
-    """Where one person types `hyperfed`: a folder, a clock, and the commands. `now` is what every command believes."""
+    """Where one person types `hyperfed`: a folder, a clock, and the commands. `now` is what every
+    command believes.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.now = folder, datetime.fromisoformat("2026-01-01T12:00:00+00:00")
 
-    def __call__(self, *args: str | Path, env: dict[str, str] | None = None, stdin: str | None = None) -> Ran:
-        """Run a command; it may end in no other way than by an exit code, and never with a traceback."""
+    def __call__(
+        self, *args: str | Path, env: dict[str, str] | None = None, stdin: str | None = None
+    ) -> Ran:
+        """Run a command; it may end in no other way than by an exit code, and never with a
+        traceback.
+        """
         ran = CliRunner().invoke(app, [str(arg) for arg in args], env=env, input=stdin)
         assert ran.exception is None or isinstance(ran.exception, SystemExit), ran.exc_info
         assert "Traceback" not in ran.output
@@ -60,7 +68,9 @@ class Desk:
         return ran.json
 
     def fails(self, code: int, *args: str | Path, **options: Any) -> dict[str, str]:
-        """Run a command twice, for a program and for a person; both must fail with `code` and say the same. The error's document."""
+        """Run a command twice, for a program and for a person; both must fail with `code` and say
+        the same. The error's document.
+        """
         ran, told = self(*args, "--json", **options), self(*args, **options)
         assert (ran.code, told.code) == (code, code), ran.out + ran.err + told.err
         assert ran.json["ok"] is False
@@ -88,12 +98,18 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
 
 
 class World:
-    """Three states and their coordinator around one folder. `texas` and `operator` have a hyperfed.toml each."""
+    """Three states and their coordinator around one folder. `texas` and `operator` have a
+    hyperfed.toml each.
+    """
 
     def __init__(self, desk: Desk) -> None:
         self.desk, self.box = desk, desk.folder / "box"
         self.box.mkdir()
-        self.federation = SmallFederation(clients=CLIENTS, store=FilesystemStore(self.box), vocabulary=Vocabulary.of(*VARIABLES, domain="economics"))
+        self.federation = SmallFederation(
+            clients=CLIENTS,
+            store=FilesystemStore(self.box),
+            vocabulary=Vocabulary.of(*VARIABLES, domain="economics"),
+        )
         for client in CLIENTS:
             self.federation.keys[client].save(desk.folder / f"{client}.key")
         self.federation.coordinator.save(desk.folder / "coordinator.key")
@@ -101,15 +117,32 @@ class World:
         (desk.folder / "hyperfed.toml").write_text(self.config("texas"))
 
     def config(self, client: str) -> str:
-        return f'[store]\nurl = "file:box"\n[federation]\nfingerprint = "{self.federation.fingerprint}"\n[client]\nid = "{client}"\nkey = "{client}.key"\n'
+        return (
+            '[store]\nurl = "file:box"\n[federation]\nfingerprint = '
+            f'"{self.federation.fingerprint}"\n[client]\nid = "{client}"\nkey = "{client}.key"\n'
+        )
 
     def at(self, round_id: int) -> None:
         """Set the clock an hour into a round's window."""
         self.desk.now = self.federation.opens(round_id) + timedelta(hours=1)
 
-    def data(self, client: str = "texas", *, name: str | None = None, change: Callable[[list[list[str]]], None] | None = None) -> Path:
-        """A state's series as CSV with a column of years; `change` edits its cells, header included."""
-        cells = [["year", *VARIABLES], *([str(1971 + i), *(repr(float(v)) for v in row)] for i, row in enumerate(series(client)))]
+    def data(
+        self,
+        client: str = "texas",
+        *,
+        name: str | None = None,
+        change: Callable[[list[list[str]]], None] | None = None,
+    ) -> Path:
+        """A state's series as CSV with a column of years; `change` edits its cells, header
+        included.
+        """
+        cells = [
+            ["year", *VARIABLES],
+            *(
+                [str(1971 + i), *(repr(float(v)) for v in row)]
+                for i, row in enumerate(series(client))
+            ),
+        ]
         if change is not None:
             change(cells)
         path = self.desk.folder / (name or f"{client}.csv")
@@ -120,8 +153,12 @@ class World:
         return self.federation.objects()
 
     def files(self) -> dict[str, bytes]:
-        """Every file on the desk outside the drop-box: what a command that failed must not have changed."""
-        found = (p for p in self.desk.folder.rglob("*") if p.is_file() and self.box not in p.parents)
+        """Every file on the desk outside the drop-box: what a command that failed must not have
+        changed.
+        """
+        found = (
+            p for p in self.desk.folder.rglob("*") if p.is_file() and self.box not in p.parents
+        )
         return {str(p.relative_to(self.desk.folder)): p.read_bytes() for p in found}
 
     def night(self, round_id: int = 1) -> None:

@@ -15,50 +15,106 @@ import pytest
 from hyperfed import errors
 from hyperfed.cli import app
 from hyperfed.cli.lazy import LazyGroup
-from hyperfed.cli.output import Output, clean, exit_code_of, plain, show_pairs, show_table
-from hyperfed.protocol.objects import Fate
+from hyperfed.cli.output import CODES, Output, clean, exit_code_of, plain, show_pairs, show_table
+from hyperfed.protocol.receipt_objects import (
+    Fate,
+)
 from tests.unit.cli.conftest import Desk, World
 
 HEAVY = ("numpy", "boto3", "botocore", "nacl", "rich", "msgpack", "zstandard", "prefect")
 
 
 @pytest.mark.parametrize(
-    "args", [["--help"], ["submit", "--help"], ["registry", "--help"], ["registry", "add", "--help"], ["round", "--help"], ["--version"], ["nonsense"]]
+    "args",
+    [
+        ["--help"],
+        ["submit", "--help"],
+        ["registry", "--help"],
+        ["registry", "add", "--help"],
+        ["round", "--help"],
+        ["--version"],
+        ["nonsense"],
+    ],
 )
 def test_help_imports_nothing_heavy(args: list[str]) -> None:
     code = (
         "import sys\n"
         "from hyperfed.cli import app\n"
         f"try:\n    app({args!r})\nexcept SystemExit as end:\n    code = end.code\n"
-        f"print('LOADED', [name for name in {HEAVY!r} if name in sys.modules], code, file=sys.stderr)"
+        f"print('LOADED', [name for name in {HEAVY!r} if name in sys.modules], code, "
+        "file=sys.stderr)"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
     assert f"LOADED [] {2 if args == ['nonsense'] else 0}" in ran.stderr
     assert args == ["nonsense"] or ran.stdout
 
 
-def _commands(group: LazyGroup, path: str) -> list[tuple[str, LazyGroup, str]]:
+def commands_of(group: click.Group, path: str = "hyperfed") -> list[tuple[str, click.Command, str]]:
+    """(what is typed, the command, its line in the group's help) of every command and group below
+    `group`.
+    """
     found = []
-    for name in group.entries:
-        found.append((f"{path} {name}", group, name))
+    for name in group.list_commands(click.Context(group)):
         command = group.get_command(click.Context(group), name)
-        if isinstance(command, LazyGroup):
-            found += _commands(command, f"{path} {name}")
+        assert command is not None
+        assert command.name == name
+        line = (
+            group.entries[name].help
+            if isinstance(group, LazyGroup)
+            else command.get_short_help_str(limit=1000)
+        )
+        found.append((f"{path} {name}", command, line))
+        if isinstance(command, click.Group):
+            found += commands_of(command, f"{path} {name}")
     return found
 
 
-@pytest.mark.parametrize(("path", "group", "name"), [pytest.param(*found, id=found[0]) for found in _commands(app, "hyperfed")])
-def test_every_command_has_json_and_examples_in_its_help(path: str, group: LazyGroup, name: str) -> None:
-    command = group.get_command(click.Context(group), name)
-    assert command is not None
-    assert command.name == name
-    assert group.entries[name].help.endswith("."), "the line in the group's help is a sentence"
-    if isinstance(command, click.Group):
-        assert command.help
+COMMANDS = [pytest.param(*found, id=found[0]) for found in commands_of(app)]
+
+
+@pytest.mark.parametrize(("path", "command", "line"), COMMANDS)
+def test_every_command_has_json_and_its_help_ends_with_examples(
+    desk: Desk, path: str, command: click.Command, line: str
+) -> None:
+    assert line.endswith("."), "the line in the group's help is a sentence"
+    if not isinstance(command, click.Group):
+        assert {"--json", "--debug"} <= {
+            option for parameter in command.params for option in parameter.opts
+        }
+    help_text = desk(*path.split()[1:], "--help").out
+    said, mark, examples = help_text.rpartition("\nExamples:\n")
+    assert mark, "examples"
+    assert path.removeprefix("hyperfed ") in examples
+    assert all(line.startswith("  ") for line in examples.splitlines()), "nothing follows them"
+    assert "\n  -h, --help" in said
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "hyperfed",
+        *(path for path, command, _ in commands_of(app) if isinstance(command, click.Group)),
+    ],
+)
+def test_a_group_without_a_command_prints_its_help(desk: Desk, path: str) -> None:
+    """`budget` alone is a command: it shows the budget."""
+    args = path.split()[1:]
+    ran = desk(*args)
+    if path == "hyperfed budget":
+        assert (ran.code, ran.out) == (2, ""), "no drop-box is configured here"
         return
-    assert {"--json", "--debug"} <= {option for parameter in command.params for option in parameter.opts}
-    assert command.help is not None
-    assert f"\n  {path} " in command.help + " " or f"  {path}" in command.help, "an example"
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == desk(*args, "--help").out
+    assert "Error" not in ran.out
+    if args == []:
+        assert desk("--json").error["problem"] == "missing command"
+        positions = [
+            ran.out.index(f"\nFor {role}:\n")
+            for role in ("a client", "the operator", "a researcher", "everybody")
+        ]
+        assert positions == sorted(positions)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +150,7 @@ def test_exit_codes(error: BaseException, code: int) -> None:
     [
         (["submitt"], "Did you mean 'submit'?"),
         (["registry", "ad"], "Did you mean 'add'?"),
+        (["client", "nigth"], "Did you mean 'night'?"),
         (["submit", "--no-such-option"], "no such option"),
         (["status", "--last", "0"], "--last"),
         (["registry", "init"], "missing option"),
@@ -111,11 +168,13 @@ def test_wrong_usage_is_an_error_like_any_other(desk: Desk, args: list[str], sai
     assert told.err.count("\n") == 2
 
 
-def test_an_error_in_hyperfed_is_one_line_and_how_to_get_the_traceback(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_hyperfed_is_one_line_and_how_to_get_the_traceback(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("division\x1b[31m by zero")
 
-    monkeypatch.setattr("hyperfed.keys.KeyPair.generate", broken)
+    monkeypatch.setattr("hyperfed.crypto.keys.KeyPair.generate", broken)
     ran = desk("keygen")
     assert ran.code == 70
     assert "unexpected ZeroDivisionError" in ran.err
@@ -124,15 +183,22 @@ def test_an_error_in_hyperfed_is_one_line_and_how_to_get_the_traceback(desk: Des
     assert desk("keygen", "--json").error["problem"].startswith("unexpected ZeroDivisionError")
     from click.testing import CliRunner
 
-    assert "Traceback (most recent call last)" in CliRunner().invoke(app, ["keygen", "--debug"]).stderr
+    assert (
+        "Traceback (most recent call last)" in CliRunner().invoke(app, ["keygen", "--debug"]).stderr
+    )
 
 
 def test_a_reader_that_goes_away_is_no_error(world: World) -> None:
     """`hyperfed inspect | head -1`, in a real pipe."""
     for i in range(300):
         world.federation.store.put_if_absent(f"probe/{i:04d}", b"x")
-    script = f"cd {world.desk.folder} && {sys.executable} -c 'from hyperfed.cli import main; main()' inspect --json | head -1; echo ${{PIPESTATUS[0]}}"
-    ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    script = (
+        f"cd {world.desk.folder} && {sys.executable} -c 'from hyperfed.cli import main; "
+        f"main()' inspect --json | head -1; echo ${{PIPESTATUS[0]}}"
+    )
+    ran = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
     assert ran.stdout.split() == ["{", "0"]
     assert ran.stderr == ""
 
@@ -177,12 +243,18 @@ def test_plain_says_everything_json_can() -> None:
     }
 
 
-def test_json_output_is_one_document_and_notes_stay_away(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_output_is_one_document_and_notes_stay_away(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     out = Output(as_json=True)
     out.note("for people")
     with out.step("for people"):
         pass
-    out.finish({"value": 1}, lambda to: to.print("for people"))
-    captured = capsys.readouterr()
-    assert json.loads(captured.out) == {"ok": True, "exit_code": 0, "value": 1}
-    assert captured.err == ""
+    for code, because in ((0, ""), (1, "it rains"), (4, "")):
+        with pytest.raises(click.exceptions.Exit) as end:
+            out.finish({"value": 1}, lambda to: to.print("for people"), code=code, because=because)
+        captured = capsys.readouterr()
+        said = json.loads(captured.out)
+        assert end.value.exit_code == said["exit_code"] == code
+        assert (said["ok"], said["value"], captured.err) == (code == 0, 1, "")
+        assert said.get("error", {}).get("problem") == ({1: "it rains", 4: CODES[4]}.get(code))

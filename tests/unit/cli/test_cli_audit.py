@@ -1,4 +1,6 @@
-"""`hyperfed audit`: what it says of a sound drop-box, and that it names the first broken object and exits with 1."""
+"""`hyperfed audit`: what it says of a sound drop-box, and that it names the first broken object and
+exits with 1.
+"""
 
 from pathlib import Path
 
@@ -22,7 +24,11 @@ def _break(path: Path) -> None:
 def test_a_sound_drop_box_holds(counted: World) -> None:
     objects = counted.objects()
     said = counted.desk.ok("audit", "--open-with", "coordinator.key")
-    assert (said["findings"], said["first_broken"], said["fingerprint_compared"]) == ([], None, True)
+    assert (said["findings"], said["first_broken"], said["fingerprint_compared"]) == (
+        [],
+        None,
+        True,
+    )
     assert said["checked"]["results recomputed"] == 1
     without = counted.desk.ok("audit")
     assert "results recomputed" not in without["checked"]
@@ -32,12 +38,24 @@ def test_a_sound_drop_box_holds(counted: World) -> None:
     assert counted.objects() == objects
 
 
-@pytest.mark.parametrize("key", ["registry/000001", "ledger/000000000001", "rounds/00000001/result", "rounds/00000001/receipts/texas"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "registry/000001",
+        "ledger/000000000001",
+        "rounds/00000001/result",
+        "rounds/00000001/receipts/texas",
+    ],
+)
 def test_the_first_broken_object_is_named(counted: World, key: str) -> None:
     _break(counted.box / key)
     ran, told = counted.desk("audit", "--json"), counted.desk("audit")
     assert (ran.code, told.code) == (1, 1)
-    assert (ran.json["ok"], ran.json["first_broken"], ran.json["error"]["subject"]) == (False, key, key)
+    assert (ran.json["ok"], ran.json["first_broken"], ran.json["error"]["subject"]) == (
+        False,
+        key,
+        key,
+    )
     assert ran.error["problem"]
     assert f"First broken  {key}" in told.out
 

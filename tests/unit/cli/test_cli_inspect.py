@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from hyperfed.cli.inspection import inspect_object
+from hyperfed.cli.operator.inspection import inspect_object
+from hyperfed.crypto.keys import KeyPair
 from hyperfed.demo import VARIABLES
-from hyperfed.keys import KeyPair
+from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.packs import make_pack, read_pack
-from hyperfed.registry import sign_registry
-from hyperfed.rounds import Keys
+from hyperfed.registry.registry import sign_registry
+from hyperfed.tables.vocabulary import Variable, Vocabulary
 from tests.unit.cli.conftest import World
 
 
@@ -43,7 +44,10 @@ def test_every_object_of_a_round_is_verified_and_readable(counted: World) -> Non
         "receipt": 3,
         "ledger entry": 2,
     }
-    assert counted.desk.ok("inspect", "rounds/00000001/freeze")["content"]["counted"][0]["client"] == "iowa"
+    assert (
+        counted.desk.ok("inspect", "rounds/00000001/freeze")["content"]["counted"][0]["client"]
+        == "iowa"
+    )
     assert counted.desk.ok("inspect", "ledger/000000000002")["content"]["kind"] == "commit"
     receipt = counted.desk.ok("inspect", "rounds/00000001/receipts/texas")["content"]
     assert receipt["fate"] == "counted"
@@ -54,7 +58,9 @@ def test_listings(counted: World) -> None:
     everything = counted.desk.ok("inspect")
     assert everything["count"] == len(counted.objects())
     inbox = counted.desk.ok("inspect", "inbox/00000001/")
-    assert [o["key"] for o in inbox["objects"]] == [f"inbox/00000001/{c}/0" for c in ("iowa", "ohio", "texas")]
+    assert [o["key"] for o in inbox["objects"]] == [
+        f"inbox/00000001/{c}/0" for c in ("iowa", "ohio", "texas")
+    ]
     assert counted.desk.ok("inspect", "inbox/00000001/te")["count"] == 1
     assert "inbox/" in counted.desk("inspect").out
     assert counted.desk.fails(4, "inspect", "rounds/00000099/")["kind"] == "ObjectNotFound"
@@ -62,7 +68,9 @@ def test_listings(counted: World) -> None:
     assert counted.desk.fails(2, "inspect", "../etc/passwd")["rule"] == "R-2"
 
 
-def test_a_sealed_update_shows_its_header_and_opens_with_the_coordinators_key(counted: World) -> None:
+def test_a_sealed_update_shows_its_header_and_opens_with_the_coordinators_key(
+    counted: World,
+) -> None:
     key = "inbox/00000001/texas/0"
     closed = counted.desk.ok("inspect", key)
     assert closed["content"] is None
@@ -83,10 +91,24 @@ def test_what_does_not_verify_is_shown_with_the_reason(counted: World) -> None:
     federation.open(2)
     whole = federation.envelope("texas", round_id=2)
     cases = {
-        federation.put(b"\x00 garbage", "texas", round_id=2, slot=0): ("not a Hyperfed envelope", None),
-        federation.put(federation.envelope("texas", round_id=2, keys=KeyPair.generate()), "texas", round_id=2, slot=1): ("R-81", "texas"),
-        federation.put(federation.envelope("ohio", round_id=2), "texas", round_id=2, slot=2): ("R-82", "ohio"),
-        federation.put(whole[:-1] + bytes([whole[-1] ^ 1]), "texas", round_id=2, slot=3): ("R-33", "texas"),
+        federation.put(b"\x00 garbage", "texas", round_id=2, slot=0): (
+            "not a Hyperfed envelope",
+            None,
+        ),
+        federation.put(
+            federation.envelope("texas", round_id=2, key_pair=KeyPair.generate()),
+            "texas",
+            round_id=2,
+            slot=1,
+        ): ("R-81", "texas"),
+        federation.put(federation.envelope("ohio", round_id=2), "texas", round_id=2, slot=2): (
+            "R-82",
+            "ohio",
+        ),
+        federation.put(whole[:-1] + bytes([whole[-1] ^ 1]), "texas", round_id=2, slot=3): (
+            "R-33",
+            "texas",
+        ),
     }
     for key, (reason, sender) in cases.items():
         ran = counted.desk("inspect", key, "--json")
@@ -129,13 +151,21 @@ def test_a_pack_lists_its_updates_and_shows_each(counted: World) -> None:
     key = the_pack(counted)
     listed = counted.desk.ok("inspect", key)
     rows = listed["content"]["updates"]
-    assert [(row["sender"], row["round"], row["verified"]) for row in rows] == [(client, 1, True) for client in ("iowa", "ohio", "texas")]
+    assert [(row["sender"], row["round"], row["verified"]) for row in rows] == [
+        (client, 1, True) for client in ("iowa", "ohio", "texas")
+    ]
     assert listed["notes"][0] == "The round's freeze names it"
-    assert [row["update"] for row in rows] == [digest.hex() for digest in counted.federation.accepted(1)]
-    texas = counted.desk.ok("inspect", f"{key}/{rows[2]['update']}", "--open-with", "coordinator.key")
+    assert [row["update"] for row in rows] == [
+        digest.hex() for digest in counted.federation.accepted(1)
+    ]
+    texas = counted.desk.ok(
+        "inspect", f"{key}/{rows[2]['update']}", "--open-with", "coordinator.key"
+    )
     inbox = counted.desk.ok("inspect", "inbox/00000001/texas/0", "--open-with", "coordinator.key")
     assert texas["kind"] == "accepted update"
-    assert {name: texas[name] for name in ("size", "sha256", "header", "content")} == {name: inbox[name] for name in ("size", "sha256", "header", "content")}
+    assert {name: texas[name] for name in ("size", "sha256", "header", "content")} == {
+        name: inbox[name] for name in ("size", "sha256", "header", "content")
+    }
     unknown = counted.desk("inspect", f"{key}/{'ab' * 32}", "--json")
     assert (unknown.code, unknown.json["why"].count("no such update")) == (1, 1)
 
@@ -166,7 +196,11 @@ def test_an_object_of_one_update_from_before_there_were_packs(counted: World) ->
     data = store.read("inbox/00000001/iowa/0", max_bytes=1 << 20)
     store.put_if_absent(Keys.accepted(1, digest), data)
     said = counted.desk.ok("inspect", Keys.accepted(1, digest))
-    assert (said["kind"], said["verified"], said["header"]["sender"]) == ("accepted update", True, "iowa")
+    assert (said["kind"], said["verified"], said["header"]["sender"]) == (
+        "accepted update",
+        True,
+        "iowa",
+    )
 
 
 def test_an_accepted_update_under_another_ones_digest(counted: World) -> None:
@@ -180,10 +214,34 @@ def test_an_accepted_update_under_another_ones_digest(counted: World) -> None:
 
 
 def test_a_registry_that_is_not_the_published_one(counted: World) -> None:
-    """Signed by the same root, never published: what is shown is what was verified, byte for byte."""
+    """Signed by the same root, never published: what is shown is what was verified, byte for
+    byte.
+    """
     federation = counted.federation
     other = sign_registry(replace(federation.registry, window_s=60), federation.roots)
-    view = inspect_object(other, key="registry/000001", reader=federation.reader(), keys_for=lambda: None)
+    view = inspect_object(
+        other, key="registry/000001", reader=federation.reader(), keys_for=lambda: None
+    )
     assert (view.verified, view.content) == (False, None)
     honest = federation.store.read("registry/000001", max_bytes=1 << 20)
-    assert inspect_object(honest, key="registry/000001", reader=federation.reader(), keys_for=lambda: None).verified
+    assert inspect_object(
+        honest, key="registry/000001", reader=federation.reader(), keys_for=lambda: None
+    ).verified
+
+
+def test_units_and_what_is_plausible_are_shown_with_everything_about_variables(
+    world: World,
+) -> None:
+    entries = [Variable(name) for name in VARIABLES]
+    entries[2] = Variable("output", "", "percent", low=-60)
+    world.federation.vocabulary = Vocabulary(tuple(entries))
+    world.night(1)
+    keys = ("rounds/00000001/plan", "rounds/00000001/result", "inbox/00000001/texas/0")
+    (world.desk.folder / "coordinator.key").unlink(missing_ok=True)
+    world.federation.coordinator.save(world.desk.folder / "coordinator.key")
+    for key in keys:
+        words = ("inspect", key, "--open-with", "coordinator.key")
+        content = world.desk.ok(*words)["content"]
+        assert content["units"] == {"output": "percent"}, key
+        assert content["plausible"] == {"output": "-60 to any"}, key
+        assert "percent" in world.desk(*words).out

@@ -14,16 +14,28 @@ import pytest
 from hyperfed.errors import PrivacyBudgetExhausted, PrivacyError
 from hyperfed.privacy.accountant import Composition, PrivacyAccountant, rho_of, running_budget
 from hyperfed.privacy.guard import PrivacyGuard
-from hyperfed.privacy.mechanisms import plan_night
-from hyperfed.privacy.rdp import analytic_epsilon, analytic_sigma, pld_epsilon, rdp_epsilon, rdp_filter
+from hyperfed.privacy.mechanisms import plan_release
+from hyperfed.privacy.rdp import (
+    analytic_epsilon,
+    analytic_sigma,
+    pld_epsilon,
+    rdp_epsilon,
+    rdp_filter,
+)
+from hyperfed.protocol.entries import (
+    EntryKind,
+    LedgerEntry,
+    Mechanism,
+)
 from hyperfed.protocol.ledger import Chained
-from hyperfed.protocol.objects import EntryKind, LedgerEntry, Mechanism
-from hyperfed.registry import Budget
+from hyperfed.registry.registry import Budget
 
 pytestmark = pytest.mark.unit
 
 EPSILON, DELTA = Decimal(10), Decimal("0.0001")
-NIGHT = plan_night(epsilon=Decimal(1), delta=Decimal("0.00001"), clip_norm=1.0, slots=100).mechanism
+NIGHT = plan_release(
+    epsilon=Decimal(1), delta=Decimal("0.00001"), clip_norm=1.0, slots=100
+).mechanism
 BASIC = Mechanism(kind="basic", epsilon=Decimal(1), delta=Decimal("0.00001"))
 
 
@@ -35,7 +47,7 @@ def noise(sigma: int, sensitivity: int) -> Mechanism:
     return replace(NIGHT, sigma=sigma, sensitivity=sensitivity)
 
 
-# -- the known figures -----------------------------------------------------------------------------------------------------------------
+# -- the known figures -----------------------------------------------------------------------------
 
 
 def test_ten_nights_by_basic_composition() -> None:
@@ -62,10 +74,12 @@ def test_a_year_needs_sigma_8_70_by_pld_and_9_29_by_the_filter_that_is_enforced(
 
 def test_a_night_of_integer_noise_costs_1_09_where_the_continuous_formula_says_1() -> None:
     assert NIGHT.epsilon == Decimal("1.0926")
-    assert analytic_epsilon(NIGHT.sigma / NIGHT.sensitivity, Decimal("0.00001")) == pytest.approx(Decimal(1), abs=Decimal("0.001"))
+    assert analytic_epsilon(NIGHT.sigma / NIGHT.sensitivity, Decimal("0.00001")) == pytest.approx(
+        Decimal(1), abs=Decimal("0.001")
+    )
 
 
-# -- against others --------------------------------------------------------------------------------------------------------------------
+# -- against others --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1.0, 3.73, 8.7, 50.0])
@@ -84,7 +98,11 @@ def test_the_conversion_of_every_order_agrees_with_mpmath(order: float, rho: flo
     theirs, _ = dp_accounting.rdp.compute_epsilon([order], [order * rho], float(DELTA))
     with mpmath.workdps(50):
         a = mpmath.mpf(order)
-        mine = a * mpmath.mpf(rho) + mpmath.log(1 - 1 / a) - mpmath.log(mpmath.mpf(float(DELTA)) * a) / (a - 1)
+        mine = (
+            a * mpmath.mpf(rho)
+            + mpmath.log(1 - 1 / a)
+            - mpmath.log(mpmath.mpf(float(DELTA)) * a) / (a - 1)
+        )
     assert theirs == pytest.approx(max(0.0, float(mine)), rel=1e-9)
 
 
@@ -92,20 +110,38 @@ def test_the_filter_is_the_best_single_order_and_its_threshold_is_met_exactly() 
     limit = rdp_filter(EPSILON, DELTA)
     alone = dp_accounting.rdp.RdpAccountant(orders=[float(limit.order)])
     alone.compose(dp_accounting.GaussianDpEvent(1 / math.sqrt(2 * float(limit.rho))))
-    assert float(EPSILON) * (1 - 1e-7) <= alone.get_epsilon(float(DELTA)) <= float(EPSILON) * (1 + 1e-12)
+    assert (
+        float(EPSILON) * (1 - 1e-7)
+        <= alone.get_epsilon(float(DELTA))
+        <= float(EPSILON) * (1 + 1e-12)
+    )
     with mpmath.workdps(50):
         a = mpmath.mpf(str(limit.order))
-        assert a * (mpmath.mpf(limit.rho.numerator) / limit.rho.denominator) + mpmath.log(1 - 1 / a) - mpmath.log(mpmath.mpf("0.0001") * a) / (a - 1) <= 10
+        assert (
+            a * (mpmath.mpf(limit.rho.numerator) / limit.rho.denominator)
+            + mpmath.log(1 - 1 / a)
+            - mpmath.log(mpmath.mpf("0.0001") * a) / (a - 1)
+            <= 10
+        )
 
 
-@pytest.mark.parametrize(("epsilon", "delta"), [("0.1", "0.000001"), ("1", "0.00001"), ("8.5", "0.00001"), ("20", "0.00001")])
-def test_the_analytic_mechanism_agrees_with_mpmath_also_above_epsilon_8(epsilon: str, delta: str) -> None:
-    """Balle and Wang 2018, Theorem 8: delta = Phi(1/(2s) - e s) - exp(e) Phi(-1/(2s) - e s). The classic formula's noise does not reach it there."""
+@pytest.mark.parametrize(
+    ("epsilon", "delta"),
+    [("0.1", "0.000001"), ("1", "0.00001"), ("8.5", "0.00001"), ("20", "0.00001")],
+)
+def test_the_analytic_mechanism_agrees_with_mpmath_also_above_epsilon_8(
+    epsilon: str, delta: str
+) -> None:
+    """Balle and Wang 2018, Theorem 8: delta = Phi(1/(2s) - e s) - exp(e) Phi(-1/(2s) - e s). The
+    classic formula's noise does not reach it there.
+    """
 
     def delta_of(sigma: float) -> mpmath.mpf:
         with mpmath.workdps(50):
             s, e = mpmath.mpf(sigma), mpmath.mpf(epsilon)
-            return mpmath.ncdf(1 / (2 * s) - e * s) - mpmath.exp(e) * mpmath.ncdf(-1 / (2 * s) - e * s)
+            return mpmath.ncdf(1 / (2 * s) - e * s) - mpmath.exp(e) * mpmath.ncdf(
+                -1 / (2 * s) - e * s
+            )
 
     sigma = analytic_sigma(Decimal(epsilon), Decimal(delta))
     assert float(delta) * 0.999 <= float(delta_of(sigma)) <= float(delta)
@@ -116,10 +152,12 @@ def test_the_analytic_mechanism_agrees_with_mpmath_also_above_epsilon_8(epsilon:
 def test_pld_agrees_with_dp_accountings_accountant() -> None:
     theirs = dp_accounting.pld.PLDAccountant(value_discretization_interval=1e-3)
     theirs.compose(dp_accounting.GaussianDpEvent(3.0), 20)
-    assert float(pld_epsilon(Fraction(20, 18), DELTA)) == pytest.approx(theirs.get_epsilon(float(DELTA)), abs=5e-3)
+    assert float(pld_epsilon(Fraction(20, 18), DELTA)) == pytest.approx(
+        theirs.get_epsilon(float(DELTA)), abs=5e-3
+    )
 
 
-# -- rules -----------------------------------------------------------------------------------------------------------------------------
+# -- rules -----------------------------------------------------------------------------------------
 
 
 def test_the_first_charge_decides_how_a_ledger_is_composed() -> None:
@@ -131,7 +169,7 @@ def test_the_first_charge_decides_how_a_ledger_is_composed() -> None:
     assert by_sum.nights_left([NIGHT]) == 7  # 1 + 8 * 1.0926 <= 10
 
 
-def test_an_rdp_ledger_takes_a_pure_epsilon_and_refuses_a_delta_that_nothing_was_set_aside_for() -> None:
+def test_an_rdp_ledger_takes_a_pure_epsilon_and_refuses_a_delta_with_nothing_set_aside() -> None:
     pure = Mechanism(kind="basic", epsilon=Decimal("0.1"), delta=Decimal(0))
     after = accountant(NIGHT).charged([pure])
     assert after.rho == rho_of(NIGHT) + Fraction(1, 200)
@@ -140,9 +178,14 @@ def test_an_rdp_ledger_takes_a_pure_epsilon_and_refuses_a_delta_that_nothing_was
 
 
 def test_selection_sets_half_of_delta_aside_and_spends_it() -> None:
-    night = plan_night(epsilon=Decimal(1), delta=Decimal("0.00001"), clip_norm=1.0, slots=1, edges_per_client=5)
-    assert accountant().nights_left(night.mechanisms) == 10  # ten times 0.000005 is the half of 0.0001
-    smaller = plan_night(epsilon=Decimal(1), delta=Decimal("0.000001"), clip_norm=1.0, slots=1, edges_per_client=5)
+    night = plan_release(
+        epsilon=Decimal(1), delta=Decimal("0.00001"), clip_norm=1.0, slots=1, edges_per_client=5
+    )
+    # ten times 0.000005 is the half of 0.0001
+    assert accountant().nights_left(night.mechanisms) == 10
+    smaller = plan_release(
+        epsilon=Decimal(1), delta=Decimal("0.000001"), clip_norm=1.0, slots=1, edges_per_client=5
+    )
     left = accountant().nights_left(smaller.mechanisms)
     assert 40 < left < 100
     assert accountant(*smaller.mechanisms * left).nights_left(smaller.mechanisms) == 0
@@ -158,7 +201,10 @@ def test_nights_left_is_what_charging_one_by_one_gives() -> None:
 
 def test_no_noise_costs_nothing_and_a_budget_without_delta_takes_no_noise() -> None:
     assert accountant(*[BASIC] * 10).fits([])
-    assert PrivacyAccountant(epsilon=Decimal(1), delta=Decimal(0)).why_not([NIGHT]) == "the budget has no delta, and noise needs one"
+    assert (
+        PrivacyAccountant(epsilon=Decimal(1), delta=Decimal(0)).why_not([NIGHT])
+        == "the budget has no delta, and noise needs one"
+    )
 
 
 @pytest.mark.parametrize(
@@ -185,7 +231,48 @@ def test_of_several_budgets_the_tightest_holds() -> None:
         running_budget([first, tight, first])
 
 
-# -- a thousand histories --------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("first", "later", "what"),
+    [
+        ((0, 0), (1, 1), "gossip's epsilon from 0 to 1"),  # rounds may have spent it by now
+        ((2, 2), (3, 2), "gossip's epsilon from 2 to 3"),
+        ((2, 2), (2, 3), "gossip's delta"),
+        ((2, 2), (1, 2), "epsilon from 3 to 4"),  # gossip may have spent it by now
+        ((2, 2), (0, 0), "epsilon from 3 to 5"),
+    ],
+)
+def test_what_is_gossips_and_what_is_the_rounds_is_promised_for_good(
+    first: tuple[int, int], later: tuple[int, int], what: str
+) -> None:
+    def shared(epsilon: int, delta: int) -> Budget:
+        return Budget(
+            epsilon=Decimal(5),
+            delta=DELTA,
+            gossip_epsilon=Decimal(epsilon),
+            gossip_delta=DELTA * delta / 10,
+        )
+
+    with pytest.raises(PrivacyError, match=what):
+        running_budget([shared(*first), shared(*later)])
+    assert running_budget([shared(2, 2)]).epsilon == 3
+
+
+def test_rounds_cannot_spend_gossips_share() -> None:
+    """What the ledger admits and what gossip's guard admits stay within the budget together."""
+    budget = Budget(
+        epsilon=EPSILON, delta=DELTA, gossip_epsilon=EPSILON / 4, gossip_delta=DELTA / 4
+    )
+    rest = running_budget([budget])
+    assert (rest.epsilon + budget.gossip_epsilon, rest.delta + budget.gossip_delta) == (
+        EPSILON,
+        DELTA,
+    )
+    assert PrivacyAccountant.of_ledger([], rest).nights_left([NIGHT]) < PrivacyAccountant.of_ledger(
+        [], Budget(epsilon=EPSILON, delta=DELTA)
+    ).nights_left([NIGHT])
+
+
+# -- a thousand histories --------------------------------------------------------------------------
 
 
 def ledger_of(history: list[tuple[Mechanism, bool]]) -> list[Chained]:
@@ -212,14 +299,21 @@ def test_guard_accountant_ledger_and_dp_accounting_agree_on_a_thousand_histories
     rng = random.Random(20261124)
     refused = 0
     for _ in range(1000):
-        budget = Budget(epsilon=Decimal(rng.choice(["2", "5", "10"])), delta=Decimal(rng.choice(["0.0001", "0.000001"])))
+        budget = Budget(
+            epsilon=Decimal(rng.choice(["2", "5", "10"])),
+            delta=Decimal(rng.choice(["0.0001", "0.000001"])),
+        )
         basic = rng.random() < 0.5
         mine = PrivacyAccountant(epsilon=budget.epsilon, delta=budget.delta)
         guard = PrivacyGuard(budget.epsilon, budget.delta)
         history: list[tuple[Mechanism, bool]] = []
         for step in range(rng.randint(1, 12)):
             if basic:
-                m = Mechanism(kind="basic", epsilon=Decimal(rng.randint(1, 30)) / 10, delta=Decimal(rng.randint(0, 3)) / 10**6)
+                m = Mechanism(
+                    kind="basic",
+                    epsilon=Decimal(rng.randint(1, 30)) / 10,
+                    delta=Decimal(rng.randint(0, 3)) / 10**6,
+                )
             else:
                 m = noise(sigma=rng.randint(100, 1000), sensitivity=rng.randint(50, 200))
             assert mine.fits([m]) == guard.can_charge([m])
@@ -235,7 +329,9 @@ def test_guard_accountant_ledger_and_dp_accounting_agree_on_a_thousand_histories
                 guard.charge([m], operation=f"{step}")
         entries = ledger_of(history)
         read = PrivacyAccountant.of_ledger(entries, budget)
-        again = PrivacyGuard.from_ledger(entries, max_epsilon=budget.epsilon, max_delta=budget.delta)
+        again = PrivacyGuard.from_ledger(
+            entries, max_epsilon=budget.epsilon, max_delta=budget.delta
+        )
         assert read.total == mine.total == guard.accountant.total == again.accountant.total
         assert read.total.epsilon <= budget.epsilon
         if not basic and mine.mechanisms:
@@ -243,6 +339,15 @@ def test_guard_accountant_ledger_and_dp_accounting_agree_on_a_thousand_histories
             for m in mine.mechanisms:
                 theirs.compose(dp_accounting.GaussianDpEvent(m.sigma / m.sensitivity))
             exact = theirs.get_epsilon(float(budget.delta))
-            assert exact <= float(mine.total.epsilon) * (1 + 1e-9) or mine.total.epsilon == budget.epsilon
+            assert (
+                exact <= float(mine.total.epsilon) * (1 + 1e-9)
+                or mine.total.epsilon == budget.epsilon
+            )
             assert float(mine.total.epsilon) <= exact * (1 + 1e-4)
     assert refused > 500
+
+
+def test_the_exact_curve_counts_no_nights_of_anything_but_noise() -> None:
+    selecting = replace(NIGHT, selection_delta=Decimal("0.000001"))
+    for mechanism in (selecting, BASIC):
+        assert accountant().nights_left_pld(mechanism) is None

@@ -1,4 +1,6 @@
-"""What the audit says of private rounds without any key: what was reserved, and what the result claims, is what plan, registry and ledger give (R-64)."""
+"""What the audit says of private rounds without any key: what was reserved, and what the result
+claims, is what plan, registry and ledger give (R-64).
+"""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -6,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from hyperfed.audit import AuditReport, audit
-from hyperfed.coordinator import FederationCoordinator, RoundRunner
+from hyperfed.coordinator import FederationCoordinator
 from hyperfed.coordinator.frozen import FrozenSets
+from hyperfed.operations.audit import AuditReport, audit
 from hyperfed.packets import PolicyPack
 from hyperfed.privacy.policy import statement_of
-from hyperfed.registry import Budget
+from hyperfed.registry.registry import Budget
 from hyperfed.testing.federation import SmallFederation
 
 pytestmark = pytest.mark.unit
@@ -23,7 +25,15 @@ def audited(fed: SmallFederation, *, opened: bool = False) -> AuditReport:
     return audit(fed.store, fed.fingerprint, fed.coordinator if opened else None)
 
 
-@pytest.mark.parametrize("policy", [CENTRAL, replace(CENTRAL, privacy="local"), replace(CENTRAL, basket_minimum=2), replace(CENTRAL, discovery="selected")])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        CENTRAL,
+        replace(CENTRAL, privacy="local"),
+        replace(CENTRAL, basket_minimum=2),
+        replace(CENTRAL, discovery="selected"),
+    ],
+)
 def test_honest_statements_pass_also_after_the_budget_was_tightened(policy: PolicyPack) -> None:
     fed = SmallFederation(policy=policy)
     fed.play(1)
@@ -47,8 +57,13 @@ def test_honest_statements_pass_also_after_the_budget_was_tightened(policy: Poli
         {"not_covered": ()},
     ],
 )
-def test_a_statement_that_claims_more_than_the_ledger_gives_is_found(lie: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hyperfed.coordinator.federation.statement_of", lambda *args, **kwargs: replace(statement_of(*args, **kwargs), **lie))
+def test_a_statement_that_claims_more_than_the_ledger_gives_is_found(
+    lie: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "hyperfed.coordinator.private_round.statement_of",
+        lambda *args, **kwargs: replace(statement_of(*args, **kwargs), **lie),
+    )
     fed = SmallFederation(policy=CENTRAL)
     fed.play(1)
     (finding,) = audited(fed).findings
@@ -58,7 +73,11 @@ def test_a_statement_that_claims_more_than_the_ledger_gives_is_found(lie: dict[s
 
 def test_words_that_differ_from_their_fields_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = FederationCoordinator.aggregate
-    monkeypatch.setattr(FederationCoordinator, "aggregate", lambda self: replace(honest(self), statement="Completely anonymous."))
+    monkeypatch.setattr(
+        FederationCoordinator,
+        "aggregate",
+        lambda self: replace(honest(self), statement="Completely anonymous."),
+    )
     fed = SmallFederation(policy=CENTRAL)
     fed.play(1)
     (finding,) = audited(fed).findings
@@ -66,17 +85,21 @@ def test_words_that_differ_from_their_fields_are_found(monkeypatch: pytest.Monke
 
 
 def test_a_private_result_that_was_not_charged_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RoundRunner, "mechanisms", lambda self, plan: ())
+    monkeypatch.setattr("hyperfed.coordinator.budget.mechanisms_of", lambda reader, plan: ())
     monkeypatch.setattr(FrozenSets, "_reserved", lambda self, freeze: None)
     fed = SmallFederation(policy=CENTRAL)
     fed.play(1)
-    (finding,) = audited(fed).findings
-    assert (finding.key, finding.problem) == ("ledger/000000000001", "does not reserve what the plan spends")
+    assert [(f.key, f.rule, f.problem) for f in audited(fed).findings] == [
+        ("ledger/000000000001", "R-119", "asks for something else than the plan of round 1"),
+        ("ledger/000000000001", "R-64", "does not reserve what the plan spends"),
+    ]
 
 
 def test_a_private_plan_whose_result_says_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = FederationCoordinator.aggregate
-    monkeypatch.setattr(FederationCoordinator, "aggregate", lambda self: replace(honest(self), privacy=None))
+    monkeypatch.setattr(
+        FederationCoordinator, "aggregate", lambda self: replace(honest(self), privacy=None)
+    )
     fed = SmallFederation(policy=CENTRAL)
     fed.play(1)
     (finding,) = audited(fed).findings
@@ -90,7 +113,11 @@ def test_a_claim_that_no_plan_asks_for_is_found(monkeypatch: pytest.MonkeyPatch)
     assert found is not None
     claim = found.value.privacy  # type: ignore[union-attr]
     honest = FederationCoordinator.aggregate
-    monkeypatch.setattr(FederationCoordinator, "aggregate", lambda self: replace(honest(self), privacy=claim))
+    monkeypatch.setattr(
+        FederationCoordinator, "aggregate", lambda self: replace(honest(self), privacy=claim)
+    )
     fed = SmallFederation()
     fed.play(1)
-    assert "claims a privacy that its plan does not ask for" in {f.problem for f in audited(fed).findings}
+    assert "claims a privacy that its plan does not ask for" in {
+        f.problem for f in audited(fed).findings
+    }

@@ -11,11 +11,15 @@ from hyperfed.privacy.clipping import MAX_BOUND, clip_l2, to_grid
 
 pytestmark = pytest.mark.unit
 
-VECTORS = hnp.arrays(np.float64, st.integers(0, 40), elements=st.floats(allow_nan=False, allow_infinity=False))
+VECTORS = hnp.arrays(
+    np.float64, st.integers(0, 40), elements=st.floats(allow_nan=False, allow_infinity=False)
+)
 
 
 @given(vector=VECTORS, clip=st.floats(1e-6, 1e6), bound=st.integers(1, MAX_BOUND))
-def test_no_vector_is_longer_than_its_bound_on_the_grid(vector: np.ndarray, clip: float, bound: int) -> None:
+def test_no_vector_is_longer_than_its_bound_on_the_grid(
+    vector: np.ndarray, clip: float, bound: int
+) -> None:
     grid = to_grid(clip_l2(vector, clip), clip_norm=clip, bound=bound)
     assert sum(int(x) ** 2 for x in grid) <= bound**2
 

@@ -25,9 +25,14 @@ def seeded(seed: int):
 
 
 def exact_pmf(sigma: int, low: int, high: int) -> list[float]:
-    """P(x) for low <= x <= high to thirty digits, the normaliser summed over everything that matters."""
+    """P(x) for low <= x <= high to thirty digits, the normaliser summed over everything that
+    matters.
+    """
     with mpmath.workdps(30):
-        weight = [mpmath.exp(-(mpmath.mpf(x) ** 2) / (2 * sigma**2)) for x in range(-20 * sigma, 20 * sigma + 1)]
+        weight = [
+            mpmath.exp(-(mpmath.mpf(x) ** 2) / (2 * sigma**2))
+            for x in range(-20 * sigma, 20 * sigma + 1)
+        ]
         total = mpmath.fsum(weight)
         return [float(weight[x + 20 * sigma] / total) for x in range(low, high + 1)]
 
@@ -43,14 +48,19 @@ def test_draws_follow_the_exact_mass_function(sigma: int) -> None:
     size, reach = 200_000, 4 * sigma
     draws = discrete_gaussian(sigma, size, random_bytes=seeded(sigma))
     pmf = np.array(exact_pmf(sigma, -reach, reach))
-    observed = np.array([(draws == x).sum() for x in range(-reach, reach + 1)] + [(np.abs(draws) > reach).sum()], dtype=float)
+    observed = np.array(
+        [(draws == x).sum() for x in range(-reach, reach + 1)] + [(np.abs(draws) > reach).sum()],
+        dtype=float,
+    )
     expected = size * np.append(pmf, 1 - pmf.sum())
     large = expected >= 5
     assert chi_square(observed[large], expected[large]) > 1e-4
 
 
 def test_the_test_would_see_a_wrong_law() -> None:
-    """Its own twin: rounded continuous noise of a slightly other width fails where the sampler passes."""
+    """Its own twin: rounded continuous noise of a slightly other width fails where the sampler
+    passes.
+    """
     size, sigma = 200_000, 2
     pmf = np.array(exact_pmf(sigma, -8, 8))
     wrong = np.rint(np.random.default_rng(1).normal(0, sigma, size))  # variance sigma^2 + 1/12
@@ -65,7 +75,9 @@ def test_wide_draws_follow_the_law_in_bins(sigma: int) -> None:
     edges = np.linspace(-3.5, 3.5, 36)
     observed = np.histogram(draws / sigma, bins=[-np.inf, *edges, np.inf])[0].astype(float)
 
-    def below(z: float) -> float:  # P(X < z sigma) on the integers: the continuous law with the half-step, exact to 1e-6 at these widths
+    # P(X < z sigma) on the integers: the continuous law with the half-step, exact to 1e-6 at these
+    # widths
+    def below(z: float) -> float:
         return 0.5 * math.erfc(-(math.ceil(z * sigma) - 0.5) / (sigma * math.sqrt(2)))
 
     cumulative = np.array([0.0, *(below(z) for z in edges), 1.0])
@@ -73,7 +85,9 @@ def test_wide_draws_follow_the_law_in_bins(sigma: int) -> None:
     assert abs(draws.std() / sigma - 1) < 0.01
 
 
-def test_nothing_is_drawn_twice_and_the_operating_system_is_asked_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_drawn_twice_and_the_operating_system_is_asked_by_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert not np.array_equal(discrete_gaussian(1000, 50), discrete_gaussian(1000, 50))
     from hyperfed.privacy import discrete_gaussian as module
 

@@ -1,4 +1,6 @@
-"""`PrivacyGuard` with noise, and over restarts; its arithmetic and its locks are tested in tests/unit/test_privacy_guard.py."""
+"""`PrivacyGuard` with noise, and over restarts; its arithmetic and its locks are tested in
+tests/unit/privacy/test_privacy_guard.py.
+"""
 
 from decimal import Decimal
 from pathlib import Path
@@ -7,16 +9,22 @@ import pytest
 
 from hyperfed.errors import PrivacyBudgetExhausted, PrivacyError
 from hyperfed.privacy import PrivacyGuard
-from hyperfed.privacy.mechanisms import plan_night
+from hyperfed.privacy.mechanisms import plan_release
 
 pytestmark = pytest.mark.unit
 
-NIGHT = plan_night(epsilon=Decimal(1), delta=Decimal("0.00001"), clip_norm=1.0, slots=100).mechanism
+NIGHT = plan_release(
+    epsilon=Decimal(1), delta=Decimal("0.00001"), clip_norm=1.0, slots=100
+).mechanism
 
 
-def test_the_tenth_is_accepted_and_the_eleventh_refused_after_restarts_in_between(tmp_path: Path) -> None:
+def test_the_tenth_is_accepted_and_the_eleventh_refused_after_restarts_in_between(
+    tmp_path: Path,
+) -> None:
     for night in range(10):
-        PrivacyGuard(path=tmp_path / "spent").record(epsilon=1, delta=1e-5, operation=f"round/{night}")
+        PrivacyGuard(path=tmp_path / "spent").record(
+            epsilon=1, delta=1e-5, operation=f"round/{night}"
+        )
     guard = PrivacyGuard(path=tmp_path / "spent")
     before = (tmp_path / "spent").read_bytes()
     with pytest.raises(PrivacyBudgetExhausted):

@@ -1,4 +1,6 @@
-"""Local noise at the client: one message a round, charged once and kept until it has arrived; records as the unit; a guard whose file was lost."""
+"""Local noise at the client: one message a round, charged once and kept until it has arrived;
+records as the unit; a guard whose file was lost.
+"""
 
 import json
 import math
@@ -9,15 +11,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hyperfed.audit import audit
-from hyperfed.client import ClientMemory
+from hyperfed.client import ClientMemory, ClientSession
 from hyperfed.coordinator.budget import accountant_of
-from hyperfed.errors import ConfigError, PrivacyBudgetExhausted, PrivacyError, RefusedError, TransientError
-from hyperfed.global_model import GlobalModel
+from hyperfed.errors import (
+    ConfigError,
+    PrivacyBudgetExhausted,
+    PrivacyError,
+    RefusedError,
+    TransientError,
+)
+from hyperfed.hypergraph.global_model import GlobalModel
+from hyperfed.operations.audit import audit
 from hyperfed.packets import PolicyPack, Update
-from hyperfed.privacy.mechanisms import plan_night
+from hyperfed.privacy.mechanisms import plan_release
 from hyperfed.privacy.release import noised_message
-from hyperfed.registry import Budget
+from hyperfed.registry.registry import Budget
 from hyperfed.testing.federation import SmallFederation
 
 pytestmark = pytest.mark.unit
@@ -43,7 +51,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Update]:
     return made
 
 
-# -- R-98: one message a round ---------------------------------------------------------------------------------------------------------
+# -- R-98: one message a round ---------------------------------------------------------------------
 
 
 def test_a_second_message_of_a_round_is_refused_and_nothing_moves(drawn: list[Update]) -> None:
@@ -63,7 +71,9 @@ def test_what_a_client_spent_is_what_the_ledger_counts() -> None:
     for r in (1, 2, 3):
         fed.play(r)
     ledger = accountant_of(fed.reader(), fed.reader().ledger())
-    assert fed.memories["site-01"].privacy_guard(Budget()).accountant.mechanisms == ledger.mechanisms
+    assert (
+        fed.memories["site-01"].privacy_guard(Budget()).accountant.mechanisms == ledger.mechanisms
+    )
     assert len(ledger.mechanisms) == 3
 
 
@@ -71,9 +81,13 @@ def test_a_message_that_lies_in_another_slot_is_refused() -> None:
     """R-98, against a client that does not keep to it: its second message does not count."""
     fed = SmallFederation(policy=LOCAL)
     fed.open(1)
-    night = plan_night(epsilon=Decimal(1), delta=Decimal("0.00001"), clip_norm=1.0, slots=SLOTS, place="local")
+    night = plan_release(
+        epsilon=Decimal(1), delta=Decimal("0.00001"), clip_norm=1.0, slots=SLOTS, place="local"
+    )
     for slot in (0, 1):
-        message = noised_message(fed.update("site-01"), night, vocabulary=fed.vocabulary, max_lag=1)
+        message = noised_message(
+            fed.update("site-01"), night, vocabulary=fed.vocabulary, lags=(0, 1)
+        )
         fed.put(fed.envelope("site-01", update=message), "site-01", slot=slot)
     judged = fed.judge()
     assert [a.key for a in judged.admitted] == ["inbox/00000001/site-01/0"]
@@ -99,13 +113,17 @@ class _Unsure:
 
 @pytest.mark.parametrize("applied", [True, False])
 @pytest.mark.parametrize("restart", [True, False])
-def test_a_repeat_after_a_lost_reply_sends_the_very_same_bytes(applied: bool, restart: bool, drawn: list[Update], tmp_path: Path) -> None:
+def test_a_repeat_after_a_lost_reply_sends_the_very_same_bytes(
+    applied: bool, restart: bool, drawn: list[Update], tmp_path: Path
+) -> None:
     fed = SmallFederation(policy=LOCAL)
     fed.memories["site-01"] = ClientMemory(tmp_path / "memory.json")
     fed.open(1)
     store = _Unsure(fed.store, applied=applied)
     with pytest.raises(TransientError):
-        fed.session("site-01", store=store).submit(fed.update("site-01"), now=fed.opens(1), plan=fed.session("site-01").plan(1))  # type: ignore[arg-type]
+        fed.session("site-01", store=store).submit(
+            fed.update("site-01"), now=fed.opens(1), plan=fed.session("site-01").plan(1)
+        )  # type: ignore[arg-type]
     if restart:
         fed.memories["site-01"] = ClientMemory(tmp_path / "memory.json")
     sent = fed.submit("site-01")
@@ -119,7 +137,9 @@ def test_a_repeat_after_a_lost_reply_sends_the_very_same_bytes(applied: bool, re
 
 
 def test_two_runs_at_once_send_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second looked before the first one kept its message, and has drawn too: what it finds kept is what it sends."""
+    """The second looked before the first one kept its message, and has drawn too: what it finds
+    kept is what it sends.
+    """
     fed = SmallFederation(policy=LOCAL)
     fed.open(1)
     path = tmp_path / "memory.json"
@@ -127,6 +147,7 @@ def test_two_runs_at_once_send_one_message(tmp_path: Path, monkeypatch: pytest.M
     sent = fed.submit("site-01")
     fed.memories["site-01"] = ClientMemory(path)
     monkeypatch.setattr(fed.memories["site-01"].message, "of", lambda operation: None)
+    monkeypatch.setattr(ClientSession, "_check_first_slot", lambda self, round_id: None)
     assert fed.submit("site-01").digest == sent.digest
     assert list(fed.objects("inbox/00000001/site-01/")) == [sent.key]
     assert spent(fed) == 1
@@ -142,11 +163,13 @@ def test_a_kept_message_that_cannot_be_read_stops_the_client(tmp_path: Path) -> 
     assert fed.objects("inbox/") == {}
 
 
-# -- the client's own budget -----------------------------------------------------------------------------------------------------------
+# -- the client's own budget -----------------------------------------------------------------------
 
 
 def test_a_client_whose_budget_is_used_up_sends_nothing(drawn: list[Update]) -> None:
-    """Round 1 ended void, so the ledger has the night back; the client's message was there, and the client has not."""
+    """Round 1 ended void, so the ledger has the night back; the client's message was there, and the
+    client has not.
+    """
     budget = Budget(epsilon=Decimal("1.5"), delta=Decimal("0.00001"))
     fed = SmallFederation(policy=LOCAL, budget=budget)
     fed.open(1, quorum=3)
@@ -159,7 +182,9 @@ def test_a_client_whose_budget_is_used_up_sends_nothing(drawn: list[Update]) -> 
     assert (len(drawn), spent(fed, budget=budget)) == (1, 1)
 
 
-def test_a_client_that_lost_its_guard_starts_from_the_ledger_not_from_nothing(tmp_path: Path) -> None:
+def test_a_client_that_lost_its_guard_starts_from_the_ledger_not_from_nothing(
+    tmp_path: Path,
+) -> None:
     fed = SmallFederation(policy=LOCAL)
     path = tmp_path / "memory.json"
     fed.memories["site-01"] = ClientMemory(path)
@@ -169,10 +194,12 @@ def test_a_client_that_lost_its_guard_starts_from_the_ledger_not_from_nothing(tm
     fed.open(3)
     fed.submit("site-01", round_id=3)
     assert spent(fed) == 3
-    assert sorted(json.loads((tmp_path / "memory.json.privacy.json").read_text())["operations"]) == [f"small-fed/round/{r}" for r in (1, 2, 3)]
+    assert sorted(
+        json.loads((tmp_path / "memory.json.privacy.json").read_text())["operations"]
+    ) == [f"small-fed/round/{r}" for r in (1, 2, 3)]
 
 
-# -- records -----------------------------------------------------------------------------------------------------------------------------
+# -- records ---------------------------------------------------------------------------------------
 
 
 def test_records_may_be_protected_by_the_clients_own_noise() -> None:
@@ -187,7 +214,12 @@ def test_records_may_be_protected_by_the_clients_own_noise() -> None:
     assert isinstance(found.value, GlobalModel)
     said = found.value.privacy
     assert said is not None
-    assert (said.place, said.unit, said.record_bound, said.epsilon) == ("local", "record", 0.05, Decimal("1.0926"))
+    assert (said.place, said.unit, said.record_bound, said.epsilon) == (
+        "local",
+        "record",
+        0.05,
+        Decimal("1.0926"),
+    )
     assert said.sensitivity == math.ceil(said.grid * 0.05) + math.isqrt(SLOTS - 1) + 1
     assert said.noise_std < 0.2  # a client's noise would be 3.7 / sqrt(3)
     assert "one record of one client" in found.value.statement
@@ -195,7 +227,9 @@ def test_records_may_be_protected_by_the_clients_own_noise() -> None:
 
 
 @pytest.mark.parametrize("attested", [None, 0.06])
-def test_a_client_that_attests_too_little_noises_nothing(attested: float | None, drawn: list[Update]) -> None:
+def test_a_client_that_attests_too_little_noises_nothing(
+    attested: float | None, drawn: list[Update]
+) -> None:
     fed = SmallFederation(policy=replace(LOCAL, record_bound=0.05), budget=Budget(unit="record"))
     fed.open(1)
     update = fed.update("site-01")
@@ -208,15 +242,44 @@ def test_a_noised_message_without_the_attestation_is_refused() -> None:
     """R-91, against a client that left it out."""
     fed = SmallFederation(policy=replace(LOCAL, record_bound=0.05), budget=Budget(unit="record"))
     fed.open(1)
-    night = plan_night(epsilon=Decimal(1), delta=Decimal("0.00001"), clip_norm=1.0, slots=SLOTS, place="local", unit="record", record_bound=0.05)
-    fed.put(fed.envelope("site-01", update=noised_message(fed.update("site-01"), night, vocabulary=fed.vocabulary, max_lag=1)), "site-01")
+    night = plan_release(
+        epsilon=Decimal(1),
+        delta=Decimal("0.00001"),
+        clip_norm=1.0,
+        slots=SLOTS,
+        place="local",
+        unit="record",
+        record_bound=0.05,
+    )
+    fed.put(
+        fed.envelope(
+            "site-01",
+            update=noised_message(
+                fed.update("site-01"), night, vocabulary=fed.vocabulary, lags=(0, 1)
+            ),
+        ),
+        "site-01",
+    )
     assert [r.rule for r in fed.judge().refused] == ["R-91"]
 
 
-def test_what_one_record_moves_a_message_by_is_within_its_sensitivity(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hyperfed.privacy.release.discrete_gaussian", lambda sigma, size, random_bytes: np.zeros(size, dtype=np.int64))
+def test_what_one_record_moves_a_message_by_is_within_its_sensitivity(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "hyperfed.privacy.release.discrete_gaussian",
+        lambda sigma, size, random_bytes: np.zeros(size, dtype=np.int64),
+    )
     fed = SmallFederation()
-    night = plan_night(epsilon=Decimal(1), delta=Decimal("0.00001"), clip_norm=1.0, slots=SLOTS, place="local", unit="record", record_bound=0.05)
+    night = plan_release(
+        epsilon=Decimal(1),
+        delta=Decimal("0.00001"),
+        clip_norm=1.0,
+        slots=SLOTS,
+        place="local",
+        unit="record",
+        record_bound=0.05,
+    )
     rng = np.random.default_rng(6)
     base = fed.update("site-01")
     assert base.edges is not None
@@ -227,10 +290,13 @@ def test_what_one_record_moves_a_message_by_is_within_its_sensitivity(monkeypatc
         grids = []
         for values in (effect, effect + step):
             edges = replace(base.edges, effect=values, ci_low=None, ci_high=None)
-            message = noised_message(replace(base, edges=edges), night, vocabulary=fed.vocabulary, max_lag=1)
+            message = noised_message(
+                replace(base, edges=edges), night, vocabulary=fed.vocabulary, lags=(0, 1)
+            )
             assert message.edges is not None
             grids.append(np.rint(message.edges.effect.astype(np.float64) * night.bound))
-        if max(np.linalg.norm(effect), np.linalg.norm(effect + step)) <= 1:  # the attested bound is that of the clipped vector
+        # the attested bound is that of the clipped vector
+        if max(np.linalg.norm(effect), np.linalg.norm(effect + step)) <= 1:
             assert float(np.linalg.norm(grids[1] - grids[0])) <= night.mechanism.sensitivity
 
 
@@ -239,8 +305,13 @@ def test_the_session_attests_what_is_configured_and_only_where_it_matters() -> N
     fed.open(1)
     session = fed.session("site-01")
     session.record_bound = 0.03
-    assert session.attested(fed.update("site-01"), fed.plan(1)).claims.record_bound == 0.03
-    assert session.attested(fed.update("site-01"), replace(fed.plan(1), policy=PolicyPack())).claims.record_bound is None
+    assert session.leaving(fed.update("site-01"), fed.plan(1)).claims.record_bound == 0.03
+    assert (
+        session.leaving(
+            fed.update("site-01"), replace(fed.plan(1), policy=PolicyPack())
+        ).claims.record_bound
+        is None
+    )
 
 
 def test_edges_are_not_selected_by_clients_that_noise_themselves() -> None:

@@ -1,4 +1,6 @@
-"""Policies that cannot keep a privacy promise are refused when they are made: before a plan, before anything is spent."""
+"""Policies that cannot keep a privacy promise are refused when they are made: before a plan, before
+anything is spent.
+"""
 
 from decimal import Decimal
 
@@ -23,7 +25,9 @@ SOUND = {"strategy": "mean", "trust_min": 0}
         ({"basket_minimum": 2, "group_weights": "trust"}, "group_weights='size'"),
     ],
 )
-def test_a_rule_without_a_sensitivity_carries_no_label(privacy: str, rule: dict, remedy: str) -> None:
+def test_a_rule_without_a_sensitivity_carries_no_label(
+    privacy: str, rule: dict, remedy: str
+) -> None:
     with pytest.raises(PrivacyError, match=remedy):
         PolicyPack(privacy=privacy, **(SOUND | rule))
     assert PolicyPack(privacy=privacy, **SOUND).privacy == privacy
@@ -49,6 +53,15 @@ def test_a_rule_without_a_sensitivity_carries_no_label(privacy: str, rule: dict,
 def test_numbers_that_are_none_are_refused(bad: dict) -> None:
     with pytest.raises(BoundsError):
         PolicyPack(privacy="central", **(SOUND | bad))
+
+
+@pytest.mark.parametrize("privacy", ["central", "local"])
+def test_a_noised_round_has_no_q_values_to_cut_by(privacy: str) -> None:
+    with pytest.raises(PrivacyError, match="a noised mean has no q-value") as caught:
+        PolicyPack(privacy=privacy, cut="fdr", **SOUND)
+    assert 'cut = "vote"' in caught.value.remedy
+    assert PolicyPack(cut="fdr").cut == "fdr"
+    assert PolicyPack(privacy=privacy, cut="vote", **SOUND).privacy == privacy
 
 
 def test_numbers_are_kept_as_they_are_written() -> None:

@@ -1,4 +1,6 @@
-"""A private night through the whole round in memory: charged, noised, stated, nothing of the sum anywhere."""
+"""A private night through the whole round in memory: charged, noised, stated, nothing of the sum
+anywhere.
+"""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -8,17 +10,28 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from hyperfed.audit import audit
 from hyperfed.coordinator import FederationCoordinator
 from hyperfed.coordinator.budget import accountant_of
-from hyperfed.errors import PrivacyBudgetExhausted, PrivacyError, RefusedError, RoundError, TransientError
-from hyperfed.global_model import GlobalModel
+from hyperfed.errors import (
+    PrivacyBudgetExhausted,
+    PrivacyError,
+    RefusedError,
+    RoundError,
+    TransientError,
+)
+from hyperfed.hypergraph.global_model import GlobalModel
+from hyperfed.operations.audit import audit
 from hyperfed.packets import PolicyPack
 from hyperfed.privacy.accountant import PrivacyAccountant
-from hyperfed.privacy.mechanisms import plan_night
+from hyperfed.privacy.mechanisms import plan_release
+from hyperfed.protocol.entries import (
+    EntryKind,
+)
 from hyperfed.protocol.machine import Why
-from hyperfed.protocol.objects import EntryKind, Tombstone
-from hyperfed.registry import Budget
+from hyperfed.protocol.objects import (
+    Tombstone,
+)
+from hyperfed.registry.registry import Budget
 from hyperfed.testing.federation import SmallFederation
 
 pytestmark = pytest.mark.unit
@@ -41,25 +54,53 @@ def test_a_private_night_is_charged_as_noise_and_says_so() -> None:
     assert fed.play(1).why is Why.COMMITTED
     ledger = fed.reader().ledger()
     (charge,) = ledger[0].entry.mechanisms
-    assert (charge.kind, charge.place, charge.unit, charge.relation) == ("gaussian", "central", "client", "zero-out")
-    total = accountant_of(fed.reader(), ledger).total  # at the budget's delta, not the night's: less epsilon for more delta
+    assert (charge.kind, charge.place, charge.unit, charge.relation) == (
+        "gaussian",
+        "central",
+        "client",
+        "zero-out",
+    )
+    # at the budget's delta, not the night's: less epsilon for more delta
+    total = accountant_of(fed.reader(), ledger).total
     assert (total.epsilon, total.delta) == (TOTAL, Decimal("0.0001"))
     said = model_of(fed).privacy
     assert said is not None
-    assert (said.epsilon, said.delta, said.slots, said.clients) == (Decimal("1.0926"), Decimal("0.00001"), SLOTS, 3)
-    assert (said.sigma, said.sensitivity, said.vocabulary) == (charge.sigma, charge.sensitivity, fed.vocabulary.digest)
+    assert (said.epsilon, said.delta, said.slots, said.clients) == (
+        Decimal("1.0926"),
+        Decimal("0.00001"),
+        SLOTS,
+        3,
+    )
+    assert (said.sigma, said.sensitivity, said.vocabulary) == (
+        charge.sigma,
+        charge.sensitivity,
+        fed.vocabulary.digest,
+    )
     assert said.total_epsilon <= said.budget_epsilon == 10
-    for words in ("one client", "epsilon 1.0926", "clipped to L2 norm 1", "who takes part", "trust scores"):
+    for words in (
+        "one client",
+        "epsilon 1.0926",
+        "clipped to L2 norm 1",
+        "who takes part",
+        "trust scores",
+    ):
         assert words in model_of(fed).statement
 
 
 def test_with_enough_clients_the_effects_are_found_and_counts_are_not_released() -> None:
-    fed = SmallFederation(clients=60, policy=replace(CENTRAL, privacy_epsilon=20, privacy_delta=Decimal("0.00001")), budget=Budget(epsilon=Decimal(60)))
+    fed = SmallFederation(
+        clients=60,
+        policy=replace(CENTRAL, privacy_epsilon=20, privacy_delta=Decimal("0.00001")),
+        budget=Budget(epsilon=Decimal(60)),
+    )
     fed.play(1)
     rows = model_of(fed).rows()
     true = {("heat", "load"), ("load", "wear"), ("wear", "faults")}
-    assert true <= {(r["source"], r["target"]) for r in rows}  # the noise is real: now and then it lifts an edge that is not there above the threshold
-    assert true == {(r["source"], r["target"]) for r in sorted(rows, key=lambda r: -abs(r["effect"]))[:3]}
+    # the noise is real: now and then it lifts an edge that is not there above the threshold
+    assert true <= {(r["source"], r["target"]) for r in rows}
+    assert true == {
+        (r["source"], r["target"]) for r in sorted(rows, key=lambda r: -abs(r["effect"]))[:3]
+    }
     assert all(r["support"] is None and r["samples"] is None for r in rows)
     assert all(abs(r["effect"]) < 0.8 for r in rows)
 
@@ -83,7 +124,9 @@ def test_state_and_reputation_come_from_attendance_alone() -> None:
 
 
 def test_a_night_that_does_not_fit_is_refused_before_a_plan_is_written() -> None:
-    fed = SmallFederation(policy=CENTRAL, budget=Budget(epsilon=Decimal(4), delta=Decimal("0.00001")))
+    fed = SmallFederation(
+        policy=CENTRAL, budget=Budget(epsilon=Decimal(4), delta=Decimal("0.00001"))
+    )
     before = fed.objects()
     with pytest.raises(PrivacyBudgetExhausted, match="tonight does not fit"):
         fed.open(1, privacy_epsilon=Decimal(5))
@@ -92,7 +135,9 @@ def test_a_night_that_does_not_fit_is_refused_before_a_plan_is_written() -> None
 
 def test_a_budget_used_up_meanwhile_ends_the_round_with_nothing_released() -> None:
     """Two rounds are open; the first takes the last share."""
-    fed = SmallFederation(policy=CENTRAL, budget=Budget(epsilon=Decimal("1.5"), delta=Decimal("0.00001")))
+    fed = SmallFederation(
+        policy=CENTRAL, budget=Budget(epsilon=Decimal("1.5"), delta=Decimal("0.00001"))
+    )
     fed.open(1)
     fed.open(2)
     fed.submit_all(round_id=1)
@@ -106,7 +151,15 @@ def test_a_budget_used_up_meanwhile_ends_the_round_with_nothing_released() -> No
     assert sum(len(c.entry.mechanisms) for c in fed.reader().ledger()) == 1
 
 
-@pytest.mark.parametrize("loosened", [{"unit": "record"}, {"minimum_support": 1}, {"epsilon": Decimal(20)}, {"delta": Decimal("0.001")}])
+@pytest.mark.parametrize(
+    "loosened",
+    [
+        {"unit": "record"},
+        {"minimum_support": 1},
+        {"epsilon": Decimal(20)},
+        {"delta": Decimal("0.001")},
+    ],
+)
 def test_a_registry_that_loosens_a_running_budget_stops_the_next_night(loosened: dict) -> None:
     budget = Budget(minimum_support=2)
     fed = SmallFederation(policy=CENTRAL, budget=budget)
@@ -140,7 +193,13 @@ def test_a_record_unit_wants_an_attested_bound_and_costs_by_it() -> None:
 
 
 def test_selected_edges_pay_for_their_selection() -> None:
-    policy = replace(CENTRAL, discovery="selected", privacy_epsilon=Decimal(20), edges_per_client=3, clip_norm=0.5)
+    policy = replace(
+        CENTRAL,
+        discovery="selected",
+        privacy_epsilon=Decimal(20),
+        edges_per_client=3,
+        clip_norm=0.5,
+    )
     fed = SmallFederation(clients=40, policy=policy, budget=Budget(epsilon=Decimal(100)))
     fed.play(1)
     ledger = fed.reader().ledger()
@@ -152,14 +211,21 @@ def test_selected_edges_pay_for_their_selection() -> None:
 
 
 @pytest.mark.parametrize("reserved", ["nothing", "less noise"])
-def test_noise_that_was_not_reserved_is_never_drawn(reserved: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_noise_that_was_not_reserved_is_never_drawn(
+    reserved: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """R-64: the release holds itself to the ledger, whatever policy and registry have become."""
     drawn: list[int] = []
-    monkeypatch.setattr("hyperfed.privacy.release.discrete_gaussian", lambda sigma, size, random_bytes: drawn.append(size))
+    monkeypatch.setattr(
+        "hyperfed.privacy.release.discrete_gaussian",
+        lambda sigma, size, random_bytes: drawn.append(size),
+    )
     fed = SmallFederation(policy=CENTRAL)
     budget = PrivacyAccountant(epsilon=Decimal(10), delta=Decimal("0.0001"))
     if reserved == "less noise":
-        night = plan_night(epsilon=Decimal(2), delta=Decimal("0.00001"), clip_norm=1.0, slots=SLOTS)
+        night = plan_release(
+            epsilon=Decimal(2), delta=Decimal("0.00001"), clip_norm=1.0, slots=SLOTS
+        )
         budget = budget.charged(night.mechanisms)
     coordinator = FederationCoordinator(policy=CENTRAL, vocabulary=fed.vocabulary, reserved=budget)
     coordinator.handle_update("site-01", fed.update("site-01"))
@@ -168,7 +234,7 @@ def test_noise_that_was_not_reserved_is_never_drawn(reserved: str, monkeypatch: 
     assert drawn == []
 
 
-# -- local -----------------------------------------------------------------------------------------------------------------------------
+# -- local -----------------------------------------------------------------------------------------
 
 
 def test_local_messages_leave_the_client_noised_and_charged() -> None:
@@ -202,15 +268,23 @@ def test_local_rows_cannot_be_cut_by_the_policy() -> None:
         fed.open(1)
 
 
-# -- the ten nights --------------------------------------------------------------------------------------------------------------------
+# -- the ten nights --------------------------------------------------------------------------------
 
 
-def test_with_basic_composition_the_tenth_round_is_accepted_and_the_eleventh_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_basic_composition_the_tenth_round_is_accepted_and_the_eleventh_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A new runner each night: every one knows from the ledger what was spent."""
-    from hyperfed.coordinator.runner import RoundRunner
-    from hyperfed.protocol.objects import Mechanism
+    from hyperfed.protocol.entries import (
+        Mechanism,
+    )
 
-    monkeypatch.setattr(RoundRunner, "mechanisms", lambda self, plan: (Mechanism(kind="basic", epsilon=Decimal(1), delta=Decimal("0.00001")),))
+    monkeypatch.setattr(
+        "hyperfed.coordinator.budget.mechanisms_of",
+        lambda reader, plan: (
+            Mechanism(kind="basic", epsilon=Decimal(1), delta=Decimal("0.00001")),
+        ),
+    )
     fed = SmallFederation()
     outcomes = [fed.play(r).why for r in range(1, 12)]
     assert outcomes == [Why.COMMITTED] * 10 + [Why.VOID]
@@ -220,8 +294,12 @@ def test_with_basic_composition_the_tenth_round_is_accepted_and_the_eleventh_ref
 
 
 def test_coordinators_at_once_spend_one_share_and_publish_one_noised_value() -> None:
-    """Eight of them, each with noise of its own, and a budget for one night: what is readable is one and the same for all."""
-    fed = SmallFederation(policy=CENTRAL, budget=Budget(epsilon=Decimal("1.5"), delta=Decimal("0.00001")))
+    """Eight of them, each with noise of its own, and a budget for one night: what is readable is
+    one and the same for all.
+    """
+    fed = SmallFederation(
+        policy=CENTRAL, budget=Budget(epsilon=Decimal("1.5"), delta=Decimal("0.00001"))
+    )
     fed.open(1)
     fed.open(2)
     fed.submit_all(round_id=1)

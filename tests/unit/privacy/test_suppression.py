@@ -1,4 +1,6 @@
-"""Minimum support: suppressed, absent and unmeasured are three different things, in model, exports and pages."""
+"""Minimum support: suppressed, absent and unmeasured are three different things, in model, exports
+and pages.
+"""
 
 import csv
 import json
@@ -8,19 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hyperfed.cli.pull import _save
+from hyperfed.cli.client.pull import _save
 from hyperfed.coordinator import FederationCoordinator
 from hyperfed.errors import AggregationError
-from hyperfed.global_model import GlobalModel
+from hyperfed.hypergraph.global_model import GlobalModel
+from hyperfed.hypergraph.suppression import EdgeStatus
 from hyperfed.packets import CausalSemanticPack, PathPack, PolicyPack, Update
-from hyperfed.registry import Budget
+from hyperfed.registry.registry import Budget
 from hyperfed.report.html import html_report
 from hyperfed.report.markdown import markdown_page
 from hyperfed.report.view import view_of
-from hyperfed.suppression import EdgeStatus
-from hyperfed.tables import pack_keys
+from hyperfed.tables.tables import pack_keys
+from hyperfed.tables.vocabulary import Vocabulary
 from hyperfed.testing.federation import SmallFederation
-from hyperfed.vocabulary import Vocabulary
 
 pytestmark = pytest.mark.unit
 
@@ -32,11 +34,23 @@ def path(source: int, target: int, effect: float = 0.5) -> PathPack:
 
 
 def merged(minimum: int, **policy: object) -> GlobalModel:
-    """Three clients: all have heat -> load; one has load -> wear; two measured faults; nobody measured noise."""
-    coordinator = FederationCoordinator(policy=PolicyPack(strategy="union", **policy), vocabulary=Vocabulary.of(*NAMES), budget=Budget(minimum_support=minimum))
-    coordinator.handle_update("site-a", Update.from_paths([path(0, 1), path(1, 2)], measured=[0, 1, 2]))
-    coordinator.handle_update("site-b", Update.from_paths([path(0, 1), path(0, 3)], measured=[0, 1, 2, 3]))
-    coordinator.handle_update("site-c", Update.from_paths([path(0, 1), path(0, 3)], measured=[0, 1, 2, 3]))
+    """Three clients: all have heat -> load; one has load -> wear; two measured faults; nobody
+    measured noise.
+    """
+    coordinator = FederationCoordinator(
+        policy=PolicyPack(strategy="union", **policy),
+        vocabulary=Vocabulary.of(*NAMES),
+        budget=Budget(minimum_support=minimum),
+    )
+    coordinator.handle_update(
+        "site-a", Update.from_paths([path(0, 1), path(1, 2)], measured=[0, 1, 2])
+    )
+    coordinator.handle_update(
+        "site-b", Update.from_paths([path(0, 1), path(0, 3)], measured=[0, 1, 2, 3])
+    )
+    coordinator.handle_update(
+        "site-c", Update.from_paths([path(0, 1), path(0, 3)], measured=[0, 1, 2, 3])
+    )
     return coordinator.aggregate()
 
 
@@ -48,12 +62,40 @@ def test_four_ways_in_which_an_edge_can_stand() -> None:
     assert model.status("heat", "noise", 1) is EdgeStatus.UNMEASURED
 
 
-def test_what_touches_a_variable_that_few_measured_is_suppressed_whether_or_not_anybody_found_it() -> None:
+def test_what_touches_a_variable_that_few_measured_is_suppressed_found_by_anybody_or_not() -> None:
     model = merged(3)
     assert [model.vocabulary.names[i] for i in model.few] == ["faults"]
     assert model.status("heat", "faults", 1) is EdgeStatus.SUPPRESSED  # two found it
     assert model.status("faults", "wear", 1) is EdgeStatus.SUPPRESSED  # nobody did
     assert model.suppressed_rows() == [{"source": "load", "target": "wear", "lag": 1}]
+
+
+def test_a_lag_that_nobody_or_too_few_looked_at_is_not_measured() -> None:
+    def model(minimum: int, *lags: tuple[int, ...] | None) -> GlobalModel:
+        coordinator = FederationCoordinator(
+            policy=PolicyPack(strategy="union", lags=(0, 1, 2)),
+            vocabulary=Vocabulary.of(*NAMES),
+            budget=Budget(minimum_support=minimum),
+        )
+        for i, own in enumerate(lags):
+            update = Update.from_paths([path(0, 1)], measured=[0, 1, 2])
+            coordinator.handle_update(f"site-{i}", replace(update, lags=own))
+        return coordinator.aggregate()
+
+    for made, lags in (
+        (model(1, (1,), (1, 2)), (1, 2)),
+        (model(2, (1,), (1, 2)), (1,)),
+        (model(2, (1,), (1, 2), None), (1, 2)),
+        (model(2, (1,), None, None), None),
+        (model(1, (1,), None), None),
+    ):
+        assert made.lags == lags
+        assert made.status("heat", "load", 1) is EdgeStatus.PRESENT
+        assert made.status("wear", "heat", 1) is EdgeStatus.ABSENT
+        looked_at = (0, 1, 2) if lags is None else lags
+        for lag in (0, 2, 3):
+            status = EdgeStatus.ABSENT if lag in looked_at else EdgeStatus.UNMEASURED
+            assert made.status("wear", "heat", lag) is status
 
 
 def test_values_below_the_minimum_are_nowhere_in_the_model() -> None:
@@ -70,12 +112,18 @@ def test_a_minimum_of_one_suppresses_nothing() -> None:
 
 
 def test_votes_and_confounders_of_too_few_are_left_out() -> None:
-    coordinator = FederationCoordinator(policy=PolicyPack(strategy="union"), vocabulary=Vocabulary.of(*NAMES), budget=Budget(minimum_support=2))
+    coordinator = FederationCoordinator(
+        policy=PolicyPack(strategy="union"),
+        vocabulary=Vocabulary.of(*NAMES),
+        budget=Budget(minimum_support=2),
+    )
     for client, pack in {
         "site-a": CausalSemanticPack(dag_edges=[(0, 1, 0.9), (1, 2, 0.9)], confounders=[3, 4]),
         "site-b": CausalSemanticPack(dag_edges=[(0, 1, 0.9)], confounders=[3]),
     }.items():
-        coordinator.handle_update(client, Update.from_paths([path(0, 1)], measured=[0, 1, 2], semantic=pack))
+        coordinator.handle_update(
+            client, Update.from_paths([path(0, 1)], measured=[0, 1, 2], semantic=pack)
+        )
     semantic = coordinator.aggregate().semantic
     assert [edge[:2] for edge in semantic.dag_edges] == [(0, 1)]
     assert semantic.confounders == [3]
@@ -89,7 +137,10 @@ def test_exports_name_what_is_suppressed(tmp_path: Path) -> None:
     assert rows["load", "wear"]["status"].startswith("suppressed")
     assert rows["load", "wear"]["effect"] == ""
     document = json.loads((tmp_path / "model.json").read_text())
-    assert (document["suppressed"], document["measured_by_too_few"]) == ([{"source": "load", "target": "wear", "lag": 1}], ["faults"])
+    assert (document["suppressed"], document["measured_by_too_few"]) == (
+        [{"source": "load", "target": "wear", "lag": 1}],
+        ["faults"],
+    )
 
 
 def test_pages_say_suppressed_and_that_it_is_not_absent() -> None:
@@ -110,9 +161,13 @@ def test_pages_say_suppressed_and_that_it_is_not_absent() -> None:
 
 def test_a_model_whose_suppressed_edges_are_out_of_order_is_refused() -> None:
     model = merged(3)
-    keys = pack_keys(np.array([1, 0], np.uint32), np.array([2, 2], np.uint32), np.array([1, 1], np.uint16))
+    keys = pack_keys(
+        np.array([1, 0], np.uint32), np.array([2, 2], np.uint32), np.array([1, 1], np.uint16)
+    )
     with pytest.raises(AggregationError, match="ascending"):
         replace(model, suppressed=keys)
-    outside = pack_keys(np.array([9], np.uint32), np.array([2], np.uint32), np.array([1], np.uint16))
+    outside = pack_keys(
+        np.array([9], np.uint32), np.array([2], np.uint32), np.array([1], np.uint16)
+    )
     with pytest.raises(AggregationError, match="outside the vocabulary"):
         replace(model, suppressed=outside)

@@ -1,0 +1,344 @@
+"""Implement `hyperfed submit`: discover on the client's data, and send what the policy allows.
+
+1. The plan of the round comes first. Its vocabulary says which variables count, and its policy says
+   what may leave the house.
+2. --dry-run shows everything that would leave. It writes nothing, neither to the drop-box nor to
+   the client's memory. In a round of local noise it shows what would be noised and by how much. It
+   draws no noise, since noise that is drawn is charged.
+3. What was read is said: rows, period, missing values, units. So is what is left out: columns that
+   the round does not use, variables that are not measured here, and rows that the policy or the
+   client's own rules hold back.
+
+What it does not do: read data or run engines (`client.finding`).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hyperfed.cli.client.data_shown import (
+    leaving_beside_edges,
+    read_pairs,
+    told_beside_edges,
+)
+from hyperfed.cli.client.source_options import source_options
+from hyperfed.cli.invocation import Invocation, pass_invocation
+from hyperfed.cli.lazy import Command
+from hyperfed.cli.options import (
+    client_options,
+    output_options,
+    round_option,
+    setting_option,
+    store_options,
+)
+from hyperfed.cli.output import instant, listed, show_pairs, show_table
+from hyperfed.client.finding import discover, listed_lags
+from hyperfed.client.sources import given_source, read_source
+from hyperfed.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from hyperfed.client import ClientSession, Submitted
+    from hyperfed.dropbox.reader import Stored
+    from hyperfed.packets import PolicyPack, Update
+    from hyperfed.protocol.objects import Plan
+
+__all__ = ["submit"]
+
+_SHOWN_ROWS = 20
+
+
+@click.command(cls=Command)
+@source_options
+@setting_option(
+    "--record-bound",
+    setting="client.record_bound",
+    type=click.FloatRange(min=0, min_open=True),
+    help="How far one of your records may move your effects (L2): what you attest where the "
+    "federation protects records.",
+)
+@round_option
+@click.option(
+    "--dry-run", is_flag=True, help="Show exactly what would leave the house, and send nothing."
+)
+@client_options
+@store_options
+@output_options
+@pass_invocation
+def submit(invocation: Invocation, round_id: int | None, dry_run: bool) -> None:
+    """Discover on your data, and send what may be shared to the open round.
+
+    The update is signed with your key and sealed to the coordinator; your data stay here. A second
+    submit in the same round corrects the first, and up to three corrections are accepted. In a
+    round of local noise your update is noised before it leaves, and only one is accepted.
+
+    \b
+      hyperfed submit --data series.csv                       (with a column of dates, oldest first)
+      hyperfed submit --data series.csv --series              (without: rows are time steps)
+      hyperfed submit --data series.csv --columns output,employment --dry-run
+      hyperfed submit --edges edges.csv --measured output,employment,unemployment
+      hyperfed submit --data patients.csv --engine pc         (a table: rows of any order)
+      hyperfed submit --data series.csv --engine my_package.discovery:make_engine
+      hyperfed submit --round 328 --data series.csv
+    """
+    source = read_source(invocation.settings, given_source(invocation.options))
+    if source is None:
+        raise ConfigError(
+            "nothing to submit",
+            subject="submit",
+            remedy="Give --data FILE.csv, --edges FILE.csv, or --engine module:factory",
+        )
+    with invocation.out.step("Reading the round's plan"):
+        session = invocation.session(signing=not dry_run)
+        plan = session.plan_at(invocation.now, round_id)
+    with invocation.out.long_step("Discovering") as progress:
+        discovery = discover(source, plan.value, session.client_id, progress=progress)
+    update, story = discovery.update, discovery.document
+    for note in discovery.notes:
+        invocation.out.note(note)
+    if dry_run:
+        _show_dry_run(invocation, session, update, plan, story)
+        return
+    with invocation.out.step("Signing, sealing and sending"):
+        next_round = session.sent_later(plan.value.round, now=invocation.now)
+        sent = session.submit(update, now=invocation.now, plan=plan)
+    _show_sent(invocation, session, sent, plan.value, story, next_round)
+
+
+def _story_pairs(story: dict[str, Any]) -> dict[str, Any]:
+    pairs = read_pairs(story["read"]) | {"Measured": listed(story["measured"])}
+    if story["not_measured"]:
+        pairs["Not measured here"] = listed(story["not_measured"])
+    pairs["Lags"] = listed_lags(story["lags"]) or "none"
+    if story["lags_not_looked_at"]:
+        pairs["Lags"] += f"; not {listed_lags(story['lags_not_looked_at'])}, where you have no vote"
+    if story["columns_left_out"]:
+        pairs["Columns left out"] = listed(story["columns_left_out"])
+    return pairs | {
+        "Edges": f"{story['edges_shared']} shared, {story['edges_estimated']} as estimates without "
+        f"a vote, {story['edges_held_back']} held back, as the policy says"
+    }
+
+
+def _policy(policy: "PolicyPack") -> dict[str, Any]:
+    """Return what the round's policy lets out, by field."""
+    names = ("g_min", "stability_min", "n_proposals")
+    return {name: getattr(policy, name) for name in names}
+
+
+def _own_rules(session: "ClientSession", held_back: int) -> str:
+    """Return the client's own rules, and how much they hold back, as a sentence."""
+    says = session.sharing.says
+    if not says:
+        return "none ([sharing] in hyperfed.toml)"
+    return f"{'; '.join(says)}: {held_back} more edges held back"
+
+
+def _noise(session: "ClientSession", plan: "Plan") -> dict[str, Any] | None:
+    """Return what local noise does to this update, or None in a round without local noise.
+
+    Raises PrivacyError where the policy cannot be kept.
+    """
+    from hyperfed.privacy.policy import release_of
+    from hyperfed.privacy.slots import slot_count
+
+    night = (
+        release_of(plan.policy, plan.vocabulary, session.reader.registry.budget)
+        if plan.policy.privacy == "local"
+        else None
+    )
+    if night is None:
+        return None
+    values = slot_count(len(plan.vocabulary), plan.policy.allowed_lags)
+    return {
+        "unit": night.mechanism.unit,
+        "values": values,
+        "std": night.noise_std,
+        "clip_norm": night.clip_norm,
+        "epsilon": night.epsilon,
+        "delta": night.delta,
+    }
+
+
+def _noise_pairs(noise: dict[str, Any] | None) -> dict[str, Any]:
+    if noise is None:
+        return {}
+    return {
+        "Noise": f"added here: one value for each of the {noise['values']} possible edges, "
+        f"found or not, clipped to norm {noise['clip_norm']:g}, with noise of "
+        f"standard deviation {noise['std']:.3g}; no counts, intervals or anything else",
+        "Costs": f"epsilon {noise['epsilon']} and delta {noise['delta']} of your own budget, "
+        f"for one {noise['unit']}; one message a round",
+    }
+
+
+def _show_sent(
+    invocation: Invocation,
+    session: "ClientSession",
+    sent: "Submitted",
+    plan: "Plan",
+    story: dict[str, Any],
+    again: int | None,
+) -> None:
+    """Show what was sent.
+
+    `again` is the running round, where an update lies that must be sent again after this one for an
+    earlier round; otherwise it is None.
+    """
+    noise = _noise(session, plan)
+    document = {
+        "key": sent.key,
+        "sequence": sent.sequence,
+        "digest": sent.digest,
+        "bytes": sent.size,
+        "deadline": plan.deadline,
+        "noise": noise,
+        **story,
+    }
+    document |= {"close_by": plan.close_by, "send_again_for": again}
+    pairs = _noise_pairs(noise)
+    following = (
+        f"the round is counted after {instant(plan.deadline)}; then `hyperfed status` "
+        "says what became of it"
+    )
+    if invocation.now >= plan.deadline:
+        following = (
+            f"tell the operator, who runs `hyperfed round retry {plan.round}` before "
+            f"{instant(plan.close_by)}"
+        )
+    if again is not None:
+        pairs["Send again"] = (
+            f"your update for round {again} lies there since before this one, and would be "
+            f"refused (R-89): submit for round {again} again"
+        )
+    if noise is not None:
+        spent = session.memory.privacy_guard(session.reader.registry.budget).accountant
+        document["own_budget_spent_share"] = spent.share
+        pairs["Own budget"] = (
+            f"{100 * spent.share:.2f} % spent after this, {100 * (1 - spent.share):.2f} % left"
+        )
+    invocation.out.finish(
+        document,
+        lambda to: show_pairs(
+            to,
+            {
+                "Sent": f"update {sent.sequence} for round {sent.round}, {sent.size} bytes, to "
+                f"{sent.key}",
+                **_story_pairs(story),
+                **pairs,
+                "Next": following,
+            },
+        ),
+    )
+
+
+def _show_dry_run(
+    invocation: Invocation,
+    session: "ClientSession",
+    update: "Update",
+    plan: "Stored[Plan]",
+    story: dict[str, Any],
+) -> None:
+    """Show everything that would leave, read back from the very bytes that would be signed."""
+    from hyperfed.codec import PayloadCodec
+    from hyperfed.packets import Update
+
+    policy, names, noise = (
+        plan.value.policy,
+        plan.value.vocabulary.names,
+        _noise(session, plan.value),
+    )
+    edges_found = len(update.edges or ())
+    update = session.leaving(update, plan.value)
+    session.check(update, plan.value)
+    body = PayloadCodec(compression="zstd").encode(update)
+    leaving = PayloadCodec().decode(body, Update)
+    rows: list[dict[str, Any]] = [
+        {**row, "source": names[int(row["source"])], "target": names[int(row["target"])]}
+        for row in (leaving.edges.rows() if leaving.edges else ())
+    ]
+    rows.sort(key=lambda row: -row["confidence"] * row["stability"])
+    beside = leaving_beside_edges(leaving, names)
+    sealed_to = (
+        [keys.key_id for keys in session.reader.registry.sealing_keys(plan.value.round)]
+        if policy.sealed
+        else []
+    )
+    in_clear = [
+        *(
+            "federation",
+            "round",
+            "client id",
+            "key id",
+            "audience",
+            "sequence",
+            "nonce",
+            "creation and expiry",
+            "body length",
+        ),
+        "digests of policy, vocabulary, body, your previous update, the last broadcast and the "
+        "ledger entry you saw",
+    ]
+    document = {
+        "dry_run": True,
+        **story,
+        "policy": _policy(policy),
+        "own_rules": list(session.sharing.says),
+        "own_rules_held_back": edges_found - len(update.edges or ()),
+        "client_id": session.client_id,
+        "federation": plan.value.federation,
+        "deadline": plan.value.deadline,
+        "body_bytes": len(body) if noise is None else None,
+        "noise": noise,
+        "sealed_to": sealed_to,
+        "header_in_clear": in_clear,
+        "edges": rows,
+        "claims": leaving.claims,
+        "semantic": leaving.semantic,
+        **beside,
+    }
+
+    def render(to: "Console") -> None:
+        shown = ("source", "target", "lag", "effect", "confidence", "stability", "hits", "n")
+        what = (
+            "What would leave the house"
+            if noise is None
+            else "Before the noise that is added as it leaves"
+        )
+        title = f"{what}: {len(rows)} edges" + (
+            f", the strongest {_SHOWN_ROWS} of them (--json shows all)"
+            if len(rows) > _SHOWN_ROWS
+            else ""
+        )
+        show_table(
+            to,
+            title,
+            shown,
+            ([row[name] for name in shown] for row in rows[:_SHOWN_ROWS]),
+            right=shown[2:],
+        )
+        show_pairs(
+            to,
+            {
+                "For": f"round {plan.value.round} of federation {plan.value.federation}, open "
+                f"until {instant(plan.value.deadline)}",
+                **_story_pairs(story),
+                "Policy of the round": ", ".join(f"{k} {v}" for k, v in _policy(policy).items()),
+                **{title: listed(values) for title, values in told_beside_edges(beside).items()},
+                "Your own rules": _own_rules(session, document["own_rules_held_back"]),
+                "Confidence": "1 - p of the sign (built-in engine): .50 on average where there "
+                "is nothing, not 0",
+                **_noise_pairs(noise),
+                "Body": (f"{len(body)} bytes, " if noise is None else "")
+                + (
+                    f"sealed to key {', '.join(sealed_to)}"
+                    if sealed_to
+                    else "NOT sealed: whoever reads the bucket reads it"
+                ),
+                "In clear": ", ".join(in_clear),
+                "Sent": "nothing: this was a dry run",
+            },
+        )
+
+    invocation.out.finish(document, render)

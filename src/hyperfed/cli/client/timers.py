@@ -1,0 +1,241 @@
+"""Write how a machine runs a client's night or gossip, as text for systemd, cron or Prefect.
+
+1. Times are given in UTC, as windows are. systemd's timer and Prefect's schedule name UTC
+   themselves. cron runs in the machine's own zone and Debian's knows no CRON_TZ, so its line holds
+   the local time, and a remark above it says which zone that is and what a change of clocks does.
+2. A client's night runs once a window: every day, every few hours, or every week. Its gossip runs
+   several times a window (`GOSSIP`).
+3. A lost connection is tried again. systemd starts the night up to 20 times in four hours, cron
+   tries once more after ten minutes, and Prefect retries its tasks. A repeated night sends nothing
+   twice.
+4. Each text is quoted by the rules of what reads it, whatever characters the paths have.
+"""
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from hyperfed.errors import ConfigError
+
+__all__ = ["FLOW_NAMES", "GOSSIP", "NIGHT", "Job", "Times", "timer_text"]
+
+FLOW_NAMES = {"file": "data"}
+"""The settings that the flow calls by another name."""
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_DAY_S, _WEEK_S = 86_400, 7 * 86_400
+
+_SYSTEMD = """# /etc/systemd/system/{unit}.service
+[Unit]
+Description=Hyperfed: a client's {what}
+Wants=network-online.target
+After=network-online.target
+StartLimitIntervalSec=4h
+StartLimitBurst=20
+
+[Service]
+Type=oneshot
+ExecStart={command}
+Restart=on-failure
+RestartSec=10min
+NoNewPrivileges=yes
+PrivateTmp=yes
+
+# /etc/systemd/system/{unit}.timer
+[Unit]
+Description=Hyperfed: a client's {what}
+
+[Timer]
+OnCalendar={when}
+RandomizedDelaySec=10min
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+
+# then: systemctl daemon-reload && systemctl enable --now {unit}.timer"""
+
+_CRON = """# {said} UTC; cron runs in this machine's time zone, now {zone}
+# Where its clocks change, write the line anew, or use --kind systemd, whose timer is in UTC.
+{when} {command} || (sleep 600 && {command})"""
+
+_PREFECT = """# beside deployments/prefect.yaml; then:
+# prefect --no-prompt deploy --name {deployment} --prefect-file THIS-FILE
+# Runs are taken by: hyperfed service worker --pool hyperfed-client --config YOUR-HYPERFED.TOML
+pull:
+  - prefect.deployments.steps.set_working_directory: {{directory: "{{{{ $HYPERFED_CHECKOUT }}}}"}}
+deployments:
+  - name: {deployment}
+    entrypoint: {entrypoint}
+    parameters: {{{parameters}}}
+    work_pool: {{name: hyperfed-client}}
+    concurrency_limit: {{limit: 1, collision_strategy: ENQUEUE}}
+    schedules:
+      - {{cron: "{when}", timezone: UTC}}"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What runs by a timer."""
+
+    what: str
+    """Its name in words."""
+    unit: str
+    """The name of its systemd units."""
+    deployment: str
+    """The name of its Prefect deployment."""
+    entrypoint: str
+    """Where its flow is."""
+
+
+NIGHT = Job(
+    what="night",
+    unit="hyperfed-night",
+    deployment="client-night",
+    entrypoint="flows/client_night.py:client_night",
+)
+GOSSIP = Job(
+    what="gossip",
+    unit="hyperfed-gossip",
+    deployment="gossip-round",
+    entrypoint="flows/gossip_round.py:gossip_round",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """When a client runs, in UTC or in a zone that is ahead of it."""
+
+    minute: int
+    """Minute of the hour."""
+    hours: tuple[int, ...]
+    """Hours of the day, ascending."""
+    day: int | None = None
+    """Day of the week, 0 for Monday; None: every day."""
+
+    @classmethod
+    def of(cls, moment: str, every_s: float) -> "Times":
+        """Return the times that start at `moment` and come every `every_s` seconds.
+
+        `moment` is HH:MM in UTC, for a week with the day before it: "Mon 20:00". Raises ConfigError
+        for another form, and for a length of time that no calendar repeats.
+        """
+        match = re.fullmatch(r"(?:([A-Z][a-z]{2}) )?([01]?\d|2[0-3]):([0-5]\d)", moment)
+        if match is None or (match[1] and match[1] not in _DAYS):
+            raise ConfigError(
+                f"{moment!r:.20} is no time of day",
+                subject="--at",
+                remedy="Write it as 20:00, or as 'Mon 20:00' for a week",
+            )
+        if bool(match[1]) != (every_s == _WEEK_S):
+            raise ConfigError(
+                "a day of the week belongs to a window of a week, and only to it",
+                subject=f"--at {moment}",
+                remedy="Give --window 7d with a day ('Mon 20:00'), and no day otherwise",
+            )
+        if every_s != _WEEK_S and (every_s % 3600 or _DAY_S % every_s):
+            raise ConfigError(
+                f"{every_s:.0f} s are no part of a day that a calendar repeats",
+                subject="--window",
+                remedy="1, 2, 3, 4, 6, 8, 12 or 24 hours, or 7 days. For other windows let a "
+                "program run `hyperfed client night`, which sends nothing twice",
+            )
+        step = 24 if every_s == _WEEK_S else int(every_s) // 3600
+        return cls(
+            minute=int(match[3]),
+            hours=tuple(range(int(match[2]) % step, 24, step)),
+            day=_DAYS.index(match[1]) if match[1] else None,
+        )
+
+    def ahead(self, offset: timedelta) -> "Times":
+        """Return the same instants by a clock that is ahead of UTC by `offset`.
+
+        For offsets that are no whole minutes the seconds are dropped.
+        """
+        starts = [
+            hour * 60 + self.minute + int(offset.total_seconds() // 60) for hour in self.hours
+        ]
+        days = starts[0] // (24 * 60)
+        return Times(
+            minute=starts[0] % 60,
+            hours=tuple(sorted(start // 60 % 24 for start in starts)),
+            day=None if self.day is None else (self.day + days) % 7,
+        )
+
+    @property
+    def calendar(self) -> str:
+        """The times as systemd's OnCalendar has them."""
+        day = "" if self.day is None else f"{_DAYS[self.day]} "
+        return f"{day}*-*-* {','.join(f'{hour:02d}' for hour in self.hours)}:{self.minute:02d}:00"
+
+    @property
+    def cron(self) -> str:
+        """The times as cron's five fields have them."""
+        day = "*" if self.day is None else str((self.day + 1) % 7)
+        hours = "*" if len(self.hours) == 24 else ",".join(map(str, self.hours))
+        return f"{self.minute} {hours} * * {day}"
+
+
+def timer_text(
+    kind: str,
+    *,
+    times: Times,
+    words: Sequence[str],
+    parameters: Mapping[str, Any],
+    here: datetime,
+    job: Job = NIGHT,
+) -> str:
+    """Return the text for `kind`, which is systemd, cron or prefect.
+
+    `words` are the job's command line, and `parameters` are the same for its flow.
+    `here` is an instant in this machine's time zone, for cron. Raises ConfigError for a word with a
+    line break, which no line can hold.
+    """
+    for word in words:
+        if not all(c.isprintable() for c in word):
+            raise ConfigError(
+                "has a character that no line of a timer can hold",
+                subject=ascii(word)[:120],
+                remedy="Rename the file, or run it by a link with another name",
+            )
+    if kind == "systemd":
+        return _SYSTEMD.format(
+            command=_systemd(words),
+            when=f"{times.calendar} UTC",
+            unit=job.unit,
+            what=job.what,
+        )
+    if kind == "cron":
+        offset = here.utcoffset() or timedelta()
+        return _CRON.format(
+            command=shlex.join(words).replace("%", r"\%"),
+            when=times.ahead(offset).cron,
+            said=times.calendar.replace("*-*-* ", ""),
+            zone=f"{here.tzname()}, UTC{here.strftime('%z')}",
+        )
+    shown_parameters = ", ".join(
+        f"{FLOW_NAMES.get(name, name)}: {_yaml(value)}" for name, value in parameters.items()
+    )
+    return _PREFECT.format(
+        when=times.cron,
+        parameters=shown_parameters,
+        deployment=job.deployment,
+        entrypoint=job.entrypoint,
+    )
+
+
+def _systemd(words: Sequence[str]) -> str:
+    """Return a command line by systemd's rules of quoting (systemd.service, "Command lines")."""
+    quoted = []
+    for word in words:
+        text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+        quoted.append(text if re.fullmatch(r"[\w./:@=,+-]+", word, re.ASCII) else f'"{text}"')
+    return " ".join(quoted)
+
+
+def _yaml(value: Any) -> str:
+    """Return a value for a YAML mapping on one line: JSON is YAML."""
+    return json.dumps(value, default=str)

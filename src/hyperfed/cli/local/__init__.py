@@ -1,0 +1,1 @@
+"""Hold the commands that run a federation on this machine."""

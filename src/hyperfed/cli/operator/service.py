@@ -1,0 +1,321 @@
+"""Implement `hyperfed service`, which sets up what a coordinator needs on a Prefect server.
+
+It is made or brought up to date from hyperfed.toml and the drop-box.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hyperfed.cli.checkout import find_checkout, import_for_server, import_from_checkout
+from hyperfed.cli.invocation import Invocation, pass_invocation
+from hyperfed.cli.lazy import Group
+from hyperfed.cli.options import FILE, config_option, output_options, setting_option, store_options
+from hyperfed.cli.output import show_pairs
+from hyperfed.cli.values import Assignment, Block, Duration, Names, Override, Range
+from hyperfed.errors import ConfigError
+
+__all__ = ["install", "notify", "service", "worker"]
+
+_WITHOUT_LOGIN = click.option(
+    "--without-login",
+    is_flag=True,
+    help="Take a Prefect server that answers everybody: whoever reaches it decides what runs here.",
+)
+
+
+@click.group(cls=Group)
+def service() -> None:
+    """Put a federation into service on the Prefect server of $PREFECT_API_URL.
+
+    What it needs there are blocks, a work pool, deployments, schedules and automations. The
+    commands run from a clone of the repository, where `make setup` installs what they need.
+
+    \b
+      hyperfed service install --variables output,employment,unemployment
+      hyperfed service worker
+      hyperfed service notify ops --webhook https://chat.example/hooks/fed
+    """
+
+
+@service.command()
+@setting_option(
+    "--keys",
+    setting="coordinator.key",
+    metavar="FILE",
+    type=FILE,
+    help="The coordinator's key file, as the workers see it.",
+)
+@click.option(
+    "--variables",
+    type=Names(),
+    metavar="A,B,...",
+    help="The vocabulary of the rounds to come; by default that of the newest plan.",
+)
+@click.option(
+    "--unit",
+    "units",
+    type=Assignment("output=EUR"),
+    metavar="NAME=UNIT",
+    multiple=True,
+    help="The unit that all clients count a variable in; once for each.",
+)
+@click.option(
+    "--range",
+    "ranges",
+    type=Range(),
+    metavar="NAME=LOW:HIGH",
+    multiple=True,
+    help="What is plausible of a variable in its unit, as output=0:1000 or output=0:; clients "
+    "compare their data with it before they send. Once for each.",
+)
+@click.option(
+    "--quorum",
+    type=click.IntRange(min=1),
+    help="How many clients must be counted; by default as in the newest plan, else more than half.",
+)
+@click.option(
+    "--aggregation-delay",
+    "delay_s",
+    type=Duration(),
+    metavar="TIME",
+    help="How long stragglers are awaited after the window, at most 1h; at first 30m or a "
+    "quarter window.",
+)
+@click.option(
+    "--poll",
+    "poll_s",
+    type=Duration(least=1),
+    metavar="TIME",
+    help="How often the inbox is looked at meanwhile; at first 30s, never more than that time.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    type=Override(),
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="A field of the policy pack, such as vote_min=0.25; once for each.",
+)
+@click.option(
+    "--by-link",
+    metavar="CLIENT",
+    multiple=True,
+    help="A client without a cloud account: each round brings it new links; once for each.",
+)
+@click.option(
+    "--notify",
+    type=Block(),
+    metavar="TYPE/NAME",
+    multiple=True,
+    help="Whom automations tell: a saved notification block, such as custom-webhook/ops; once "
+    "for each. off: nobody.",
+)
+@click.option(
+    "--name",
+    default="hyperfed",
+    show_default=True,
+    help="The blocks' name; deployments use hyperfed.",
+)
+@_WITHOUT_LOGIN
+@store_options
+@output_options
+@pass_invocation
+def install(
+    invocation: Invocation,
+    variables: tuple[str, ...] | None,
+    units: tuple[tuple[str, str], ...],
+    ranges: tuple[tuple[str, list[float | None]], ...],
+    quorum: int | None,
+    delay_s: float | None,
+    poll_s: float | None,
+    overrides: tuple[tuple[str, Any], ...],
+    by_link: tuple[str, ...],
+    notify: tuple[str, ...],
+    name: str,
+    without_login: bool,
+) -> None:
+    """Install the federation on the server, or bring it up to date.
+
+    Running it again is harmless: late and running runs stay. On a new machine with the bucket and a
+    key that the registry names, this restores the service.
+
+    What is not given stays as the blocks and automations on the server have it. Where there are
+    none, it is as in the newest plan.
+
+    \b
+      hyperfed service install --variables output,employment,unemployment
+      hyperfed service install --unit output=EUR --range unemployment=0:100
+      hyperfed service install --notify custom-webhook/ops --notify slack-webhook/mail
+    """
+    settings = invocation.settings
+    wanted_type = import_for_server("flows.service", "Wanted")
+    parameters = wanted_type(
+        checkout=find_checkout(),
+        url=settings.need("store.url"),
+        endpoint=settings.text("store.endpoint"),
+        region=settings.text("store.region"),
+        addressing=settings.text("store.addressing"),
+        ca_file=settings.file("store.ca_file"),
+        access_key_file=settings.file("store.access_key_file"),
+        key_file=settings.need("coordinator.key"),
+        fingerprint=settings.need_fingerprint(),
+        name=name,
+        variables=variables or (),
+        units=dict(units),
+        ranges=dict(ranges),
+        quorum=quorum,
+        aggregation_delay_s=delay_s,
+        poll_s=poll_s,
+        policy=dict(overrides),
+        clients_by_link=by_link or None,
+        notify=tuple(block for block in notify if block != "off") if notify else None,
+        without_login=without_login,
+    )
+    with invocation.out.step("Saving blocks, deploying, creating automations"):
+        state: dict[str, Any] = import_from_checkout("flows.service", "install")(parameters)
+    on = [n for n, enabled in state["automations"].items() if enabled]
+    pairs = {
+        "Federation": f"{state['federation']}, registry version {state['registry_version']}",
+        "Blocks": f"{state['blocks']} (Drop-Box, Coordinator Keys, Federation Policy, Stage "
+        f"Results), {state['variables']} variables",
+        "Schedules": ", ".join(n for n, applied in state["schedules"].items() if applied),
+        "Automations": f"{len(state['automations'])}, on: {', '.join(on)}",
+        "Next": "hyperfed service worker",
+    }
+    invocation.out.finish(state, lambda to: show_pairs(to, pairs))
+
+
+@service.command()
+@click.option(
+    "--pool", default="hyperfed", show_default=True, help="The work pool whose runs it takes."
+)
+@click.option("--name", metavar="NAME", help="The worker's name on the server.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="How many runs at the same time; by default any."
+)
+@click.option("--once", is_flag=True, help="Look for runs once, and end with them.")
+@_WITHOUT_LOGIN
+@config_option
+@output_options
+@pass_invocation
+def worker(
+    invocation: Invocation,
+    pool: str,
+    name: str | None,
+    limit: int | None,
+    once: bool,
+    without_login: bool,
+) -> None:
+    """Run the flows of this clone that are due, until it is ended by Ctrl-C or SIGTERM.
+
+    It does what the Prefect server's deployments say within the bounds of hyperfed.toml: its
+    drop-box, its keys and its section [worker]. Prefect's own worker has no bounds.
+
+    \b
+      hyperfed service worker
+      hyperfed service worker --config client/hyperfed.toml --pool hyperfed-client
+    """
+    path = invocation.settings.path
+    if path is None:
+        raise ConfigError(
+            "a worker needs a hyperfed.toml, which says what it may do",
+            subject="service worker",
+            remedy="Give --config FILE, or run it where hyperfed.toml lies",
+        )
+    run = import_for_server("flows.service", "run_worker")
+    invocation.out.note(f"Taking runs of the work pool {pool}; bounded by {path}")
+    run(path, pool=pool, name=name, limit=limit, once=once, without_login=without_login)
+    invocation.out.finish({"pool": pool, "bounded_by": str(path)}, lambda to: None)
+
+
+@service.command()
+@click.argument("name")
+@click.option("--webhook", metavar="URL", help="Post a JSON document with title and text there.")
+@click.option(
+    "--mail-to", metavar="ADDRESS", multiple=True, help="Send e-mail there; once for each."
+)
+@click.option("--mail-from", metavar="ADDRESS", help="The sender's address.")
+@click.option("--smtp", metavar="HOST[:PORT]", help="The mail server.")
+@click.option(
+    "--smtp-security",
+    type=click.Choice(["starttls", "tls", "none"]),
+    default="starttls",
+    show_default=True,
+    help="How it is spoken to.",
+)
+@click.option(
+    "--smtp-login-file",
+    type=FILE,
+    help="A file of two lines, user and password, where the server asks for them.",
+)
+@click.option(
+    "--test/--no-test",
+    default=True,
+    show_default=True,
+    help="Send a message at once; nothing is saved where it is not taken.",
+)
+@output_options
+@pass_invocation
+def notify(
+    invocation: Invocation,
+    name: str,
+    webhook: str | None,
+    mail_to: tuple[str, ...],
+    mail_from: str | None,
+    smtp: str | None,
+    smtp_security: str,
+    smtp_login_file: Path | None,
+    test: bool,
+) -> None:
+    """Save a notification block of Prefect's own on the server.
+
+    It holds a webhook, or an e-mail address and your mail server. `service install --notify` turns
+    it on.
+
+    \b
+      hyperfed service notify ops --webhook https://chat.example/hooks/fed
+      hyperfed service notify mail --mail-to ops@example.org \\
+          --mail-from fed@example.org --smtp smtp.example.org:587 --smtp-login-file smtp.login
+    """
+    mail = (mail_to, mail_from, smtp)
+    if bool(webhook) == any(mail) or (any(mail) and not all(mail)):
+        raise ConfigError(
+            "says neither one webhook nor one mailbox",
+            subject=name,
+            remedy="Give --webhook, or --mail-to, --mail-from and --smtp",
+        )
+    with invocation.out.step("Sending a test and saving the block" if test else "Saving the block"):
+        if webhook:
+            saved = import_for_server("flows.service", "save_webhook")(name, webhook, test=test)
+        else:
+            login = _login(smtp_login_file) if smtp_login_file else None
+            saved = import_for_server("flows.service", "save_mail")(
+                name,
+                server=smtp,
+                sender=mail_from,
+                to=mail_to,
+                security=smtp_security,
+                login=login,
+                test=test,
+            )
+    pairs = {
+        "Block": saved,
+        "Test": "sent" if test else "not sent",
+        "Next": f"hyperfed service install --notify {saved}",
+    }
+    invocation.out.finish({"block": saved, "tested": test}, lambda to: show_pairs(to, pairs))
+
+
+def _login(path: Path) -> tuple[str, str]:
+    """Return the user and the password in a file of two lines. Raises ConfigError."""
+    try:
+        user, password = path.read_text(encoding="utf-8-sig").splitlines()[:2]
+    except (OSError, ValueError) as exc:
+        raise ConfigError(
+            "is no file of two lines, user and password",
+            subject=str(path),
+            remedy="Write one, mode 0600",
+        ) from exc
+    return user, password

@@ -1,0 +1,187 @@
+"""Open what a hyperfed.toml names: the drop-box's store and reader, the client's keys and session.
+
+The coordinator's keys are opened here too. Each is opened when it is first asked for. A passphrase
+is asked for only where a locked key is about to be used; it comes from $HYPERFED_PASSPHRASE or from
+whoever can be asked.
+"""
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hyperfed.client.settings import Settings
+from hyperfed.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hyperfed.client.session import ClientSession
+    from hyperfed.crypto.keys import KeyPair
+    from hyperfed.dropbox.reader import DropBoxReader
+    from hyperfed.storage.store import ObjectStore
+
+__all__ = ["PASSPHRASE_VARIABLE", "Opening", "load_key"]
+
+PASSPHRASE_VARIABLE = "HYPERFED_PASSPHRASE"  # noqa: S105 - the name of a variable, no secret
+
+Ask = Callable[[str], str]
+"""Asks a person a question, without an echo, and returns the answer."""
+
+
+def load_key(path: Path, *, ask: Ask | None = None) -> "KeyPair":
+    """Return the key pair in a file.
+
+    `ask` asks for the passphrase of a locked key that $HYPERFED_PASSPHRASE does not open; None
+    means that nobody can be asked. Raises ConfigError where the file cannot be used.
+    """
+    from hyperfed.crypto.keys import KeyPair
+
+    passphrase = os.environ.get(PASSPHRASE_VARIABLE) or None
+    try:
+        return KeyPair.load(path, passphrase)
+    except ConfigError as error:
+        locked = error.problem == "this key has a passphrase"
+        if passphrase is not None or not locked or ask is None:
+            raise
+    return KeyPair.load(path, ask(f"Passphrase of {path}"))
+
+
+class Opening:
+    """Opens what settings name.
+
+    Args:
+        settings: The settings of a hyperfed.toml, with what was given as options.
+        given: The names of settings that came as options. A relative address among them is relative
+            to the working folder, one of the file's to the file.
+        now: The caller's clock.
+        tell: Receives what a person who waits should know.
+        ask: Asks for a passphrase; None means that nobody can be asked.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        given: frozenset[str] = frozenset(),
+        now: Callable[[], datetime] = lambda: datetime.now(UTC).replace(microsecond=0),
+        tell: Callable[[str], None] | None = None,
+        ask: Ask | None = None,
+    ) -> None:
+        self.settings, self.given, self.now, self.tell, self.ask = settings, given, now, tell, ask
+
+    @cached_property
+    def store(self) -> "ObjectStore":
+        """The configured store. Raises ConfigError.
+
+        A person may be waiting, so it is tried less often than a flow's.
+        """
+        from hyperfed.storage.opening import open_store
+
+        settings = self.settings
+        links = self._links_path()
+        if links is not None:
+            return self._linked_store(links)
+        return open_store(
+            settings.need("store.url"),
+            endpoint=settings.text("store.endpoint"),
+            region=settings.text("store.region"),
+            addressing=settings.text("store.addressing"),
+            ca_file=settings.file("store.ca_file"),
+            access_key_file=settings.file("store.access_key_file"),
+            base=None if "store.url" in self.given else settings.base,
+            attempts=3,
+            request_attempts=2,
+            tell=self.tell,
+        )
+
+    def _links_path(self) -> Path | None:
+        """Return the file of links where the drop-box is reached by them, else None.
+
+        Raises ConfigError where an address is configured too.
+        """
+        settings = self.settings
+        names = {"store.url", "store.links"} & self.given
+        if not names:
+            configured = ("store.url", "store.links")
+            names = {name for name in configured if settings.values.get(name) is not None}
+        if len(names) == 2:
+            raise ConfigError(
+                "the drop-box is reached by its url or by links, not by both",
+                subject=str(settings.path or "options"),
+                remedy="Leave out [store] url, or [store] links",
+            )
+        return settings.file("store.links") if names == {"store.links"} else None
+
+    def _linked_store(self, links: Path) -> "ObjectStore":
+        """Return the store that the operator's file of links reaches.
+
+        It follows the newer links that the file leads to.
+        """
+        from hyperfed.links.following import LinkChain
+        from hyperfed.links.presigned_store import PresignedStore
+        from hyperfed.storage.retrying import RetryingStore
+
+        chain = LinkChain(
+            links,
+            client_id=self.settings.need("client.id"),
+            key_pair=self.client_keys,
+            fingerprint=self.settings.need_fingerprint(),
+            now=self.now,
+        )
+        store = PresignedStore(chain, ca_file=self.settings.file("store.ca_file"))
+        return RetryingStore(store, attempts=3, tell=self.tell)
+
+    @cached_property
+    def client_keys(self) -> "KeyPair":
+        """The client's own key pair; a passphrase is asked for once."""
+        return load_key(self.settings.need("client.key"), ask=self.ask)
+
+    @cached_property
+    def coordinator_keys(self) -> "KeyPair":
+        """The coordinator's key pair; a passphrase is asked for once."""
+        return load_key(self.settings.need("coordinator.key"), ask=self.ask)
+
+    @cached_property
+    def reader(self) -> "DropBoxReader":
+        """The reader of the drop-box; the fingerprint is compared where it is configured."""
+        from hyperfed.dropbox.ledger_copy import LedgerCopy
+        from hyperfed.dropbox.reader import DropBoxReader
+
+        fingerprint = self.settings.fingerprint
+        copy = LedgerCopy.in_state(fingerprint)
+        return DropBoxReader(self.store, fingerprint=fingerprint, copy=copy, now=self.now())
+
+    def session(self, *, signing: bool) -> "ClientSession":
+        """Return the client's session.
+
+        With `signing` it has the client's key. Otherwise it only reads: a throw-away key stands in,
+        and no passphrase is asked for.
+        """
+        from hyperfed.client.memory import ClientMemory
+        from hyperfed.client.session import ClientSession
+        from hyperfed.client.sharing import Sharing
+        from hyperfed.crypto.keys import KeyPair
+
+        settings = self.settings
+        return ClientSession(
+            self.store,
+            client_id=settings.need("client.id"),
+            key_pair=self.client_keys if signing else KeyPair.generate(),
+            fingerprint=settings.need_fingerprint(),
+            memory=ClientMemory(self._memory_path()),
+            record_bound=settings.number("client.record_bound"),
+            sharing=Sharing.of(settings.section("sharing")),
+            now=self.now(),
+        )
+
+    def _memory_path(self) -> Path:
+        """Return the path of the client's memory.
+
+        It is [client] memory, by default beside the key: hospital.key -> hospital.memory.json.
+        """
+        path = self.settings.file("client.memory")
+        if path is not None:
+            return path
+        key: Path = self.settings.need("client.key")
+        return key.parent / f"{key.name.removesuffix('.key')}.memory.json"

@@ -1,0 +1,1 @@
+"""Keep keys, sign envelopes and seal bodies; only these modules import nacl."""

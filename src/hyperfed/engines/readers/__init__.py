@@ -1,0 +1,1 @@
+"""Read data and finished edges, from files and frames, for engines."""

@@ -1,0 +1,206 @@
+"""State what a private release protects: in fields for a machine, in sentences for a person.
+
+1. Every private result carries a statement; a result without one claims nothing.
+2. epsilon and delta are those of the integers that were noised, computed by RDP: they are what
+   holds, not what was asked for.
+3. What is not covered is part of the statement.
+
+Source: DESIGN section 6.
+
+What it does not do: it does not compute (`mechanisms`, `accountant`).
+"""
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+
+from hyperfed.errors import PrivacyError
+
+__all__ = ["NOT_COVERED", "PrivacyStatement"]
+
+NOT_COVERED = {
+    "central": (
+        "who takes part and when",
+        "the size and timing of messages",
+        "the coordinator and its auditors, who see the sums before their noise and every update",
+        "trust scores and states, which only they can read",
+        "interventions and whatever else clients publish elsewhere",
+        "the time that drawing the noise takes",
+    ),
+    "local": (
+        "who takes part and when",
+        "the size and timing of messages",
+        "what a client publishes elsewhere",
+        "clients that do not follow the protocol, who protect themselves only",
+        "the time that drawing the noise takes",
+    ),
+}
+
+
+_ADDED_UP = {
+    "rdp": "added up as Rényi DP of noise fixed in advance",
+    "basic": "added up by basic composition",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrivacyStatement:
+    """Holds everything that a private release says about itself.
+
+    Raises PrivacyError for an unknown place, unit or discovery, and for numbers that are not finite
+    or not positive.
+    """
+
+    place: str
+    """Where the noise is added: "central" or "local"."""
+    unit: str
+    """Whose data are protected: a "client" or a "record"."""
+    relation: str
+    """What neighbouring inputs are; "zero-out": the unit's contribution is zero or not."""
+    discovery: str
+    """"public" where every slot of the vocabulary was noised, "selected" where only some were."""
+    slots: int
+    """The number of values that were noised."""
+    vocabulary: bytes
+    """The digest of the vocabulary."""
+    clip_norm: float
+    """The bound on the L2 norm of a client's effects."""
+    record_bound: float
+    """The bound on the influence of one record; 0 where the unit is the client."""
+    clients: int
+    """The number of clients whose effects were summed; it is public."""
+    mechanism: str
+    """The name of the noise mechanism."""
+    sigma: int
+    """The standard deviation of the noise, in integer units."""
+    sensitivity: int
+    """How far one unit moves the integers at most."""
+    grid: int
+    """The number of integer units in a clip."""
+    noise_std: float
+    """The standard deviation of the noise on a released mean."""
+    group_noise_std: tuple[float, ...]
+    """The standard deviation of the noise on each basket's own means, ascending by basket name.
+
+    It is empty without baskets.
+    """
+    cut: float
+    """The size below which means are not shown."""
+    threshold: float
+    """The number of clients that an edge needs to be selected half of the time; 0 for "public"."""
+    epsilon: Decimal
+    """The epsilon of tonight."""
+    delta: Decimal
+    """The delta of tonight."""
+    total_epsilon: Decimal
+    """The epsilon of the whole ledger with tonight, added up by `composition`."""
+    total_delta: Decimal
+    """The delta of the whole ledger with tonight, added up by `composition`."""
+    composition: str
+    """How nights are added up: "rdp" or "basic"."""
+    budget_epsilon: Decimal
+    """The epsilon that is never exceeded."""
+    budget_delta: Decimal
+    """The delta that is never exceeded."""
+    not_covered: tuple[str, ...]
+    """What is not covered, in words."""
+
+    def __post_init__(self) -> None:
+        if (
+            self.place not in NOT_COVERED
+            or self.unit not in ("client", "record")
+            or self.discovery not in ("public", "selected")
+        ):
+            raise PrivacyError(
+                "names no place, unit or discovery we know", subject="privacy statement"
+            )
+        numbers = (
+            self.epsilon,
+            self.delta,
+            self.total_epsilon,
+            self.total_delta,
+            self.budget_epsilon,
+            self.budget_delta,
+        )
+        if (
+            not all(n.is_finite() and n >= 0 for n in numbers)
+            or min(self.sigma, self.sensitivity, self.grid, self.clients) < 1
+        ):
+            raise PrivacyError(
+                "numbers of noise are positive, of budgets finite", subject="privacy statement"
+            )
+
+    @property
+    def sentences(self) -> str:
+        """The statement in words."""
+        what = "one record of one client" if self.unit == "record" else "one client"
+        chosen = (
+            f"all {self.slots} possible edges of the vocabulary {self.vocabulary.hex()[:12]}, "
+            "whether or not anybody has them"
+            if self.discovery == "public"
+            else f"the {self.slots} edges that enough clients name, by a count noised for this "
+            f"choice (about {self.threshold:.0f} clients are needed)"
+        )
+        attested = (
+            f" (each client attests that one record moves them by at most {self.record_bound:g})"
+            if self.unit == "record"
+            else ""
+        )
+        where = (
+            "to their sum the coordinator"
+            if self.place == "central"
+            else "each client to its own message"
+        )
+        return (
+            f"Differentially private for {what}: with and without its contribution (counted as "
+            "zero; that it took part is public), what is released "
+            f"here has nearly the same law, epsilon {_plain(self.epsilon)} and delta "
+            f"{_plain(self.delta)} tonight, "
+            f"epsilon {_plain(self.total_epsilon)} and delta {_plain(self.total_delta)} with "
+            "all nights before "
+            f"({_ADDED_UP.get(self.composition, self.composition)}), never above "
+            f"{_plain(self.budget_epsilon)} and {_plain(self.budget_delta)}. "
+            f"Released are means over {self.clients} clients of effects on {chosen}. Each "
+            f"client's effects are clipped to L2 norm {self.clip_norm:g}"
+            f"{attested} and rounded to integers, {self.grid} to a clip; {where} adds "
+            f"{self.mechanism} noise of standard deviation {self.sigma} where "
+            f"one {self.unit} moves the integers by at most {self.sensitivity}. On a mean that "
+            f"is {self.noise_std:.3g}; "
+            f"means below {self.cut:.3g} are not shown. {self._baskets}Not covered: "
+            f"{'; '.join(self.not_covered)}."
+        )
+
+    @property
+    def clients_needed(self) -> int:
+        """The number of clients that must hold an edge for it to be shown half of the time.
+
+        The number is for noise like tonight's, where every such client spends its whole clip on the
+        edge.
+        """
+        ratio = self.cut / self.clip_norm
+        return max(
+            1,
+            math.ceil(self.clients * (ratio if self.place == "central" else ratio**2)),
+            math.ceil(self.threshold),
+        )
+
+    @property
+    def _baskets(self) -> str:
+        if not self.group_noise_std:
+            return ""
+        least, most = min(self.group_noise_std), max(self.group_noise_std)
+        width = f"{least:.3g}" if least == most else f"{least:.3g} to {most:.3g}"
+        return (
+            f"Sums are taken in {len(self.group_noise_std)} baskets and noised one by one; a "
+            "client is in one of them, so that all of them, and the global "
+            "mean, which is computed from the noised ones, cost what one sum costs. On a "
+            f"basket's own mean the noise is {width}. "
+        )
+
+
+def _plain(number: Decimal) -> str:
+    """Return the number without trailing zeros.
+
+    So the words are the same whether the numbers were computed or have travelled.
+    """
+    return f"{number.normalize():f}"

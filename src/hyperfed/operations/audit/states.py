@@ -1,0 +1,153 @@
+"""Check rules 4 and 6 of an audit: states.
+
+The ledger and the state name each other. With keys that open the bodies, result and state are
+computed again.
+"""
+
+from hyperfed.codec import PayloadCodec
+from hyperfed.coordinator.reputation import next_states
+from hyperfed.dropbox.reader import Stored
+from hyperfed.hypergraph.global_model import GlobalModel
+from hyperfed.merge.pooling import FORMULA
+from hyperfed.operations.audit.context import AuditContext, require
+from hyperfed.protocol.entries import (
+    EntryKind,
+)
+from hyperfed.protocol.ledger import Chained
+from hyperfed.protocol.object_keys import Keys
+from hyperfed.protocol.objects import (
+    Freeze,
+    Plan,
+    RoundState,
+    Tombstone,
+)
+from hyperfed.protocol.sequences import signers_of
+
+__all__ = ["audit_state"]
+
+
+def audit_state(
+    context: AuditContext,
+    plan: Plan,
+    frozen: Stored[Freeze] | None,
+    result: Stored[GlobalModel] | Stored[Tombstone] | None,
+    end: Chained | None,
+) -> None:
+    """Check the state of a round. That of a committed one is what later rounds are compared with.
+
+    `end` is the ledger entry that ends the round, or None.
+    """
+    r = plan.round
+    key, state = Keys.state(r), None
+    committed = end is not None and end.entry.kind is EntryKind.COMMIT
+    with context.finding(key):
+        state = context.reader.state(r)
+        require(state is not None or not committed, key, "is missing", "R-67")
+        named = end.entry.state if end is not None and committed else None
+        is_named = state is None or named is None or state.digest == named
+        require(is_named, key, "is not the one the ledger names", "R-67")
+        if state is not None:
+            binds = (state.value.freeze, state.value.result) == (
+                frozen.digest if frozen else b"",
+                result.digest if result else b"",
+            )
+            require(binds, key, "is of another freeze or result", "R-67")
+            context.checked["states"] += 1
+    if (
+        state is None
+        or frozen is None
+        or result is None
+        or not isinstance(result.value, GlobalModel)
+    ):
+        return
+    if context.key_pair is not None:
+        if _opens(context, context.key_pair.key_id, plan, frozen.value):
+            _recompute(context, plan, frozen, result.value, state)
+        else:
+            context.remarks.append(
+                f"round {r} was sealed to other keys than {context.key_pair.key_id}: its result "
+                "and state were not computed again"
+            )
+    if committed:
+        context.history.states[r], context.history.models[r] = state, result.value
+        context.history.formula = max(context.history.formula, frozen.value.formula)
+
+
+def _opens(context: AuditContext, key_id: str, plan: Plan, freeze: Freeze) -> bool:
+    """Return whether the updates had to be sealed to this key.
+
+    A key that was registered after a round, such as a new coordinator's, opens none of its updates.
+    """
+    registry = context.reader.registry_at(plan.registry_version)
+    return not plan.policy.sealed or all(
+        key_id in {k.key_id for k in registry.sealing_keys(c.made_for)} for c in freeze.counted
+    )
+
+
+def _recompute(
+    context: AuditContext,
+    plan: Plan,
+    frozen: Stored[Freeze],
+    model: GlobalModel,
+    state: Stored[RoundState],
+) -> None:
+    """Compute result and state again.
+
+    Numbers that differ are findings, or a remark where the freeze names another formula.
+    """
+    formula, before = frozen.value.formula, len(context.findings)
+    _compute_again(context, plan, frozen, model, state)
+    if formula != FORMULA and len(context.findings) > before:
+        others = " and ".join(finding.key for finding in context.findings[before:])
+        del context.findings[before:]
+        context.remarks.append(
+            f"round {plan.round} was frozen under formula {formula}, and this version "
+            f"computes formula {FORMULA}, which gives other numbers than {others}: "
+            "digests, chain and signatures were verified, these numbers were not computed "
+            "again (R-66)"
+        )
+
+
+def _compute_again(
+    context: AuditContext,
+    plan: Plan,
+    frozen: Stored[Freeze],
+    model: GlobalModel,
+    state: Stored[RoundState],
+) -> None:
+    codec, noised = PayloadCodec(limits=context.limits), plan.policy.privacy != "none"
+    coordinator = None
+    models = [
+        context.history.models[r]
+        for r in sorted(context.history.models, reverse=True)
+        if r <= frozen.value.base_round
+    ]
+    with context.finding(Keys.result(plan.round), "" if noised else "results recomputed"):
+        coordinator = context.sets.coordinator(plan, frozen, models=lambda: models)
+        if noised:
+            coordinator.weigh()
+        else:
+            same = codec.encode(coordinator.aggregate()) == codec.encode(model)
+            require(same, Keys.result(plan.round), "is not what the frozen updates give", "R-66")
+    if coordinator is None or coordinator.reconciliation is None:
+        return
+    with context.finding(state.key, "states recomputed"):
+        base = context.history.states.get(frozen.value.base_round)
+        clients = next_states(
+            base.value if base else None,
+            frozen.value,
+            plan=plan,
+            reconciliation=coordinator.reconciliation,
+            graphs=dict(zip(coordinator.clients, coordinator.graphs(), strict=True)),
+            last_models=models,
+            accuracy=None if coordinator.elsewhere is None else coordinator.elsewhere.accuracies(),
+            signers=signers_of(
+                frozen.value, context.reader.registry_at(frozen.value.registry_version)
+            ),
+        )
+        require(
+            clients == state.value.clients,
+            state.key,
+            "is not what freeze and base state give",
+            "R-67",
+        )

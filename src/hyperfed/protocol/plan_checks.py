@@ -1,0 +1,124 @@
+"""Checks that a plan follows from its registry: the coordinator's online key may not change that.
+
+1. Window and registry are those that the registry gives (R-52).
+2. The policy is not below the floors that the roots sign (R-125). Who is about to act on a plan
+   asks the newest registry, too: floors that were raised meanwhile hold at once for what is sent.
+3. Cohort, organisations and domains are those of the registry, and the quorum lies within its
+   bounds (R-126).
+
+Everything here is a pure function of plan and registry. What a plan takes from the last committed
+round, its baskets, is checked where that round can be read (`baskets_of`, R-102).
+"""
+
+from collections.abc import Collection, Sequence
+
+from hyperfed.aggregation import build_rule
+from hyperfed.errors import RoundError
+from hyperfed.packets import PolicyPack
+from hyperfed.protocol.baskets import Basket, BasketRules, next_baskets
+from hyperfed.protocol.object_keys import Keys
+from hyperfed.protocol.objects import Plan
+from hyperfed.registry.floors import below_floors
+from hyperfed.registry.registry import Registry
+
+__all__ = [
+    "baskets_of",
+    "check_floors",
+    "check_follows",
+    "domains_of",
+    "least_quorum",
+    "not_derived",
+    "organisations_of",
+]
+
+TELL_ROOTS = "The coordinator's key may not change this: tell the registry's roots"
+
+
+def organisations_of(registry: Registry) -> tuple[tuple[str, str], ...]:
+    """Return (client, organisation) of every client that a registry names, ascending."""
+    return tuple((c.client_id, c.organisation) for c in registry.clients)
+
+
+def domains_of(registry: Registry, cohort: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return the basket of each client of the cohort; none where all are of one."""
+    baskets = {c.client_id: c.basket for c in registry.clients}
+    named = tuple((client, baskets[client]) for client in cohort if client in baskets)
+    return named if len({basket for _, basket in named}) > 1 else ()
+
+
+def baskets_of(
+    registry: Registry,
+    policy: PolicyPack,
+    cohort: Sequence[str],
+    *,
+    round_id: int,
+    baskets: Sequence[Basket],
+    counted: Collection[str] | None,
+) -> tuple[Basket, ...]:
+    """Return the baskets of a plan (R-102).
+
+    `baskets` and `counted` are those of the last commit's round.
+    """
+    if not policy.basket_minimum:
+        return ()
+    assigned = {client: registry.client(client).basket for client in cohort}
+    rules = BasketRules(minimum=policy.basket_minimum, maximum=policy.basket_maximum)
+    return next_baskets(baskets, assigned, round_id=round_id, counted=counted, rules=rules)
+
+
+def least_quorum(policy: PolicyPack) -> int:
+    """Return the fewest clients that the policy's rule needs to bear its f (R-100)."""
+    if policy.strategy != "consensus" or policy.basket_minimum:
+        return 1
+    return build_rule(policy.rule, f=policy.f).least()
+
+
+def check_floors(policy: PolicyPack, registry: Registry, *, subject: str) -> None:
+    """Raise RoundError where a policy is below the floors that the roots sign (R-125)."""
+    below = below_floors(policy, registry.floors)
+    if below:
+        raise RoundError(
+            f"is below the floors of registry version {registry.version}: {'; '.join(below)}",
+            subject=subject,
+            rule="R-125",
+            remedy=f"Nothing was sent. {TELL_ROOTS}",
+        )
+
+
+def check_follows(plan: Plan, registry: Registry, digest: bytes) -> None:
+    """Raise RoundError where a plan does not follow from the registry version that it names.
+
+    digest: the digest of that version.
+    """
+    subject, windows = Keys.plan(plan.round), registry.windows
+    plan_fields = (plan.registry_digest, plan.opens, plan.deadline)
+    if plan_fields != (digest, windows.opens(plan.round), windows.deadline(plan.round)):
+        raise RoundError(
+            f"does not follow from registry version {registry.version}",
+            subject=subject,
+            rule="R-52",
+            remedy="The coordinator's key may not change windows or registry: tell the "
+            "registry's roots",
+        )
+    check_floors(plan.policy, registry, subject=subject)
+    derived = {
+        "cohort": (plan.cohort, registry.clients_in(plan.round)),
+        "organisations": (plan.organisations, organisations_of(registry)),
+    }
+    if plan.domains or registry.floors is not None:  # plans of schema version 1 had no domains
+        derived["domains"] = (plan.domains, domains_of(registry, plan.cohort))
+    wrong = [name for name, (stated, expected) in derived.items() if stated != expected]
+    if wrong:
+        raise not_derived(
+            plan, f"has not the {' and '.join(wrong)} of registry version {registry.version}"
+        )
+    least = max(registry.budget.minimum_support, least_quorum(plan.policy))
+    if plan.quorum < least:
+        raise not_derived(
+            plan, f"has a quorum of {plan.quorum}, and registry and policy ask for {least}"
+        )
+
+
+def not_derived(plan: Plan, problem: str) -> RoundError:
+    """Return the error of a plan that says of clients what its registry does not say."""
+    return RoundError(problem, subject=Keys.plan(plan.round), rule="R-126", remedy=TELL_ROOTS)

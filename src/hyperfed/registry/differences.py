@@ -1,0 +1,93 @@
+"""Say what differs between two versions of a registry, one line for each change.
+
+A root signs what it has looked at, and a list of four hundred clients hides one that was added.
+Every field is compared, and of clients and keys each one by itself. A field that is not told apart
+here is told whole, so that no later field is left out.
+
+What it does not do: it does not say whether a change is right.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from hyperfed.registry.registry import ClientRecord, KeyRecord, Registry
+
+__all__ = ["differences"]
+
+_APART = ("roots", "coordinators", "auditors", "clients", "budget", "floors")
+_EACH_VERSION = ("version", "previous", "issued")
+_FOREVER = (1 << 53) - 1
+
+
+def differences(before: Registry, after: Registry) -> list[str]:
+    """Return what differs from `before` to `after`, one line each; empty where nothing does."""
+    return list(_differences(before, after))
+
+
+def _differences(before: Registry, after: Registry) -> Iterator[str]:
+    for one in fields(Registry):
+        if one.name in (*_APART, *_EACH_VERSION):
+            continue
+        yield from _changed(one.name, getattr(before, one.name), getattr(after, one.name))
+    roots = [{keys.key_id for keys in version.roots} for version in (before, after)]
+    yield from (f"root {key_id}: signs no more" for key_id in sorted(roots[0] - roots[1]))
+    yield from (f"root {key_id}: is new" for key_id in sorted(roots[1] - roots[0]))
+    for name in ("budget", "floors"):
+        yield from _record(name, getattr(before, name), getattr(after, name))
+    for role in ("coordinator", "auditor"):
+        yield from _keys(role, getattr(before, f"{role}s"), getattr(after, f"{role}s"))
+    clients = [{c.client_id: c for c in version.clients} for version in (before, after)]
+    for client_id in sorted(clients[0].keys() | clients[1].keys()):
+        yield from _client(client_id, *(side.get(client_id) for side in clients))
+
+
+def _changed(name: str, old: Any, new: Any) -> Iterator[str]:
+    if old != new:
+        yield f"{name}: {_said(old)} -> {_said(new)}"
+
+
+def _said(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def _record(name: str, old: Any, new: Any) -> Iterator[str]:
+    """Yield the fields of a record that differ; all of them where there was none, or is none."""
+    shape = new if new is not None else old
+    for one in fields(shape) if shape is not None else ():
+        yield from _changed(
+            f"{name}, {one.name}", getattr(old, one.name, None), getattr(new, one.name, None)
+        )
+
+
+def _client(client_id: str, old: ClientRecord | None, new: ClientRecord | None) -> Iterator[str]:
+    subject = f"client {client_id}"
+    if new is None:
+        yield f"{subject}: is gone"
+    elif old is None:
+        yield f"{subject}: is new, of {new.organisation!r}, in basket {new.basket!r}"
+    else:
+        yield from _changed(f"{subject}, organisation", old.organisation, new.organisation)
+        yield from _changed(f"{subject}, basket", old.basket, new.basket)
+    yield from _keys(subject, old.keys if old else (), new.keys if new else ())
+
+
+def _keys(subject: str, old: Sequence[KeyRecord], new: Sequence[KeyRecord]) -> Iterator[str]:
+    sides: list[Mapping[str, KeyRecord]] = [
+        {f"{r.keys.signing.hex()}{r.keys.sealing.hex()}": r for r in side} for side in (old, new)
+    ]
+    for points in dict.fromkeys([*sides[0], *sides[1]]):
+        was, now = (side.get(points) for side in sides)
+        record = now or was
+        key_id = record.keys.key_id if record is not None else ""
+        if was is None and now is not None:
+            yield f"{subject}: key {key_id} is new, in rounds {_rounds(now)}"
+        elif now is None and was is not None:
+            yield f"{subject}: key {key_id} is gone; it was for rounds {_rounds(was)}"
+        elif was is not None and now is not None:
+            yield from _changed(f"{subject}, rounds of key {key_id}", _rounds(was), _rounds(now))
+
+
+def _rounds(record: KeyRecord) -> str:
+    end = "on" if record.valid_until == _FOREVER else f"to {record.valid_until}"
+    return f"{record.valid_from} {end}"

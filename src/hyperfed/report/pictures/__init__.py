@@ -1,0 +1,1 @@
+"""Draw pictures of a round as SVG text, without a dependency."""

@@ -1,0 +1,108 @@
+"""Decide which clients may be opened together when no noise protects a sum.
+
+1. Two sums without noise can be subtracted. A rule about pairs of cohorts ("they differ by k
+   clients or more") fails: {v} + P + Q, P and Q differ by enough, and together give v.
+2. So the registry fixes public blocks of clients, each of at least k + m organisations: k that stay
+   hidden among each other, m that may be the coordinator's. A cohort is a union of complete blocks.
+3. A block is complete where all of its clients are there. Who is left out because another client of
+   its block is missing reads so in its receipt.
+4. A helper also looks at all sums that were opened before, void rounds, payloads and baskets
+   included. Clients that were always opened together form a class; a manifest that would leave a
+   class of fewer than k + m organisations is refused, with the earlier cohort as the reason. So a
+   registry that draws its blocks anew cannot cut a small group out.
+5. A block of one organisation's many clients protects that organisation from nobody: organisations
+   are counted, not clients.
+
+What it does not do: hide a change. Where one client's data changed between two nights with the same
+cohort, the difference of the two sums is that change.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from hyperfed.errors import ConfigError
+
+__all__ = ["BlockCohort", "check_blocks", "complete_blocks", "smallest_class"]
+
+Block = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockCohort:
+    """Holds who may be summed tonight, and who waits for whom."""
+
+    clients: tuple[str, ...]
+    """The clients of all complete blocks, in ascending order."""
+    left_out: Mapping[str, tuple[str, ...]]
+    """For each client that was there and is left out, the missing clients of its block."""
+
+
+def _organisations(clients: Iterable[str], organisation_of: Mapping[str, str]) -> int:
+    return len({organisation_of[client] for client in clients})
+
+
+def check_blocks(
+    blocks: Sequence[Block], organisation_of: Mapping[str, str], *, smallest: int
+) -> None:
+    """Raise ConfigError unless the blocks hold each client once and are large enough.
+
+    `organisation_of` names the organisation of every client of the registry. `smallest` is k + m.
+    """
+    placed: set[str] = set()
+    for number, block in enumerate(blocks, start=1):
+        for client in block:
+            if client not in organisation_of or client in placed:
+                raise ConfigError(
+                    "is no client of the registry, or stands in two blocks",
+                    subject=f"{client} in block {number}",
+                    remedy="Name each client in one block",
+                )
+            placed.add(client)
+        present = _organisations(block, organisation_of)
+        if present < smallest:
+            raise ConfigError(
+                f"has {present} organisations; {smallest} are needed",
+                subject=f"block {number}",
+                remedy="Join it with another block",
+            )
+    missing = sorted(set(organisation_of) - placed)
+    if missing:
+        raise ConfigError(
+            f"is in no block, as are {len(missing) - 1} others",
+            subject=missing[0],
+            remedy="Add it to a block",
+        )
+
+
+def complete_blocks(blocks: Sequence[Block], present: AbstractSet[str]) -> BlockCohort:
+    """Return the union of the blocks whose clients are all present.
+
+    The answer is a pure function of the registry and of what lies in the inbox, so that an audit
+    can find it again.
+    """
+    clients: list[str] = []
+    left_out: dict[str, tuple[str, ...]] = {}
+    for block in blocks:
+        missing = tuple(client for client in block if client not in present)
+        if not missing:
+            clients.extend(block)
+            continue
+        left_out.update((client, missing) for client in block if client in present)
+    return BlockCohort(clients=tuple(sorted(clients)), left_out=left_out)
+
+
+def smallest_class(
+    cohorts: Sequence[AbstractSet[str]], organisation_of: Mapping[str, str]
+) -> tuple[int, tuple[str, ...]]:
+    """Return the organisations of the smallest class, and its clients in ascending order.
+
+    Two clients are of one class where each of `cohorts` holds both or neither. Clients that were
+    never opened do not count. Returns (0, ()) where nothing was opened.
+    """
+    classes: dict[tuple[bool, ...], list[str]] = {}
+    for client in sorted({name for cohort in cohorts for name in cohort}):
+        signature = tuple(client in cohort for cohort in cohorts)
+        classes.setdefault(signature, []).append(client)
+    sized = [(_organisations(names, organisation_of), tuple(names)) for names in classes.values()]
+    return min(sized, default=(0, ()))

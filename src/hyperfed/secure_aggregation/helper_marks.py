@@ -1,0 +1,163 @@
+"""Keep what a helper has answered, so that it never answers what could be subtracted.
+
+1. A helper answers one manifest a round. The same manifest again gets the same answer; another one
+   is refused, and the reason names the first.
+2. A message is thereby summed in one manifest ever, whatever became of the round: a manifest sums
+   only messages whose header names its round (`opening.add_masks`).
+3. Without noise the classes of clients by all openings stay large enough (`blocks`, rule 4).
+4. Rounds before `first_round` are not answered. A helper whose marks are lost is revoked and enrols
+   anew; its new registry entry names the first round that it may answer.
+5. A mark is on disk before an answer leaves. A crash in between costs nothing: the same manifest is
+   answered again.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hyperfed.errors import ConfigError, RefusedError
+from hyperfed.secure_aggregation.blocks import smallest_class
+from hyperfed.secure_aggregation.opening import Manifest
+from hyperfed.storage.local_files import alone_with, write_durably
+
+__all__ = ["HelperMarks", "OpenedManifest"]
+
+_REMEDY = "Nothing was answered; give the helper a place it can write to"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedManifest:
+    """Remembers one manifest that was answered."""
+
+    round: int
+    """Its round."""
+    digest: bytes
+    """Its digest, 32 bytes."""
+    cohorts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The clients of each payload, in ascending order."""
+
+
+class HelperMarks:
+    """Keeps a helper's answers in the file `path`, or in this process only where `path` is None."""
+
+    def __init__(self, path: Path | None = None, *, first_round: int = 1) -> None:
+        self._path = path
+        self.first_round = first_round
+        self.opened: tuple[OpenedManifest, ...] = ()
+        if path is not None and path.exists():
+            self.opened = self._load(path)
+
+    def allow(
+        self,
+        manifest: Manifest,
+        *,
+        organisation_of: Mapping[str, str] | None = None,
+        smallest: int = 0,
+    ) -> None:
+        """Note that `manifest` is answered, on disk before this returns.
+
+        `organisation_of` and `smallest` (k + m) are given for rounds without noise, where classes
+        are looked at. Raises RefusedError with the earlier cohort as the reason; then nothing is
+        noted.
+        """
+        if self._path is None:
+            self._allow(manifest, organisation_of, smallest)
+            return
+        with alone_with(self._path, error=ConfigError, remedy=_REMEDY):
+            if self._path.exists():
+                self.opened = self._load(self._path)
+            self._allow(manifest, organisation_of, smallest)
+
+    def _allow(
+        self, manifest: Manifest, organisation_of: Mapping[str, str] | None, smallest: int
+    ) -> None:
+        if manifest.digest in [opened.digest for opened in self.opened]:
+            return
+        self._check_rounds(manifest)
+        cohorts = {cohort.payload: tuple(sorted(cohort.messages)) for cohort in manifest.cohorts}
+        if organisation_of is not None:
+            self._check_classes(manifest, cohorts, organisation_of, smallest)
+        new = OpenedManifest(round=manifest.round, digest=manifest.digest, cohorts=cohorts)
+        opened = (*self.opened, new)
+        if self._path is not None:
+            write_durably(self._path, _dumped(opened), error=ConfigError, remedy=_REMEDY)
+        self.opened = opened
+
+    def _check_rounds(self, manifest: Manifest) -> None:
+        """Raise RefusedError unless the round is new here, and may be answered at all."""
+        subject = f"manifest of round {manifest.round}"
+        if manifest.round < self.first_round:
+            raise RefusedError(
+                f"this helper answers from round {self.first_round} on", subject=subject
+            )
+        for opened in self.opened:
+            if opened.round == manifest.round:
+                raise RefusedError(
+                    f"another manifest of this round, {opened.digest.hex()[:16]}, was answered for "
+                    f"{_list(opened)}",
+                    subject=subject,
+                    remedy="A round is opened once; void it, and open the next",
+                )
+
+    def _check_classes(
+        self,
+        manifest: Manifest,
+        cohorts: Mapping[str, tuple[str, ...]],
+        organisation_of: Mapping[str, str],
+        smallest: int,
+    ) -> None:
+        """Raise RefusedError where sums could be subtracted down to a small class."""
+        before = [set(names) for opened in self.opened for names in opened.cohorts.values()]
+        size, clients = smallest_class(
+            before + [set(names) for names in cohorts.values()], organisation_of
+        )
+        if size < smallest:
+            raise RefusedError(
+                f"with the sums opened before, {', '.join(clients)} could be told apart: "
+                f"{size} organisations, and {smallest} are needed",
+                subject=f"manifest of round {manifest.round}",
+                remedy="Freeze only complete blocks of the registry, and keep the blocks",
+            )
+
+    def _load(self, path: Path) -> tuple[OpenedManifest, ...]:
+        """Return what the file holds. Raises ConfigError where it holds something else."""
+        try:
+            stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return tuple(
+                OpenedManifest(
+                    round=int(entry["round"]),
+                    digest=bytes.fromhex(entry["digest"]),
+                    cohorts={
+                        str(payload): tuple(map(str, names))
+                        for payload, names in entry["cohorts"].items()
+                    },
+                )
+                for entry in stored["opened"]
+            )
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as exc:
+            raise ConfigError(
+                "is not what a helper's marks look like",
+                subject=str(path),
+                remedy="Restore it from a backup. Without it this helper must be revoked and "
+                "enrolled anew, for it cannot know what it has answered",
+            ) from exc
+
+
+def _list(opened: OpenedManifest) -> str:
+    return "; ".join(
+        f"{payload}: {', '.join(names)}" for payload, names in sorted(opened.cohorts.items())
+    )
+
+
+def _dumped(opened: tuple[OpenedManifest, ...]) -> str:
+    entries = [
+        {
+            "round": manifest.round,
+            "digest": manifest.digest.hex(),
+            "cohorts": {name: list(clients) for name, clients in manifest.cohorts.items()},
+        }
+        for manifest in opened
+    ]
+    return json.dumps({"opened": entries}, indent=1) + "\n"

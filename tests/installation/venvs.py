@@ -1,0 +1,48 @@
+"""Environments of their own, for libraries that the lock does not have."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+__all__ = ["ROOT", "run_with"]
+
+ROOT = Path(__file__).parents[2]
+CLIENT = ("msgpack", "pynacl", "zstandard")
+"""What the library's engines import beside NumPy."""
+
+
+def run_with(
+    folder: Path, needs: tuple[str, ...], child: str, *, package: Path | None = None
+) -> None:
+    """Make an environment in `folder` with these packages, and run `child` in it.
+
+    `package` is a package of this repository to install there, too, without what it needs.
+    """
+    said = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "pip_settings.py")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    uv, own = Path(sys.executable).with_name("uv"), folder / "own"
+    install = f"""
+        set -eu
+        eval "$SETTINGS"
+        export UV_NO_CONFIG=1 UV_PYTHON_DOWNLOADS=never UV_HTTP_TIMEOUT=180
+        {uv} venv --quiet --python {sys.executable} {own}
+        export VIRTUAL_ENV={own}
+        {uv} pip install --quiet {" ".join(f"'{one}'" for one in (*needs, *CLIENT))}
+        {f"{uv} pip install --quiet --no-deps {package}" if package else ""}
+    """
+    environment = os.environ | {"SETTINGS": said.stdout}
+    subprocess.run(["bash", "-c", install], env=environment, check=True, timeout=300)
+    ran = subprocess.run(
+        [str(own / "bin" / "python"), "-W", "ignore", "-c", child],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr

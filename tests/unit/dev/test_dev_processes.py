@@ -1,0 +1,139 @@
+"""Processes are ended by their own id, with what they started; an id that became somebody else's is
+left alone.
+"""
+
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hyperfed.dev.processes import Process, Recorded, carrying, end_all, named
+from hyperfed.errors import ConfigError
+
+PARENT = (
+    "import subprocess,sys,time; c=subprocess.Popen([sys.executable,'-c','import time; "
+    "time.sleep(60)']); print(c.pid, flush=True); time.sleep(60)"
+)
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Process:
+    return Process(
+        "parent",
+        [sys.executable, "-c", PARENT],
+        environment={"GREETING": "hello"},
+        log=tmp_path / "logs" / "parent.log",
+        cwd=tmp_path,
+    )
+
+
+def grandchild(process: Process) -> Recorded:
+    while not process.log.read_text().strip():
+        time.sleep(0.02)
+    return Recorded.of(int(process.log_end()))
+
+
+def test_stopping_ends_the_process_and_what_it_started(process: Process) -> None:
+    process.start()
+    below, record = grandchild(process), process.record
+    assert (record.alive, below.alive, process.running) == (True, True, True)
+    process.start()
+    assert process.record == record  # it ran already
+    process.stop()
+    process.stop()
+    time.sleep(0.1)
+    assert (record.alive, below.alive, process.running) == (False, False, False)
+
+
+def test_a_crash_leaves_what_it_started_and_stop_ends_that_too(process: Process) -> None:
+    process.start()
+    below = grandchild(process)
+    process.kill()
+    assert (process.running, below.alive) == (False, True)
+    process.stop()
+    time.sleep(0.1)
+    assert not below.alive
+
+
+def test_another_process_with_the_same_id_is_not_signalled(process: Process) -> None:
+    process.start()
+    stranger = Recorded(pid=process.record.pid, start_time=process.record.start_time - 1)
+    assert not stranger.alive
+    stranger.signal(signal.SIGKILL)
+    assert not stranger.end(timeout_s=0.1)
+    assert process.running
+    assert process.record.end(timeout_s=5, group=True) is False
+    process.stop()
+
+
+def test_what_cannot_be_started_is_said(tmp_path: Path) -> None:
+    missing = Process(
+        "missing", [str(tmp_path / "nothing")], environment={}, log=tmp_path / "log", cwd=tmp_path
+    )
+    with pytest.raises(ConfigError, match="cannot be started"):
+        missing.start()
+    with pytest.raises(ConfigError, match="was not started"):
+        _ = missing.record
+    missing.stop()
+
+
+def test_what_was_started_under_a_mark_is_found_and_nothing_else(
+    tmp_path: Path, process: Process
+) -> None:
+    marked = Process(
+        "marked",
+        process.argv,
+        environment={"HYPERFED_TEST_MARK": str(tmp_path)},
+        log=tmp_path / "marked.log",
+        cwd=tmp_path,
+    )
+    process.start()
+    marked.start()
+    below = grandchild(marked)
+    assert {found.pid for found in carrying("HYPERFED_TEST_MARK", str(tmp_path))} == {
+        marked.record.pid,
+        below.pid,
+    }
+    marked.kill()
+    assert carrying("HYPERFED_TEST_MARK", str(tmp_path)) == [below], (
+        "an orphan of a killed parent still carries it"
+    )
+    marked.stop()
+    process.stop()
+    time.sleep(0.1)
+    assert carrying("HYPERFED_TEST_MARK", str(tmp_path)) == []
+
+
+def test_all_under_a_mark_are_named_and_ended_even_what_does_not_listen(tmp_path: Path) -> None:
+    mark = {"HYPERFED_TEST_MARK": str(tmp_path)}
+    deaf = (
+        "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', "
+        "flush=True); time.sleep(60)"
+    )
+    started = [
+        Process(
+            name,
+            [sys.executable, "-c", deaf, *said],
+            environment=mark,
+            log=tmp_path / name,
+            cwd=tmp_path,
+        )
+        for name, said in (
+            ("store", ["weed", "server"]),
+            ("worker", ["hyperfed", "service", "worker"]),
+        )
+    ]
+    for process in started:
+        process.start()
+    while not all(process.log.read_text() for process in started):
+        time.sleep(0.02)
+    there = carrying("HYPERFED_TEST_MARK", str(tmp_path))
+    assert named(there) == "SeaweedFS and the worker"
+    assert named([Recorded.of(1)]) == "process 1"
+    assert named([]) == ""
+    end_all("HYPERFED_TEST_MARK", str(tmp_path), timeout_s=0.1)
+    assert not any(record.alive for record in there)
+    for process in started:
+        process.stop()

@@ -1,0 +1,63 @@
+"""What a root is told before it signs: every field that differs, and nothing that does not."""
+
+from dataclasses import fields, replace
+from datetime import timedelta
+
+import pytest
+
+from hyperfed.registry.differences import differences
+from hyperfed.registry.floors import Floors
+from hyperfed.registry.registry import Budget, KeyRecord, Registry
+from hyperfed.testing.federation import SmallFederation, key_of
+
+BEFORE = SmallFederation(auditors=1).registry
+FIRST = BEFORE.clients[0]
+CHANGED = {
+    "federation": "other-fed",
+    "genesis": BEFORE.genesis + timedelta(days=1),
+    "window_s": 60,
+    "roots": (key_of("new root").public,),
+    "coordinators": (KeyRecord(keys=key_of("new").public),),
+    "auditors": (),
+    "clients": (replace(FIRST, organisation="another"), *BEFORE.clients[1:]),
+    "budget": Budget(minimum_support=2),
+    "floors": Floors(),
+}
+
+
+def test_the_same_registry_differs_in_nothing() -> None:
+    after = replace(BEFORE, version=2, previous=bytes(32), issued=BEFORE.genesis)
+    assert differences(BEFORE, after) == []
+
+
+@pytest.mark.parametrize(
+    "name", [f.name for f in fields(Registry) if f.name not in ("version", "previous", "issued")]
+)
+def test_a_change_of_any_field_is_told(name: str) -> None:
+    if name == "threshold":
+        roots = (*BEFORE.roots, key_of("second").public)
+        said = differences(replace(BEFORE, roots=roots), replace(BEFORE, roots=roots, threshold=2))
+    elif name not in CHANGED:
+        pytest.skip("a field of another rule, which tests it")
+    else:
+        said = differences(BEFORE, replace(BEFORE, **{name: CHANGED[name]}))
+    assert said, f"{name} changes, and the root is not told"
+
+
+def test_each_client_and_key_is_told_by_itself() -> None:
+    key = key_of("second key")
+    closed = replace(FIRST.keys[0], valid_until=4)
+    rotated = replace(FIRST, keys=(closed, KeyRecord(keys=key.public, valid_from=4)))
+    said = differences(BEFORE, replace(BEFORE, clients=(rotated, *BEFORE.clients[2:])))
+    assert said == [
+        f"client site-01, rounds of key {FIRST.keys[0].keys.key_id}: 1 on -> 1 to 4",
+        f"client site-01: key {key.key_id} is new, in rounds 4 on",
+        "client site-02: is gone",
+        f"client site-02: key {BEFORE.clients[1].keys[0].keys.key_id} is gone; "
+        "it was for rounds 1 on",
+    ]
+
+
+def test_floors_that_are_lowered_are_told() -> None:
+    high, low = replace(BEFORE, floors=Floors(privacy="local")), replace(BEFORE, floors=None)
+    assert "floors, privacy: local -> none" in differences(high, low)

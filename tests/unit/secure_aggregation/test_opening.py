@@ -1,0 +1,153 @@
+"""Open sums: exact with a quorum, nothing without, and disputes are named."""
+
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from hyperfed.errors import AggregationError, BreakdownError, RefusedError
+from hyperfed.secure_aggregation import Cohort, Manifest, from_fixed_point, open_sum
+from hyperfed.secure_aggregation.opening import add_masks
+from tests.unit.secure_aggregation.sums import SecureRound, group_of
+
+
+@pytest.fixture(scope="module")
+def night() -> SecureRound:
+    return SecureRound(group_of(), tuple(f"ward-{i}" for i in range(1, 6)))
+
+
+@pytest.mark.parametrize(("helpers", "colluding"), [(4, 1), (5, 2), (7, 4)])
+@pytest.mark.parametrize("clients", [4, 5, 20, 100])
+def test_sums_are_exact(helpers: int, colluding: int, clients: int) -> None:
+    night = SecureRound(
+        group_of(helpers, colluding), tuple(f"c{i:03d}" for i in range(clients)), length=3
+    )
+    manifest = night.manifest()
+    openings = [night.answer(helper) for helper in night.group.helpers[-night.group.quorum :]]
+    opened = open_sum(
+        manifest, "statistics", night.group, night.masked(), openings, deadline_past=True
+    )
+    np.testing.assert_array_equal(
+        from_fixed_point(opened.total), np.sum([night.values[c] for c in night.clients], axis=0)
+    )
+    assert opened.helpers == night.group.helpers[-night.group.quorum :]
+
+
+def test_any_quorum_gives_the_same_sum_and_fewer_give_none(night: SecureRound) -> None:
+    openings = {helper: night.answer(helper) for helper in night.group.helpers}
+    sums = []
+    for answering in combinations(night.group.helpers, night.group.quorum):
+        opened = open_sum(
+            night.manifest(),
+            "statistics",
+            night.group,
+            night.masked(),
+            [openings[helper] for helper in answering],
+            deadline_past=True,
+        )
+        sums.append(opened.total.tobytes())
+    assert len(set(sums)) == 1
+    for answering in combinations(night.group.helpers, night.group.quorum - 1):
+        with pytest.raises(BreakdownError, match="2 of 4 helpers have answered, and 3 open a sum"):
+            open_sum(
+                night.manifest(),
+                "statistics",
+                night.group,
+                night.masked(),
+                [openings[helper] for helper in answering],
+                deadline_past=True,
+            )
+
+
+def test_a_smaller_cohort_is_opened_without_those_who_are_missing(night: SecureRound) -> None:
+    manifest = night.manifest(("ward-1", "ward-4"))
+    openings = [night.answer(helper, manifest) for helper in night.group.helpers]
+    opened = open_sum(
+        manifest, "statistics", night.group, night.masked(), openings, deadline_past=False
+    )
+    np.testing.assert_array_equal(
+        from_fixed_point(opened.total), night.values["ward-1"] + night.values["ward-4"]
+    )
+    assert opened.unchecked == ()
+
+
+def test_before_the_deadline_every_seed_is_checked_by_one_more_than_may_collude(
+    night: SecureRound,
+) -> None:
+    openings = [night.answer(helper) for helper in night.group.helpers[:3]]
+    with pytest.raises(BreakdownError, match="3 of 6 sums are confirmed by fewer than 2 helpers"):
+        open_sum(
+            night.manifest(),
+            "statistics",
+            night.group,
+            night.masked(),
+            openings,
+            deadline_past=False,
+        )
+    opened = open_sum(
+        night.manifest(), "statistics", night.group, night.masked(), openings, deadline_past=True
+    )
+    assert len(opened.unchecked) == 3  # the result says so
+
+
+def test_helpers_that_differ_are_named_and_nothing_is_released(night: SecureRound) -> None:
+    openings = [night.answer(helper) for helper in night.group.helpers]
+    names = night.group.held_by("h1")[0]
+    lie = replace(openings[0], sums={**openings[0].sums, names: openings[0].sums[names] + 1})
+    with pytest.raises(AggregationError, match="h1, h4 gave different sums of one seed"):
+        open_sum(
+            night.manifest(),
+            "statistics",
+            night.group,
+            night.masked(),
+            [lie, *openings[1:]],
+            deadline_past=True,
+        )
+
+
+def test_an_answer_to_another_question_is_refused(night: SecureRound) -> None:
+    openings = [night.answer(helper) for helper in night.group.helpers]
+    other = night.answer("h1", night.manifest(("ward-1", "ward-2")))
+    short = replace(
+        openings[0], sums={names: words[:-1] for names, words in openings[0].sums.items()}
+    )
+    fewer = replace(openings[0], sums=dict(list(openings[0].sums.items())[1:]))
+    for wrong in (other, short, fewer, openings[1], replace(openings[0], payload="effects")):
+        with pytest.raises(AggregationError, match=r"opening of h[12]: answers another manifest"):
+            open_sum(
+                night.manifest(),
+                "statistics",
+                night.group,
+                night.masked(),
+                [wrong, *openings[1:]],
+                deadline_past=True,
+            )
+
+
+def test_a_helper_adds_only_what_it_confirmed(night: SecureRound) -> None:
+    with pytest.raises(RefusedError, match="ward-1: the manifest names it, and h1 did not confirm"):
+        add_masks(night.manifest(), "statistics", "h1", night.group, {}, {})
+    later = replace(night.manifest(), round=13)
+    with pytest.raises(RefusedError, match="header names another client, round or payload"):
+        night.answer("h1", later)
+
+
+def test_a_message_of_another_length_stops_the_sum(night: SecureRound) -> None:
+    openings = [night.answer(helper) for helper in night.group.helpers]
+    masked = night.masked()
+    masked["ward-2"] = masked["ward-2"][:-1]
+    with pytest.raises(
+        AggregationError, match="ward-2: its masked message is missing, or is not 7"
+    ):
+        open_sum(night.manifest(), "statistics", night.group, masked, openings, deadline_past=True)
+
+
+def test_a_manifest_names_each_payload_once() -> None:
+    cohort = Cohort(payload="statistics", length=3, messages={"a": b"1" * 32})
+    with pytest.raises(AggregationError, match="names no sum, or one payload twice"):
+        Manifest(round=1, freeze_digest=b"f" * 32, cohorts=(cohort, cohort))
+    manifest = Manifest(round=1, freeze_digest=b"f" * 32, cohorts=(cohort,))
+    assert manifest.digest != replace(manifest, round=2).digest
+    with pytest.raises(AggregationError, match="names no sum of effects"):
+        manifest.cohort("effects")

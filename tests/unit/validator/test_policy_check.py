@@ -1,0 +1,154 @@
+"""What an update may carry under its plan: the plan's lags alone (R-90); and a message of local
+noise one noised effect for every possible edge, and nothing that was not noised (R-91).
+"""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from hyperfed.errors import BoundsError, RefusedError
+from hyperfed.packets import CausalSemanticPack, Claims, Knowledge, PolicyPack, Update
+from hyperfed.privacy.mechanisms import plan_release
+from hyperfed.privacy.release import noised_message
+from hyperfed.tables.hyperedges import HyperedgeTable
+from hyperfed.testing.federation import SmallFederation
+from hyperfed.validator.policy import check_against_policy
+
+ONE = "site-01"
+LOCAL = PolicyPack(privacy="local", strategy="mean", trust_min=0, max_lag=1)
+SLOTS = 4 * 3 + 16
+
+
+@pytest.fixture
+def fed() -> SmallFederation:
+    fed = SmallFederation(policy=LOCAL)
+    fed.open(1)
+    return fed
+
+
+def message(fed: SmallFederation) -> Update:
+    night = plan_release(
+        epsilon=Decimal(1), delta=Decimal("0.00001"), clip_norm=1.0, slots=SLOTS, place="local"
+    )
+    return noised_message(fed.update(ONE), night, vocabulary=fed.vocabulary, lags=(0, 1))
+
+
+def hyperedges() -> HyperedgeTable:
+    return HyperedgeTable.build(
+        sources=[[0, 1]],
+        target=[2],
+        lag=[1],
+        effect=[0.5],
+        confidence=0.5,
+        stability=0.5,
+        hits=3,
+        n=30,
+    )
+
+
+MORE = {
+    "a loss": {"claims": Claims(loss=0.125)},
+    "a loss of zero": {"claims": Claims(loss=0.0)},
+    "hyperedges": {"hyperedges": hyperedges()},
+    "a semantic pack": {"semantic": CausalSemanticPack(dag_edges=[(0, 1, 0.5)])},
+}
+
+
+@pytest.mark.parametrize(
+    ("lags", "looked_at", "lag", "problem"),
+    [
+        ((1, 3), (1, 2), 1, "looked at lag 2; the policy names 1, 3"),
+        ((1, 3), None, 2, "edges with lag 2; the policy names 1, 3"),
+        ((), (1, 5), 1, "looked at lag 5; the policy allows up to 4"),
+        ((), None, 5, "edges with lag 5; the policy allows up to 4"),
+        ((1, 3), (1, 3), 1, ""),
+        ((1, 3), (1,), 1, ""),
+        ((1, 3), None, 3, ""),
+        ((), (0, 4), 4, ""),
+    ],
+)
+def test_an_update_looks_at_the_plans_lags_alone(
+    lags: tuple[int, ...], looked_at: tuple[int, ...] | None, lag: int, problem: str
+) -> None:
+    fed = SmallFederation(policy=PolicyPack(max_lag=4, lags=lags))
+    plan = fed.open(1).value
+    update = fed.update(ONE)
+    assert update.edges is not None
+    moved = replace(update.edges, lag=np.full(len(update.edges), lag, np.uint16))
+    update = replace(update, edges=moved, lags=looked_at)
+    if not problem:
+        check_against_policy(update, plan, subject="x")
+        return
+    with pytest.raises(BoundsError) as caught:
+        check_against_policy(update, plan, subject="x")
+    assert (caught.value.problem, caught.value.rule) == (problem, "R-90")
+
+
+@pytest.mark.parametrize("what", [*MORE, "an edge less"])
+def test_a_local_message_that_carries_more_or_less_than_noise_is_refused(
+    fed: SmallFederation, what: str
+) -> None:
+    noised = message(fed)
+    assert noised.edges is not None
+    assert len(noised.edges) == SLOTS
+    less = replace(
+        noised.edges,
+        **{
+            name: getattr(noised.edges, name)[1:]
+            for name in noised.edges.__dataclass_fields__
+            if getattr(noised.edges, name) is not None
+        },
+    )
+    update = replace(noised, **MORE.get(what, {"edges": less}))  # type: ignore[arg-type]
+    fed.put(fed.envelope(ONE, update=update), ONE)
+    before = fed.objects()
+    judged = fed.judge()
+    assert judged.admitted == ()
+    assert [(r.client, r.rule, "is not a noised message" in r.reason) for r in judged.refused] == [
+        (ONE, "R-91", True)
+    ]
+    assert fed.objects() == before
+
+
+def test_the_message_alone_is_admitted(fed: SmallFederation) -> None:
+    fed.put(fed.envelope(ONE, update=message(fed)), ONE)
+    judged = fed.judge()
+    assert ([a.client for a in judged.admitted], judged.refused) == ([ONE], ())
+
+
+def test_an_edge_into_what_an_experiment_set_is_refused() -> None:
+    fed = SmallFederation(policy=PolicyPack())
+    plan = fed.open(1).value
+    update = fed.update(ONE)
+    assert update.edges is not None
+    target = int(update.edges.target[0])
+    source = int(update.edges.source[0])
+    free = replace(update, semantic=CausalSemanticPack(interventions=[{"variable": source}]))
+    check_against_policy(free, plan, subject="update")
+    cut = replace(update, semantic=CausalSemanticPack(interventions=[{"variable": target}]))
+    with pytest.raises(RefusedError, match="which it says an experiment set") as caught:
+        check_against_policy(cut, plan, subject="update")
+    assert caught.value.rule == "R-91"
+    named = replace(update, semantic=CausalSemanticPack(interventions=[{"variable": "x"}]))
+    check_against_policy(named, plan, subject="update")
+
+
+def test_an_edge_that_the_plans_knowledge_forbids_is_refused() -> None:
+    fed = SmallFederation(policy=PolicyPack())
+    names, update = fed.vocabulary.names, fed.update(ONE)
+    assert update.edges is not None
+    ends = (names[int(update.edges.source[0])], names[int(update.edges.target[0])])
+    plan = fed.open(1).value
+    for known in (
+        Knowledge(forbidden=(ends,)),
+        Knowledge(tiers=((ends[1],), (ends[0],))),
+    ):
+        judged = replace(plan, policy=replace(plan.policy, knowledge=known))
+        with pytest.raises(RefusedError, match="which the plan's knowledge forbids") as caught:
+            check_against_policy(update, judged, subject="update")
+        assert caught.value.rule == "R-91"
+    turned = Knowledge(forbidden=(ends[::-1],), tiers=((ends[0],), (ends[1],)))
+    judged = replace(plan, policy=replace(plan.policy, knowledge=turned))
+    check_against_policy(update, judged, subject="update")
