@@ -17,6 +17,7 @@ from hyperfed.errors import BoundsError as BoundsError
 from hyperfed.errors import BreakdownError as BreakdownError
 from hyperfed.errors import ConfigError as ConfigError
 from hyperfed.errors import EngineError as EngineError
+from hyperfed.errors import FrozenUpdateLost as FrozenUpdateLost
 from hyperfed.errors import HyperfedError as HyperfedError
 from hyperfed.errors import LedgerError as LedgerError
 from hyperfed.errors import MachineError as MachineError

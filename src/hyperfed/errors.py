@@ -28,6 +28,7 @@ what to do.
         ├── QuorumPending      not everyone is there yet and the waiting time is not used up; the
         │                      only one a task retries
         ├── QuorumMissed       below quorum after the waiting time
+        ├── FrozenUpdateLost   an update that a freeze counts and that the store no longer has
         └── LedgerError        the ledger is broken, shortened or not ours
 
 Source: STYLE 24 to 26. The `rule` of an error names a rule of the protocol by its id;
@@ -41,6 +42,7 @@ __all__ = [
     "BreakdownError",
     "ConfigError",
     "EngineError",
+    "FrozenUpdateLost",
     "HyperfedError",
     "LedgerError",
     "MachineError",
@@ -205,6 +207,10 @@ class QuorumPending(RoundError):
 
 class QuorumMissed(RoundError):
     """The round is below quorum after the waiting time."""
+
+
+class FrozenUpdateLost(RoundError):
+    """An update that a freeze counts and that the store no longer has (R-66)."""
 
 
 class LedgerError(RoundError):

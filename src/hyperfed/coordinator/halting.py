@@ -3,9 +3,10 @@
 1. Below quorum the error names how many are missing, and what was refused (R-62).
 2. A round that is not open, has not begun, or waits for its predecessor, is for later (R-60,
    R-115).
-3. A release that fails for what was frozen ends its round once `close_by` is past (R-118). Until
-   then the error is shown, since it may be mended. Passing faults, the machine's own, and objects
-   that are not what was frozen never end a round: whoever runs the bucket could void it so.
+3. A release that fails for what was frozen, or since the store has lost it, ends its round once
+   `close_by` is past (R-118). Until then the error is shown, since it may be mended. Passing
+   faults, the machine's own, and objects that were replaced never end a round: the true ones may
+   exist.
 
 What it does not do: decide when a round halts (`protocol.machine`).
 """
@@ -16,6 +17,7 @@ from collections.abc import Callable, Sequence
 from hyperfed.coordinator.stragglers import below_quorum, refusals_in_words
 from hyperfed.errors import (
     AggregationError,
+    FrozenUpdateLost,
     PrivacyError,
     QuorumMissed,
     RoundError,
@@ -71,12 +73,12 @@ def refuse_halt(
 def released(machine: mc.Machine, release: Callable[[], WriteOutcome]) -> WriteOutcome:
     """Return how a release ended: `IMPOSSIBLE` where it fails in a round that is past `close_by`.
 
-    Raises what `release` raises before that, and where the store, an object in it or this machine
-    failed.
+    Raises what `release` raises before that, and where the store or this machine failed,
+    or an object is not what was frozen.
     """
     try:
         return release()
-    except (AggregationError, PrivacyError) as error:
+    except (AggregationError, FrozenUpdateLost, PrivacyError) as error:
         if not machine.closed:
             raise
         log.warning("round %d ends without a result: %s", machine.round, error)

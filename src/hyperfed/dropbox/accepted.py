@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from hyperfed.config import Limits
 from hyperfed.errors import (
     RESTORE_BUCKET,
+    FrozenUpdateLost,
     HyperfedError,
     ObjectNotFound,
     RoundError,
@@ -125,7 +126,8 @@ class Accepted:
         if isinstance(data, TransientError):
             raise data
         if isinstance(data, HyperfedError):
-            return RoundError(
+            gone = isinstance(data, ObjectNotFound)
+            return (FrozenUpdateLost if gone else RoundError)(
                 f"cannot be read: {data}",
                 subject=key,
                 rule="R-66",
