@@ -19,6 +19,7 @@ import numpy as np
 
 from hyperfed.dropbox.reader import DropBoxReader, Stored
 from hyperfed.errors import RESTORE_BUCKET, ConfigError, RoundError, SchemaError
+from hyperfed.hypergraph.change import Change, change_between
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.hypergraph.privacy_statement import PrivacyStatement
 from hyperfed.packets import PolicyPack
@@ -34,7 +35,6 @@ from hyperfed.protocol.objects import (
     RoundState,
     Tombstone,
 )
-from hyperfed.report.change import Change, change_between
 from hyperfed.report.rows import (
     BudgetView,
     CountedRow,
