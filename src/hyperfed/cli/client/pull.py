@@ -52,6 +52,7 @@ _EDGE_COLUMNS = (
     "without_high",
     "positive",
     "negative",
+    "direction",
     "notes",
     "status",
 )
