@@ -61,7 +61,8 @@ def validator_of(
 ) -> PacketValidator | None:
     """Return a validator that judges as the freeze's coordinator did, at the freeze's time.
 
-    replays: whether it refuses a sequence that the base state has counted (R-89). None where the base state that it needs is missing, which is a finding already.
+    replays: whether it refuses a sequence that the base state has counted (R-89). None where the
+    base state that it needs is missing, which is a finding already.
     """
     base = context.history.states.get(freeze.base_round)
     if freeze.base_round and base is None:
