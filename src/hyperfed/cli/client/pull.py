@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hyperfed.cli.files import replace_file
-from hyperfed.cli.heads import age_of, head_compared, head_option, told_head
+from hyperfed.cli.heads import age_of, head_compared, head_option, head_pairs, told_head
 from hyperfed.cli.invocation import Invocation, pass_invocation
 from hyperfed.cli.lazy import Command
 from hyperfed.cli.options import FILE, client_options, output_options, store_options
@@ -119,7 +119,7 @@ def pull(
     other = told_head(head_text)
     with invocation.out.step("Fetching and verifying"):
         session = invocation.session(signing=False)
-        head = head_compared(session.check_ledger(), other)
+        head = head_compared(session.check_ledger(), other, session.reader.registry)
         result = session.pull(now=invocation.now)
     _say_revoked(invocation, session)
     if result is None:
@@ -152,11 +152,9 @@ def pull(
         },
         "statement": model.statement,
     }
-    head_pairs = {"Age": age["said"], "Ledger's head": head["shown"]}
-    if head["compared"]:
-        head_pairs["Compared"] = head["compared"]
+    head_said = {"Age": age["said"], **head_pairs(head)}
     invocation.out.finish(
-        document, lambda to: _render(to, model, out, top, changes, earlier_round, head_pairs)
+        document, lambda to: _render(to, model, out, top, changes, earlier_round, head_said)
     )
 
 
@@ -295,7 +293,7 @@ def _render(
     top: int,
     changes: Mapping[str, list[Edge]],
     earlier_round: int | None,
-    head_pairs: Mapping[str, str],
+    head_said: Mapping[str, str],
 ) -> None:
     rows = model.rows()
     title = (
@@ -308,7 +306,7 @@ def _render(
     pairs: dict[str, Any] = {
         "Model": f"round {model.round} of federation {model.federation}, {instant(model.time)}, "
         "verified against the ledger",
-        **head_pairs,
+        **head_said,
     }
     if earlier_round is None:
         pairs["Changed"] = "nothing to compare with: the first pull into this folder"
