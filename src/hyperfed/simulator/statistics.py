@@ -77,7 +77,7 @@ def client_graph(
         y[t] += client_coefficients @ y[t - 1]
     vocabulary = Vocabulary.of(*(f"x{i}" for i in range(width)))
     seed = int(rng.integers(1 << 30))
-    engine = VarEngine(y[_WARM_UP:], vocabulary.names, max_lag=1, n_bootstrap=bootstraps, rng=seed)
+    engine = VarEngine(y[_WARM_UP:], vocabulary.names, lags=(1,), n_bootstrap=bootstraps, rng=seed)
     measured, edges = engine.discover().to_edges(vocabulary)
     return HypergraphStore(
         edges=shareable(edges, PolicyPack()), measured=measured, vocabulary=vocabulary
