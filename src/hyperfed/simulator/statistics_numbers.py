@@ -8,16 +8,23 @@
 `statistics_page` makes the page of these numbers, and plays nothing.
 """
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hyperfed.codec import PayloadCodec
+from hyperfed.hypergraph.graph import HypergraphStore
+from hyperfed.packets import Update
+from hyperfed.reconciler.reconcile import StoreReconciler
 from hyperfed.simulator.standing_worlds import standing_worlds
 from hyperfed.simulator.statistics import (
     Coverage,
     Standing,
+    client_graph,
     coverage,
     error_rates,
     sparse_coefficients,
@@ -35,6 +42,7 @@ _SYSTEM_CLIENTS = (5, 10, 30)
 _SMALL_ROWS, _SMALL_TAU2, _VARIABLES = 40, 0.0025, 6
 _ROUNDS = 30
 _CUTS = ("vote", "fdr")
+_WIDTHS, _MERGED, _LONG = (20, 50, 200), 20, 600
 
 Numbers = dict[str, Any]
 
@@ -215,11 +223,52 @@ def _over_seeds(parts: Sequence[Mapping[str, Any]]) -> Numbers:
     }
 
 
+def _sizes(share: float) -> Numbers:
+    """Measure what every estimate costs, beside the votes alone: rows, bytes, a merge's seconds."""
+    rng, codec, rows = np.random.default_rng(_SEED + 5), PayloadCodec(compression="zstd"), []
+    clients = max(3, round(_MERGED * share))
+    for variables in _WIDTHS if share == 1.0 else _WIDTHS[:1]:
+        coefficients = _parents(rng, variables)
+        graphs = [client_graph(coefficients, _LONG, rng) for _ in range(clients)]
+        sent, seconds = {}, {}
+        for name in ("votes", "all"):
+            merged = [_voting(graph) for graph in graphs] if name == "votes" else graphs
+            edges = [graph.edges for graph in merged]
+            sent[name] = [
+                round(float(np.mean([len(table) for table in edges]))),
+                round(float(np.mean([_bytes(codec, graph) for graph in merged]))),
+            ]
+            begun = time.process_time()
+            StoreReconciler().reconcile(merged)
+            seconds[name] = round(time.process_time() - begun, 3)
+        rows.append({"variables": variables, "sent": sent, "seconds": seconds})
+    return {"clients": clients, "rows": _LONG, "widths": rows}
+
+
+def _parents(rng: np.random.Generator, variables: int) -> npt.NDArray[np.float64]:
+    """Return a stable system in which a variable has two parents, on average."""
+    shape = (variables, variables)
+    there, sign = rng.uniform(size=shape) < 2 / variables, rng.choice([-1.0, 1.0], shape)
+    coefficients = np.where(there, sign * rng.uniform(0.25, 0.5, shape), 0.0)
+    radius = np.abs(np.linalg.eigvals(coefficients)).max()
+    return np.asarray(coefficients * min(1.0, 0.8 / radius) if radius else coefficients)
+
+
+def _voting(graph: HypergraphStore) -> HypergraphStore:
+    """Return a graph of the rows that vote, which is what a private round sends."""
+    return replace(graph, edges=graph.edges.take(np.flatnonzero(graph.edges.confidence > 0)))
+
+
+def _bytes(codec: PayloadCodec, graph: HypergraphStore) -> int:
+    return len(codec.encode(Update(measured=graph.measured, edges=graph.edges)))
+
+
 PARTS: dict[str, Callable[[float], Numbers]] = {
     "coverage": _coverage,
     "clients": _clients,
     "noise": _noise,
     "systems": _systems,
     "standing": _standing,
+    "sizes": _sizes,
 }
 """Each part of the numbers by its name, with what plays it."""

@@ -43,6 +43,7 @@ def pages(page: str, numbers: Numbers) -> dict[str, str]:
         "noise": _noise,
         "systems": _systems,
         "standing": _standing,
+        "sizes": _sizes,
     }
     for part, lines in tables.items():
         page = _replaced(page, part, lines(numbers[part]))
@@ -141,6 +142,22 @@ the liar with the most."
             f"{world['liars_expelled']} of {world['liars']}" if world["liars"] else "",
         ]
         lines.append(f"| {world['world']} | {' | '.join(cells)} |")
+    return lines
+
+
+def _sizes(part: Numbers) -> list[str]:
+    said = (
+        f"{part['clients']} clients with {part['rows']} rows; one lag, 10 resamples. A merge's "
+        "seconds are of one core."
+    )
+    names = ("rows", "bytes", "seconds a merge")
+    titles = [f"{name}, {kind}" for name in names for kind in ("votes alone", "all")]
+    lines = [said, "", f"| variables | {' | '.join(titles)} |", "|---" * 7 + "|"]
+    for row in part["widths"]:
+        sent, seconds = row["sent"], row["seconds"]
+        cells = [f"{sent[kind][i]:,}" for i in (0, 1) for kind in ("votes", "all")]
+        cells += [f"{seconds[kind]:.2g}" for kind in ("votes", "all")]
+        lines.append(f"| {row['variables']} | {' | '.join(cells)} |")
     return lines
 
 
