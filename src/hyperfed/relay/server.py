@@ -189,7 +189,9 @@ def _options(limits: RelayLimits) -> Mapping[str, int]:
         "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
         "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
         "grpc.http2.max_frame_size": MAX_MESSAGE_BYTES,
-        "grpc.max_concurrent_streams": limits.open_calls_per_party,
+        # well above what a party may have open, which is counted by the service: streams that
+        # have just ended count here too, and gRPC refuses some at random near the limit
+        "grpc.max_concurrent_streams": 4 * limits.open_calls_per_party,
         "grpc.max_connection_idle_ms": 600_000,
         "grpc.server_handshake_timeout_ms": 10_000,
         "grpc.so_reuseport": 0,

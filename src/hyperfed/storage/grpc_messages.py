@@ -187,7 +187,8 @@ def error_of_status(
             return AccessDenied(
                 f"the relay refuses it ({said})", subject=subject, remedy=_KEY_REMEDY
             )
-        case "RESOURCE_EXHAUSTED" if asked_s:
+        # gRPC's own refusals have this status too: of a message, which no other try makes smaller
+        case "RESOURCE_EXHAUSTED" if "larger than max" not in said:
             return TransientError(
                 f"the relay is busy ({said})",
                 subject=subject,

@@ -14,6 +14,7 @@ is made.
 What it does not do: erase. Housekeeping works on the relay's folder.
 """
 
+import os
 import ssl
 import threading
 import time
@@ -90,6 +91,7 @@ class GRPCStore(ObjectStore):
         ca_file: Path | None = None,
         limits: GRPCLimits | None = None,
     ) -> None:
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what fails is said once, by our errors
         need_extra()
         self.address = _check_address(address)
         self.limits = limits or GRPCLimits()

@@ -55,10 +55,11 @@ def open_store(
 
     No request is made here. Raises ConfigError where the address or the credentials file is wrong.
 
-    - `endpoint`, `region` and `addressing` are those of an S3 store (`S3Store`). Without an endpoint,
-      $AWS_ENDPOINT_URL_S3 and $AWS_ENDPOINT_URL are asked for one. `ca_file` is for a relay too.
-    - `access_key_file` holds the credentials. With None the environment decides for S3, and `access`
-      is shown to a relay.
+    - `endpoint`, `region` and `addressing` are those of an S3 store (`S3Store`). Without an
+      endpoint, $AWS_ENDPOINT_URL_S3 and $AWS_ENDPOINT_URL are asked for one.
+    - `ca_file` holds the certificates to trust in place of the system's, for S3 and for a relay.
+    - `access_key_file` holds the credentials. With None the environment decides for S3, and
+      `access` is shown to a relay.
     - `base` is the folder that a relative `file:` path starts from (default: the working
       directory).
     - `attempts` is the number of tries of each call; `request_attempts` is the number of tries that
