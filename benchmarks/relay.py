@@ -5,9 +5,9 @@
 1. Each candidate creates objects of 300,000 bytes, and reads them whole, with one thread and with
    eight. Every server is a process of its own on this machine. The candidates take turns, each
    turn begun by another one: a figure is the best turn, a ratio the median of the turns' ratios.
-2. The relay is `hyperfed relay serve`, with TLS both ways. The HTTP server has no TLS and no rights:
-   Python's own, with connections that are kept and a GET by sendfile. Both keep the same promise
-   before the same folder, through `FilesystemStore`: an object is synced before the answer.
+2. The relay is `hyperfed relay serve`, with TLS both ways. The HTTP server has neither TLS nor
+   rights: Python's own, with connections that are kept and a GET by sendfile. Both keep the same
+   promise before the same folder, by `FilesystemStore`: an object is synced before the answer.
    SeaweedFS writes to the same disk and syncs nothing.
 3. What each reads is compared by its bytes, so nobody is fast by leaving something out.
 
@@ -117,7 +117,13 @@ def relays(folder: Path, ending: ExitStack) -> Callable[[int], Candidate]:
         "--fingerprint": fed.fingerprint,
     }
     ending.enter_context(
-        process("-c", "from hyperfed.cli import main; main()", "relay", "serve", *itertools.chain(*arguments.items()))
+        process(
+            "-c",
+            "from hyperfed.cli import main; main()",
+            "relay",
+            "serve",
+            *itertools.chain(*arguments.items()),
+        )
     )
 
     def make(threads: int) -> Candidate:
@@ -216,9 +222,7 @@ def in_threads(threads: int) -> Callable[..., list[Any]]:
     return lambda work, items: list(pool.map(work, items))
 
 
-def turns_of(
-    candidates: Mapping[str, Callable[[], None]], repeats: int
-) -> dict[str, list[float]]:
+def turns_of(candidates: Mapping[str, Callable[[], None]], repeats: int) -> dict[str, list[float]]:
     """The seconds of each turn by name, without the first turn, which warms up."""
     taken: dict[str, list[float]] = {name: [] for name in candidates}
     names = list(candidates)

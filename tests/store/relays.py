@@ -1,6 +1,6 @@
 """Relays in this process for tests: before a folder, with a certificate for 127.0.0.1."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,12 +51,12 @@ class RelayedFederation:
         folder: Path,
         *,
         limits: RelayLimits | None = None,
-        now: Callable[[], datetime] | None = None,
         health: bool = False,
+        clients: int | Sequence[str] = 3,
     ) -> None:
         (folder / "box").mkdir()
         self.store = FilesystemStore(folder / "box")
-        self.fed = SmallFederation(store=self.store, auditors=1)
+        self.fed = SmallFederation(clients=clients, store=self.store, auditors=1)
         self.now = self.fed.opens(1)
         self.certificate = certificate_in(folder)
         self.seconds = 0.0

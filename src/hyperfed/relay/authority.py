@@ -6,9 +6,10 @@
    authority under its key id, made here from the public key. Nobody needs to send one.
 3. Every call is judged again (R-156): the certificate's signature by the key that its issuer names,
    and that key by the registry. A key that is no longer valid in the running round is refused.
-4. What a role may do is what `hyperfed iam` prints (R-157). A "*" in the middle of a pattern stands
-   for one name here: in a folder, an object below another's key would keep that one from being
-   written.
+4. What a role may do is what `hyperfed iam` prints (R-157), and mail: a party leaves messages in
+   its own name, a client's id or a role, and reads what it left and what is for it.
+5. A "*" in the middle of a pattern stands for one name here: in a folder, an object below another's
+   key would keep that one from being written.
 
 What it does not do: ask whether an object is any good. Admission judges it.
 """
@@ -19,7 +20,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -29,6 +30,7 @@ from hyperfed.errors import AccessDenied, HyperfedError
 from hyperfed.operations.access import Access, Role, access_of
 from hyperfed.registry.registry import Registry
 from hyperfed.storage.store import ObjectStore
+from hyperfed.transport import MAIL
 
 __all__ = ["Authority", "Party", "Rights"]
 
@@ -162,6 +164,18 @@ class Authority:
         return key.party
 
 
+def _with_mail(access: Access, name: str) -> Rights:
+    """Return the rights of an access, and those to exchange messages as `name`."""
+    sent = f"{MAIL}/*/{name}/*"
+    return Rights(
+        replace(
+            access,
+            reads=(*access.reads, f"{MAIL}/{name}/*", sent),
+            creates=(*access.creates, sent),
+        )
+    )
+
+
 def _keys_of(registry: Registry) -> Mapping[str, _Key]:
     """Return every key that a registry names, by its id. No key has two roles (R-21)."""
     found: dict[str, _Key] = {}
@@ -169,7 +183,7 @@ def _keys_of(registry: Registry) -> Mapping[str, _Key]:
         (Role.COORDINATOR, registry.coordinators),
         (Role.AUDITOR, registry.auditors),
     ):
-        rights = Rights(access_of(role))
+        rights = _with_mail(access_of(role), role.value)
         for record in records:
             key_id = record.keys.key_id
             party = Party(name=f"{role.value} {key_id[:8]}", role=role, rights=rights)
@@ -184,7 +198,7 @@ def _keys_of(registry: Registry) -> Mapping[str, _Key]:
         party = Party(
             name=client.client_id,
             role=Role.CLIENT,
-            rights=Rights(access_of(Role.CLIENT, client=client.client_id)),
+            rights=_with_mail(access_of(Role.CLIENT, client=client.client_id), client.client_id),
         )
         for record in client.keys:
             found[record.keys.key_id] = _Key(
