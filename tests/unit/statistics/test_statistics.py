@@ -8,6 +8,8 @@ from hyperfed.statistics import Scaling, Statistics, statistics_of
 from hyperfed.statistics.record import triangle
 from hyperfed.tables.vocabulary import Variable, Vocabulary
 
+pytestmark = pytest.mark.unit
+
 NAMES = ("a", "b", "c")
 VOCABULARY = Vocabulary.of(*NAMES)
 

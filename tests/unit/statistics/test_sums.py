@@ -11,6 +11,8 @@ from hyperfed.statistics.clients import client_effects
 from hyperfed.statistics.sweeping import regressions, repaired
 from hyperfed.tables.vocabulary import Vocabulary
 
+pytestmark = pytest.mark.unit
+
 NAMES = ("a", "b", "c", "d")
 VOCABULARY = Vocabulary.of(*NAMES)
 

@@ -3,10 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from hyperfed.statistics import Statistics, statistics_of
 from hyperfed.statistics.trust import MOST, held, statistics_trust
 from hyperfed.tables.vocabulary import Vocabulary
+
+pytestmark = pytest.mark.unit
 
 NAMES = tuple(f"v{i}" for i in range(8))
 VOCABULARY = Vocabulary.of(*NAMES)
