@@ -2,7 +2,8 @@
 
 1. Scale and centre of a variable are public, from the signed vocabulary: half the width and the
    middle of its plausible range, or 1 and 0 where none is stated. Correlations, tests and edges do
-   not depend on them.
+   not depend on them. A value outside of the range counts as its nearer end, so that no variance is
+   beyond a public bound.
 2. A row is a time at which all lags can be looked at: the first `max(lags)` rows of a series are
    only looked back to.
 3. A missing cell costs the pairs that it belongs to, and no others. A pair's moment is centred on
@@ -33,7 +34,7 @@ from hyperfed.tables.vocabulary import Vocabulary
 
 __all__ = ["MORE_ROWS", "Scaling", "least_rows", "statistics_of"]
 
-MORE_ROWS = 5
+MORE_ROWS = 2
 """How many rows more than columns a client needs at least."""
 _SUBJECT = "statistics"
 _STILL = 1e-12  # spread relative to its size below which a column does not vary
@@ -49,6 +50,8 @@ class Scaling:
     """float64[variables]: what is taken from each value."""
     scale: Floats
     """float64[variables], above 0: what each difference is divided by."""
+    bounded: npt.NDArray[np.bool_]
+    """bool[variables]: which variables have a plausible range, to which values are held."""
 
     @classmethod
     def of(cls, vocabulary: Vocabulary, variables: npt.NDArray[np.uint32] | None = None) -> Self:
@@ -60,7 +63,12 @@ class Scaling:
             for one in chosen
         ]
         low, high = np.array(ends, dtype=np.float64).reshape(-1, 2).T
-        return cls(centre=low / 2 + high / 2, scale=high / 2 - low / 2)
+        bounded = [one.low is not None and one.high is not None for one in chosen]
+        return cls(
+            centre=low / 2 + high / 2,
+            scale=high / 2 - low / 2,
+            bounded=np.array(bounded, dtype=bool),
+        )
 
 
 def least_rows(width: int, rows_min: int = 0) -> int:
@@ -101,6 +109,7 @@ def statistics_of(
     variables, table, ordered = indices[order], table[:, order], [names[i] for i in order]
     scaling = Scaling.of(vocabulary, variables)
     scaled = (table - scaling.centre) / scaling.scale
+    scaled = np.where(scaling.bounded, np.clip(scaled, -1.0, 1.0), scaled)
     if form == "ranks":
         scaled = _normal_scores(scaled)
     blocks = block_lags(tuple(sorted(set(lags))))

@@ -17,8 +17,10 @@ Source: Wooldridge, Econometric Analysis of Cross Section and Panel Data, 10.5 (
 What it does not do: it does not make moments (`making`), nor add them (`sums`).
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -172,6 +174,21 @@ class Statistics:
         if not len(self.counts):
             return np.full((self.width, self.width), float(self.n))
         return whole(self.counts, self.width)
+
+    def without(self, variables: Sequence[int]) -> Self:
+        """Return the statistics without some variables. Raises BoundsError where none is left."""
+        stays = ~np.isin(self.variables, list(variables))
+        if stays.all():
+            return self
+        columns = np.flatnonzero(np.concatenate([stays] * len(block_lags(self.lags))))
+        at = np.ix_(columns, columns)
+        return replace(
+            self,
+            variables=self.variables[stays],
+            moments=triangle(self.matrix[at]),
+            counts=triangle(self.rows[at]).astype(np.uint64) if len(self.counts) else self.counts,
+            intervened=tuple(one for one in self.intervened if one not in set(variables)),
+        )
 
     @property
     def nbytes(self) -> int:

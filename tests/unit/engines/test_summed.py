@@ -90,7 +90,9 @@ def test_var_is_least_squares_with_an_intercept_for_each_client(sizes: tuple[int
 
 
 def test_var_speaks_in_the_vocabularys_units() -> None:
-    wide = Vocabulary(tuple(Variable(n, low=-i, high=9.0 * i + 3) for i, n in enumerate(NAMES, 1)))
+    wide = Vocabulary(
+        tuple(Variable(n, low=-1000.0 - i, high=900.0 * i) for i, n in enumerate(NAMES, 1))
+    )
     clients = [series(1, 200)]
     plain = rows_of(SummedVar(sums_of(clients, (1,)), VOCABULARY).discover())
     other = rows_of(SummedVar(sums_of(clients, (1,), wide), wide).discover())
