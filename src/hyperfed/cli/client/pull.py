@@ -54,6 +54,7 @@ _EDGE_COLUMNS = (
     "without_high",
     "positive",
     "negative",
+    "direction",
     "notes",
     "status",
 )
