@@ -1,9 +1,10 @@
 """Relays in this process for tests: before a folder, with a certificate for 127.0.0.1."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from hyperfed.crypto.keys import KeyPair
 from hyperfed.operations.access import Access, Role
@@ -52,11 +53,11 @@ class RelayedFederation:
         *,
         limits: RelayLimits | None = None,
         health: bool = False,
-        clients: int | Sequence[str] = 3,
+        **federation: Any,
     ) -> None:
         (folder / "box").mkdir()
         self.store = FilesystemStore(folder / "box")
-        self.fed = SmallFederation(clients=clients, store=self.store, auditors=1)
+        self.fed = SmallFederation(store=self.store, auditors=1, **federation)
         self.now = self.fed.opens(1)
         self.certificate = certificate_in(folder)
         self.seconds = 0.0
