@@ -30,6 +30,7 @@ def opening(federation: SmallFederation, blocks: str, policy: str | None = None)
     open_round(round_id=1, now=federation.opens(1), **names)
 
 
+@pytest.mark.slow
 def test_nothing_is_signed_by_a_policy_block_that_is_not_understood(
     found: Found, monkeypatch: pytest.MonkeyPatch
 ) -> None:
