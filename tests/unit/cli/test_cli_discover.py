@@ -61,6 +61,14 @@ def test_discover_says_what_it_cannot_use(desk: Desk) -> None:
     )
 
 
+def test_discover_refuses_lags_at_which_the_engine_cannot_look(desk: Desk) -> None:
+    Path("rows.csv").write_text("dose,heat\n" + "".join(f"{i},{i * i}\n" for i in range(9)))
+    for words in (("--engine", "pc", "--lags", "1"), ("--series", "--lags", "0")):
+        error = desk.fails(2, "discover", "--data", "rows.csv", *words)
+        assert "where engine" in error["problem"]
+        assert error["subject"] == "--lags, or [data] lags"
+
+
 def test_a_dry_run_says_what_was_read_and_both_sets_of_rules(world: World) -> None:
     world.federation.open(1)
     Path("hyperfed.toml").write_text(
