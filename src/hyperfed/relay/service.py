@@ -57,7 +57,7 @@ __all__ = ["Parties", "RelayService"]
 log = logging.getLogger(__name__)
 
 _RATED = (Role.CLIENT, Role.ROOTS)
-_WRITERS = 4  # objects of one stream that are written at once
+_WRITERS = 8  # objects of one stream that are written at once
 _PAGE_KEYS = 1_800  # keys of 512 characters still fit into one message
 _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"  # HealthCheckResponse.status
 
