@@ -201,7 +201,13 @@ def _microseconds(moment: datetime | None) -> int:
     return -1 if moment is None else (moment - _EPOCH) // _MICROSECOND
 
 
-_UNSAFE = ("handshake failed", "CERTIFICATE_VERIFY_FAILED", "Hostname Verification", "SSL_ERROR")
+_UNSAFE = (
+    "handshake failed",
+    "CERTIFICATE_VERIFY_FAILED",
+    "Hostname Verification",
+    "peer certificate",
+    "SSL_ERROR",
+)
 _KEY_REMEDY = (
     "Ask the operator whether the registry names this key, and what `hyperfed iam` gives its role"
 )
