@@ -16,6 +16,7 @@ from hyperfed.crypto.keys import KeyPair
 from hyperfed.errors import (
     AccessDenied,
     ConfigError,
+    ObjectNotFound,
     ObjectTooLarge,
     TransientError,
     TransportError,
@@ -451,6 +452,96 @@ def test_what_is_no_message_is_refused_and_moves_nothing(
         with pytest.raises(grpc.RpcError):
             channel.unary_unary(f"/{SERVICE}/{method}")(message, timeout=5)
     assert objects(here) == before
+
+
+# -- many at once ------------------------------------------------------------------------------
+
+
+def test_every_object_of_many_is_judged_alone(
+    relayed: Callable[..., RelayedFederation],
+) -> None:
+    here = relayed()
+    ann = here.as_("site-01")
+    assert here.store.put_if_absent(Keys.inbox(1, "site-02", 0), b"secret")
+    mine, others = Keys.inbox(1, "site-01", 0), Keys.inbox(1, "site-02", 1)
+    answers = dict(ann.put_many([(mine, b"x"), (others, b"y")]))
+    assert isinstance(answers[others], AccessDenied)
+    assert "R-157" in str(answers[others])
+    assert here.store.head(others) is None
+    assert here.store.read(mine, max_bytes=9) == b"x"
+    read = dict(ann.read_many([mine, Keys.inbox(1, "site-02", 0), Keys.plan(1)], max_bytes=9))
+    assert read[mine] == b"x"
+    assert isinstance(read[Keys.inbox(1, "site-02", 0)], AccessDenied)
+    assert isinstance(read[Keys.plan(1)], ObjectNotFound)
+
+
+def test_every_object_of_many_counts_for_the_rate(
+    relayed: Callable[..., RelayedFederation],
+) -> None:
+    here = relayed(limits=RelayLimits(calls_per_s=0.01, burst=6))
+    ann = here.as_("site-01")
+    answers = [a for _, a in ann.read_many([Keys.registry(1)] * 9, max_bytes=1 << 20)]
+    assert [type(a) for a in answers] == [bytes] * 6 + [TransientError] * 3
+    assert "R-159" in str(answers[-1])
+
+
+def test_large_and_small_objects_keep_their_order(
+    relayed: Callable[..., RelayedFederation],
+) -> None:
+    here = relayed()
+    coordinator = here.as_(here.fed.coordinator)
+    sizes = [5, 2_000_000, 1 << 20, (1 << 20) + 1, 0, *range(1, 80), 1_200_000]
+    objects = [(Keys.ledger(n), bytes([n]) * size) for n, size in enumerate(sizes)]
+    assert [*coordinator.put_many(iter(objects))] == [(key, True) for key, _ in objects]
+    assert [*coordinator.put_many(iter(objects))] == [(key, False) for key, _ in objects]
+    read = [*coordinator.read_many((key for key, _ in objects), max_bytes=2_000_000)]
+    assert read == objects
+    small = dict(coordinator.read_many([key for key, _ in objects], max_bytes=1 << 20))
+    assert sum(isinstance(found, ObjectTooLarge) for found in small.values()) == 3
+
+
+def test_what_a_callers_own_objects_raise_comes_out_and_what_was_answered_stays(
+    relayed: Callable[..., RelayedFederation],
+) -> None:
+    here = relayed()
+    coordinator = here.as_(here.fed.coordinator)
+
+    def failing() -> Iterator[tuple[str, bytes]]:
+        for number in range(40):
+            yield Keys.ledger(number), b"x"
+        raise ValueError("the caller's own")
+
+    answered = []
+    with pytest.raises(ValueError, match="own"):
+        answered.extend(coordinator.put_many(failing()))
+    for key, _ in answered:
+        assert here.store.read(key, max_bytes=1) == b"x"
+    assert coordinator.put_if_absent(Keys.ledger(99), b"x"), "the store goes on"
+
+
+def test_a_relay_that_goes_away_leaves_an_error_for_each_object_of_many(
+    relayed: Callable[..., RelayedFederation],
+) -> None:
+    here = relayed()
+    coordinator = here.as_(here.fed.coordinator, limits=PATIENT)
+    objects = [(Keys.ledger(number), b"x" * 100_000) for number in range(60)]
+
+    def ending() -> Iterator[tuple[str, bytes]]:
+        for number, each in enumerate(objects):
+            if number == 30:
+                here.server.stop(0)
+            yield each
+
+    answers = [*coordinator.put_many(ending())]
+    assert [key for key, _ in answers] == [key for key, _ in objects]
+    for key, answer in answers:
+        if answer is True:
+            assert here.store.head(key) is not None
+        else:
+            assert isinstance(answer, TransientError)
+    assert isinstance(answers[-1][1], TransientError)
+    read = [*coordinator.read_many([key for key, _ in objects], max_bytes=1 << 20)]
+    assert all(isinstance(found, TransientError) for _, found in read)
 
 
 # -- around it ---------------------------------------------------------------------------------

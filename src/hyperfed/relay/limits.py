@@ -85,6 +85,12 @@ class Gate:
                 if not self._open[party]:
                     del self._open[party]
 
+    def again(self, party: str, *, rated: bool) -> None:
+        """Count one more object of an open call, as a call of its own."""
+        if rated:
+            with self._lock:
+                self._take_token(party)
+
     def _take_token(self, party: str) -> None:
         rate, burst, now = self._limits.calls_per_s, self._limits.burst, self._clock()
         left, since = self._tokens.get(party, (float(burst), now))

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from hyperfed.errors import (
     AccessDenied,
     ConfigError,
+    HyperfedError,
     ObjectNotFound,
     ObjectTooLarge,
     TransientError,
@@ -32,7 +33,10 @@ from hyperfed.relay.authority import Party
 from hyperfed.relay.limits import Gate, RelayLimits
 from hyperfed.storage.filesystem import FilesystemStore
 from hyperfed.storage.grpc_messages import (
+    ALONE,
     ASKED_S,
+    CREATED,
+    EXISTS,
     HEALTH,
     PIECE_BYTES,
     SERVICE,
@@ -42,15 +46,18 @@ from hyperfed.storage.grpc_messages import (
     pack_range,
     unpack_get,
     unpack_key,
+    unpack_many,
     unpack_number,
 )
 from hyperfed.storage.store import check_key, check_prefix
+from hyperfed.storage.work_ahead import in_order
 
 __all__ = ["Parties", "RelayService"]
 
 log = logging.getLogger(__name__)
 
 _RATED = (Role.CLIENT, Role.ROOTS)
+_WRITERS = 8  # objects of one stream that are written at once
 _PAGE_KEYS = 1_800  # keys of 512 characters still fit into one message
 _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"  # HealthCheckResponse.status
 
@@ -85,7 +92,9 @@ class RelayService:
             "PutLarge": grpc.stream_unary_rpc_method_handler(self._called(self._put_large)),
             "Get": unary(self._called(self._get)),
             "Head": unary(self._called(self._head)),
-            "List": grpc.unary_stream_rpc_method_handler(self._list_called),
+            "List": grpc.unary_stream_rpc_method_handler(self._streamed(self._list)),
+            "GetMany": grpc.unary_stream_rpc_method_handler(self._streamed(self._get_many)),
+            "PutMany": grpc.stream_stream_rpc_method_handler(self._streamed(self._put_many)),
         }
         health = {"Check": unary(self._check_health)}
         return (
@@ -137,6 +146,34 @@ class RelayService:
         answered_us = time.time_ns() // 1000
         return pack_range(Range(size=size, version=version, data=data, answered_us=answered_us))
 
+    def _get_many(self, party: Party, request: bytes) -> Iterator[bytes]:
+        max_bytes, keys = unpack_many(request)
+        for number, key in enumerate(keys):
+            try:
+                if number:
+                    self._gate.again(party.name, rated=party.role in _RATED)
+                self._check_read(party, key)
+                size, _, data = self._store.read_range(
+                    key, max_bytes=max_bytes, offset=0, length=PIECE_BYTES
+                )
+            except HyperfedError:
+                yield ALONE
+            else:
+                yield CREATED + data if size == len(data) else ALONE
+
+    def _put_many(self, party: Party, requests: Iterator[bytes]) -> Iterator[bytes]:
+        def create(request: bytes) -> bytes:
+            try:
+                self._gate.again(party.name, rated=party.role in _RATED)
+                self._put(party, request, None)
+            except _Exists:
+                return EXISTS
+            except (HyperfedError, Malformed):
+                return ALONE
+            return CREATED
+
+        yield from in_order(create, requests, threads=_WRITERS, name="relay-put")
+
     def _head(self, party: Party, request: bytes, context: Any) -> bytes:
         key, rest = unpack_key(request)
         if rest:
@@ -152,7 +189,7 @@ class RelayService:
         if not party.rights.may_read(key):
             raise _not_allowed(party, f"read {key}")
 
-    def _list(self, request: bytes) -> Iterator[bytes]:
+    def _list(self, party: Party, request: bytes) -> Iterator[bytes]:
         prefix, rest = unpack_key(request)
         size = min(unpack_number(rest), _PAGE_KEYS)
         if size < 1:
@@ -177,15 +214,20 @@ class RelayService:
 
         return call
 
-    def _list_called(self, request: bytes, context: Any) -> Iterator[bytes]:
-        fault = None
-        try:
-            with self._entered(context), self._ended_in_time(context):
-                yield from self._list(request)
-        except Exception as error:
-            fault = error
-        if fault is not None:
-            _end(context, fault)
+    def _streamed(
+        self, method: Callable[[Party, Any], Iterator[bytes]]
+    ) -> Callable[[Any, Any], Iterator[bytes]]:
+        def call(request: Any, context: Any) -> Iterator[bytes]:
+            fault = None
+            try:
+                with self._entered(context) as party, self._ended_in_time(context):
+                    yield from method(party, request)
+            except Exception as error:
+                fault = error
+            if fault is not None:
+                _end(context, fault)
+
+        return call
 
     @contextmanager
     def _entered(self, context: Any) -> Iterator[Party]:

@@ -8,7 +8,9 @@
 3. `Get` asks for a range, and how large the whole may be. The answer says how large it is and when
    it was written, so that ranges of two objects are never joined, and what the relay's clock says.
 4. `List` streams pages. It is complete where the stream ends with OK, and only there.
-5. Nothing here overwrites or erases: the service has no such method (R-158).
+5. `GetMany` and `PutMany` are streams of several objects that fit into one message each; an answer
+   is a byte and, of `GetMany`, the object.
+6. Nothing here overwrites or erases: the service has no such method (R-158).
 
 What it does not do: import gRPC. `error_of_status` takes the status by its name.
 """
@@ -28,7 +30,10 @@ from hyperfed.errors import (
 from hyperfed.storage.store import ObjectInfo
 
 __all__ = [
+    "ALONE",
     "ASKED_S",
+    "CREATED",
+    "EXISTS",
     "HEALTH",
     "MAX_MESSAGE_BYTES",
     "PIECE_BYTES",
@@ -39,10 +44,13 @@ __all__ = [
     "pack_entries",
     "pack_get",
     "pack_key",
+    "pack_many",
     "pack_range",
+    "unpack_answer",
     "unpack_entries",
     "unpack_get",
     "unpack_key",
+    "unpack_many",
     "unpack_number",
     "unpack_range",
 ]
@@ -57,6 +65,9 @@ MAX_MESSAGE_BYTES = PIECE_BYTES + (1 << 12)
 """Most bytes of a message, which a relay and its callers refuse to exceed."""
 ASKED_S = "retry-after-s"
 """The trailing metadata by which a relay says for how long it wants to be left alone."""
+
+CREATED, EXISTS, ALONE = b"\x00", b"\x01", b"\x02"
+"""What an answer of many begins with: done; there is one; ask for this object alone."""
 
 _LENGTH, _NUMBER = struct.Struct(">H"), struct.Struct(">Q")
 _GET, _RANGE, _ENTRY = struct.Struct(">QQI"), struct.Struct(">QQQ"), struct.Struct(">Qq")
@@ -88,7 +99,7 @@ def pack_key(key: str, rest: bytes | memoryview = b"") -> bytes:
     return b"".join((_LENGTH.pack(len(text)), text, rest))
 
 
-def unpack_key(message: bytes) -> tuple[str, memoryview]:
+def unpack_key(message: bytes | memoryview) -> tuple[str, memoryview]:
     """Return (key, rest) of a message. Raises Malformed."""
     view = memoryview(message)
     try:
@@ -138,6 +149,33 @@ def unpack_range(message: bytes) -> Range:
     return Range(size=size, version=version, data=data, answered_us=answered_us)
 
 
+def pack_many(keys: Iterable[str], max_bytes: int) -> bytes:
+    """Return the request for several objects of at most `max_bytes` each."""
+    return _NUMBER.pack(min(max_bytes, (1 << 64) - 1)) + b"".join(map(pack_key, keys))
+
+
+def unpack_many(message: bytes) -> tuple[int, list[str]]:
+    """Return (max_bytes, keys) of a request for several objects. Raises Malformed."""
+    view, keys = memoryview(message), list[str]()
+    max_bytes, rest = unpack_number(view[: _NUMBER.size]), view[_NUMBER.size :]
+    while rest:
+        key, rest = unpack_key(rest)
+        keys.append(key)
+    return max_bytes, keys
+
+
+def unpack_answer(message: bytes, max_bytes: int) -> bytes | None:
+    """Return the object that one answer of many holds; None: it is to be asked for alone.
+
+    Raises Malformed.
+    """
+    if message[:1] == ALONE:
+        return None
+    if message[:1] != CREATED or not len(message) - 1 <= max_bytes:
+        raise Malformed("an answer that was not asked for")
+    return message[1:]
+
+
 def pack_entries(infos: Iterable[ObjectInfo]) -> bytes:
     """Return a page of a listing."""
     return b"".join(
@@ -149,7 +187,7 @@ def unpack_entries(message: bytes) -> Iterator[ObjectInfo]:
     """Yield the objects of a page. Raises Malformed."""
     rest = memoryview(message)
     while rest:
-        key, rest = unpack_key(rest)  # type: ignore[arg-type] # a view does as well
+        key, rest = unpack_key(rest)
         try:
             size, written = _ENTRY.unpack_from(rest)
         except struct.error as exc:
@@ -163,7 +201,13 @@ def _microseconds(moment: datetime | None) -> int:
     return -1 if moment is None else (moment - _EPOCH) // _MICROSECOND
 
 
-_UNSAFE = ("handshake failed", "CERTIFICATE_VERIFY_FAILED", "Hostname Verification", "SSL_ERROR")
+_UNSAFE = (
+    "handshake failed",
+    "CERTIFICATE_VERIFY_FAILED",
+    "Hostname Verification",
+    "peer certificate",
+    "SSL_ERROR",
+)
 _KEY_REMEDY = (
     "Ask the operator whether the registry names this key, and what `hyperfed iam` gives its role"
 )

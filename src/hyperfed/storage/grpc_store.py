@@ -2,8 +2,9 @@
 
 1. Every connection is TLS both ways: the relay's certificate is checked against `ca_file` or the
    system's authorities, and the caller shows an access (`storage.grpc_access`).
-2. An object that fits into one message is one call; a larger one is sent in pieces and read in
-   ranges, which are joined only where they are of one object.
+2. An object that fits into one message is one call, and many such share one (`grpc_many`); a
+   larger one is sent in pieces and read in ranges, which are joined only where they are of one
+   object.
 3. A call ends after `call_timeout_s`. Nothing is tried again here: `RetryingStore` does it. A put
    whose answer was lost answers False when it is repeated, and the caller reads and compares.
 4. A status becomes one of our errors (`storage.grpc_messages`). A listing that breaks off is one.
@@ -18,7 +19,7 @@ import os
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +32,7 @@ from hyperfed.errors import (
     TransportError,
 )
 from hyperfed.storage.grpc_access import RelayAccess, need_extra
+from hyperfed.storage.grpc_many import created_in_order, read_in_order
 from hyperfed.storage.grpc_messages import (
     ASKED_S,
     MAX_MESSAGE_BYTES,
@@ -61,9 +63,7 @@ class GRPCLimits:
     call_timeout_s: float = 60.0
     """Seconds to wait for the end of a call, or for the next page of a listing."""
     threads: int = 8
-    """Most calls at once in `read_many` and `put_many`."""
-    max_in_flight_bytes: int = 256 << 20
-    """Most bytes that `read_many` may hold at once."""
+    """Calls at once that are worth while for whoever makes several."""
     page_size: int = 1000
     """Number of keys in one page of a listing."""
 
@@ -119,10 +119,6 @@ class GRPCStore(ObjectStore):
     def at_once(self) -> int:
         return self.limits.threads
 
-    @property
-    def max_in_flight_bytes(self) -> int:
-        return self.limits.max_in_flight_bytes
-
     def put_if_absent(self, key: str, data: bytes | memoryview) -> bool:
         check_key(key)
         view, calls = memoryview(data).cast("B") if len(data) else memoryview(b""), self._calls()
@@ -169,6 +165,43 @@ class GRPCStore(ObjectStore):
         if len(part.data) != min(length, part.size - offset):
             raise self._malformed(key, "a range of another length than was asked for")
         return part
+
+    def read_many(
+        self, keys: Iterable[str], *, max_bytes: int
+    ) -> Iterator[tuple[str, bytes | TransportError]]:
+        call, timeout = self._calls().get_many, self.limits.call_timeout_s
+
+        def alone(key: str) -> bytes | TransportError:
+            try:
+                return self.read(key, max_bytes=max_bytes)
+            except TransportError as error:
+                return error
+
+        return read_in_order(
+            keys,
+            max_bytes=max_bytes,
+            call=lambda request: call(request, timeout=timeout),
+            alone=alone,
+            failed=self._failed,
+        )
+
+    def put_many(
+        self, objects: Iterable[tuple[str, bytes | memoryview]]
+    ) -> Iterator[tuple[str, bool | TransportError]]:
+        call, timeout = self._calls().put_many, self.limits.call_timeout_s
+
+        def alone(key: str, data: bytes | memoryview) -> bool | TransportError:
+            try:
+                return self.put_if_absent(key, data)
+            except TransportError as error:
+                return error
+
+        return created_in_order(
+            objects,
+            call=lambda messages: call(messages, timeout=timeout),
+            alone=alone,
+            failed=self._failed,
+        )
 
     def head(self, key: str) -> ObjectInfo | None:
         request, call = pack_key(check_key(key)), self._calls().head
@@ -221,19 +254,22 @@ class GRPCStore(ObjectStore):
 
         try:
             return call()
-        except Malformed as exc:
-            raise self._malformed(key, str(exc)) from exc
-        except grpc.RpcError as exc:
-            status = exc.code().name
-            if exists is not None and status == "ALREADY_EXISTS":
+        except (grpc.RpcError, Malformed) as exc:
+            if exists is not None and _status(exc) == "ALREADY_EXISTS":
                 return exists
-            raise error_of_status(
-                status,
-                exc.details() or "",
-                asked_s=_asked_s(exc.trailing_metadata()),
-                subject=self._subject(key),
-                address=self.location,
-            ) from exc
+            raise self._failed(key, exc) from exc
+
+    def _failed(self, key: str, error: Any) -> TransportError:
+        """Return the error of ours for a call that failed, or whose answer is malformed."""
+        if isinstance(error, Malformed):
+            return self._malformed(key, str(error))
+        return error_of_status(
+            _status(error),
+            error.details() or "",
+            asked_s=_asked_s(error.trailing_metadata()),
+            subject=self._subject(key),
+            address=self.location,
+        )
 
     def _malformed(self, key: str, what: str) -> TransportError:
         return TransportError(
@@ -273,6 +309,8 @@ class _Calls:
         self.put: Any = self.channel.unary_unary(f"/{SERVICE}/Put")
         self.put_large: Any = self.channel.stream_unary(f"/{SERVICE}/PutLarge")
         self.get: Any = self.channel.unary_unary(f"/{SERVICE}/Get")
+        self.put_many: Any = self.channel.stream_stream(f"/{SERVICE}/PutMany")
+        self.get_many: Any = self.channel.unary_stream(f"/{SERVICE}/GetMany")
         self.head: Any = self.channel.unary_unary(f"/{SERVICE}/Head")
         self.list: Any = self.channel.unary_stream(f"/{SERVICE}/List")
 
@@ -281,6 +319,10 @@ def _pieces(key: str, data: memoryview) -> Iterator[bytes]:
     yield pack_key(key, len(data).to_bytes(8, "big"))
     for start in range(0, len(data), PIECE_BYTES):
         yield bytes(data[start : start + PIECE_BYTES])
+
+
+def _status(error: Any) -> str:
+    return "" if isinstance(error, Malformed) else str(error.code().name)
 
 
 def _asked_s(metadata: Any) -> float:
