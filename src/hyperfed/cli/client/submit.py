@@ -24,6 +24,7 @@ from hyperfed.cli.client.data_shown import (
 from hyperfed.cli.client.source_options import source_options
 from hyperfed.cli.invocation import Invocation, pass_invocation
 from hyperfed.cli.lazy import Command
+from hyperfed.cli.moments_shown import moments_shown
 from hyperfed.cli.options import (
     client_options,
     output_options,
@@ -33,6 +34,7 @@ from hyperfed.cli.options import (
 )
 from hyperfed.cli.output import instant, listed, show_pairs, show_table
 from hyperfed.client.finding import discover, listed_lags
+from hyperfed.client.moments import statistics_words
 from hyperfed.client.sources import given_source, read_source
 from hyperfed.errors import ConfigError
 
@@ -120,6 +122,10 @@ def _story_pairs(story: dict[str, Any]) -> dict[str, Any]:
         pairs["Lags"] += f"; not {listed_lags(story['lags_not_looked_at'])}, where you have no vote"
     if story["columns_left_out"]:
         pairs["Columns left out"] = listed(story["columns_left_out"])
+    if story["statistics"] is not None:
+        pairs |= statistics_words(story["statistics"])
+        if not story["edges_shared"] + story["edges_held_back"]:
+            return pairs
     return pairs | {
         "Edges": f"{story['edges_shared']} shared, {story['edges_estimated']} as estimates without "
         f"a vote, {story['edges_held_back']} held back, as the policy says"
@@ -271,6 +277,11 @@ def _show_dry_run(
     ]
     rows.sort(key=lambda row: -row["confidence"] * row["stability"])
     beside = leaving_beside_edges(leaving, names)
+    moments = (
+        {}
+        if leaving.statistics is None
+        else moments_shown(leaving.statistics, plan.value.vocabulary)
+    )
     sealed_to = (
         [keys.key_id for keys in session.reader.registry.sealing_keys(plan.value.round)]
         if policy.sealed
@@ -309,6 +320,7 @@ def _show_dry_run(
         "claims": leaving.claims,
         "semantic": leaving.semantic,
         **beside,
+        **({"leaving_statistics": moments} if moments else {}),
     }
 
     def render(to: "Console") -> None:
@@ -318,18 +330,21 @@ def _show_dry_run(
             if noise is None
             else "Before the noise that is added as it leaves"
         )
+        for name in ("variances", "correlations") if moments else ():
+            _show_moments(to, f"{what}: {name}", moments[name])
         title = f"{what}: {len(rows)} edge{'s' * (len(rows) != 1)}" + (
             f", the strongest {_SHOWN_ROWS} of them (--json shows all)"
             if len(rows) > _SHOWN_ROWS
             else ""
         )
-        show_table(
-            to,
-            title,
-            shown,
-            ([row[name] for name in shown] for row in rows[:_SHOWN_ROWS]),
-            right=shown[2:],
-        )
+        if rows or not moments:
+            show_table(
+                to,
+                title,
+                shown,
+                ([row[name] for name in shown] for row in rows[:_SHOWN_ROWS]),
+                right=shown[2:],
+            )
         show_pairs(
             to,
             {
@@ -354,3 +369,12 @@ def _show_dry_run(
         )
 
     invocation.out.finish(document, render)
+
+
+def _show_moments(to: "Console", title: str, rows: list[dict[str, Any]]) -> None:
+    """Show rows of moments; the first of them where there are many."""
+    columns = list(rows[0]) if rows else ["column"]
+    more = f", {_SHOWN_ROWS} of {len(rows)} (--json shows all)" if len(rows) > _SHOWN_ROWS else ""
+    numbers = [name for name in columns if name in ("variance", "correlation", "rows")]
+    cells = ([row[name] for name in columns] for row in rows[:_SHOWN_ROWS])
+    show_table(to, title + more, columns, cells, right=numbers)

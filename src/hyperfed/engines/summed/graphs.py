@@ -31,6 +31,7 @@ from hyperfed.engines.causal_learn import (
     module_of_causal_learn,
     quietly,
 )
+from hyperfed.engines.resampling import one_thread
 from hyperfed.engines.summed.engine import SummedEngine, summed_effects
 from hyperfed.engines.summed.independence import TEST, register
 from hyperfed.engines.table import TableFound, known_pairs, signed_votes
@@ -191,15 +192,16 @@ class _SummedGraph(SummedEngine):
         self._check_rows(fit)
         fit.prepare()
         try:
-            fit_result = fit.find(correlation)
-            votes = fit.held_to(fit_result.votes)
-            resamples = self._resampled(fit, correlation)
+            with one_thread():
+                fit_result = fit.find(correlation)
+                resamples = self._resampled(fit, correlation)
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as exc:
             raise EngineError(
                 f"the library failed: {exc}"[:300],
                 subject=type(self).__name__,
                 remedy="A variable may nearly follow from others: leave it out of the vocabulary",
             ) from exc
+        votes = fit.held_to(fit_result.votes)
         shown_edges = (votes > 0) | (np.abs(resamples[:, 0]).mean(axis=0) >= _SHOWN)
         shown_edges &= effective > 0
         estimated = summed_effects(covariance, effective, votes > votes.T, shown_edges)
