@@ -115,6 +115,11 @@ _COMMANDS = {
         "Least-privilege policies for coordinator, clients and auditors.",
         _OPERATOR,
     ),
+    "relay": Entry(
+        "hyperfed.cli.operator.relay:relay",
+        "A small process before a folder, for a federation without an object store.",
+        _OPERATOR,
+    ),
     "demo": Entry(
         "hyperfed.cli.local.demo:demo",
         "A whole federation on this machine, with real data.",

@@ -109,7 +109,7 @@ def store_options(command: F) -> F:
             "--store",
             setting="store.url",
             metavar="URL",
-            help="s3://bucket/prefix or file:///folder.",
+            help="s3://bucket/prefix, file:///folder or grpc://host:port.",
         ),
         setting_option(
             "--links",
@@ -140,7 +140,8 @@ def store_options(command: F) -> F:
             "--access-key-file",
             setting="store.access_key_file",
             type=FILE,
-            help="TOML file with access_key and secret_key; else the environment decides.",
+            help="TOML file with access_key and secret_key, else the environment decides; for a "
+            "relay what `hyperfed relay access` made, else the party's own key.",
         ),
         setting_option(
             "--fingerprint",
