@@ -53,7 +53,7 @@ def export(invocation: Invocation, name: str, out: Path | None, round_id: int | 
     table = EdgeEvidence.of_model(model)
     data = write(table, name)
     replace_file(path, data)
-    lost = FORMATS[name].loses
+    left_out = FORMATS[name].loses
     document = {
         "round": model.round,
         "format": name,
@@ -61,10 +61,10 @@ def export(invocation: Invocation, name: str, out: Path | None, round_id: int | 
         "bytes": len(data),
         "edges": len(model.edges),
         "suppressed": len(model.suppressed),
-        "not_in_it": lost,
+        "not_in_it": left_out,
     }
     pairs = {
         "Written": f"{path}, {len(data):,} bytes: round {model.round}, {len(model.edges):,} edges",
-        "Not in it": lost or "nothing is left out",
+        "Not in it": left_out or "nothing is left out",
     }
     invocation.out.finish(document, lambda to: show_pairs(to, pairs))
