@@ -82,6 +82,7 @@ def test_an_annulled_alien_reserve_was_never_a_charge() -> None:
     assert len(accountant_of(fed.reader(), fed.reader().ledger()).mechanisms) == 1
     fed.submit_all(round_id=2)
     assert fed.run(2).why is Why.COMMITTED
+    assert len(accountant_of(fed.reader(), fed.reader().ledger()).mechanisms) == 2
 
 
 def test_a_round_whose_commit_is_annulled_stays_burnt() -> None:

@@ -98,6 +98,25 @@ def test_a_reserve_for_a_plan_below_the_floors_ends_in_a_void_by_itself(
     assert {f.rule for f in found.findings} >= {"R-125"}
 
 
+def test_an_entry_that_no_ledger_may_hold_is_annulled_and_the_budget_is_whole() -> None:
+    """All of the budget in a reserve that is not even of today's form: nobody reads beyond it."""
+    fed = SmallFederation(clients=4, policy=PRIVATE)
+    fed.play(1)
+    reserve(fed, 2, ALL_OF_IT, final=False)
+    before = fed.decided()
+    with pytest.raises(LedgerError) as caught:
+        fed.open(2)
+    assert (caught.value.rule, caught.value.subject) == ("R-74", Keys.ledger(3))
+    assert "`hyperfed registry annul 3`" in caught.value.remedy
+    assert fed.decided() == before
+    annul(fed, 3)
+    fed.open(2)
+    fed.submit_all(round_id=2)
+    assert fed.run(2).why is Why.COMMITTED
+    assert charges(fed) == 2
+    assert audit(fed.store, fed.fingerprint, fed.coordinator).ok
+
+
 def test_a_plan_of_an_abandoned_branch_stops_no_later_round() -> None:
     left, right = forked(PolicyPack())
     right.open(3)
