@@ -65,7 +65,12 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "registry": (
         ("registry/*.py", "dropbox/registries.py"),
         ("tests/unit/registry",),
-        ("tests/unit/cli/test_cli_registry.py", "tests/attack", "tests/unit/coordinator"),
+        (
+            "tests/unit/cli/test_cli_registry.py",
+            "tests/unit/cli/test_cli_registry_mending.py",
+            "tests/attack",
+            "tests/unit/coordinator",
+        ),
     ),
     "release": (
         ("privacy/release.py", "protocol/round_noise.py", "coordinator/release_marks.py"),
@@ -93,7 +98,13 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "audit": (
         ("operations/audit/*.py",),
         ("tests/unit/operations/test_audit.py", "tests/unit/operations/test_audit_formula.py"),
-        ("tests/unit/privacy/test_audited_statement.py", "tests/unit/protocol"),
+        (
+            "tests/attack/test_counted_though_inadmissible.py",
+            "tests/attack/test_updates_left_out.py",
+            "tests/attack/test_ways_back.py",
+            "tests/unit/privacy/test_audited_statement.py",
+            "tests/unit/protocol",
+        ),
     ),
     "client": (
         (
