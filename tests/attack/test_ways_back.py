@@ -8,6 +8,7 @@ import pytest
 from hyperfed.coordinator.budget import accountant_of
 from hyperfed.errors import LedgerError, RoundError
 from hyperfed.operations.audit import audit
+from hyperfed.operations.retention import prunable
 from hyperfed.packets import PolicyPack
 from hyperfed.privacy.policy import release_of
 from hyperfed.protocol.machine import Why
@@ -155,3 +156,15 @@ def test_the_honest_twin_opened_by_a_commit_that_was_annulled_since_goes_on() ->
     assert fed.run(3).why is Why.COMMITTED
     found = audit(fed.store, fed.fingerprint, fed.coordinator)
     assert found.ok, found.findings
+
+
+def test_a_refused_plan_of_long_ago_does_not_stop_housekeeping() -> None:
+    fed = SmallFederation(clients=3)
+    fed.amend(floors=Floors(vote_min=0.2, fdr_max=0.1))
+    fed.play(1)
+    forge_plan(fed, 2, policy=PolicyPack(sealed=False))
+    fed.store.put_if_absent(Keys.inbox(2, "site-01", 0), b"what old software sent")
+    fed.play(40)
+    keys = [info.key for info in prunable(fed.reader(), keep_rounds=32)]
+    assert Keys.inbox(2, "site-01", 0) in keys
+    assert Keys.inbox(40, "site-01", 0) not in keys
