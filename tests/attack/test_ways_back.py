@@ -60,6 +60,7 @@ def test_a_committed_round_below_the_floors_stops_until_the_roots_annul_it(
     assert below.decided() == before
     found = audit(below.store, below.fingerprint, below.coordinator)
     assert [(f.key, f.rule) for f in found.findings] == [(Keys.plan(2), "R-125")]
+    assert any("`hyperfed registry annul 3 4`" in remark for remark in found.remarks)
     annul(below, 3, 4)
     assert charges(below) == 2, "what was released stays charged"
     assert below.run(3).why is Why.COMMITTED
