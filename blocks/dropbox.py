@@ -18,14 +18,15 @@ __all__ = ["DropBox"]
 
 
 class DropBox(StrictBlock):
-    """Where a federation meets: an S3 bucket that honours If-None-Match, or a mounted folder."""
+    """Where a federation meets: a bucket that honours If-None-Match, a mounted folder, a relay."""
 
     _block_type_name: ClassVar[str] = "Hyperfed Drop-Box"
     _block_type_slug: ClassVar[str] = "hyperfed-drop-box"
 
     url: str = Field(
         default="s3://hyperfed",
-        description="s3://bucket/prefix, or file:///folder for a mounted share",
+        description="s3://bucket/prefix, file:///folder for a mounted share, or grpc://host:port "
+        "for a relay",
     )
     endpoint: str | None = Field(default=None, description="The S3 endpoint's URL; empty for AWS")
     region: str | None = Field(
@@ -41,8 +42,8 @@ class DropBox(StrictBlock):
     )
     access_key_file: str | None = Field(
         default=None,
-        description="Path on the worker of a file with access_key and secret_key (mode 0600); "
-        "empty: its environment",
+        description="Path on the worker of a file with access_key and secret_key (mode 0600), or "
+        "for a relay of what `hyperfed relay access` made; empty: its environment",
     )
     clients_by_link: list[str] = Field(
         default_factory=list,

@@ -18,6 +18,7 @@ from hyperfed.coordinator.signed_writes import SignedWrites
 from hyperfed.coordinator.timing import check_not_far_ahead
 from hyperfed.dropbox.reader import DropBoxReader, Stored
 from hyperfed.engines.knowledge import knowledge_of
+from hyperfed.engines.summed.versions import sums_policy_of
 from hyperfed.errors import ConfigError, RegistryError, RoundError, TransientError
 from hyperfed.packets import PolicyPack
 from hyperfed.packets.policy import DEFAULT_LAGS
@@ -70,7 +71,8 @@ class RoundTerms:
         policy: fields of the policy pack that differ from its defaults. Where it names no lags they
         are `DEFAULT_LAGS`, or 1 to max_lag where it says that alone; with no lags at all,
         `lags = []`, each client chooses. Its knowledge is a `Knowledge`, its lists by name, or a
-        file that holds them (`engines.knowledge`).
+        file that holds them (`engines.knowledge`). Its statistics are a `SumsPolicy` or its fields
+        by name; the library and version that its engine runs in are filled in.
         Raises BoundsError for a value or for names that repeat, ConfigError where the domains are
         not one each, a unit is of no variable, or the policy pack has no such field.
         """
@@ -88,6 +90,8 @@ class RoundTerms:
         )
         vocabulary = Vocabulary(entries, vocabulary_version)
         fields = _with_lags(policy or {})
+        if "statistics" in fields or fields.get("payload", "edges") != "edges":
+            fields["statistics"] = sums_policy_of(fields.get("statistics") or {})
         if "knowledge" in fields:
             fields["knowledge"] = knowledge_of(fields["knowledge"])
             if variables:  # a round that is open needs none

@@ -44,6 +44,8 @@ _EDGE_COLUMNS = (
     "reporting",
     "measured_by",
     "samples",
+    "std_error",
+    "tau2",
     "i2",
     "q",
     "predict_low",
@@ -52,6 +54,7 @@ _EDGE_COLUMNS = (
     "without_high",
     "positive",
     "negative",
+    "direction",
     "notes",
     "status",
 )
@@ -68,6 +71,7 @@ _SHOWN = (
     "support",
     "measured_by",
 )
+_NOTES = 8  # edges whose notes are shown
 Edge = tuple[str, str, int]
 
 
@@ -323,6 +327,12 @@ def _render(
         "ci_low to ci_high, 95 %; i2: the share of the spread between clients that chance does "
         "not explain; q: of the edges as sure as this one, the share that is false; -: not known"
     )
+    noted = [row for row in rows if row["notes"]]
+    for row in noted[:_NOTES]:
+        edge = (row["source"], row["target"], int(row["lag"]))
+        pairs[_edge_text(edge)] = clean(row["notes"])
+    if len(noted) > _NOTES:
+        pairs["More notes"] = f"{len(noted) - _NOTES} edges have notes, too: {out}/edges.csv"
     for number, warning in enumerate(model.warnings, 1):
         pairs[f"Few data {number}"] = warning
     pairs["Files"] = f"{out}/model.npz, {out}/edges.csv, {out}/model.json"
