@@ -58,12 +58,19 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
         ("tests/property/test_protocol_model.py", "tests/fault/test_crash_anywhere.py"),
     ),
     "ledger": (
-        ("protocol/ledger.py", "protocol/entries.py", "dropbox/ledger_*.py"),
+        (
+            "protocol/ledger.py",
+            "protocol/entries.py",
+            "protocol/sequences.py",
+            "dropbox/ledger_*.py",
+            "dropbox/charges.py",
+            "dropbox/claims.py",
+        ),
         ("tests/unit/protocol/test_ledger.py", "tests/unit/dropbox/test_ledger_copy.py"),
         ("tests/unit/dropbox", "tests/unit/operations/test_audit.py", "tests/unit/coordinator"),
     ),
     "registry": (
-        ("registry/*.py", "dropbox/registries.py"),
+        ("registry/*.py", "dropbox/registries.py", "dropbox/annulling.py"),
         ("tests/unit/registry",),
         (
             "tests/unit/cli/test_cli_registry.py",
