@@ -67,7 +67,15 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
             "dropbox/claims.py",
         ),
         ("tests/unit/protocol/test_ledger.py", "tests/unit/dropbox/test_ledger_copy.py"),
-        ("tests/unit/dropbox", "tests/unit/operations/test_audit.py", "tests/unit/coordinator"),
+        (
+            "tests/attack/test_alien_reserves.py",
+            "tests/attack/test_annulled_entries.py",
+            "tests/attack/test_sequences_of_a_stolen_key.py",
+            "tests/attack/test_ways_back.py",
+            "tests/unit/dropbox",
+            "tests/unit/operations/test_audit.py",
+            "tests/unit/coordinator",
+        ),
     ),
     "registry": (
         ("registry/*.py", "dropbox/registries.py", "dropbox/annulling.py"),
