@@ -22,6 +22,7 @@ __all__ = [
     "add_options",
     "client_options",
     "config_option",
+    "fingerprint_option",
     "last_option",
     "model_options",
     "nights_option",
@@ -99,6 +100,17 @@ def config_option(command: F) -> F:
     return option(command)
 
 
+def fingerprint_option(command: F) -> F:
+    """Add --fingerprint, for commands that verify a registry."""
+    option = setting_option(
+        "--fingerprint",
+        setting="federation.fingerprint",
+        metavar="HEX",
+        help="Root fingerprint, compared out of band.",
+    )
+    return option(command)
+
+
 def store_options(command: F) -> F:
     """Add the options that say where the drop-box is."""
     return add_options(
@@ -142,12 +154,7 @@ def store_options(command: F) -> F:
             help="TOML file with access_key and secret_key, else the environment decides; for a "
             "relay what `hyperfed relay access` made, else the party's own key.",
         ),
-        setting_option(
-            "--fingerprint",
-            setting="federation.fingerprint",
-            metavar="HEX",
-            help="Root fingerprint, compared out of band.",
-        ),
+        fingerprint_option,
     )
 
 

@@ -15,7 +15,7 @@ import click
 
 from hyperfed.cli.invocation import Invocation, load_key, pass_invocation
 from hyperfed.cli.lazy import Group
-from hyperfed.cli.options import FILE, POSITIVE, config_option, output_options, setting_option
+from hyperfed.cli.options import FILE, POSITIVE, config_option, fingerprint_option, output_options
 from hyperfed.cli.output import show_pairs
 from hyperfed.errors import ConfigError
 
@@ -54,12 +54,7 @@ def relay() -> None:
     required=True,
     help="The private key of the certificate, which others cannot read.",
 )
-@setting_option(
-    "--fingerprint",
-    setting="federation.fingerprint",
-    metavar="HEX",
-    help="Root fingerprint, compared out of band.",
-)
+@fingerprint_option
 @click.option(
     "--health",
     metavar="HOST:PORT",
