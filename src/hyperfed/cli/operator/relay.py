@@ -99,7 +99,7 @@ def serve(
     """
     from hyperfed.relay.authority import Authority
     from hyperfed.relay.limits import RelayLimits
-    from hyperfed.relay.server import RelayServer, ServerCertificate
+    from hyperfed.relay.server import RelayServer, ServerCertificate, host_of
     from hyperfed.storage.filesystem import FilesystemStore
     from hyperfed.storage.grpc_access import need_extra
 
@@ -128,7 +128,7 @@ def serve(
             signal.signal(number, lambda *_: ended.set())
     _log_to_stderr()
     server.start()
-    where = f"{address.rpartition(':')[0]}:{server.port}"
+    where = f"{host_of(address)}:{server.port}"
     invocation.out.note(
         f"Serving {store.location} at grpc://{where} for {authority.federation}, registry version "
         f"{authority.version}" + (f"; health at {health}" if health else "")
