@@ -111,6 +111,9 @@ def test_nobody_sends_what_no_rows_have() -> None:
     ):
         with pytest.raises(BoundsError, match=said):
             Statistics(**fields, moments=moments)
-    with pytest.raises(BoundsError, match="61 rows"):
-        Statistics(**fields, moments=good.moments, counts=np.full(6, 61, np.uint64))
+    for counts in ([61] * 6, [60, 59, 60, 58, 60, 60], [60, 1, 60, 60, 60, 60]):
+        with pytest.raises(BoundsError, match="counts do not fit 60 rows"):
+            Statistics(**fields, moments=good.moments, counts=np.array(counts, np.uint64))
+    with pytest.raises(BoundsError, match="positive semidefinite"):
+        Statistics(**fields, moments=triangle(matrix), counts=np.full(6, 60, np.uint64))
     assert Statistics(**fields, moments=good.moments) == good
