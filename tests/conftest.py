@@ -2,6 +2,7 @@
 credentials.
 """
 
+import gc
 import itertools
 import os
 import tempfile
@@ -51,7 +52,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(root).parts[0] if item.path.is_relative_to(root) else ""
         if folder in _MARK_OF_FOLDER:
             item.add_marker(folder)
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(900))
     items.sort(key=lambda item: item.get_closest_marker("property") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests live to the end: the garbage collector need not look at them each time."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -331,7 +331,14 @@ def _lags(
     else:
         wanted = (0,) if kind == "table" else given or (0, 1)
     if plan is None:
-        return wanted or (1,)
+        if given is not None and not {*wanted} & {*given}:
+            raise ConfigError(
+                f"says {listed_lags(given)}, where engine {name} cannot look",
+                subject="--lags, or [data] lags",
+                remedy="An engine for tables looks at lag 0 alone, and the built-in one at lags "
+                "above 0",
+            )
+        return wanted
     named = plan.policy.lags
     if given is not None and (
         {*given} - {0} != {*named} - {0} if named else not {*given} <= {*plan.policy.allowed_lags}

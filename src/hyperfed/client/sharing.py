@@ -86,10 +86,18 @@ class Sharing:
         if self.smallest_n:
             rules.append(f"no edge of fewer than {self.smallest_n} samples")
         if self.most_edges is not None:
-            rules.append(f"at most {self.most_edges} edges")
+            rules.append(f"at most {self.most_edges} edge{'s' * (self.most_edges != 1)}")
         if self.digits is not None:
-            rules.append(f"{self.digits} significant digits")
+            rules.append(f"{self.digits} significant digit{'s' * (self.digits != 1)}")
         return tuple(rules)
+
+    def unknown(self, vocabulary: Vocabulary) -> tuple[str, ...]:
+        """Return the names that are never shared and are no variable of the round.
+
+        They hold nothing back there, be it because they are misspelt or of another round.
+        """
+        there = set(map(clean_name, vocabulary.names))
+        return tuple(name for name in self.never if clean_name(name) not in there)
 
     def allowed(self, update: Update, policy: PolicyPack, vocabulary: Vocabulary) -> Update:
         """Return the update without what the rules hold back.

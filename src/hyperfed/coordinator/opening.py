@@ -74,8 +74,7 @@ class RoundTerms:
         file that holds them (`engines.knowledge`). Its statistics are a `SumsPolicy` or its fields
         by name; the library and version that its engine runs in are filled in.
         Raises BoundsError for a value or for names that repeat, ConfigError where the domains are
-        not one each or a unit is of no variable, TypeError for a field that the policy pack does
-        not have.
+        not one each, a unit is of no variable, or the policy pack has no such field.
         """
         if domains and len(domains) != len(variables):
             raise ConfigError(
@@ -98,7 +97,7 @@ class RoundTerms:
             if variables:  # a round that is open needs none
                 fields["knowledge"].check_known(vocabulary)
         return cls(
-            policy=PolicyPack(**fields),
+            policy=overridden(PolicyPack(), fields),
             vocabulary=vocabulary,
             quorum=quorum,
         )
@@ -271,14 +270,14 @@ def open_checked(
 
 def overridden(pack: PolicyPack, overrides: Mapping[str, Any] | None) -> PolicyPack:
     """Return a policy with overrides. Raises ConfigError for one that names no field."""
-    try:
-        return replace(pack, **(overrides or {}))
-    except TypeError as exc:
+    unknown = [name for name in overrides or {} if name not in PolicyPack.__dataclass_fields__]
+    if unknown:
         raise ConfigError(
-            "an override is no field of the policy pack",
-            subject=", ".join(overrides or {})[:120],
+            "is no field of the policy pack",
+            subject=", ".join(map(str, unknown))[:120],
             remedy=f"There are: {', '.join(PolicyPack.__dataclass_fields__)}",
-        ) from exc
+        )
+    return replace(pack, **(overrides or {}))
 
 
 def check_overrides(plan: Plan, overrides: Mapping[str, Any] | None) -> None:

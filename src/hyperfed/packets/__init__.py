@@ -1,4 +1,4 @@
-"""What travels between clients and the coordinator, as values.
+"""Define what travels between clients and the coordinator, as values.
 
 1. `PathPack`, `EdgeDelta` (`edges`), `PolicyPack` (`policy`) and `CausalSemanticPack` (`semantic`)
    are the reference's packets, with its field names (docs/protocol.md).

@@ -99,6 +99,11 @@ def submit(invocation: Invocation, round_id: int | None, dry_run: bool) -> None:
     update, story = discovery.update, discovery.document
     for note in discovery.notes:
         invocation.out.note(note)
+    for name in session.sharing.unknown(plan.value.vocabulary):
+        invocation.out.note(
+            f"[sharing] never names {name!r:.80}, which is no variable of this round: it holds "
+            "nothing back here"
+        )
     if dry_run:
         _show_dry_run(invocation, session, update, plan, story)
         return
@@ -138,7 +143,13 @@ def _own_rules(session: "ClientSession", held_back: int) -> str:
     says = session.sharing.says
     if not says:
         return "none ([sharing] in hyperfed.toml)"
-    return f"{'; '.join(says)}: {held_back} more edges held back"
+    return f"{'; '.join(says)}: {held_back} more edge{'s' * (held_back != 1)} held back"
+
+
+def _told_as_measured(document: dict[str, Any]) -> dict[str, str]:
+    """Return which variables the federation learns that you measure, where it is not all."""
+    told = document["told_as_measured"]
+    return {} if set(told) == set(document["measured"]) else {"Told as measured": listed(told)}
 
 
 def _noise(session: "ClientSession", plan: "Plan") -> dict[str, Any] | None:
@@ -297,6 +308,7 @@ def _show_dry_run(
         "policy": _policy(policy),
         "own_rules": list(session.sharing.says),
         "own_rules_held_back": edges_found - len(update.edges or ()),
+        "told_as_measured": [names[at] for at in leaving.measured.tolist()],
         "client_id": session.client_id,
         "federation": plan.value.federation,
         "deadline": plan.value.deadline,
@@ -320,7 +332,7 @@ def _show_dry_run(
         )
         for name in ("variances", "correlations") if moments else ():
             _show_moments(to, f"{what}: {name}", moments[name])
-        title = f"{what}: {len(rows)} edges" + (
+        title = f"{what}: {len(rows)} edge{'s' * (len(rows) != 1)}" + (
             f", the strongest {_SHOWN_ROWS} of them (--json shows all)"
             if len(rows) > _SHOWN_ROWS
             else ""
@@ -342,8 +354,8 @@ def _show_dry_run(
                 "Policy of the round": ", ".join(f"{k} {v}" for k, v in _policy(policy).items()),
                 **{title: listed(values) for title, values in told_beside_edges(beside).items()},
                 "Your own rules": _own_rules(session, document["own_rules_held_back"]),
-                "Confidence": "1 - p of the sign (built-in engine): .50 on average where there "
-                "is nothing, not 0",
+                **_told_as_measured(document),
+                "Confidence": "1 - p of the sign: .50 on average where there is nothing, not 0",
                 **_noise_pairs(noise),
                 "Body": (f"{len(body)} bytes, " if noise is None else "")
                 + (
