@@ -28,12 +28,12 @@ __all__ = ["annul", "renew"]
     "lasts",
     type=Duration(least=3600, most=366 * 86_400 * 10, whole=True),
     metavar="TIME",
-    help="How long the version holds, such as 90d; by default until the next one.",
+    help="How long the version is valid, such as 90d; by default until the next one.",
 )
 @click.option(
     "--close-windows",
     type=click.IntRange(min=0),
-    help="Most windows for which a round may stay open after its deadline; 0: no bound.",
+    help="For how many windows a round may stay open after its deadline; 0: no limit.",
 )
 @draft_options
 def renew(
@@ -76,7 +76,7 @@ def renew(
     "files",
     type=FILE,
     multiple=True,
-    help="An entry of an abandoned branch, as it lay in its bucket; what it charged carries over.",
+    help="An entry of an abandoned branch, as it lay in its bucket. Its charge carries over.",
 )
 @draft_options
 def annul(
@@ -88,8 +88,8 @@ def annul(
 ) -> None:
     """Draft a version in which entries of the ledger decide nothing.
 
-    The chain goes on behind its actual tail. Charges stay, and a round whose commit is annulled
-    stays burnt. `hyperfed audit` names the entries.
+    The chain continues after its actual tail. Charges stay, and a round with an annulled commit
+    remains void. `hyperfed audit` names the entries.
 
     \b
       hyperfed registry annul 412
