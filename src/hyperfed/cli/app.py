@@ -61,6 +61,14 @@ _COMMANDS = {
     "pull": Entry(
         "hyperfed.cli.client.pull:pull", "Fetch and verify the newest global model.", _CLIENT
     ),
+    "explain": Entry(
+        "hyperfed.cli.client.explain:explain",
+        "What the model knows of one pair of variables, in sentences.",
+        _CLIENT,
+    ),
+    "compare": Entry(
+        "hyperfed.cli.client.compare:compare", "What changed between two rounds.", _CLIENT
+    ),
     "gossip": Entry(
         "hyperfed.cli.client.gossip:gossip",
         "Average noised messages with your basket, without a coordinator.",
@@ -95,6 +103,11 @@ _COMMANDS = {
     "iam": Entry(
         "hyperfed.cli.operator.iam:iam",
         "Print least-privilege policies for coordinator, clients and auditors.",
+        _OPERATOR,
+    ),
+    "relay": Entry(
+        "hyperfed.cli.operator.relay:relay",
+        "A small process before a folder, for a federation without an object store.",
         _OPERATOR,
     ),
     "demo": Entry(

@@ -21,6 +21,7 @@ __all__ = [
     "POSITIVE",
     "add_options",
     "client_options",
+    "committed_round_option",
     "config_option",
     "last_option",
     "model_options",
@@ -108,7 +109,7 @@ def store_options(command: F) -> F:
             "--store",
             setting="store.url",
             metavar="URL",
-            help="s3://bucket/prefix or file:///folder.",
+            help="s3://bucket/prefix, file:///folder or grpc://host:port.",
         ),
         setting_option(
             "--links",
@@ -139,7 +140,8 @@ def store_options(command: F) -> F:
             "--access-key-file",
             setting="store.access_key_file",
             type=FILE,
-            help="TOML file with access_key and secret_key; by default the environment decides.",
+            help="TOML file with access_key and secret_key; by default the environment decides. For a "
+            "relay, the file that `hyperfed relay access` made; by default the party's own key.",
         ),
         setting_option(
             "--fingerprint",
@@ -179,6 +181,18 @@ def round_option(command: F) -> F:
         metavar="N",
         help="An earlier round that is below quorum, until its close_by; by default the running "
         "round.",
+    )
+    return option(command)
+
+
+def committed_round_option(command: F) -> F:
+    """Add --round, for commands that read a committed model."""
+    option = click.option(
+        "--round",
+        "round_id",
+        type=POSITIVE,
+        metavar="N",
+        help="The model of this round; by default the newest.",
     )
     return option(command)
 

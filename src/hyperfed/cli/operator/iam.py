@@ -60,7 +60,8 @@ def iam(invocation: Invocation, role: str, form: str, presigns: bool) -> None:
         raise ConfigError(
             "policies are for buckets",
             subject=url.geturl()[:120],
-            remedy="Give --store s3://bucket/prefix; a share has its own permissions",
+            remedy="Give --store s3://bucket/prefix; a share has its own permissions, and a relay "
+            "lets each key of the registry do what its role may",
         )
     access = access_of(
         Role(role),
