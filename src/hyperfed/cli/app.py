@@ -63,11 +63,11 @@ _COMMANDS = {
     ),
     "explain": Entry(
         "hyperfed.cli.client.explain:explain",
-        "What the model knows of one pair of variables, in sentences.",
+        "Explain what the model knows of one pair of variables, in sentences.",
         _CLIENT,
     ),
     "compare": Entry(
-        "hyperfed.cli.client.compare:compare", "What changed between two rounds.", _CLIENT
+        "hyperfed.cli.client.compare:compare", "Show what changed between two rounds.", _CLIENT
     ),
     "gossip": Entry(
         "hyperfed.cli.client.gossip:gossip",
@@ -107,7 +107,7 @@ _COMMANDS = {
     ),
     "relay": Entry(
         "hyperfed.cli.operator.relay:relay",
-        "A small process before a folder, for a federation without an object store.",
+        "Serve a folder to a federation without an object store.",
         _OPERATOR,
     ),
     "demo": Entry(

@@ -140,8 +140,8 @@ def store_options(command: F) -> F:
             "--access-key-file",
             setting="store.access_key_file",
             type=FILE,
-            help="TOML file with access_key and secret_key; by default the environment decides. For a "
-            "relay, the file that `hyperfed relay access` made; by default the party's own key.",
+            help="TOML file with access_key and secret_key; by default the environment decides. For "
+            "a relay, the file that `hyperfed relay access` made; by default the party's own key.",
         ),
         setting_option(
             "--fingerprint",
@@ -192,7 +192,7 @@ def committed_round_option(command: F) -> F:
         "round_id",
         type=POSITIVE,
         metavar="N",
-        help="The model of this round; by default the newest.",
+        help="The round of the model; by default the newest.",
     )
     return option(command)
 

@@ -34,7 +34,7 @@ __all__ = ["demo"]
     type=click.Choice(["edges", "statistics", "both"]),
     default="edges",
     show_default=True,
-    help="What the states send: votes on edges, sums of products of their rows, or both.",
+    help="The states' payload: votes on edges, sums of products of their rows, or both.",
 )
 @click.option(
     "--keep",
