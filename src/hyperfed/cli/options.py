@@ -140,8 +140,9 @@ def store_options(command: F) -> F:
             "--access-key-file",
             setting="store.access_key_file",
             type=FILE,
-            help="TOML file with access_key and secret_key; by default the environment decides. For "
-            "a relay, the file that `hyperfed relay access` made; by default the party's own key.",
+            help="TOML file with access_key and secret_key; by default the environment decides. "
+            "For a relay, the file that `hyperfed relay access` made; by default the party's own "
+            "key.",
         ),
         setting_option(
             "--fingerprint",
