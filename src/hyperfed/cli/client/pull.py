@@ -93,7 +93,7 @@ Edge = tuple[str, str, int]
     "--gossip",
     "by_gossip",
     is_flag=True,
-    help="The basket's own average instead, where a round is void or its coordinator gone.",
+    help="Pull the basket's own average instead, if a round is void or its coordinator is gone.",
 )
 @head_option
 @client_options
@@ -106,9 +106,9 @@ def pull(
     """Fetch the newest global model, verify it, and save it.
 
     The files are model.npz (for HypergraphStore.load), edges.csv and model.json. A model is refused
-    where it is older than one pulled before, has expired, or is not the one that the ledger commits
-    to. How many windows have ended since is said, and where the ledger ends, for a comparison with
-    what other members see (--head).
+    if it is older than one pulled before, has expired, or is not the one that the ledger commits
+    to. The answer says how many windows have ended since. It also shows where the ledger ends, for
+    comparison with what other members see (--head).
 
     \b
       hyperfed pull --out model/
