@@ -145,9 +145,11 @@ def test_what_is_no_entry_of_this_ledger_is_not_annulled(roots: World, tmp_path:
     plan, state = tmp_path / "plan", tmp_path / "state"
     plan.write_bytes(fed.objects()[Keys.plan(1)])
     state.write_bytes(fed.objects()[Keys.state(1)])
+    fed.store.put_if_absent(Keys.ledger(3), fed.objects()[Keys.ledger(2)])
     files, objects = roots.files(), roots.objects()
     for code, options, said in (
         (2, (), "no entry is named"),
+        (1, ("3",), "holds entry 2"),
         (4, ("7",), "the ledger has no such entry"),
         (1, ("--abandoned", own), "would be charged twice"),
         (1, ("--abandoned", foreign), "belongs to federation 'other-fed'"),
