@@ -6,10 +6,10 @@ no secret: keys stay in files on the worker, or in its environment, and the bloc
 
 from typing import ClassVar
 
-from prefect.blocks.core import Block
 from pydantic import Field
 
 from blocks.bounds import bounds
+from blocks.strict import StrictBlock
 from hyperfed.storage.opening import open_store
 from hyperfed.storage.private_files import from_home
 from hyperfed.storage.store import ObjectStore
@@ -17,15 +17,16 @@ from hyperfed.storage.store import ObjectStore
 __all__ = ["DropBox"]
 
 
-class DropBox(Block):
-    """Where a federation meets: an S3 bucket that honours If-None-Match, or a mounted folder."""
+class DropBox(StrictBlock):
+    """Where a federation meets: a bucket that honours If-None-Match, a mounted folder, a relay."""
 
     _block_type_name: ClassVar[str] = "Hyperfed Drop-Box"
     _block_type_slug: ClassVar[str] = "hyperfed-drop-box"
 
     url: str = Field(
         default="s3://hyperfed",
-        description="s3://bucket/prefix, or file:///folder for a mounted share",
+        description="s3://bucket/prefix, file:///folder for a mounted share, or grpc://host:port "
+        "for a relay",
     )
     endpoint: str | None = Field(default=None, description="The S3 endpoint's URL; empty for AWS")
     region: str | None = Field(
@@ -41,8 +42,8 @@ class DropBox(Block):
     )
     access_key_file: str | None = Field(
         default=None,
-        description="Path on the worker of a file with access_key and secret_key (mode 0600); "
-        "empty: its environment",
+        description="Path on the worker of a file with access_key and secret_key (mode 0600), or "
+        "for a relay of what `hyperfed relay access` made; empty: its environment",
     )
     clients_by_link: list[str] = Field(
         default_factory=list,

@@ -57,6 +57,7 @@ from hyperfed.scheduler import FederationScheduler as FederationScheduler
 from hyperfed.storage.opening import open_store as open_store
 from hyperfed.storage.store import ObjectStore as ObjectStore
 from hyperfed.tables.vocabulary import Vocabulary as Vocabulary
+from hyperfed.transport import GRPCTransport as GRPCTransport
 from hyperfed.transport import HTTPTransport as HTTPTransport
 from hyperfed.transport import InMemoryTransport as InMemoryTransport
 from hyperfed.transport import Transport as Transport

@@ -1,4 +1,4 @@
-"""`Transport`: messages between parties.
+"""Pass messages between parties: `Transport`.
 
 The interface is the reference's; the stores behind it are described in `hyperfed.storage.store`.
 
@@ -25,15 +25,30 @@ import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from hyperfed.errors import ConfigError, ObjectNotFound, ObjectTooLarge, TransportError
 from hyperfed.links.link_table import LinkSource
 from hyperfed.links.presigned_store import HTTPLimits, PresignedStore
+from hyperfed.storage.grpc_access import RelayAccess
+from hyperfed.storage.grpc_store import GRPCLimits, GRPCStore
+from hyperfed.storage.retrying import RetryingStore
 from hyperfed.storage.store import ObjectStore, check_key
 
-__all__ = ["HTTPTransport", "InMemoryHub", "InMemoryTransport", "StoreTransport", "Transport"]
+__all__ = [
+    "MAIL",
+    "GRPCTransport",
+    "HTTPTransport",
+    "InMemoryHub",
+    "InMemoryTransport",
+    "StoreTransport",
+    "Transport",
+]
 
 log = logging.getLogger(__name__)
+
+MAIL = "mail"
+"""The prefix under which a relay lets parties leave messages for each other."""
 
 # this many digests take 2 MiB; a repeat comes soon or, after a restart, from behind the cursor
 _REMEMBERED = 65_536
@@ -135,7 +150,7 @@ class StoreTransport(Transport):
         store: ObjectStore,
         name: str,
         *,
-        prefix: str = "mail",
+        prefix: str = MAIL,
         cursor: Mapping[str, int] | None = None,
         poll_s: float = 1.0,
         max_message_bytes: int = 16 << 20,
@@ -255,7 +270,7 @@ class HTTPTransport(StoreTransport):
         links: LinkSource,
         name: str,
         *,
-        prefix: str = "mail",
+        prefix: str = MAIL,
         cursor: Mapping[str, int] | None = None,
         poll_s: float = 1.0,
         max_message_bytes: int = 16 << 20,
@@ -292,6 +307,48 @@ class HTTPTransport(StoreTransport):
                 ended.add(sender)
             else:
                 self._found.append((sender, int(number), key))
+
+
+class GRPCTransport(StoreTransport):
+    """A `StoreTransport` through a relay (`hyperfed relay serve`) at `address`, "host:port".
+
+    `access` shows the relay whose key the party's is, and `ca_file` holds the certificates to trust
+    in place of the system's. The relay lets a client `name` itself by its id only, and a
+    coordinator or an auditor by its role. Passing faults are tried again `attempts` times.
+
+    Raises ConfigError where the extra `grpc` is not installed.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        name: str,
+        *,
+        access: RelayAccess,
+        ca_file: Path | None = None,
+        cursor: Mapping[str, int] | None = None,
+        poll_s: float = 1.0,
+        max_message_bytes: int = 16 << 20,
+        attempts: int = 6,
+        limits: GRPCLimits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._relay = GRPCStore(address, access=access, ca_file=ca_file, limits=limits)
+        super().__init__(
+            RetryingStore(self._relay, attempts=attempts, sleep=sleep),
+            name,
+            prefix=MAIL,
+            cursor=cursor,
+            poll_s=poll_s,
+            max_message_bytes=max_message_bytes,
+            clock=clock,
+            sleep=sleep,
+        )
+
+    def close(self) -> None:
+        """Close the connection; the next message opens a new one."""
+        self._relay.close()
 
 
 class _Seen:

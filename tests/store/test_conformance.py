@@ -1,17 +1,24 @@
 """`hyperfed.testing.store_suite` against every adapter."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from hyperfed.storage.filesystem import FilesystemStore
+from hyperfed.storage.grpc_access import access_of_key
+from hyperfed.storage.grpc_store import GRPCLimits, GRPCStore
 from hyperfed.storage.memory import MemoryStore
 from hyperfed.storage.s3 import S3Credentials, S3Limits, S3Store
 from hyperfed.storage.store import ObjectStore
 from hyperfed.testing.faults import FaultStore
+from hyperfed.testing.federation import SmallFederation
 from hyperfed.testing.seaweedfs import SeaweedFS
 from hyperfed.testing.store_suite import StoreSuite
+from tests.store.relays import MayAnything, certificate_in, relay_before
 
 
 class TestMemory(StoreSuite):
@@ -33,6 +40,36 @@ class TestFilesystem(StoreSuite):
 
     def make_store(self) -> ObjectStore:
         return FilesystemStore(self.root)
+
+
+class TestRelay(StoreSuite):
+    """A relay before a folder; its callers may do anything, as a bucket's administrator may."""
+
+    many = 150
+
+    @pytest.fixture(autouse=True)
+    def _place(self, tmp_path: Path) -> Iterator[None]:
+        with ExitStack() as self.ending:
+            self.folder, self.count = tmp_path, itertools.count()
+            yield
+
+    def make_store(self) -> ObjectStore:
+        folder = self.folder / f"box-{next(self.count)}"
+        (folder / "registry").mkdir(parents=True)
+        (folder / "box").mkdir()
+        own, box = (FilesystemStore(folder / name) for name in ("registry", "box"))
+        fed = SmallFederation(clients=1, store=own)
+        certificate = certificate_in(self.folder)
+        parties = MayAnything(own, fingerprint=fed.fingerprint)
+        address = self.ending.enter_context(relay_before(box, parties, certificate))
+        store = GRPCStore(
+            address,
+            access=access_of_key(fed.coordinator, now=datetime.now(UTC)),
+            ca_file=certificate.certificate,
+            limits=GRPCLimits(page_size=7),
+        )
+        self.ending.callback(store.close)
+        return store
 
 
 class TestMoto(StoreSuite):

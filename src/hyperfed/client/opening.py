@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hyperfed.client.session import ClientSession
     from hyperfed.crypto.keys import KeyPair
     from hyperfed.dropbox.reader import DropBoxReader
+    from hyperfed.storage.grpc_access import RelayAccess
     from hyperfed.storage.store import ObjectStore
 
 __all__ = ["PASSPHRASE_VARIABLE", "Opening", "load_key"]
@@ -89,11 +90,37 @@ class Opening:
             addressing=settings.text("store.addressing"),
             ca_file=settings.file("store.ca_file"),
             access_key_file=settings.file("store.access_key_file"),
+            access=self._relay_access(),
             base=None if "store.url" in self.given else settings.base,
             attempts=3,
             request_attempts=2,
             tell=self.tell,
         )
+
+    def _relay_access(self) -> "RelayAccess | None":
+        """Return what shows a relay whose key ours is; None where another store or a file does.
+
+        Raises ConfigError where the settings name no key, or two.
+        """
+        settings = self.settings
+        relay = str(settings.text("store.url")).lower().startswith("grpc:")
+        if not relay or settings.file("store.access_key_file") is not None:
+            return None
+        from hyperfed.storage.grpc_access import access_of_key, need_extra
+
+        need_extra()
+        client, coordinator = (settings.file(f"{who}.key") for who in ("client", "coordinator"))
+        if (client is None) == (coordinator is None):
+            raise ConfigError(
+                "a relay asks for one key, and "
+                + ("none is" if client is None else "a client's and a coordinator's are")
+                + " configured",
+                subject=str(settings.path or "options"),
+                remedy="Name [client] key or [coordinator] key, or a file that `hyperfed relay "
+                "access` made as [store] access_key_file",
+            )
+        key_pair = self.coordinator_keys if client is None else self.client_keys
+        return access_of_key(key_pair, now=self.now())
 
     def _links_path(self) -> Path | None:
         """Return the file of links where the drop-box is reached by them, else None.

@@ -4,7 +4,8 @@
    it was computed from, policy and vocabulary.
 2. It says in words what it protects and what it does not (`statement`), and a private one also in
    fields (`privacy`); DESIGN section 6.
-3. It holds nothing of a single client but its interventions, which clients publish on purpose: no
+3. How it is read in Python (a summary, frames, pictures, explanations) is in `model_reading`.
+4. It holds nothing of a single client but its interventions, which clients publish on purpose: no
    effects, no votes, no trust.
 
 What it does not do: it does not merge (`reconciler`) or travel (`codec`, `signing`).
@@ -20,8 +21,10 @@ import numpy.typing as npt
 
 from hyperfed.codec.versions import since
 from hyperfed.errors import AggregationError
+from hyperfed.hypergraph.direction import direction_shares
 from hyperfed.hypergraph.evidence import Evidence, Spread, StoreEvidence
 from hyperfed.hypergraph.graph import HypergraphStore
+from hyperfed.hypergraph.model_reading import ModelReading
 from hyperfed.hypergraph.origins import BasketSupport, Unadjusted
 from hyperfed.hypergraph.privacy_statement import PrivacyStatement
 from hyperfed.hypergraph.suppression import EdgeStatus
@@ -81,8 +84,8 @@ class BasketModel:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GlobalModel:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class GlobalModel(ModelReading):
     """Holds the result of a round.
 
     Raises AggregationError where a column is not ascending or names a variable outside the
@@ -294,7 +297,8 @@ class GlobalModel:
         In a private release, support, reporting, samples, std_error, tau2 and i2 are None: they are
         not published. ci_low, ci_high, std_error, tau2 and i2 are None for an edge whose effect was
         not pooled by its clients' intervals. q, the prediction interval, the range without one
-        client and the counts by direction are None where they are not known. `notes` joins what
+        client and the counts by direction are None where they are not known. `direction` is the
+        share of the votes on a pair that run this way (`direction_shares`). `notes` joins what
         `notes` says of the edge.
         """
         names, evidence = self.vocabulary.names, self.evidence.edges
@@ -317,6 +321,9 @@ class GlobalModel:
             columns[name] = (
                 [None] * len(self.edges) if spread is None else getattr(spread, name).tolist()
             )
+        columns["direction"] = direction_shares(
+            self.edges, evidence.vote, self.semantic.dag_edges
+        ).tolist()
         columns["notes"] = ["; ".join(edge_notes) for edge_notes in self.notes]
         rows = []
         for i, row in enumerate(self.edges.rows()):

@@ -101,7 +101,7 @@ def access_of(role: Role, *, client: str | None = None, links: bool = False) -> 
             f"inbox/*/{client_id}/*",
             "gossip/*",
         ),
-        creates=(f"inbox/*/{client_id}/*", f"gossip/*/{client_id}"),
+        creates=(f"inbox/*/{client_id}/*", f"gossip/*/*/{client_id}"),
     )
 
 

@@ -5,6 +5,8 @@
 2. A state of schema version 1 names no keys. What it counted may have been signed by any key that
    its client had when it was counted last, and holds for each of those. A key that began later is
    free.
+3. Where the ledger was split, the roots say how high the abandoned branch had counted: under a key,
+   or where its state names no keys under all keys of a client. The higher of both branches holds.
 
 What it does not do: it does not refuse a replay (`validator`).
 """
@@ -14,7 +16,7 @@ from collections.abc import Mapping
 from hyperfed.protocol.objects import ClientState, Counted, Freeze, RoundState
 from hyperfed.registry.registry import Registry
 
-__all__ = ["highest_by_key", "next_sequences", "signers_of"]
+__all__ = ["abandoned_sequence", "highest_by_key", "next_sequences", "signers_of"]
 
 _NAMED_FROM = 3  # the formula of a freeze
 
@@ -30,10 +32,17 @@ def highest_by_key(state: RoundState | None, registry: Registry) -> dict[str, in
             if record.valid_from <= client.last_round:
                 highest[record.keys.key_id] = client.highest_sequence
     for name, sequence in registry.least_sequences:  # of an abandoned branch (R-124)
-        for record in registry.keys_of(name):
-            key_id = record.keys.key_id
+        for key_id in (name, *(record.keys.key_id for record in registry.keys_of(name))):
             highest[key_id] = max(highest.get(key_id, 0), sequence)
     return highest
+
+
+def abandoned_sequence(registry: Registry, client: str, key_id: str) -> int:
+    """Return how high an abandoned branch has counted under a client's key, or 0 (R-124)."""
+    named = (client, key_id)
+    return max(
+        (sequence for name, sequence in registry.least_sequences if name in named), default=0
+    )
 
 
 def signers_of(freeze: Freeze, registry: Registry) -> dict[str, str] | None:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from html import escape
 
 from hyperfed.errors import ConfigError
-from hyperfed.report.change import Turn
+from hyperfed.hypergraph.change import Turn
 from hyperfed.report.html_cells import digest_cell, meter_of, table_of, text_cell, vote_cell
 from hyperfed.report.html_edges import edges_section
 from hyperfed.report.html_style import STYLE

@@ -244,6 +244,8 @@ class EdgeRow:
     """The number of clients whose effect is above 0."""
     negative: int | None = None
     """The number of clients whose effect is below 0."""
+    direction: float = 1.0
+    """The share of the votes on this pair that run this way, in [0, 1]."""
     notes: str = ""
     """What must be known of the edge beside its numbers."""
 

@@ -156,6 +156,30 @@ class FilesystemStore(ObjectStore):
             )
         return data
 
+    def read_range(
+        self, key: str, *, max_bytes: int, offset: int, length: int
+    ) -> tuple[int, int, bytes]:
+        """Return (size, version, bytes) of a part of an object; the version is its time of writing.
+
+        Raises as `read` does where the whole object holds more than `max_bytes`.
+        """
+        with self._errors(key), self._file(key) as file:
+            status = os.fstat(file)
+            if status.st_size > max_bytes:
+                raise ObjectTooLarge(
+                    f"holds {status.st_size} bytes; at most {max_bytes} are read",
+                    subject=self._subject(key),
+                )
+            wanted = max(0, min(length, status.st_size - offset))
+            data = os.pread(file, wanted, offset) if wanted else b""
+        if len(data) != wanted:
+            raise TransientError(
+                f"{len(data)} of {wanted} bytes came",
+                subject=self._subject(key),
+                remedy="Try again; objects never change, so check the share",
+            )
+        return status.st_size, status.st_mtime_ns, data
+
     def head(self, key: str) -> ObjectInfo | None:
         try:
             with self._errors(key), self._file(key) as file:

@@ -1,11 +1,13 @@
 """Open an object store by its address: `open_store("s3://bucket/prefix")`.
 
-1. s3://bucket/prefix is any S3 store (AWS where no endpoint is given), and file:///folder is a
-   mounted share. `memory:` is refused, because nobody else could read that store.
+1. s3://bucket/prefix is any S3 store (AWS where no endpoint is given), file:///folder is a mounted
+   share, and grpc://host:port is a relay. `memory:` is refused, because nobody else could read that
+   store.
 2. Passing faults are tried again (`RetryingStore`). An address that cannot be meant raises
    ConfigError before any request.
 3. Credentials come from a file that only its owner can read, or from the environment (botocore's
-   own chain). They are never shown.
+   own chain). They are never shown. A relay's may also be made from a party's own key
+   (`storage.grpc_access`).
 4. An adapter is imported when its address is opened, so a client on a share never pays for S3's.
 
 What it does not do: prove that the store is fit (`storage.probe`), or decide what is read or
@@ -25,11 +27,12 @@ from hyperfed.storage.retrying import RetryingStore
 from hyperfed.storage.store import ObjectStore
 
 if TYPE_CHECKING:
+    from hyperfed.storage.grpc_access import RelayAccess
     from hyperfed.storage.s3 import S3Credentials
 
 __all__ = ["endpoint_of", "open_store", "read_credentials", "region_of"]
 
-_REMEDY = "Write it as s3://bucket/prefix or file:///path/to/folder"
+_REMEDY = "Write it as s3://bucket/prefix, file:///path/to/folder or grpc://host:port"
 _CREDENTIAL_NAMES = ("access_key", "secret_key", "session_token")
 
 
@@ -41,6 +44,7 @@ def open_store(
     addressing: str | None = None,
     ca_file: Path | None = None,
     access_key_file: Path | None = None,
+    access: "RelayAccess | None" = None,
     base: Path | None = None,
     attempts: int = 6,
     request_attempts: int = 4,
@@ -51,9 +55,11 @@ def open_store(
 
     No request is made here. Raises ConfigError where the address or the credentials file is wrong.
 
-    - `endpoint`, `region`, `addressing` and `ca_file` are those of an S3 store (`S3Store`). Without
-      an endpoint, $AWS_ENDPOINT_URL_S3 and $AWS_ENDPOINT_URL are asked for one.
-    - `access_key_file` holds its credentials; with None the environment decides.
+    - `endpoint`, `region` and `addressing` are those of an S3 store (`S3Store`). Without an
+      endpoint, $AWS_ENDPOINT_URL_S3 and $AWS_ENDPOINT_URL are asked for one.
+    - `ca_file` holds the certificates to trust in place of the system's, for S3 and for a relay.
+    - `access_key_file` holds the credentials. With None the environment decides for S3, and
+      `access` is shown to a relay.
     - `base` is the folder that a relative `file:` path starts from (default: the working
       directory).
     - `attempts` is the number of tries of each call; `request_attempts` is the number of tries that
@@ -71,6 +77,19 @@ def open_store(
     if scheme == "file":
         return RetryingStore(
             _open_folder(url, base, others=(endpoint, region, addressing, ca_file)),
+            attempts=attempts,
+            tell=tell,
+        )
+    if scheme == "grpc":
+        return RetryingStore(
+            _open_relay(
+                url,
+                others=(endpoint, region, addressing),
+                ca_file=ca_file,
+                access_key_file=access_key_file,
+                access=access,
+                timeout_s=read_timeout_s,
+            ),
             attempts=attempts,
             tell=tell,
         )
@@ -125,6 +144,44 @@ def _open_folder(url: str, base: Path | None, *, others: Sequence[object]) -> Ob
     if not path_text or "\0" in path_text:
         raise ConfigError("names no folder", subject=repr(url)[:120], remedy=_REMEDY)
     return FilesystemStore((base or Path.cwd()) / path_text)
+
+
+def _open_relay(
+    url: str,
+    *,
+    others: Sequence[object],
+    ca_file: Path | None,
+    access_key_file: Path | None,
+    access: "RelayAccess | None",
+    timeout_s: float,
+) -> ObjectStore:
+    from hyperfed.storage.grpc_access import read_access
+    from hyperfed.storage.grpc_store import GRPCLimits, GRPCStore
+
+    parts = urlsplit(url)
+    subject = repr(_without_secrets(url))[:120]
+    if any(others):
+        raise ConfigError(
+            "endpoint, region and addressing belong to an S3 store, not to a relay",
+            subject=subject,
+            remedy="Leave them out, or use s3://",
+        )
+    if "@" in parts.netloc or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ConfigError(
+            "the address of a relay is a host and a port, and nothing else",
+            subject=subject,
+            remedy="Write it as grpc://host:port; the relay serves one folder",
+        )
+    if access_key_file is not None:
+        access = read_access(access_key_file)
+    if access is None:
+        raise ConfigError(
+            "nothing says who asks the relay",
+            subject=subject,
+            remedy="Name a file that `hyperfed relay access` made as [store] access_key_file",
+        )
+    limits = GRPCLimits(call_timeout_s=timeout_s)
+    return GRPCStore(parts.netloc, access=access, ca_file=ca_file, limits=limits)
 
 
 def _open_s3(

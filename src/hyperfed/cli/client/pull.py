@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hyperfed.cli.files import replace_file
-from hyperfed.cli.heads import age_of, head_compared, head_option, told_head
+from hyperfed.cli.heads import age_of, head_compared, head_option, head_pairs, told_head
 from hyperfed.cli.invocation import Invocation, pass_invocation
 from hyperfed.cli.lazy import Command
 from hyperfed.cli.options import FILE, client_options, output_options, store_options
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["pull"]
 
-_FORMULA = tuple("=+-@\t\r\n")
 _EDGE_COLUMNS = (
     "source",
     "target",
@@ -54,6 +53,7 @@ _EDGE_COLUMNS = (
     "without_high",
     "positive",
     "negative",
+    "direction",
     "notes",
     "status",
 )
@@ -93,7 +93,7 @@ Edge = tuple[str, str, int]
     "--gossip",
     "by_gossip",
     is_flag=True,
-    help="The basket's own average instead, where a round is void or its coordinator gone.",
+    help="Pull the basket's own average instead, if a round is void or its coordinator is gone.",
 )
 @head_option
 @client_options
@@ -106,9 +106,9 @@ def pull(
     """Fetch the newest global model, verify it, and save it.
 
     The files are model.npz (for HypergraphStore.load), edges.csv and model.json. A model is refused
-    where it is older than one pulled before, has expired, or is not the one that the ledger commits
-    to. How many windows have ended since is said, and where the ledger ends, for a comparison with
-    what other members see (--head).
+    if it is older than one pulled before, has expired, or is not the one that the ledger commits
+    to. The answer says how many windows have ended since. It also shows where the ledger ends, for
+    comparison with what other members see (--head).
 
     \b
       hyperfed pull --out model/
@@ -122,7 +122,7 @@ def pull(
     other = told_head(head_text)
     with invocation.out.step("Fetching and verifying"):
         session = invocation.session(signing=False)
-        head = head_compared(session.check_ledger(), other)
+        head = head_compared(session.check_ledger(), other, session.reader.registry)
         result = session.pull(now=invocation.now)
     _say_revoked(invocation, session)
     if result is None:
@@ -155,11 +155,9 @@ def pull(
         },
         "statement": model.statement,
     }
-    head_pairs = {"Age": age["said"], "Ledger's head": head["shown"]}
-    if head["compared"]:
-        head_pairs["Compared"] = head["compared"]
+    head_said = {"Age": age["said"], **head_pairs(head)}
     invocation.out.finish(
-        document, lambda to: _render(to, model, out, top, changes, earlier_round, head_pairs)
+        document, lambda to: _render(to, model, out, top, changes, earlier_round, head_said)
     )
 
 
@@ -233,19 +231,8 @@ def _edge_text(edge: Edge) -> str:
     return f"{clean(edge[0])} -> {clean(edge[1])} (lag {edge[2]})"
 
 
-def plain_cells(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row whose texts no spreadsheet takes for a formula.
-
-    Names come from the plan. One that begins with =, +, -, @ or a control character gets an
-    apostrophe before it, which spreadsheets show as text. Source: OWASP, CSV Injection.
-    """
-    return {
-        name: f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
-        for name, value in row.items()
-    }
-
-
 def _save(model: "GlobalModel", digest: bytes, out: Path) -> None:
+    from hyperfed.evidence.formats.csv_table import plain_cells
     from hyperfed.hypergraph.suppression import EdgeStatus
 
     rows = model.rows()
@@ -298,7 +285,7 @@ def _render(
     top: int,
     changes: Mapping[str, list[Edge]],
     earlier_round: int | None,
-    head_pairs: Mapping[str, str],
+    head_said: Mapping[str, str],
 ) -> None:
     rows = model.rows()
     title = (
@@ -311,7 +298,7 @@ def _render(
     pairs: dict[str, Any] = {
         "Model": f"round {model.round} of federation {model.federation}, {instant(model.time)}, "
         "verified against the ledger",
-        **head_pairs,
+        **head_said,
     }
     if earlier_round is None:
         pairs["Changed"] = "nothing to compare with: the first pull into this folder"

@@ -10,7 +10,7 @@ signs, merges and publishes.
 """
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from hyperfed.cli.invocation import Invocation, pass_invocation
 from hyperfed.cli.lazy import Command, Entry, LazyGroup
 from hyperfed.cli.operator.registry_drafts import draft_options, draft_to_change, finish_draft
 from hyperfed.cli.operator.registry_floors import floor_options, floors_of
+from hyperfed.cli.operator.registry_mending import term_options
 from hyperfed.cli.operator.registry_view import current_round
 from hyperfed.cli.options import FILE, config_option, output_options, threshold_option
 from hyperfed.cli.values import Duration, Instant, Number, as_usage
@@ -33,6 +34,7 @@ __all__ = ["init", "registry", "revoke", "roots"]
 _HERE, _SIGNING = "hyperfed.cli.operator.registry", "hyperfed.cli.operator.registry_signing"
 # a worker needs seconds to begin a run; dates end with the year 9999
 _WINDOW = Duration(least=10, most=366 * 86_400, whole=True)
+_CLOSE_WINDOWS = 7  # a long holiday; who holds the coordinator's key stops later rounds no longer
 
 
 @click.command(
@@ -43,9 +45,7 @@ _WINDOW = Duration(least=10, most=366 * 86_400, whole=True)
             "hyperfed.cli.operator.registry_adding:add",
             "Draft a version with more clients, or with their next keys.",
         ),
-        "revoke": Entry(
-            f"{_HERE}:revoke", "Draft a version in which a client or a key no longer speaks."
-        ),
+        "revoke": Entry(f"{_HERE}:revoke", "Draft a version that revokes a client or a key."),
         "roots": Entry(f"{_HERE}:roots", "Draft a version with other root keys."),
         "renew": Entry(
             "hyperfed.cli.operator.registry_mending:renew", "Draft a version that expires later."
@@ -69,9 +69,9 @@ _WINDOW = Duration(least=10, most=366 * 86_400, whole=True)
     },
 )
 def registry() -> None:
-    """Keep the root-signed list of who may speak with which key.
+    """Keep the root-signed list of parties and their keys.
 
-    Everything else rests on this list. Everybody compares the root fingerprint that `init` prints,
+    Everything else relies on this list. Everybody compares the root fingerprint that `init` prints,
     on another channel.
 
     \b
@@ -98,7 +98,7 @@ def registry() -> None:
     "root_files",
     type=FILE,
     multiple=True,
-    help="A root's .pub file; once for each root. By default those of [root] keys.",
+    help="A root's .pub file, once for each root; by default those of [root] keys.",
 )
 @threshold_option
 @click.option(
@@ -114,7 +114,7 @@ def registry() -> None:
     "auditor_files",
     type=FILE,
     multiple=True,
-    help="An auditor's .pub file: can open sealed updates.",
+    help="An auditor's .pub file; an auditor can open sealed updates.",
 )
 @click.option(
     "--genesis",
@@ -131,14 +131,14 @@ def registry() -> None:
     help="A round's length: 90s, 30m, 24h, 1d; any from 10s to 366d.",
 )
 @click.option(
-    "--epsilon", type=Number(), default="10", show_default=True, help="Privacy budget, in all."
+    "--epsilon", type=Number(), default="10", show_default=True, help="The whole privacy budget."
 )
 @click.option(
     "--delta",
     type=Number(zero=True),
     default="0.0001",
     show_default=True,
-    help="Privacy budget, in all.",
+    help="The whole privacy budget.",
 )
 @click.option(
     "--unit",
@@ -152,8 +152,9 @@ def registry() -> None:
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Clients that must stand behind a released value.",
+    help="How many clients must support a released value.",
 )
+@term_options
 @floor_options
 @click.option(
     "--out",
@@ -179,14 +180,17 @@ def init(
     delta: Decimal,
     unit: str,
     minimum_support: int,
+    lasts: float | None,
+    close_windows: int | None,
     out: Path,
     **floors: Any,
 ) -> None:
     """Draft version 1 of a federation's registry, and print the root fingerprint.
 
-    Everybody compares the fingerprint out of band. Genesis, window and federation hold for the
-    federation's whole life. No plan goes below the floors, whoever signs it; unless you say
-    otherwise they ask for sealed bodies.
+    Everybody compares the fingerprint on another channel. Genesis, window and federation never
+    change. No plan goes below the floors, whoever signs it. By default they require sealed bodies,
+    and a round stays open for at most 7 windows after its deadline. With --for the version expires,
+    and the roots renew it with `hyperfed registry renew`.
 
     \b
       hyperfed registry init --federation demo --root root.key.pub --coordinator coordinator.key.pub
@@ -218,6 +222,8 @@ def init(
             coordinators=tuple(KeyRecord(keys=keys) for keys in coordinators),
             auditors=tuple(KeyRecord(keys=keys) for keys in auditors),
             budget=Budget(epsilon=epsilon, delta=delta, unit=unit, minimum_support=minimum_support),
+            close_windows=_CLOSE_WINDOWS if close_windows is None else close_windows,
+            expires=None if lasts is None else invocation.now + timedelta(seconds=lasts),
             floors=floors_of(floors, None),
         )
     finish_draft(invocation, Draft(registry=drafted), out, amended=False)
@@ -228,7 +234,7 @@ def init(
 @click.option(
     "--from-round",
     type=click.IntRange(min=1),
-    help="The first round it does not speak in; by default the one that runs now.",
+    help="The first round in which it is not valid; by default the running round.",
 )
 @draft_options
 def revoke(
@@ -238,10 +244,10 @@ def revoke(
     draft_file: Path | None,
     out: Path | None,
 ) -> None:
-    """Draft a version in which a client, or one key of any party, no longer speaks.
+    """Draft a version that revokes a client, or one key of any party.
 
-    A key is named by its key id. The revocation holds from the round that runs now on, unless
-    --from-round says otherwise; it takes effect at the next freeze after publication.
+    Name a key by its key id. The revocation holds from the running round on, unless --from-round
+    says otherwise. It takes effect at the next freeze after publication.
 
     \b
       hyperfed registry revoke hospital-1
@@ -268,7 +274,7 @@ def revoke(
     type=FILE,
     multiple=True,
     required=True,
-    help="A root's .pub file; once for each of the new set.",
+    help="A root's .pub file, once for each root of the new set.",
 )
 @threshold_option
 @draft_options
