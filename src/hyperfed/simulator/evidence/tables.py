@@ -33,7 +33,7 @@ __all__ = ["GAMES", "TABLE_LIARS", "Game", "games_of", "play_game", "table_cells
 TABLE_LIARS = (0.0, 0.2)
 _CLIENTS = 10
 _ROWS = (150, 60)
-_SEEDS = {"pc": SEEDS[:2], "ges": SEEDS[:2], "fci": SEEDS[:2], "lingam": SEEDS[:2]}
+_SEEDS = {"pc": SEEDS[:3], "ges": SEEDS[:2], "fci": SEEDS[:2], "lingam": SEEDS[:2]}
 
 Keys = npt.NDArray[np.uint64]
 
