@@ -54,7 +54,7 @@ def old_trust_of(
         measured.add(part)
     codes, _ = bounded_trust.distinct(np.concatenate([np.zeros(0, np.int64), *measured.codes]))
     comparable, contested = bounded_trust._contested(ranges.eligible_voters, codes)
-    ballot = bounded_trust._Ballot(ranges, codes, contested, measured)
+    ballot = bounded_trust._RoundBallot(ranges, codes, contested, measured)
     heard = np.ones(clients)
     heard[comparable] = attention(ballot.size[comparable])
     weight, agreement = heard, np.zeros(clients)

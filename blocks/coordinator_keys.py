@@ -5,17 +5,17 @@ The key stays in its file on the worker. The block holds the path.
 
 from typing import ClassVar
 
-from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
 from blocks.bounds import bounds
+from blocks.strict import StrictBlock
 from hyperfed.crypto.keys import KeyPair
 from hyperfed.storage.private_files import from_home
 
 __all__ = ["CoordinatorKeys"]
 
 
-class CoordinatorKeys(Block):
+class CoordinatorKeys(StrictBlock):
     """The coordinator's key file, which says who speaks."""
 
     _block_type_name: ClassVar[str] = "Hyperfed Coordinator Keys"

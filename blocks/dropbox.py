@@ -6,10 +6,10 @@ no secret: keys stay in files on the worker, or in its environment, and the bloc
 
 from typing import ClassVar
 
-from prefect.blocks.core import Block
 from pydantic import Field
 
 from blocks.bounds import bounds
+from blocks.strict import StrictBlock
 from hyperfed.storage.opening import open_store
 from hyperfed.storage.private_files import from_home
 from hyperfed.storage.store import ObjectStore
@@ -17,7 +17,7 @@ from hyperfed.storage.store import ObjectStore
 __all__ = ["DropBox"]
 
 
-class DropBox(Block):
+class DropBox(StrictBlock):
     """Where a federation meets: a bucket that honours If-None-Match, a mounted folder, a relay."""
 
     _block_type_name: ClassVar[str] = "Hyperfed Drop-Box"

@@ -6,16 +6,16 @@ A plan that exists is never changed by it.
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from prefect.blocks.core import Block
 from pydantic import Field
 
 from blocks.bounds import bounds
+from blocks.strict import StrictBlock
 from hyperfed.coordinator.opening import RoundTerms, overridden
 
 __all__ = ["FederationPolicy"]
 
 
-class FederationPolicy(Block):
+class FederationPolicy(StrictBlock):
     """The policy pack, the vocabulary and the quorum of the rounds to come."""
 
     _block_type_name: ClassVar[str] = "Hyperfed Federation Policy"
@@ -45,10 +45,15 @@ class FederationPolicy(Block):
     )
     aggregation_delay_s: float = Field(
         default=1800.0,
+        ge=0,
+        allow_inf_nan=False,
         description="How long stragglers are awaited after the window's end, in seconds",
     )
     poll_s: float = Field(
-        default=30.0, description="How often the inbox is looked at meanwhile, in seconds"
+        default=30.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="How often the inbox is looked at meanwhile, in seconds",
     )
     policy: dict[str, Any] = Field(
         default_factory=dict,

@@ -10,17 +10,19 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from flows.demo.progress import Steps
 from flows.demo.us_states import BLOCK, Federation
 from hyperfed.client import ClientMemory, ClientSession
-from hyperfed.client_agent import FederationClientAgent
+from hyperfed.client_agent import FederationClientAgent, statistics_update
 from hyperfed.demo import VARIABLES, flip_signs, series, states
-from hyperfed.demo.figures import Kept, Votes, kept, merged_votes
+from hyperfed.demo.figures import Kept, Votes, kept, merged_votes, summed_votes
 from hyperfed.dropbox.reader import DropBoxReader
 from hyperfed.engines.var import VarEngine
 from hyperfed.hypergraph.graph import HypergraphStore
 from hyperfed.packets import PolicyPack, Update
+from hyperfed.statistics import statistics_of
 from hyperfed.storage.store import ObjectStore
 
 __all__ = ["LIARS", "PlayedNight", "play_night"]
@@ -83,7 +85,7 @@ def play_night(
     open_round(now=windows.opens(round_id) + timedelta(minutes=1), **names)
     liars = _liars() if round_id >= FIRST_LIE else ()
     steps.night(round_id, len(states()) + 1)
-    updates = _submit_all(federation, store, round_id, liars, steps)
+    updates, policy = _submit_all(federation, store, round_id, liars, steps)
     steps.say("the federation round runs")
     summary: dict[str, Any] = federation_round(
         now=windows.deadline(round_id) + timedelta(minutes=5), **names
@@ -93,9 +95,15 @@ def play_night(
         HypergraphStore.from_update(updates[state], vocabulary=federation.vocabulary)
         for state in updates
     ]
-    votes, plain = (
-        merged_votes(stores, list(updates), bounded=bounded) for bounded in (True, False)
-    )
+    if policy.payload == "edges":
+        votes, plain = (
+            merged_votes(stores, list(updates), bounded=bounded) for bounded in (True, False)
+        )
+    else:
+        votes, plain = (
+            summed_votes(updates, policy, federation.vocabulary, bounded=bounded)
+            for bounded in (True, False)
+        )
     weights = _weights(federation, store, round_id)
     return PlayedNight(
         round=round_id,
@@ -135,16 +143,17 @@ def _mean(values: list[float]) -> float | None:
 
 def _submit_all(
     federation: Federation, store: ObjectStore, round_id: int, liars: tuple[str, ...], steps: Steps
-) -> dict[str, Update]:
+) -> tuple[dict[str, Update], PolicyPack]:
     """Let every state discover on its own data and submit a signed, sealed update.
 
-    Returns what they sent, by state.
+    Returns what they sent, by state, and the policy of the round.
     """
     now = federation.registry.windows.opens(round_id) + timedelta(hours=20)
 
     def one(item: tuple[int, str]) -> tuple[str, Update]:
         number, client = item
-        engine = VarEngine(series(client, _KNOWN_UNTIL.get(round_id, 1986)), VARIABLES, rng=number)
+        values = series(client, _KNOWN_UNTIL.get(round_id, 1986))
+        engine = VarEngine(values, VARIABLES, rng=number)
         memory = ClientMemory(federation.folder / "memory" / f"{client}.json")
         session = ClientSession(
             store,
@@ -160,12 +169,30 @@ def _submit_all(
         update = agent.get_shareable_update()
         if client in liars and update.edges is not None:
             update = replace(update, edges=flip_signs(update.edges))
-        session.submit(update, now=now, plan=plan)
-        return client, update
+        leaving = update
+        if plan.value.policy.payload != "edges":
+            moments = statistics_of(
+                _turned(values) if client in liars else values,
+                names=VARIABLES,
+                vocabulary=plan.value.vocabulary,
+                lags=plan.value.policy.lags,
+            )
+            beside = update if plan.value.policy.payload == "both" else None
+            leaving = statistics_update(moments, beside=beside)
+        session.submit(leaving, now=now, plan=plan)
+        policies.append(plan.value.policy)
+        return client, leaving
 
+    policies: list[PolicyPack] = []
     updates = {}
     with ThreadPoolExecutor(4) as pool:
         for client, update in pool.map(one, enumerate(states())):
             updates[client] = update
             steps.tick(f"{client} discovers, signs, seals, submits")
-    return updates
+    return updates, policies[0]
+
+
+def _turned(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return a liar's series: every second variable upside down, which turns what acts on what."""
+    sign = np.where(np.arange(values.shape[1]) % 2, -1.0, 1.0)
+    return np.asarray(values * sign)

@@ -25,7 +25,7 @@ from flows.demo.night import PlayedNight, play_night
 from flows.demo.progress import progress
 from flows.demo.stopping import ending_on_ctrl_c
 from flows.demo.telling import tell, write_results
-from flows.demo.us_states import BUCKET, found, private_policy, save_blocks, write_config
+from flows.demo.us_states import BUCKET, demo_policy, found, save_blocks, terms_policy, write_config
 from hyperfed.coordinator.timing import REHEARSAL
 from hyperfed.demo.figures import null_vote
 from hyperfed.errors import ConfigError
@@ -41,6 +41,7 @@ def run_demo(
     *,
     nights: int = 3,
     privacy: str = "none",
+    payload: str = "edges",
     as_json: bool = False,
     keep: bool = False,
     console: Console | None = None,
@@ -48,11 +49,13 @@ def run_demo(
     """Run the demonstration under `directory`. Returns 0 where every round was committed, else 1.
 
     `nights` is from 1 to 30. `privacy` says who adds noise: "none" (nobody), "central" or "local".
+    `payload` says what the states send: "edges", "statistics" or "both".
     `keep` leaves the object store running until Ctrl-C, so that `hyperfed --config ... inspect` can
     be tried on it. With `as_json` one JSON document is printed. Raises HyperfedError.
     """
     if not 1 <= nights <= 30:
         raise ConfigError(f"{nights} nights; 1 to 30 can be shown", subject="demo")
+    policy = demo_policy(privacy, nights, payload=payload)
     console = console or Console(stderr=as_json)
     folder = _fresh(directory)
     _prefect_home(directory)
@@ -72,11 +75,11 @@ def run_demo(
             f"{len(federation.keys)} states enrolled, each with a key of its own; the registry "
             "is signed"
         )
-        null = null_vote(np.random.default_rng(7))
+        null = null_vote(np.random.default_rng(7), policy=terms_policy(policy))
         steps.advance(f"time-shuffled data: chance alone reaches |vote| {null:.2f}")
         steps.say("Prefect makes its database (the first time takes longer)")
         prefect.result()
-        save_blocks(federation, server.endpoint_url, policy=private_policy(privacy, nights))
+        save_blocks(federation, server.endpoint_url, policy=policy)
         told: list[PlayedNight] = []
         for round_id in range(1, nights + 1):
             told.append(

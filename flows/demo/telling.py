@@ -152,6 +152,7 @@ def _told(told: Sequence[PlayedNight], views: Sequence[RoundView]) -> NightFacts
         plain=last.plain,
         cut=policy.vote_min,
         trust_min=policy.trust_min,
+        payload=policy.payload,
     )
 
 

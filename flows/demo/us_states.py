@@ -8,9 +8,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from hyperfed.coordinator.opening import RoundTerms
 from hyperfed.crypto.keys import KeyPair
 from hyperfed.demo import VARIABLES, states
 from hyperfed.dropbox.registries import publish_registry
+from hyperfed.errors import ConfigError
+from hyperfed.packets import PolicyPack
 from hyperfed.registry.registry import (
     ClientRecord,
     KeyRecord,
@@ -26,9 +29,10 @@ __all__ = [
     "BLOCK",
     "BUCKET",
     "Federation",
+    "demo_policy",
     "found",
-    "private_policy",
     "save_blocks",
+    "terms_policy",
     "write_config",
 ]
 
@@ -97,14 +101,22 @@ def found(folder: Path, store: ObjectStore, nights: int) -> Federation:
     )
 
 
-def private_policy(privacy: str, nights: int) -> dict[str, Any]:
+def demo_policy(privacy: str, nights: int, *, payload: str = "edges") -> dict[str, Any]:
     """Return the policy of a demonstration, in which the states' years are looked at with lag 1.
+
+    Raises ConfigError where statistics are asked for beside noise.
 
     In private nights every possible edge of lag 0 and 1 is noised. An epsilon of 3 a night fits
     eight times into the budget, and one of 1 often enough.
     """
     if privacy == "none":
-        return {"lags": [1]}
+        return {"lags": [1], **({} if payload == "edges" else {"payload": payload})}
+    if payload != "edges":
+        raise ConfigError(
+            f"--payload {payload} and --privacy {privacy}: sums of statistics carry no noise yet",
+            subject="demo",
+            remedy="Leave out one of them",
+        )
     return {
         "privacy": privacy,
         "strategy": "mean",
@@ -112,6 +124,11 @@ def private_policy(privacy: str, nights: int) -> dict[str, Any]:
         "lags": [0, 1],
         "privacy_epsilon": "3" if nights < 9 else "1",
     }
+
+
+def terms_policy(policy: dict[str, Any]) -> PolicyPack:
+    """Return the policy pack that a plan of these fields states."""
+    return RoundTerms.of(variables=VARIABLES, policy=policy).policy
 
 
 def save_blocks(

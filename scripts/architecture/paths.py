@@ -42,12 +42,12 @@ UPDATE = (
     Stop(
         at="client_agent:FederationClientAgent.get_shareable_update",
         by="client.finding",
-        does="keeps the edges that the round's policy lets out",
+        does="keeps the edges that the round's policy allows to leave",
     ),
     Stop(
         at="packets:Update",
         by="client_agent",
-        does="is what they become: a value that was checked",
+        does="holds these edges as a checked value",
     ),
     Stop(
         at="client.session:ClientSession.submit",
@@ -62,32 +62,32 @@ UPDATE = (
     Stop(
         at="crypto.envelope:sign_envelope",
         by="client.signing",
-        does="signs them, once `seal_body` has sealed them to the coordinator",
+        does="signs the bytes, after `seal_body` has sealed them to the coordinator",
     ),
     Stop(
         at="storage.store:ObjectStore.put_if_absent",
         by="client.own_slots",
-        does="writes them into the client's inbox, create-only",
+        does="writes the envelope to the client's inbox, create-only",
     ),
     Stop(
         at="dropbox.inbox:read_arrivals",
         by="coordinator.admission_stage",
-        does="reads them again at the coordinator's",
+        does="reads the envelope on the coordinator's side",
     ),
     Stop(
         at="validator.batch:Batch.take",
         by="coordinator.admission_stage",
-        does="opens and judges the update: it is admitted, or refused by a rule",
+        does="opens the update and judges it: a rule may refuse it, otherwise it is admitted",
     ),
     Stop(
         at="coordinator.frozen:FrozenSets.remember",
         by="coordinator.admission_stage",
-        does="keeps what was admitted; a copy lies in `accepted/`",
+        does="keeps the admitted update; a copy lies in `accepted/`",
     ),
     Stop(
         at="merge.spool:Spool.add_packed",
         by="coordinator.streamed",
-        does="cuts its edges by key range",
+        does="cuts the update's edges by key range",
     ),
     Stop(
         at="reconciler.reconcile:StoreReconciler.merge_ranges",
@@ -97,17 +97,17 @@ UPDATE = (
     Stop(
         at="aggregation.edge_weights:edge_weights",
         by="reconciler.reconcile",
-        does="says how much each client weighs in it",
+        does="decides how much each client weighs in the merge",
     ),
     Stop(
         at="hypergraph.global_model:GlobalModel.of",
         by="coordinator.federation",
-        does="is what stands at the end: the round's result",
+        does="is the outcome: the round's result",
     ),
     Stop(
         at="client.session:ClientSession.pull",
         by="client.night",
-        does="brings it back, verified against the ledger",
+        does="brings the result back, verified against the ledger",
     ),
 )
 
@@ -130,12 +130,12 @@ ROUND = (
     Stop(
         at="coordinator.handlers:CommandHandlers.execute",
         by="coordinator.runner",
-        does="does what the machine wants, command by command",
+        does="carries out the machine's commands, one by one",
     ),
     Stop(
         at="dropbox.reader:DropBoxReader.ledger",
         by="coordinator.handlers",
-        does="reads plan, ledger and inbox, verified",
+        does="reads plan, ledger and inbox, and verifies them",
     ),
     Stop(
         at="validator.batch:Batch.take",
@@ -145,12 +145,12 @@ ROUND = (
     Stop(
         at="trust_scorer:TrustScorer.from_state",
         by="coordinator.reputation",
-        does="says whom past rounds exclude, before the freeze (stage score trust)",
+        does="decides, before the freeze, which clients past rounds exclude (stage score trust)",
     ),
     Stop(
         at="privacy.accountant:PrivacyAccountant.of_ledger",
         by="coordinator.budget",
-        does="says whether the round is affordable (stage check privacy budget)",
+        does="decides whether the budget covers the round (stage check privacy budget)",
     ),
     Stop(
         at="reconciler.reconcile:StoreReconciler.merge",
@@ -165,7 +165,7 @@ ROUND = (
     Stop(
         at="protocol.documents:sign_object",
         by="coordinator.handlers",
-        does="makes a signed document of it, as of freeze and ledger entry before",
+        does="makes a signed document of the result, as it did of the freeze and the ledger entry",
     ),
     Stop(
         at="crypto.envelope:sign_envelope",
@@ -185,7 +185,7 @@ ROUND = (
     Stop(
         at="report.view:view_of",
         by="tasks.report",
-        does="is the round as people see it (stage report)",
+        does="shows the round to people (stage report)",
     ),
 )
 

@@ -37,11 +37,19 @@ from hyperfed.kernels.layout import Z95
 from hyperfed.packets import CausalSemanticPack, Claims, PolicyPack, Update
 from hyperfed.packets.knowledge import forbidden_edges
 from hyperfed.registry.windows import check_client_id
+from hyperfed.statistics import Statistics
 from hyperfed.tables.hyperedges import HyperedgeTable
 from hyperfed.tables.tables import EdgeTable
 from hyperfed.tables.vocabulary import Vocabulary
 
-__all__ = ["FederationClientAgent", "Outlook", "Standing", "discovered", "shareable"]
+__all__ = [
+    "FederationClientAgent",
+    "Outlook",
+    "Standing",
+    "discovered",
+    "shareable",
+    "statistics_update",
+]
 
 
 class Standing(StrEnum):
@@ -303,6 +311,33 @@ class FederationClientAgent:
             own_weight=own_weight,
             vote=vote,
         )
+
+
+def statistics_update(
+    statistics: Statistics, *, beside: Update | None = None, claims: Claims | None = None
+) -> Update:
+    """Return an update that carries statistics, alone or beside the edges of another update.
+
+    Raises EngineError where the edges are of other variables or lags.
+    """
+    if beside is None:
+        acts = [{"variable": one} for one in statistics.intervened]
+        return Update(
+            measured=statistics.variables,
+            edges=EdgeTable.empty(),
+            semantic=CausalSemanticPack(interventions=list(acts)) if acts else None,
+            claims=claims or Claims(),
+            lags=statistics.lags,
+            statistics=statistics,
+        )
+    if beside.lags != statistics.lags or beside.measured.tolist() != statistics.variables.tolist():
+        raise EngineError(
+            f"looked at lags {list(beside.lags or ())} of {len(beside.measured)} variables; the "
+            f"statistics are at {list(statistics.lags)} of {len(statistics.variables)}",
+            subject="engine",
+            remedy="A round of both needs an engine that looks at all of the plan's lags",
+        )
+    return replace(beside, statistics=statistics)
 
 
 def _positions(

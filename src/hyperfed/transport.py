@@ -1,4 +1,4 @@
-"""`Transport`: messages between parties.
+"""Pass messages between parties: `Transport`.
 
 The interface is the reference's; the stores behind it are described in `hyperfed.storage.store`.
 

@@ -36,7 +36,11 @@ VICTIM = "site-03"
 
 
 def reserve(
-    fed: SmallFederation, round_id: int, mechanisms: tuple[Mechanism, ...], freeze: bytes = b""
+    fed: SmallFederation,
+    round_id: int,
+    mechanisms: tuple[Mechanism, ...],
+    freeze: bytes = b"",
+    noise: bytes = b"",
 ) -> None:
     """Append a reserve, as a thief of the coordinator's key can."""
     ledger, freeze = fed.reader().ledger(), freeze or b"\7" * 32
@@ -52,6 +56,7 @@ def reserve(
         mechanisms=mechanisms,
         time=fed.night(round_id),
         final=bool(mechanisms),
+        noise=noise,
     )
     write = sign_object(
         Keys.ledger(entry.sequence),

@@ -13,12 +13,20 @@ CLIENT = ("msgpack", "pynacl", "zstandard")
 
 
 def run_with(
-    folder: Path, needs: tuple[str, ...], child: str, *, package: Path | None = None
+    folder: Path,
+    needs: tuple[str, ...],
+    child: str,
+    *,
+    without: tuple[str, ...] = (),
+    package: Path | None = None,
 ) -> None:
     """Make an environment in `folder` with these packages, and run `child` in it.
 
-    `package` is a package of this repository to install there, too, without what it needs.
+    `without` are packages that these need, and that `child` does without; what only they need is
+    left out, too. `package` is a package of this repository to install there without what it needs.
     """
+    left_out = folder / "left-out.txt"
+    left_out.write_text("".join(f"{name}; python_version < '3'\n" for name in without))
     said = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "pip_settings.py")],
         capture_output=True,
@@ -32,7 +40,8 @@ def run_with(
         export UV_NO_CONFIG=1 UV_PYTHON_DOWNLOADS=never UV_HTTP_TIMEOUT=180
         {uv} venv --quiet --python {sys.executable} {own}
         export VIRTUAL_ENV={own}
-        {uv} pip install --quiet {" ".join(f"'{one}'" for one in (*needs, *CLIENT))}
+        {uv} pip install --quiet --overrides {left_out} \
+            {" ".join(f"'{one}'" for one in (*needs, *CLIENT))}
         {f"{uv} pip install --quiet --no-deps {package}" if package else ""}
     """
     environment = os.environ | {"SETTINGS": said.stdout}

@@ -1,4 +1,4 @@
-"""Holds the rules that make one contribution of many clients': one rule a file, one interface.
+"""Combine the contributions of many clients into one: one rule a file, one interface.
 
 Robust rules carry no privacy label (DESIGN section 6).
 """

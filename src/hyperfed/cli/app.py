@@ -61,6 +61,14 @@ _COMMANDS = {
     "pull": Entry(
         "hyperfed.cli.client.pull:pull", "Fetch and verify the newest global model.", _CLIENT
     ),
+    "explain": Entry(
+        "hyperfed.cli.client.explain:explain",
+        "What the model knows of one pair of variables, in sentences.",
+        _CLIENT,
+    ),
+    "compare": Entry(
+        "hyperfed.cli.client.compare:compare", "What changed between two rounds.", _CLIENT
+    ),
     "gossip": Entry(
         "hyperfed.cli.client.gossip:gossip",
         "Average noised messages with your basket, without a coordinator.",

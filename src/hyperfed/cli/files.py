@@ -31,6 +31,7 @@ __all__ = [
     "create",
     "public_keys_text",
     "read_armour",
+    "read_bytes",
     "read_public_keys",
     "replace_file",
     "unwrap",
@@ -109,17 +110,23 @@ def before_in(path: Path) -> bytes:
     return unwrap(text, Armour.BEFORE, subject=str(path))[1]
 
 
-def _read(path: Path) -> str:
+def read_bytes(path: Path) -> bytes:
+    """Return the bytes of a file. Raises ConfigError where it is too large or cannot be read."""
     try:
         if path.stat().st_size > _MAX_FILE_BYTES:
             raise ConfigError(f"is larger than {_MAX_FILE_BYTES} bytes", subject=str(path))
-        return path.read_text(encoding="utf-8-sig")
+        return path.read_bytes()
     except OSError as exc:
         raise ConfigError(
             f"cannot be read: {exc.strerror}",
             subject=str(path),
             remedy="Check the path and its permissions",
         ) from exc
+
+
+def _read(path: Path) -> str:
+    try:
+        return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise ConfigError(
             "is not text", subject=str(path), remedy="Here belongs a file that hyperfed wrote"

@@ -1,9 +1,10 @@
 """Show and compare a ledger's head, and say how old a model is: for `status`, `pull`, `audit`.
 
-A head is shown as people read it out, in groups of four digits.
+A head is shown as people read it out, in groups of four digits. What the roots have annulled is
+shown beside it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from hyperfed.protocol.ledger import Chained
     from hyperfed.registry.registry import Registry
 
-__all__ = ["age_of", "head_compared", "head_option", "told_head"]
+__all__ = ["age_of", "head_compared", "head_option", "head_pairs", "told_head"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,12 +43,15 @@ def told_head(head_text: str | None) -> "Head | None":
         return Head.parse(head_text)
 
 
-def head_compared(ledger: "Sequence[Chained]", other: "Head | None") -> dict[str, Any]:
+def head_compared(
+    ledger: "Sequence[Chained]", other: "Head | None", registry: "Registry"
+) -> dict[str, Any]:
     """Return the ledger's head as a document, and what comparing it has shown.
 
-    Raises RoundError where `other` is of another history (R-130).
+    The document says what the registry's roots have annulled, too. Raises RoundError where `other`
+    is of another history (R-130).
     """
-    from hyperfed.protocol.heads import check_head, head_of
+    from hyperfed.protocol.heads import annulled_in_words, check_head, head_of
 
     own_head = head_of(ledger)
     document: dict[str, Any] = {
@@ -55,6 +59,7 @@ def head_compared(ledger: "Sequence[Chained]", other: "Head | None") -> dict[str
         "digest": own_head.digest,
         "shown": str(own_head),
         "compared": None,
+        "annulled": annulled_in_words(registry.annulled, ledger),
     }
     if other is not None:
         same = check_head(ledger, other)
@@ -64,6 +69,16 @@ def head_compared(ledger: "Sequence[Chained]", other: "Head | None") -> dict[str
             else f"this ledger ends before entry {other.sequence}: compare again when it holds it"
         )
     return document
+
+
+def head_pairs(head: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `head_compared` has found as pairs of name and text, for people."""
+    pairs = {"Ledger's head": head["shown"]}
+    if head["compared"]:
+        pairs["Compared"] = head["compared"]
+    for number, sentence in enumerate(head["annulled"], 1):
+        pairs[f"Annulled {number}"] = sentence
+    return pairs
 
 
 def age_of(registry: "Registry", model_round: int, now: datetime) -> dict[str, Any]:

@@ -21,6 +21,7 @@ __all__ = [
     "POSITIVE",
     "add_options",
     "client_options",
+    "committed_round_option",
     "config_option",
     "fingerprint_option",
     "last_option",
@@ -187,6 +188,18 @@ def round_option(command: F) -> F:
         metavar="N",
         help="An earlier round that is below quorum, until its close_by; by default the one that "
         "runs now.",
+    )
+    return option(command)
+
+
+def committed_round_option(command: F) -> F:
+    """Add --round, for commands that read a committed model."""
+    option = click.option(
+        "--round",
+        "round_id",
+        type=POSITIVE,
+        metavar="N",
+        help="The model of this round; by default the newest.",
     )
     return option(command)
 

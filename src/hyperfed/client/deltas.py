@@ -11,7 +11,8 @@
 4. After `_LONGEST` updates of changes on top of each other the whole table is sent, so that no
    base is older than what a drop-box keeps.
 
-What it does not do: it changes nothing else of an update, and takes no part in private rounds.
+What it does not do: it changes nothing else of an update, and takes no part in private rounds or
+in those of statistics.
 """
 
 import json
@@ -99,6 +100,7 @@ class LastUpdate:
         sent = self.read()
         if (
             sent is None
+            or update.statistics is not None
             or plan.policy.privacy != "none"
             or sent.digest != previous
             or sent.round >= plan.round

@@ -6,7 +6,9 @@
    says which were looked at, which may be fewer.
 2. What was read is told, and what is left out: columns that are no variables, variables that are
    not measured here, lags of the plan that were not looked at, edges that the policy holds back.
-3. `discover_here` is the same run without a round: every edge, in the data's own units.
+3. In a round of statistics no engine runs: the moments of the rows are what leaves
+   (`client.moments`).
+4. `discover_here` is the same run without a round: every edge, in the data's own units.
 
 What it does not do: it does not print or send (`submit`, `night`).
 """
@@ -15,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from hyperfed.client.moments import found_statistics
 from hyperfed.client.own_engine import own_engine
 from hyperfed.client.sources import Source
 from hyperfed.errors import ConfigError, EngineError, HyperfedError
@@ -57,6 +60,8 @@ class Found:
     """The number of edges in the update that carry an estimate and its interval, and no vote."""
     edges_held_back: int
     """The number of edges that the policy holds back."""
+    statistics: Mapping[str, Any] | None = None
+    """What the statistics in the update come to, or None where it has none."""
     notes: tuple[str, ...] = ()
     """What was odd about the data, as sentences."""
 
@@ -75,6 +80,7 @@ class Found:
             "edges_shared",
             "edges_estimated",
             "edges_held_back",
+            "statistics",
             "notes",
         )
         return {name: getattr(self, name) for name in names}
@@ -97,8 +103,10 @@ def discover(
 
     Raises ConfigError, EngineError.
     """
+    if plan.policy.payload == "statistics":
+        return found_statistics(source, plan)
     opened = _open(source, plan, progress)
-    return find(
+    found = find(
         opened.engine,
         plan,
         client_id,
@@ -106,6 +114,9 @@ def discover(
         name=source.engine,
         intervened=source.intervened,
     )
+    if plan.policy.payload == "edges":
+        return found
+    return found_statistics(source, plan, beside=found)
 
 
 def discover_here(
@@ -320,7 +331,14 @@ def _lags(
     else:
         wanted = (0,) if kind == "table" else given or (0, 1)
     if plan is None:
-        return wanted or (1,)
+        if given is not None and not {*wanted} & {*given}:
+            raise ConfigError(
+                f"says {listed_lags(given)}, where engine {name} cannot look",
+                subject="--lags, or [data] lags",
+                remedy="An engine for tables looks at lag 0 alone, and the built-in one at lags "
+                "above 0",
+            )
+        return wanted
     named = plan.policy.lags
     if given is not None and (
         {*given} - {0} != {*named} - {0} if named else not {*given} <= {*plan.policy.allowed_lags}

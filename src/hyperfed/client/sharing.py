@@ -8,7 +8,9 @@
 3. An edge of fewer samples than `smallest_n`, or of an unknown number, is held back, as are the
    weakest above `most_edges`. Such an edge counts as a vote of 0, like one that the policy holds
    back.
-4. `digits` rounds what leaves to so many significant digits: intervals outwards, numbers of samples
+4. Statistics lose the rows and columns of a variable that is never shared. Those of fewer rows than
+   `smallest_n` are not sent, and `digits` cannot round them: rounded moments are no rows' moments.
+5. `digits` rounds what leaves to so many significant digits: intervals outwards, numbers of samples
    down. What rounding takes below the policy's bounds is held back.
 
 What it does not do: it does not add noise, and rounding is no differential privacy.
@@ -27,6 +29,7 @@ from hyperfed.engines.readers.names import folded
 from hyperfed.engines.readers.sheet import clean_name
 from hyperfed.errors import ConfigError
 from hyperfed.packets import CausalSemanticPack, PolicyPack, Update
+from hyperfed.statistics import Statistics
 from hyperfed.tables.hyperedges import HyperedgeTable
 from hyperfed.tables.tables import EdgeTable
 from hyperfed.tables.vocabulary import Vocabulary
@@ -83,10 +86,18 @@ class Sharing:
         if self.smallest_n:
             rules.append(f"no edge of fewer than {self.smallest_n} samples")
         if self.most_edges is not None:
-            rules.append(f"at most {self.most_edges} edges")
+            rules.append(f"at most {self.most_edges} edge{'s' * (self.most_edges != 1)}")
         if self.digits is not None:
-            rules.append(f"{self.digits} significant digits")
+            rules.append(f"{self.digits} significant digit{'s' * (self.digits != 1)}")
         return tuple(rules)
+
+    def unknown(self, vocabulary: Vocabulary) -> tuple[str, ...]:
+        """Return the names that are never shared and are no variable of the round.
+
+        They hold nothing back there, be it because they are misspelt or of another round.
+        """
+        there = set(map(clean_name, vocabulary.names))
+        return tuple(name for name in self.never if clean_name(name) not in there)
 
     def allowed(self, update: Update, policy: PolicyPack, vocabulary: Vocabulary) -> Update:
         """Return the update without what the rules hold back.
@@ -125,8 +136,36 @@ class Sharing:
         if semantic is not None and edges is not None:
             semantic = self._told_of(semantic, edges)
         return replace(
-            update, measured=measured, edges=edges, hyperedges=hyperedges, semantic=semantic
+            update,
+            measured=measured,
+            edges=edges,
+            hyperedges=hyperedges,
+            semantic=semantic,
+            statistics=self._allowed_statistics(update.statistics, hidden),
         )
+
+    def _allowed_statistics(
+        self, statistics: Statistics | None, hidden: npt.NDArray[np.int64]
+    ) -> Statistics | None:
+        """Return statistics without the variables that are never shared.
+
+        Raises ConfigError where they are of too few rows, or the rules ask for rounding.
+        """
+        if statistics is None:
+            return None
+        if statistics.n < self.smallest_n:
+            raise ConfigError(
+                f"smallest_n is {self.smallest_n}, and the statistics are of {statistics.n} rows",
+                subject=_SUBJECT,
+                remedy="Nothing was sent. Wait for more rows, or do not submit",
+            )
+        if self.digits is not None:
+            raise ConfigError(
+                f"digits is {self.digits}, and rounded moments are those of no rows",
+                subject=_SUBJECT,
+                remedy="Nothing was sent. Leave digits out in a round of statistics",
+            )
+        return statistics.without(hidden.tolist())
 
     def _told_of(self, pack: CausalSemanticPack, edges: EdgeTable) -> CausalSemanticPack:
         """Return a semantic pack that tells of the edges that leave, and of no other, rounded.

@@ -24,9 +24,10 @@ import numpy.typing as npt
 from hyperfed.coordinator.basket_models import merged_baskets
 from hyperfed.coordinator.elsewhere import Elsewhere
 from hyperfed.coordinator.private_round import noised_groups, private_model
+from hyperfed.coordinator.summed_round import summed_round
 from hyperfed.crypto.envelope import PacketType
 from hyperfed.crypto.keys import KeyPair
-from hyperfed.errors import PrivacyError, QuorumMissed, RefusedError
+from hyperfed.errors import AggregationError, PrivacyError, QuorumMissed, RefusedError
 from hyperfed.hierarchy.layers import Layered, LayerRules, merge_layers
 from hyperfed.hierarchy.weight_caps import organisation_weights
 from hyperfed.hypergraph.global_model import BasketModel, GlobalModel
@@ -106,6 +107,8 @@ class FederationCoordinator:
     """The newest update of each client."""
     _graphs: dict[str, tuple[_Held, HypergraphStore]] = field(default_factory=dict, init=False)
     """The graph of each held update, made once."""
+    _estimates: dict[str, HypergraphStore] = field(default_factory=dict, init=False)
+    """After a merge of statistics: each client's own estimates of the model's edges."""
 
     def __post_init__(self) -> None:
         if self.plan is not None:
@@ -191,6 +194,7 @@ class FederationCoordinator:
                 subject=client_id,
                 rule="R-84",
             )
+        self._estimates = {}
         earlier = self._held.get(client_id)
         if earlier is None or (made_for, sequence) >= (earlier.made_for, earlier.sequence):
             self._held[client_id] = _Held(update=content, made_for=made_for, sequence=sequence)
@@ -247,6 +251,7 @@ class FederationCoordinator:
         and equal weights, times staleness. Raises QuorumMissed below quorum, AggregationError where
         the updates cannot be merged.
         """
+        self._estimates = {}
         if not self.should_aggregate():
             raise QuorumMissed(
                 f"{len(self._held)} of {self.quorum} updates needed",
@@ -298,6 +303,17 @@ class FederationCoordinator:
                 domains=self._domains(),
             )
             self._by_reputation()
+            return
+        if policy.payload != "edges":
+            updates = {client: self._held[client].update for client in clients}
+            self.reconciliation, self._estimates = summed_round(
+                updates,
+                self.graphs(),
+                policy,
+                staleness=base,
+                shares=shares,
+                domains=self._domains(),
+            )
             return
         if not policy.basket_minimum:
             self.reconciliation = reconciler.merge(
@@ -403,7 +419,10 @@ class FederationCoordinator:
         return HypergraphStore() if shadow.reconciliation is None else shadow.reconciliation.graph
 
     def check_rehearsable(self) -> None:
-        """Raise PrivacyError in a private round."""
+        """Raise PrivacyError in a private round, AggregationError in one of statistics."""
+        if self.policy.payload != "edges":
+            problem = "rehearsed attacks change edges, and this round sums statistics"
+            raise AggregationError(problem, subject=f"round {self.round}")
         if self.policy.privacy != "none":
             raise PrivacyError(
                 "a rehearsal without noise would tell about single clients",
@@ -434,6 +453,8 @@ class FederationCoordinator:
 
     def graphs(self) -> list[HypergraphStore]:
         """Return the graph of each client's update, in the order of `clients`."""
+        if self._estimates:
+            return [self._estimates[client] for client in self.clients]
         vocabulary = self._vocabulary()
         for client, held_update in self._held.items():
             cached = self._graphs.get(client)

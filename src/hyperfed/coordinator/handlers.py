@@ -20,7 +20,7 @@ from hyperfed.coordinator.signed_writes import SignedWrites
 from hyperfed.coordinator.timing import check_not_far_ahead
 from hyperfed.crypto.envelope import PacketType
 from hyperfed.crypto.keys import KeyPair
-from hyperfed.dropbox.claims import check_holds_commit, check_seen
+from hyperfed.dropbox.claims import check_holds_commit, check_seen, is_of_abandoned_branch
 from hyperfed.dropbox.reader import DropBoxReader, Stored
 from hyperfed.errors import RESTORE_BUCKET, LedgerError, RoundError, TransientError
 from hyperfed.hypergraph.global_model import GlobalModel
@@ -112,14 +112,13 @@ class CommandHandlers:
         return tuple(line_of(entry) for entry in ledger)
 
     def _read_plan(self, machine: mc.Machine, command: mc.ReadPlan) -> mc.PlanView | None:
-        # a round whose plan is refused was never opened, unless something was decided in it
-        decided = {c.entry.round for c in self.reader.verified_entries()} | {machine.aim}
-        plan = self.reader.plan(command.round, or_none=command.round not in decided)
+        # a predecessor whose plan is refused was never opened: what is reserved for it is void
+        plan = self._plan_here(command.round, or_none=command.round < machine.aim)
         if plan is None:
             return None
         check_holds_commit(self.reader, plan)
         if command.round < machine.aim:  # before anything is written for the predecessor
-            aimed = self.reader.plan(machine.aim, or_none=True)
+            aimed = self._plan_here(machine.aim, or_none=True)
             if aimed is not None:
                 check_holds_commit(self.reader, aimed)
         self._plans[command.round] = plan
@@ -132,6 +131,49 @@ class CommandHandlers:
         return mc.PlanView(
             closed=self.now >= plan.value.close_by, begun=self.now >= plan.value.opens
         )
+
+    def _plan_here(self, round_id: int, *, or_none: bool) -> Stored[Plan] | None:
+        """Return a round's plan, or None where there is none.
+
+        or_none: whether a plan that is refused counts as none. So does a plan of a branch that the
+        registry's roots have abandoned: whoever copied it here cannot stop later rounds (R-152).
+        Raises RoundError.
+        """
+        plan = self.reader.plan(round_id, or_none=or_none)
+        if plan is None or not is_of_abandoned_branch(self.reader, plan.value):
+            return plan
+        if or_none:
+            return None
+        raise RoundError(
+            f"is of a branch that the roots have abandoned: it names the commit of round "
+            f"{plan.value.newest_commit_round} there",
+            subject=plan.key,
+            rule="R-152",
+            remedy="Somebody copied it here. Nothing was written; this round is left out, and the "
+            "next one goes on",
+        )
+
+    def check_base_plan(self, round_id: int) -> None:
+        """Raise RoundError where the plan of the round that this one builds on is refused.
+
+        What that round released is not to be built on. The roots have a way back (R-153).
+        """
+        ledger = self.reader.verified_entries()
+        base = mc.last_committed(tuple(line_of(entry) for entry in ledger), round_id)
+        try:
+            if base:
+                self.reader.plan(base)
+        except RoundError as error:
+            numbers = [str(c.entry.sequence) for c in ledger if c.entry.round == base]
+            raise RoundError(
+                f"{error.problem}; and entries {' and '.join(numbers)} of the ledger commit round "
+                f"{base} by it",
+                subject=error.subject,
+                rule=error.rule,
+                remedy="Whoever signed it has the coordinator's key: replace that key. The roots "
+                f"annul the entries with `hyperfed registry annul {' '.join(numbers)}`, and rounds "
+                "go on. Nothing was written",
+            ) from error
 
     def _read_freeze(self, _: mc.Machine, command: mc.ReadFreeze) -> Stored[Freeze] | None:
         return self.reader.freeze(command.round)
@@ -268,7 +310,8 @@ class CommandHandlers:
     def complete_receipts(self, round_id: int) -> None:
         """Write the receipts that an ended round still lacks."""
         end = end_of(self.reader.verified_entries(), round_id)
-        plan = self.reader.plan(round_id)  # a round that nobody opened has no clients (R-119)
+        # a round that nobody opened, or by no plan that follows, has no clients (R-119)
+        plan = self.reader.plan(round_id, or_none=True)
         if end is not None and plan is not None:
             self.writes.check_key(round_id)
             self.receipts.put(plan.value, end)
@@ -283,6 +326,6 @@ class CommandHandlers:
             for c in self.reader.verified_entries()
             if c.entry.kind is not EntryKind.RESERVE and c.entry.round < round_id
         ]
-        plan = self.reader.plan(ended[-1]) if ended else None
+        plan = self.reader.plan(ended[-1], or_none=True) if ended else None
         if plan is not None and not self.receipts.are_there(plan.value):
             self.complete_receipts(plan.value.round)

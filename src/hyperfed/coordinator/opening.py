@@ -18,6 +18,7 @@ from hyperfed.coordinator.signed_writes import SignedWrites
 from hyperfed.coordinator.timing import check_not_far_ahead
 from hyperfed.dropbox.reader import DropBoxReader, Stored
 from hyperfed.engines.knowledge import knowledge_of
+from hyperfed.engines.summed.versions import sums_policy_of
 from hyperfed.errors import ConfigError, RegistryError, RoundError, TransientError
 from hyperfed.packets import PolicyPack
 from hyperfed.packets.policy import DEFAULT_LAGS
@@ -70,10 +71,10 @@ class RoundTerms:
         policy: fields of the policy pack that differ from its defaults. Where it names no lags they
         are `DEFAULT_LAGS`, or 1 to max_lag where it says that alone; with no lags at all,
         `lags = []`, each client chooses. Its knowledge is a `Knowledge`, its lists by name, or a
-        file that holds them (`engines.knowledge`).
+        file that holds them (`engines.knowledge`). Its statistics are a `SumsPolicy` or its fields
+        by name; the library and version that its engine runs in are filled in.
         Raises BoundsError for a value or for names that repeat, ConfigError where the domains are
-        not one each or a unit is of no variable, TypeError for a field that the policy pack does
-        not have.
+        not one each, a unit is of no variable, or the policy pack has no such field.
         """
         if domains and len(domains) != len(variables):
             raise ConfigError(
@@ -89,12 +90,14 @@ class RoundTerms:
         )
         vocabulary = Vocabulary(entries, vocabulary_version)
         fields = _with_lags(policy or {})
+        if "statistics" in fields or fields.get("payload", "edges") != "edges":
+            fields["statistics"] = sums_policy_of(fields.get("statistics") or {})
         if "knowledge" in fields:
             fields["knowledge"] = knowledge_of(fields["knowledge"])
             if variables:  # a round that is open needs none
                 fields["knowledge"].check_known(vocabulary)
         return cls(
-            policy=PolicyPack(**fields),
+            policy=overridden(PolicyPack(), fields),
             vocabulary=vocabulary,
             quorum=quorum,
         )
@@ -267,14 +270,14 @@ def open_checked(
 
 def overridden(pack: PolicyPack, overrides: Mapping[str, Any] | None) -> PolicyPack:
     """Return a policy with overrides. Raises ConfigError for one that names no field."""
-    try:
-        return replace(pack, **(overrides or {}))
-    except TypeError as exc:
+    unknown = [name for name in overrides or {} if name not in PolicyPack.__dataclass_fields__]
+    if unknown:
         raise ConfigError(
-            "an override is no field of the policy pack",
-            subject=", ".join(overrides or {})[:120],
+            "is no field of the policy pack",
+            subject=", ".join(map(str, unknown))[:120],
             remedy=f"There are: {', '.join(PolicyPack.__dataclass_fields__)}",
-        ) from exc
+        )
+    return replace(pack, **(overrides or {}))
 
 
 def check_overrides(plan: Plan, overrides: Mapping[str, Any] | None) -> None:

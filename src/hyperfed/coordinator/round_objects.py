@@ -212,7 +212,7 @@ def draft_tombstone(reader: DropBoxReader, round_id: int, rule: str, *, key_pair
 
     A round that nobody opened ends at its deadline.
     """
-    frozen, plan = reader.freeze(round_id), reader.plan(round_id)
+    frozen, plan = reader.freeze(round_id), reader.plan(round_id, or_none=True)
     closes = plan.value.close_by if plan else reader.registry.windows.deadline(round_id)
     tombstone = Tombstone(
         federation=reader.registry.federation,

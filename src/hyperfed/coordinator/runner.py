@@ -132,6 +132,7 @@ class RoundRunner:
         machine, command = self._drive(round_id, to=Milestone.COLLECTED)
         plan = self.plan(round_id).value
         self._refuse_halt(command)
+        self.handlers.check_base_plan(round_id)
         self.handlers.complete_earlier_receipts(round_id)
         closed = machine.closed or self.now >= plan.close_by
         decided = not isinstance(command, mc.Gather)

@@ -14,19 +14,22 @@ Source: the permutation test for time series (Good 2005, ch. 3).
 What it does not do: read a graph. The demonstration hands it what the clients found.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hyperfed.client_agent import statistics_update
+from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.demo.munnell import VARIABLES, series, states
 from hyperfed.engines.var import VarEngine
 from hyperfed.hypergraph.graph import HypergraphStore
-from hyperfed.packets import PolicyPack
+from hyperfed.packets import PolicyPack, Update
 from hyperfed.reconciler.reconcile import StoreReconciler
+from hyperfed.statistics import statistics_of
 from hyperfed.tables.vocabulary import Vocabulary
 
-__all__ = ["Kept", "Votes", "kept", "merged_votes", "null_vote"]
+__all__ = ["Kept", "Votes", "kept", "merged_votes", "null_vote", "summed_votes"]
 
 Votes = dict[tuple[str, str, int], float]
 """(source, target, lag) -> weighted mean vote, in [-1, 1]."""
@@ -66,11 +69,48 @@ def merged_votes(
     )
 
 
-def null_vote(rng: np.random.Generator, *, repeats: int = 2) -> float:
-    """Return the mean over `repeats` shuffles of the largest |vote| at equal weights."""
+def summed_votes(
+    updates: Mapping[str, Update], policy: PolicyPack, vocabulary: Vocabulary, *, bounded: bool
+) -> Votes:
+    """Return the vote of every edge that the plan's engine reports in the sum of the updates.
+
+    Without `bounded` it is the plain sum.
+    """
+    whole = replace(policy, vote_min=0.0, cut="vote", strategy="consensus" if bounded else "mean")
+    coordinator = FederationCoordinator(policy=whole, vocabulary=vocabulary)
+    for client, update in updates.items():
+        coordinator.handle_update(client, update)
+    return {
+        (row["source"], row["target"], row["lag"]): row["vote"]
+        for row in coordinator.aggregate().rows()
+    }
+
+
+def null_vote(
+    rng: np.random.Generator, *, repeats: int = 2, policy: PolicyPack | None = None
+) -> float:
+    """Return the mean over `repeats` shuffles of the largest |vote| at equal weights.
+
+    policy: the round's, where the states send statistics.
+    """
     vocabulary = Vocabulary.of(*VARIABLES)
     largest = []
     for _ in range(repeats):
+        if policy is not None and policy.payload != "edges":
+            updates = {
+                state: statistics_update(
+                    statistics_of(
+                        rng.permutation(series(state)),
+                        names=VARIABLES,
+                        vocabulary=vocabulary,
+                        lags=policy.lags,
+                    )
+                )
+                for state in states()
+            }
+            votes = summed_votes(updates, policy, vocabulary, bounded=False)
+            largest.append(max(map(abs, votes.values())))
+            continue
         graphs = []
         for state in states():
             measured, edges = (

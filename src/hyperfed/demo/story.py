@@ -23,6 +23,13 @@ from hyperfed.report.wording import count, fixed, signed
 __all__ = ["NightFacts", "story", "striking"]
 
 
+_LIES = (
+    "Each turned the sign of every effect that it had found",
+    "Each made its statistics of data in which every second variable is upside down",
+)
+_PLAIN = ("mean", "sum")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NightFacts:
     """A night, and what is known of it."""
@@ -47,6 +54,8 @@ class NightFacts:
     """The least |vote| of an edge in the graph."""
     trust_min: float
     """The trust below which the next round leaves a client out."""
+    payload: str = "edges"
+    """What the states sent: "edges", "statistics" or "both"."""
 
 
 def striking(facts: NightFacts) -> list[TrustRow]:
@@ -73,7 +82,7 @@ def _lie(facts: NightFacts) -> list[str]:
     text = (
         f"In night {facts.night}, {len(facts.liars)} of {len(facts.rows)} states lied: "
         f"{_names(facts.liars)}. "
-        "Each turned the sign of every effect that it had found, signed it and sent it."
+        f"{_LIES[facts.payload != 'edges']}, signed it and sent it."
     )
     if heard:
         weights = [r.weight or 0.0 for r in heard]
@@ -113,7 +122,8 @@ def _graph(facts: NightFacts) -> list[str]:
     turned = sum(plain.get(e, 0.0) * vote < 0 for e, vote in before.items())
     text = (
         f"The graph has {count(len(now), 'edge')}. Of the {len(before)} of the night before it "
-        f"keeps {edges_kept} with the same sign. A plain mean of the very same updates would have "
+        f"keeps {edges_kept} with the same sign. A plain {_PLAIN[facts.payload != 'edges']} of "
+        "the very same updates would have "
         f"{count(len(plain), 'edge')} and keep {kept_plain} of those {len(before)}"
     )
     return [text + (f", with {turned} turned around." if turned else ".")]

@@ -2,6 +2,7 @@
 
 1. A reserve that asks for something else than its round's plan is alien: no coordinator releases
    anything by it, so it takes nothing from the budget. Whoever wrote it has the coordinator's key.
+   A plan that is refused, for one below the floors, says as well what was asked for.
 2. What was committed is charged, whatever it says. So is a reserve whose plan nobody can read: a
    bucket that hides a plan must not refill the budget.
 3. A reserve that asks for what its plan says is charged, though its freeze is gone (R-112).
@@ -76,17 +77,19 @@ def carried(reader: DropBoxReader, *, version: int | None = None) -> list[Chaine
 def is_alien(reader: DropBoxReader, reserve: LedgerEntry) -> bool:
     """Return whether a reserve asks for something else than its round's plan.
 
-    Versions of the registry since the plan decide. Where there is no plan, or none that holds, it
-    cannot be said: returns False.
+    Versions of the registry since the plan decide. Where there is no plan that the coordinator has
+    signed, or it names no version that is here, it cannot be said: returns False.
     """
     try:
-        plan = reader.plan(reserve.round)
+        plan = reader.plan_as_it_lies(reserve.round)
     except (RoundError, PacketError):
         return False
     if plan is None:
         return False
     versions = range(plan.value.registry_version, reader.registry.version + 1)
-    return all(not _asked(reader, plan.value, version, reserve) for version in versions)
+    return len(versions) > 0 and all(
+        not _asked(reader, plan.value, version, reserve) for version in versions
+    )
 
 
 def _asked(reader: DropBoxReader, plan: Plan, version: int, reserve: LedgerEntry) -> bool:

@@ -18,7 +18,13 @@ from hyperfed.errors import HyperfedError, LedgerError, RefusedError, RegistryEr
 from hyperfed.protocol.ledger import Chained, check_claim
 from hyperfed.protocol.objects import Plan
 
-__all__ = ["Claim", "check_claims", "check_holds_commit", "check_seen"]
+__all__ = [
+    "Claim",
+    "check_claims",
+    "check_holds_commit",
+    "check_seen",
+    "is_of_abandoned_branch",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,3 +156,14 @@ def check_holds_commit(reader: DropBoxReader, plan: Stored[Plan]) -> None:
             remedy="Its tail was cut off: restore the bucket from its versions. Nothing was "
             "written",
         )
+
+
+def is_of_abandoned_branch(reader: DropBoxReader, plan: Plan) -> bool:
+    """Return whether a plan builds on an entry of a branch that the roots have abandoned (R-152).
+
+    What the roots have annulled in this ledger is not of another branch.
+    """
+    newest = plan.newest_commit
+    return any(a.digest == newest for a in reader.registry.annulled) and not any(
+        c.digest == newest for c in reader.verified_entries()
+    )

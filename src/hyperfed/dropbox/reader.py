@@ -257,8 +257,11 @@ class DropBoxReader:
                     raise
         raise SignatureError("is not signed by the coordinator", subject=key, rule="R-32")
 
-    def _plan_as_it_lies(self, round_id: int) -> Stored[Plan] | None:
-        """Return the round's plan, signed by the coordinator, whether or not it follows."""
+    def plan_as_it_lies(self, round_id: int) -> Stored[Plan] | None:
+        """Return the round's plan, signed by the coordinator, whether or not it follows.
+
+        Nobody acts on it; it shows what its signer asked for.
+        """
         kinds: dict[str, type[Any]] = {PacketType.PLAN: Plan}
         return self.read(Keys.plan(round_id), PacketType.PLAN, kinds, round_id=round_id)
 
@@ -268,7 +271,7 @@ class DropBoxReader:
         Raises RoundError where the plan contradicts the registry, which the coordinator's key may
         not change (R-52, R-125, R-126). or_none: whether such a plan counts as none.
         """
-        stored_plan = self._plan_as_it_lies(round_id)
+        stored_plan = self.plan_as_it_lies(round_id)
         if stored_plan is None or stored_plan.digest in self._followed:
             return stored_plan
         try:
@@ -292,7 +295,7 @@ class DropBoxReader:
             return
         last = plan.newest_commit_round
         try:
-            before = self._plan_as_it_lies(last) if last else None
+            before = self.plan_as_it_lies(last) if last else None
             frozen = self.freeze(last) if last else None
         except AccessDenied:
             return

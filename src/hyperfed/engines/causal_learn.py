@@ -35,6 +35,8 @@ __all__ = [
     "GesEngine",
     "LingamEngine",
     "PcEngine",
+    "TestingFit",
+    "found_of_marks",
     "module_of_causal_learn",
     "quietly",
 ]
@@ -64,14 +66,14 @@ def quietly() -> Iterator[None]:
         yield
 
 
-def _of_marks(graph: Any) -> TableFound:
+def found_of_marks(graph: Any) -> TableFound:
     """Return what a graph of causal-learn says."""
     marked = MarkedGraph.of_causal_learn(graph.graph)
     return TableFound(votes=marked.votes, confounded=marked.confounded, endpoints=marked.texts)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _TestingFit(TableFit):
+class TestingFit(TableFit):
     """Fits by tests of independence at one level."""
 
     alpha: float = 0.05
@@ -101,7 +103,7 @@ class _TestingFit(TableFit):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PcFit(_TestingFit):
+class PcFit(TestingFit):
     """PC, in its stable form."""
 
     def prepare(self) -> None:
@@ -119,11 +121,11 @@ class PcFit(_TestingFit):
                 background_knowledge=self._background(data.shape[1]),
                 show_progress=False,
             )
-        return _of_marks(result.G)
+        return found_of_marks(result.G)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FciFit(_TestingFit):
+class FciFit(TestingFit):
     """FCI."""
 
     def prepare(self) -> None:
@@ -141,7 +143,7 @@ class FciFit(_TestingFit):
                 background_knowledge=self._background(data.shape[1]),
                 show_progress=False,
             )
-        return _of_marks(result)
+        return found_of_marks(result)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +159,7 @@ class GesFit(TableFit):
         module = module_of_causal_learn("search.ScoreBased.GES")
         with quietly():
             result = module.ges(data, "local_score_BIC")
-        return _of_marks(result["G"])
+        return found_of_marks(result["G"])
 
 
 @dataclass(frozen=True, kw_only=True)

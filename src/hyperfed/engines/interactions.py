@@ -5,7 +5,8 @@
 2. A product is an interaction where the extended BIC keeps it, dropping it alone (Chen & Chen 2008,
    Biometrika 95): with m products looked at, where n log(1 + t²/df) > log n + 2 log m.
 3. Confidence is 1 - p of its t-test. Stability is the share of resamples of the rows in which the
-   same criterion keeps it with its sign.
+   same criterion keeps it with its sign. A resample of no more distinct rows than there are
+   regressors fits whatever it is given, and keeps nothing.
 """
 
 import itertools
@@ -22,6 +23,7 @@ from hyperfed.merge.student_t import t_central
 __all__ = ["interactions_in"]
 
 _MOST = 8
+_EXACT = 1e-13  # of a target's squares: what rounding leaves of them, so that no fit is exact
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -95,6 +97,8 @@ def _weighted(x: Floats, y: Floats, weights: Floats, dof: int) -> tuple[Floats, 
     residual_squares = moments[:, width, width] - (coefficient * moments[:, :width, width]).sum(
         axis=1
     )
-    variance = np.maximum(residual_squares, 0.0) / dof
+    variance = np.maximum(residual_squares, _EXACT * moments[:, width, width]) / dof
     error = np.sqrt(np.diagonal(inverse, axis1=1, axis2=2) * variance[:, None])
-    return coefficient, coefficient / np.maximum(error, 1e-300)
+    t = np.divide(coefficient, error, out=np.zeros_like(coefficient), where=error > 0)
+    t[(weights > 0).sum(axis=1) <= width] = 0.0
+    return coefficient, t

@@ -36,7 +36,14 @@ from hyperfed.engines.resampling import Progress, one_thread, resampled, seed_of
 from hyperfed.errors import EngineError
 from hyperfed.packets.knowledge import Knowledge
 
-__all__ = ["TableEngine", "TableFit", "TableFound", "checked_table"]
+__all__ = [
+    "TableEngine",
+    "TableFit",
+    "TableFound",
+    "checked_table",
+    "known_pairs",
+    "signed_votes",
+]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -89,14 +96,9 @@ class TableFit(ABC):
         votes = self.held_to(fit_result.votes)
         estimated = linear_effects(standard, votes > votes.T, votes > 0)
         effect = _chosen(fit_result.effect, estimated.effect, votes)
-        t = np.nan_to_num(effect / estimated.std_error)
-        rows = len(data)
-        significant = t**2 > rows * math.expm1(math.log(rows) / rows)
-        sign = np.where(significant, np.sign(np.nan_to_num(effect)), 0.0)
-        confounded = (
-            np.zeros_like(votes) if fit_result.confounded is None else fit_result.confounded
+        return signed_votes(
+            votes, effect, estimated.std_error, fit_result.confounded, rows=len(data)
         )
-        return np.stack([votes * sign, confounded.astype(np.float64)])
 
     def held_to(self, votes: Floats) -> Floats:
         """Return the votes without forbidden directions, and with the required ones whole."""
@@ -109,6 +111,20 @@ class TableFit(ABC):
         for source, target in self.required:
             held_votes[source, target], held_votes[target, source] = 1.0, 0.0
         return held_votes
+
+
+def signed_votes(
+    votes: Floats, effect: Floats, std_error: Floats, confounded: Bools | None, *, rows: int
+) -> Floats:
+    """Return float64[2, source, target]: votes with signs, and 1 where the pair is x <-> y.
+
+    An edge that BIC would not keep, by its t among `rows` rows, has no vote.
+    """
+    t = np.nan_to_num(effect / std_error)
+    significant = t**2 > rows * math.expm1(math.log(rows) / rows)
+    sign = np.where(significant, np.sign(np.nan_to_num(effect)), 0.0)
+    pairs = np.zeros_like(votes) if confounded is None else confounded
+    return np.stack([votes * sign, pairs.astype(np.float64)])
 
 
 class TableEngine:
@@ -153,7 +169,7 @@ class TableEngine:
         self.n_bootstrap, self.rng, self.processes = n_bootstrap, rng, processes
         self.progress = progress
         try:
-            self._fit = self.fit(**_known(knowledge, self.names), **options)
+            self._fit = self.fit(**known_pairs(knowledge, self.names), **options)
         except TypeError as exc:
             raise EngineError(f"an option is not known: {exc}", subject=subject) from exc
 
@@ -294,7 +310,7 @@ def checked_table(
     return whole, tuple(notes)
 
 
-def _known(knowledge: Knowledge | None, names: tuple[str, ...]) -> dict[str, Pairs]:
+def known_pairs(knowledge: Knowledge | None, names: tuple[str, ...]) -> dict[str, Pairs]:
     """Return what is known of these columns, as fields of a fit."""
     if knowledge is None:
         return {}

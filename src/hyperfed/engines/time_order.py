@@ -194,8 +194,9 @@ def time_of_rows(
     raise EngineError(
         "nothing says that its rows are steps in time",
         subject=subject,
-        remedy="The built-in engine asks what comes before what; rows of patients have no "
-        f"before. Add a column of dates, name one with --time, or {_SERIES}",
+        remedy="This engine asks what comes before what; rows of patients have no before, and "
+        "--engine auto finds one for them. For a series add a column of dates, name one with "
+        f"--time, or {_SERIES}",
     )
 
 

@@ -1,1 +1,1 @@
-"""Merges in two layers, takes late updates, and limits how much one party may weigh."""
+"""Merge in two layers, take late updates, and limit how much one party may weigh."""

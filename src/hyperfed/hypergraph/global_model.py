@@ -4,7 +4,8 @@
    it was computed from, policy and vocabulary.
 2. It says in words what it protects and what it does not (`statement`), and a private one also in
    fields (`privacy`); DESIGN section 6.
-3. It holds nothing of a single client but its interventions, which clients publish on purpose: no
+3. How it is read in Python (a summary, frames, pictures, explanations) is in `model_reading`.
+4. It holds nothing of a single client but its interventions, which clients publish on purpose: no
    effects, no votes, no trust.
 
 What it does not do: it does not merge (`reconciler`) or travel (`codec`, `signing`).
@@ -20,8 +21,10 @@ import numpy.typing as npt
 
 from hyperfed.codec.versions import since
 from hyperfed.errors import AggregationError
+from hyperfed.hypergraph.direction import direction_shares
 from hyperfed.hypergraph.evidence import Evidence, Spread, StoreEvidence
 from hyperfed.hypergraph.graph import HypergraphStore
+from hyperfed.hypergraph.model_reading import ModelReading
 from hyperfed.hypergraph.origins import BasketSupport, Unadjusted
 from hyperfed.hypergraph.privacy_statement import PrivacyStatement
 from hyperfed.hypergraph.suppression import EdgeStatus
@@ -34,6 +37,7 @@ __all__ = ["FEW_CLIENTS", "FEW_ROWS", "NOT_PRIVATE", "BasketModel", "GlobalModel
 
 FEW_CLIENTS, FEW_ROWS = 5, 5
 """Below so many clients, and so many rows a variable, a model warns."""
+_POOLED = ("std_error", "tau2", "i2")
 NOT_PRIVATE = (
     "No differential privacy: the merged values are exact functions of the clients' updates. "
     "Bodies are sealed to the coordinator, "
@@ -80,8 +84,8 @@ class BasketModel:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GlobalModel:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class GlobalModel(ModelReading):
     """Holds the result of a round.
 
     Raises AggregationError where a column is not ascending or names a variable outside the
@@ -272,7 +276,10 @@ class GlobalModel:
         notes: list[list[str]] = [[] for _ in range(len(self.edges))]
         if self.support_by:
             holds = np.stack([one.support > 0 for one in self.support_by])
-            for edge in np.flatnonzero(holds.sum(axis=0) == 1).tolist():
+            # counts that a minimum support hides are no absence
+            told = sum(one.support.astype(np.int64) for one in self.support_by)
+            alone = (holds.sum(axis=0) == 1) & (told == self.evidence.edges.support)
+            for edge in np.flatnonzero(alone).tolist():
                 one = self.support_by[int(np.argmax(holds[:, edge]))]
                 notes[edge].append(f"held by {one.name or 'the common group'} alone")
         missing = self.unadjusted
@@ -287,29 +294,36 @@ class GlobalModel:
     def rows(self) -> list[dict[str, Any]]:
         """Return one dict for each edge, strongest vote first, for tables, CSV and JSON.
 
-        In a private release, support, reporting, samples and i2 are None: they are not published.
-        ci_low, ci_high and i2 are None for an edge whose effect was not pooled by its clients'
-        intervals. q, the prediction interval, the range without one client and the counts by
-        direction are None where they are not known. `notes` joins what `notes` says of the edge.
+        In a private release, support, reporting, samples, std_error, tau2 and i2 are None: they are
+        not published. ci_low, ci_high, std_error, tau2 and i2 are None for an edge whose effect was
+        not pooled by its clients' intervals. q, the prediction interval, the range without one
+        client and the counts by direction are None where they are not known. `direction` is the
+        share of the votes on a pair that run this way (`direction_shares`). `notes` joins what
+        `notes` says of the edge.
         """
         names, evidence = self.vocabulary.names, self.evidence.edges
         columns = {
             name: getattr(evidence, name).tolist()
-            for name in ("vote", "support", "reporting", "measured_by", "samples", "i2")
+            for name in ("vote", "support", "reporting", "measured_by", "samples", *_POOLED)
         }
-        columns["i2"] = [
-            i2 if pooled else None
-            for i2, pooled in zip(columns["i2"], evidence.pooled.tolist(), strict=True)
-        ]
+        for name in _POOLED:
+            columns[name] = [
+                value if pooled else None
+                for value, pooled in zip(columns[name], evidence.pooled.tolist(), strict=True)
+            ]
         if self.privacy is not None:  # counts are data too
             columns |= {
-                name: [None] * len(self.edges) for name in ("support", "reporting", "samples", "i2")
+                name: [None] * len(self.edges)
+                for name in ("support", "reporting", "samples", *_POOLED)
             }
         spread = self.evidence.edges.spread
         for name in Spread.COLUMNS:
             columns[name] = (
                 [None] * len(self.edges) if spread is None else getattr(spread, name).tolist()
             )
+        columns["direction"] = direction_shares(
+            self.edges, evidence.vote, self.semantic.dag_edges
+        ).tolist()
         columns["notes"] = ["; ".join(edge_notes) for edge_notes in self.notes]
         rows = []
         for i, row in enumerate(self.edges.rows()):

@@ -51,7 +51,8 @@ class BasketSupport:
     support: Array
     """uint32[edges]: how many of them report the edge with its sign, and weigh.
 
-    Numbers above 0 and below the registry's minimum support read 0.
+    Numbers above 0 and below the registry's minimum support read 0, and where that is one number
+    of an edge, so does the next smallest: it could be found by subtraction.
     """
 
     def __post_init__(self) -> None:
@@ -101,21 +102,24 @@ def basket_supports(
     """Return the support of each edge by basket, ascending by name; none where there is but one.
 
     `supporters` is bool[edges, clients]. `domains` names the basket of each client. Counts above 0
-    and below `minimum` become 0.
+    and below `minimum` become 0, and no count is left that would give one of them by subtraction.
     """
     names = sorted({domains[client] for client in clients if client in domains})
     if len(names) < 2:
         return ()
-    supports = []
-    for name in names:
-        members = [i for i, client in enumerate(clients) if domains.get(client) == name]
-        count = supporters[:, members].sum(axis=1)
-        supports.append(
-            BasketSupport(
-                name=name, clients=len(members), support=np.where(count >= minimum, count, 0)
-            )
-        )
-    return tuple(supports)
+    members = [
+        [i for i, client in enumerate(clients) if domains.get(client) == name] for name in names
+    ]
+    counts = np.stack([supporters[:, some].sum(axis=1) for some in members])
+    hidden = (counts > 0) & (counts < minimum)
+    only = np.flatnonzero(hidden.sum(axis=0) == 1)
+    shown_counts = np.where(hidden | (counts == 0), len(clients) + 1, counts)
+    hidden[np.argmin(shown_counts[:, only], axis=0), only] = True
+    counts[hidden] = 0
+    return tuple(
+        BasketSupport(name=name, clients=len(some), support=count)
+        for name, some, count in zip(names, members, counts, strict=True)
+    )
 
 
 def unadjusted_edges(

@@ -41,6 +41,32 @@ class EdgeStatus(StrEnum):
     ABSENT = "absent"
     HIDDEN = "not shown: below the noise, whether or not it is there"
 
+    @property
+    def word(self) -> str:
+        """The status in one or two words, which never stand for another status."""
+        return {
+            EdgeStatus.PRESENT: "present",
+            EdgeStatus.SUPPRESSED: "suppressed",
+            EdgeStatus.UNMEASURED: "missing",
+            EdgeStatus.ABSENT: "absent",
+            EdgeStatus.HIDDEN: "not released",
+        }[self]
+
+    @property
+    def meaning(self) -> str:
+        """What the word says, as a sentence."""
+        return {
+            EdgeStatus.PRESENT: "The merge keeps this edge.",
+            EdgeStatus.SUPPRESSED: "Fewer clients stand behind this edge than the registry asks "
+            "for, so that its values are not published.",
+            EdgeStatus.UNMEASURED: "Nobody measured both ends at this lag, or too few did: nothing "
+            "is known.",
+            EdgeStatus.ABSENT: "Clients measured both ends at this lag, and the merge keeps no "
+            "edge.",
+            EdgeStatus.HIDDEN: "It is below the noise of a private release, whether or not it is "
+            "there.",
+        }[self]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suppressed:

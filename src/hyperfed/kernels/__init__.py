@@ -1,6 +1,6 @@
-"""Gives the inner loop of trust, how far clients agree, as machine code.
+"""Compute how far clients agree, the inner loop of trust, as machine code.
 
-That needs the extra `compiled` (numba). Without it, numpy computes the same (ADR 0028).
+This needs the extra `compiled` (numba). Without it, numpy computes the same (ADR 0028).
 
 1. A loop gives the same bytes as the numpy code beside it: it adds in the same order, contracts
    nothing, reorders nothing. A result does not show which of them ran, so machines with and without

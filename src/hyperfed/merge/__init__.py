@@ -1,4 +1,4 @@
-"""Groups the rows of many clients by key, in key ranges, for every merge.
+"""Group the rows of many clients by key, in key ranges, for every merge.
 
 `segments` groups rows, `eligible_voters` says who could have voted, `pooling` averages effects, and
 `false_discovery` says how often what stays is wrong.

@@ -8,6 +8,7 @@ from hyperfed.codec.versions import since
 from hyperfed.errors import BoundsError, PrivacyError
 from hyperfed.packets.fields import ascending_lags, decimal, index, integer, keep_checked, number
 from hyperfed.packets.knowledge import Knowledge
+from hyperfed.packets.summing import PAYLOADS, SumsPolicy
 from hyperfed.tables.tables import MAX_LAG
 
 __all__ = ["AGGREGATION_RULES", "CUTS", "DEFAULT_LAGS", "PRIVACY", "STRATEGIES", "PolicyPack"]
@@ -152,6 +153,13 @@ class PolicyPack:
     """What is known of the graph beforehand: tiers, forbidden and required edges. Clients' engines
     hold to it, and a shared edge is none that it forbids.
     """
+    payload: str = field(default="edges", metadata=since(6))
+    """What clients share: their "edges"; their "statistics", whose sum the coordinator finds the
+    model in; or "both": sums decide which edges there are, votes the directions that sums leave
+    open.
+    """
+    statistics: SumsPolicy = field(default=SumsPolicy(), metadata=since(6))
+    """How a model is found in the sum of clients' statistics."""
 
     def __post_init__(self) -> None:
         kind = "PolicyPack"
@@ -196,6 +204,7 @@ class PolicyPack:
         self._check_cut(kind)
         self._check_robustness(kind)
         self._check_privacy(kind)
+        self._check_payload(kind)
 
     @property
     def allowed_lags(self) -> Sequence[int]:
@@ -310,4 +319,36 @@ class PolicyPack:
                 subject=kind,
                 remedy=f"Say {', '.join(name for name, bad in wrong.items() if bad)}; robust "
                 "rules and trust weights carry no privacy label",
+            )
+
+    def _check_payload(self, kind: str) -> None:
+        if self.payload not in PAYLOADS or not isinstance(self.statistics, SumsPolicy):
+            raise BoundsError(
+                f"payload is {self.payload!r:.40}; one of {', '.join(PAYLOADS)} is needed, and a "
+                "SumsPolicy for statistics",
+                subject=kind,
+            )
+        if self.payload == "edges":
+            return
+        engine = self.statistics.engine
+        fits = self.lags and (0 not in self.lags if engine == "var" else self.lags == (0,))
+        if not fits:
+            raise BoundsError(
+                f"payload {self.payload!r} with the engine {engine} and lags {list(self.lags)}",
+                subject=kind,
+                remedy="Name the lags: some above 0, and no other, for var; 0 alone for pc, fci "
+                "and ges",
+            )
+        wrong = {
+            "privacy = 'none'": self.privacy != "none",
+            "strategy = 'consensus' or 'mean'": self.strategy not in ("consensus", "mean"),
+            "rule = 'bounded-trust' and f = 0": self.rule != "bounded-trust" or self.f > 0,
+            "weigh_by = 'rule'": self.weigh_by != "rule",
+            "basket_minimum = 0": self.basket_minimum > 0,
+        }
+        if any(wrong.values()):
+            raise BoundsError(
+                f"payload {self.payload!r} does not go with the rest of the policy",
+                subject=kind,
+                remedy=f"Say {', '.join(name for name, bad in wrong.items() if bad)}",
             )

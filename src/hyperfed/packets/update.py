@@ -19,6 +19,7 @@ from hyperfed.errors import BoundsError
 from hyperfed.packets.edges import PathPack
 from hyperfed.packets.fields import ascending_lags, keep_checked, number
 from hyperfed.packets.semantic import CausalSemanticPack
+from hyperfed.statistics.record import Statistics
 from hyperfed.tables.columns import as_column, first_outside
 from hyperfed.tables.hyperedges import HyperedgeTable
 from hyperfed.tables.tables import DeltaTable, EdgeTable
@@ -54,6 +55,7 @@ _PARTS = (
     ("hyperedges", HyperedgeTable),
     ("semantic", CausalSemanticPack),
     ("claims", Claims),
+    ("statistics", Statistics),
 )
 _parts_of = attrgetter(*(name for name, _ in _PARTS))
 
@@ -89,6 +91,10 @@ class Update:
     lags: tuple[int, ...] | None = field(default=None, metadata=since(2))
     """The lags that the client looked at, ascending. The lag of every edge is among them. None
     stands for all lags that the round's plan allows, as in an update of schema version 1.
+    """
+    statistics: Statistics | None = field(default=None, metadata=since(6))
+    """The second moments of the client's rows, or None where edges alone are shared. Its variables
+    are `measured`, its lags are `lags`, and its experiments those of `semantic`.
     """
 
     def __post_init__(self) -> None:
@@ -131,6 +137,20 @@ class Update:
                 )
         if self.lags is not None:
             self._check_lags(ascending_lags("Update", self.lags))
+        if self.statistics is not None:
+            self._check_statistics(self.statistics)
+
+    def _check_statistics(self, statistics: Statistics) -> None:
+        """Raise BoundsError where the statistics are of other data than the update says."""
+        if self.deltas is not None:
+            raise BoundsError("carries statistics beside changes", subject="Update")
+        stated = (self.measured.tolist(), self.lags, intervened_of(self))
+        if stated != (statistics.variables.tolist(), statistics.lags, statistics.intervened):
+            raise BoundsError(
+                "its statistics have other variables, lags or experiments than it states",
+                subject="Update",
+                remedy="Make both of the same data",
+            )
 
     def _check_lags(self, lags: tuple[int, ...]) -> None:
         """Keep the lags. Raises BoundsError where a table has a lag that is not among them."""
@@ -152,7 +172,8 @@ class Update:
         tables = (
             table for table in (self.edges, self.deltas, self.hyperedges) if table is not None
         )
-        return int(self.measured.nbytes) + sum(table.nbytes for table in tables)
+        moments = 0 if self.statistics is None else self.statistics.nbytes
+        return int(self.measured.nbytes) + moments + sum(table.nbytes for table in tables)
 
     def parted(self) -> tuple[EdgeTable, "Update"]:
         """Return its edge table, and a copy of the update with an empty one.
@@ -228,6 +249,7 @@ class Update:
             self.edges,
             self.deltas,
             self.hyperedges,
+            self.statistics,
         )
         theirs = (
             other.lags,
@@ -237,6 +259,7 @@ class Update:
             other.edges,
             other.deltas,
             other.hyperedges,
+            other.statistics,
         )
         return np.array_equal(self.measured, other.measured) and mine == theirs
 

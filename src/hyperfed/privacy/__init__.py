@@ -1,4 +1,4 @@
-"""Privacy budgets: `PrivacyGuard` stands before every operation that spends."""
+"""Keep privacy budgets: `PrivacyGuard` checks every operation that spends."""
 
 from hyperfed.privacy.guard import PrivacyBudgetExhausted, PrivacyGuard
 

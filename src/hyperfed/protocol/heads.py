@@ -4,6 +4,9 @@ Two parties that see one ledger have the same digest at the same number. A bucke
 groups of clients two consistent worlds is found out as soon as two of them compare heads on another
 channel (R-130): a head binds every entry before it, and so every result.
 
+What the registry's roots have annulled, and which branches they have abandoned, is said beside it
+(R-123, R-124).
+
 What it does not do: it does not say which of two histories is the right one.
 """
 
@@ -14,8 +17,9 @@ from dataclasses import dataclass
 from hyperfed.errors import ConfigError, RoundError
 from hyperfed.protocol.ledger import Chained
 from hyperfed.protocol.object_keys import Keys
+from hyperfed.registry.annulments import Annulment
 
-__all__ = ["Head", "check_head", "head_of"]
+__all__ = ["Head", "annulled_in_words", "check_head", "head_of"]
 
 _LEAST_DIGITS = 16
 
@@ -75,3 +79,23 @@ def check_head(ledger: Sequence[Chained], other: Head) -> bool:
             "roots and the other members, not the coordinator alone",
         )
     return True
+
+
+def annulled_in_words(annulled: Sequence[Annulment], ledger: Sequence[Chained]) -> list[str]:
+    """Return what the roots have annulled in a verified ledger, and what they have abandoned.
+
+    Each sentence names an entry like a head.
+    """
+    sentences = []
+    for annulment in annulled:
+        name = Head(sequence=annulment.sequence, digest=annulment.digest.hex()[:16])
+        chained = ledger[annulment.sequence - 1] if annulment.sequence <= len(ledger) else None
+        if chained is not None and chained.original is not None:
+            entry = chained.original
+            sentences.append(
+                f"the roots have annulled entry {name}: a {entry.kind.value} of round {entry.round}"
+            )
+        else:
+            charge = ", and its charge carries over" if annulment.entry else ""
+            sentences.append(f"the roots have abandoned the branch of entry {name}{charge}")
+    return sentences

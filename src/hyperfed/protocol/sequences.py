@@ -5,6 +5,8 @@
 2. A state of schema version 1 names no keys. What it counted may have been signed by any key that
    its client had when it was counted last, and holds for each of those. A key that began later is
    free.
+3. Where the ledger was split, the roots say how high the abandoned branch had counted: under a key,
+   or where its state names no keys under all keys of a client. The higher of both branches holds.
 
 What it does not do: it does not refuse a replay (`validator`).
 """
@@ -30,8 +32,7 @@ def highest_by_key(state: RoundState | None, registry: Registry) -> dict[str, in
             if record.valid_from <= client.last_round:
                 highest[record.keys.key_id] = client.highest_sequence
     for name, sequence in registry.least_sequences:  # of an abandoned branch (R-124)
-        for record in registry.keys_of(name):
-            key_id = record.keys.key_id
+        for key_id in (name, *(record.keys.key_id for record in registry.keys_of(name))):
             highest[key_id] = max(highest.get(key_id, 0), sequence)
     return highest
 

@@ -1,4 +1,4 @@
-"""Merges the graphs of many clients into one."""
+"""Merge the graphs of many clients into one."""
 
 from hyperfed.reconciler.reconcile import StoreReconciler, build_reconciler
 

@@ -44,8 +44,8 @@ def check_annulled(
 ) -> None:
     """Raise RegistryError where annulments or sequences do not ascend, or are too many."""
     named = [(item.sequence, item.digest) for item in annulled]
-    clients = [client for client, _ in least_sequences]
-    if named != sorted(set(named)) or len(named) > _MOST or clients != sorted(set(clients)):
+    names = [name for name, _ in least_sequences]
+    if named != sorted(set(named)) or len(named) > _MOST or names != sorted(set(names)):
         raise RegistryError(
             f"annulments and sequences ascend, each once, and at most {_MOST} entries are annulled",
             subject="registry",

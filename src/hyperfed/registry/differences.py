@@ -15,7 +15,16 @@ from hyperfed.registry.registry import ClientRecord, KeyRecord, Registry
 
 __all__ = ["differences"]
 
-_APART = ("roots", "coordinators", "auditors", "clients", "budget", "floors")
+_APART = (
+    "roots",
+    "coordinators",
+    "auditors",
+    "clients",
+    "budget",
+    "floors",
+    "annulled",
+    "least_sequences",
+)
 _EACH_VERSION = ("version", "previous", "issued")
 _FOREVER = (1 << 53) - 1
 
@@ -35,6 +44,14 @@ def _differences(before: Registry, after: Registry) -> Iterator[str]:
     yield from (f"root {key_id}: is new" for key_id in sorted(roots[1] - roots[0]))
     for name in ("budget", "floors"):
         yield from _record(name, getattr(before, name), getattr(after, name))
+    for annulment in after.annulled:
+        if annulment not in before.annulled:
+            charge = ", of an abandoned branch: its charge carries over" if annulment.entry else ""
+            name = f"entry {annulment.sequence}, {annulment.digest.hex()[:16]}"
+            yield f"{name}: decides nothing any more{charge}"
+    least = [dict(version.least_sequences) for version in (before, after)]
+    for name in sorted(least[0].keys() | least[1].keys()):
+        yield from _changed(f"least sequence of {name}", *(side.get(name) for side in least))
     for role in ("coordinator", "auditor"):
         yield from _keys(role, getattr(before, f"{role}s"), getattr(after, f"{role}s"))
     clients = [{c.client_id: c for c in version.clients} for version in (before, after)]

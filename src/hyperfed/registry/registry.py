@@ -99,8 +99,9 @@ class Registry:
     one back.
     """
     least_sequences: tuple[tuple[str, int], ...] = field(default=(), metadata=since(2))
-    """(client, sequence), ascending by client: the highest that an abandoned branch of the ledger
-    has counted. Nothing at or below it counts (R-124).
+    """(key id or client, sequence), ascending by name: the highest that an abandoned branch of the
+    ledger has counted under that key, or under any of that client's. Nothing at or below it counts
+    (R-124).
     """
     floors: Floors | None = field(default=None, metadata=since(2))
     """Bounds of every plan's policy (R-125); None, as in schema version 1: there are none."""

@@ -17,8 +17,9 @@ from collections.abc import Sequence
 from html import escape
 
 from hyperfed.errors import ConfigError
-from hyperfed.report.change import Turn
+from hyperfed.hypergraph.change import Turn
 from hyperfed.report.html_cells import digest_cell, meter_of, table_of, text_cell, vote_cell
+from hyperfed.report.html_edges import edges_section
 from hyperfed.report.html_style import STYLE
 from hyperfed.report.pictures.burn_svg import burn_svg
 from hyperfed.report.pictures.graph_svg import change_svg, graph_svg
@@ -26,7 +27,7 @@ from hyperfed.report.pictures.trust_svg import trust_svg
 from hyperfed.report.rows import Outcome, TrustRow
 from hyperfed.report.summary import budget_words, headline, sentences, suppressed_words
 from hyperfed.report.view import RoundView
-from hyperfed.report.wording import count, fixed, signed, significant, when
+from hyperfed.report.wording import count, fixed, signed, when
 
 __all__ = ["OUTCOME_META", "html_report"]
 
@@ -151,7 +152,7 @@ def _round(view: RoundView) -> str:
         _tiles(view),
         f'<ul class="said">{items}</ul>',
         _pictures(view),
-        _edges(view),
+        edges_section(view),
         _suppressed(view),
         _changes(view),
         _trust(view),
@@ -220,57 +221,6 @@ def _pictures(view: RoundView) -> str:
     change = f"<figure>{change_svg(view)}</figure>" if view.change.any else ""
     alone = "" if change else " alone"
     return f'<div class="pictures{alone}"><figure>{graph_svg(view)}</figure>{change}</div>'
-
-
-def _edges(view: RoundView) -> str:
-    if view.change is None:
-        return ""
-    rows = (
-        (
-            f"{text_cell(e.source)} \u2192 {text_cell(e.target)}",
-            str(e.lag),
-            meter_of(abs(e.vote), "" if e.vote >= 0 else "down") + vote_cell(e.vote),
-            e.support_words,
-            significant(e.effect),
-            f"{significant(e.ci_low)} to {significant(e.ci_high)}"
-            if e.ci_low is not None and e.ci_high is not None
-            else "",
-            "" if e.i2 is None else f"{100 * e.i2:.0f} %",
-            e.q_words,
-            "" if e.samples is None else f"{e.samples:,}",
-            text_cell(e.notes),
-        )
-        for e in view.edges
-    )
-    edges_left_out = view.edge_count - len(view.edges)
-    columns = (
-        "edge",
-        "lag",
-        "vote",
-        "support",
-        "effect",
-        "95 % interval",
-        "I\u00b2",
-        "q",
-        "samples",
-        "note",
-    )
-    caption = (
-        "Support: clients that report the edge with this sign, of those that measured both ends "
-        "and looked at the lag. I\u00b2: how much the clients' effects differ. q: of the edges as "
-        "sure as this one, the share that is false."
-    )
-    table = (
-        table_of(caption, columns, rows, numbers=range(1, 9), fold=True)
-        if view.edges
-        else "<p>No edge stands.</p>"
-    )
-    few = "".join(f"<p><strong>{text_cell(warning)}</strong></p>" for warning in view.warnings)
-    return f"<h3>Merged edges ({view.edge_count:,})</h3>{few}{table}" + (
-        f'<p class="soft">{count(edges_left_out, "weaker edge")} left out.</p>'
-        if edges_left_out
-        else ""
-    )
 
 
 def _suppressed(view: RoundView) -> str:

@@ -13,7 +13,7 @@ import base64
 from collections.abc import Iterable, Sequence
 
 from hyperfed.errors import ConfigError
-from hyperfed.report.change import Turn
+from hyperfed.hypergraph.change import Turn
 from hyperfed.report.pictures.burn_svg import burn_svg
 from hyperfed.report.pictures.graph_svg import change_svg, graph_svg
 from hyperfed.report.pictures.trust_svg import trust_svg

@@ -226,6 +226,10 @@ class EdgeRow:
     """The sum of the reporting clients' sample counts."""
     i2: float | None
     """The share of variation that comes from differences between clients, in [0, 1]."""
+    std_error: float | None = None
+    """The standard error of the merged effect."""
+    tau2: float | None = None
+    """The variance of the effect between clients."""
     q: float | None = None
     """The q-value, in [0, 1]."""
     predict_low: float | None = None
@@ -240,6 +244,8 @@ class EdgeRow:
     """The number of clients whose effect is above 0."""
     negative: int | None = None
     """The number of clients whose effect is below 0."""
+    direction: float = 1.0
+    """The share of the votes on this pair that run this way, in [0, 1]."""
     notes: str = ""
     """What must be known of the edge beside its numbers."""
 

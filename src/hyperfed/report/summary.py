@@ -8,8 +8,8 @@
 What it does not do: draw tables or pictures.
 """
 
+from hyperfed.hypergraph.change import NOTICEABLE, Change, Turn
 from hyperfed.hypergraph.privacy_statement import PrivacyStatement
-from hyperfed.report.change import NOTICEABLE, Change, Turn
 from hyperfed.report.rows import Outcome
 from hyperfed.report.view import RoundView
 from hyperfed.report.wording import and_more, count, when

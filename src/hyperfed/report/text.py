@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hyperfed.report.change import Turn
+from hyperfed.hypergraph.change import Turn
 from hyperfed.report.rows import Outcome
 from hyperfed.report.summary import headline, sentences
 from hyperfed.report.view import RoundView

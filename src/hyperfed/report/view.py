@@ -19,6 +19,7 @@ import numpy as np
 
 from hyperfed.dropbox.reader import DropBoxReader, Stored
 from hyperfed.errors import RESTORE_BUCKET, ConfigError, RoundError, SchemaError
+from hyperfed.hypergraph.change import Change, change_between
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.hypergraph.privacy_statement import PrivacyStatement
 from hyperfed.packets import PolicyPack
@@ -34,7 +35,6 @@ from hyperfed.protocol.objects import (
     RoundState,
     Tombstone,
 )
-from hyperfed.report.change import Change, change_between
 from hyperfed.report.rows import (
     BudgetView,
     CountedRow,
@@ -49,7 +49,7 @@ from hyperfed.report.rows import (
 from hyperfed.report.spending import budget_view
 from hyperfed.report.trust_rows import trust_rows
 
-__all__ = ["RoundView", "edge_rows", "view_of"]
+__all__ = ["RoundView", "committed_model", "edge_rows", "view_of"]
 
 KEPT_EDGES = 500
 """The most edges, hyperedges and changes of each kind that a view names."""
@@ -245,7 +245,7 @@ def view_of(reader: DropBoxReader, round_id: int) -> RoundView:
         ),
     )
     if state is not None and result is not None and isinstance(result.value, GlobalModel):
-        view = _with_model(view, result.value, _committed_model(reader, ledger, view.base_round))
+        view = _with_model(view, result.value, committed_model(reader, ledger, view.base_round))
     return view
 
 
@@ -396,11 +396,15 @@ def _committed_state(
     return stored_state.value
 
 
-def _committed_model(
+def committed_model(
     reader: DropBoxReader, ledger: list[Chained], round_id: int
 ) -> GlobalModel | None:
+    """Return the model of a round that the ledger commits to; None where the round has none.
+
+    Raises RoundError where the drop-box does not hold what the ledger names.
+    """
     end = end_of(ledger, round_id)
-    if end is None:
+    if end is None or end.entry.kind is EntryKind.VOID:
         return None
     stored_result = reader.result(round_id)
     if (

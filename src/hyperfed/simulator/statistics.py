@@ -72,11 +72,12 @@ def client_graph(
     while np.abs(np.linalg.eigvals(client_coefficients)).max() >= 0.98:
         client_coefficients = client_coefficients * 0.98
     y = np.zeros((rows + _WARM_UP, width))
+    y[1:] = rng.normal(size=(len(y) - 1, width))
     for t in range(1, len(y)):
-        y[t] = client_coefficients @ y[t - 1] + rng.normal(size=width)
+        y[t] += client_coefficients @ y[t - 1]
     vocabulary = Vocabulary.of(*(f"x{i}" for i in range(width)))
     seed = int(rng.integers(1 << 30))
-    engine = VarEngine(y[_WARM_UP:], vocabulary.names, max_lag=1, n_bootstrap=bootstraps, rng=seed)
+    engine = VarEngine(y[_WARM_UP:], vocabulary.names, lags=(1,), n_bootstrap=bootstraps, rng=seed)
     measured, edges = engine.discover().to_edges(vocabulary)
     return HypergraphStore(
         edges=shareable(edges, PolicyPack()), measured=measured, vocabulary=vocabulary
@@ -90,11 +91,13 @@ class Coverage:
     inside: list[bool] = field(default_factory=list)
     """Whether the 95 % interval held the common effect, one an estimate."""
     predicted: list[bool] = field(default_factory=list)
-    """Whether the prediction interval held the effect of another client."""
+    """Whether the prediction interval held the effect of another client, where there is one."""
     kept: list[bool] = field(default_factory=list)
     """Whether the edge's vote would have kept it."""
     error: list[float] = field(default_factory=list)
     """The pooled less the common effect, times the common effect's sign."""
+    std_error: list[float] = field(default_factory=list)
+    """The stated standard error of the pooled effect."""
     tau2: list[float] = field(default_factory=list)
     """The estimated variance between clients."""
     i2: list[float] = field(default_factory=list)
@@ -140,9 +143,13 @@ def coverage(
             true, one = effect * signed, coverage_of[effect]
             another = true + np.sqrt(tau2) * rng.normal()
             one.inside.append(bool(model.edges.ci_low[i] <= true <= model.edges.ci_high[i]))
-            one.predicted.append(bool(spread.predict_low[i] <= another <= spread.predict_high[i]))
+            if spread.predict_low[i] < spread.predict_high[i]:
+                one.predicted.append(
+                    bool(spread.predict_low[i] <= another <= spread.predict_high[i])
+                )
             one.kept.append(bool(abs(evidence.vote[i]) >= vote_min))
             one.error.append(float(model.edges.effect[i] - true) * signed)
+            one.std_error.append(float(evidence.std_error[i]))
             one.tau2.append(float(evidence.tau2[i]))
             one.i2.append(float(evidence.i2[i]))
             one.share.append(tau2 / (tau2 + v))

@@ -1,4 +1,4 @@
-"""From received bytes to an admitted update, or a refusal that names object, rule and remedy."""
+"""Turn received bytes into an admitted update, or a refusal with object, rule and remedy."""
 
 from hyperfed.validator.validator import PacketValidator
 

@@ -15,6 +15,7 @@ from hyperfed.codec.columns import rows_stated
 from hyperfed.config import Limits
 from hyperfed.errors import PacketError, RefusedError
 from hyperfed.protocol.objects import Plan
+from hyperfed.validator.statistics import most_moments
 
 __all__ = ["MAX_INTERVENTIONS", "NOT_NOISED", "check_counts", "decoding_limits", "without_values"]
 
@@ -68,6 +69,10 @@ def check_counts(plain: Any, plan: Plan, *, subject: str) -> None:
         (semantic.get("confounders"), len(plan.vocabulary), "confounders"),
     ]
     counts = [(len(part), bound, what) for part, bound, what in stated if type(part) is list]
+    moments = record.get("statistics")
+    if type(moments) is dict:
+        count, bound = rows_stated(moments.get("moments")), most_moments(plan)
+        counts.append((count, bound, "moments"))
     # changes may take every row away and bring as many others
     for name, bound in (("edges", most), ("deltas", 2 * most), ("hyperedges", most)):
         table = record.get(name)

@@ -1,8 +1,9 @@
 """What a client shares, held to the round's plan.
 
-It is inside the plan's vocabulary (R-90), no more than the policy lets be shared (R-91), and no
-larger than can be merged (R-99). An edge below the policy's `g_min` or `stability_min` may carry an
-estimate with its interval, and no vote: confidence and stability 0. A private round takes none.
+It is inside the plan's vocabulary (R-90), no more than the policy lets be shared (R-91), no larger
+than can be merged (R-99), and of the plan's payload (`validator.statistics`). An edge below the
+policy's `g_min` or `stability_min` may carry an estimate with its interval, and no vote: confidence
+and stability 0. A private round takes none.
 Clients check this before they send, the validator after.
 
 What it does not do: look at headers, keys or clocks (`validator`).
@@ -21,6 +22,7 @@ from hyperfed.tables.columns import check_size, first_outside
 from hyperfed.tables.hyperedges import HyperedgeTable
 from hyperfed.tables.tables import EdgeTable
 from hyperfed.validator.content_limits import MAX_INTERVENTIONS, NOT_NOISED
+from hyperfed.validator.statistics import check_statistics
 
 __all__ = ["check_against_policy"]
 
@@ -49,6 +51,7 @@ def check_against_policy(update: Update, plan: Plan, *, subject: str) -> None:
         )
     _check_semantic(update.semantic, policy, subject=subject)
     _check_private(update, plan, subject=subject)
+    check_statistics(update, plan, subject=subject)
     stray = next((lag for lag in update.lags or () if lag not in policy.allowed_lags), None)
     if stray is not None:
         raise BoundsError(

@@ -277,6 +277,16 @@ class PacketValidator:
         context = self._need_context(key)
         return self._content(self._authentic(data, context, key=key), data, context, key=key)
 
+    def authenticate(self, data: bytes, *, key: str) -> Signed:
+        """Return the signed update in `data`, whose body is not opened, found at inbox key `key`.
+
+        Raises PacketError with the first rule that its header breaks.
+        """
+        context = self._need_context(key)
+        signed = self._authentic(data, context, key=key)
+        self._check_replay(signed, context.highest, key)
+        return signed
+
     def _need_context(self, subject: str) -> RoundContext:
         if self._context is None:
             raise RefusedError(

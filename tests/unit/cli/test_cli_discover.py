@@ -61,10 +61,19 @@ def test_discover_says_what_it_cannot_use(desk: Desk) -> None:
     )
 
 
+def test_discover_refuses_lags_at_which_the_engine_cannot_look(desk: Desk) -> None:
+    Path("rows.csv").write_text("dose,heat\n" + "".join(f"{i},{i * i}\n" for i in range(9)))
+    for words in (("--engine", "pc", "--lags", "1"), ("--series", "--lags", "0")):
+        error = desk.fails(2, "discover", "--data", "rows.csv", *words)
+        assert "where engine" in error["problem"]
+        assert error["subject"] == "--lags, or [data] lags"
+
+
 def test_a_dry_run_says_what_was_read_and_both_sets_of_rules(world: World) -> None:
     world.federation.open(1)
     Path("hyperfed.toml").write_text(
-        world.config("texas") + '[sharing]\nnever = ["unemployment"]\nsmallest_n = 10\ndigits = 2\n'
+        world.config("texas")
+        + '[sharing]\nnever = ["unemployment", "income"]\nsmallest_n = 10\ndigits = 2\n'
     )
 
     def change(cells: list[list[str]]) -> None:
@@ -75,15 +84,23 @@ def test_a_dry_run_says_what_was_read_and_both_sets_of_rules(world: World) -> No
     said = world.desk.ok("submit", "--data", data, "--dry-run", *FEW)
     assert said["read"]["missing"] == {VARIABLES[1]: 2}
     assert "unemployment" in said["measured"]
-    assert said["own_rules"][0] == "never shared: unemployment"
+    assert said["own_rules"][0] == "never shared: unemployment, income"
+    assert said["told_as_measured"] == [name for name in VARIABLES if name != "unemployment"]
     assert said["policy"]["stability_min"] == 0.1
     sent = said["edges_shared"] + said["edges_estimated"]
     assert sent == len(said["edges"]) + said["own_rules_held_back"]
     assert not any("unemployment" in (row["source"], row["target"]) for row in said["edges"])
     assert all(row["effect"] == float(f"{row['effect']:.1e}") for row in said["edges"])
     told = world.desk("submit", "--data", data, "--dry-run", *FEW)
-    for words in ("Policy of the round", "never shared: unemployment", "2 of 80 values", "Missing"):
+    for words in (
+        "Policy of the round",
+        "never shared: unemployment",
+        "2 of 80 values",
+        "Missing",
+        "Told as measured",
+    ):
         assert words in told.out
+    assert "'income', which is no variable of this round" in told.err
     sent = world.desk.ok("submit", "--data", data, *FEW)
     assert sent["sequence"] == 1
     assert _received(world).measured.tolist() == [0, 1, 2, 3], "unemployment is the fifth"

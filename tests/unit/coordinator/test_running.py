@@ -172,6 +172,8 @@ def test_terms_are_judged_when_they_are_made() -> None:
         RoundTerms.of(variables=["a", "a"])
     with pytest.raises(BoundsError):
         RoundTerms.of(variables=["a", "b"], policy={"vote_min": 2.0})
+    with pytest.raises(ConfigError, match="vote_mn: is no field of the policy pack"):
+        RoundTerms.of(variables=["a", "b"], policy={"vote_mn": 0.25})
     for wrong in ({"max_lag": "2"}, {"max_lag": -1}, {"lags": 2}, {"lags": [70]}):
         with pytest.raises(BoundsError):
             RoundTerms.of(variables=["a", "b"], policy=wrong)

@@ -6,6 +6,7 @@ import pytest
 from hyperfed.engines import Discovery
 from hyperfed.engines.causal_learn import FciEngine, GesEngine, LingamEngine, PcEngine
 from hyperfed.engines.causal_learn_series import VarLingamEngine
+from hyperfed.engines.interactions import interactions_in
 from hyperfed.engines.table import TableEngine
 from hyperfed.errors import EngineError
 from hyperfed.packets import Knowledge
@@ -128,6 +129,28 @@ def test_two_causes_that_act_together_are_reported() -> None:
     assert one.stability == 1.0
     plain = PcEngine(_collider(), NAMES, n_bootstrap=20, processes=0).discover()
     assert plain.interactions == ()
+
+
+def test_a_resample_that_fits_whatever_it_is_given_keeps_no_interaction() -> None:
+    """40 rows, 8 causes: 37 regressors, and about 25 distinct rows in a resample."""
+    data = np.random.default_rng(2).normal(size=(40, 9))
+    data[:, 8] = data[:, :8].sum(axis=1) + 5 * data[:, 0] * data[:, 1] + 1e-3 * data[:, 8]
+    causes = np.zeros((9, 9), dtype=bool)
+    causes[:8, 8] = True
+    names = tuple("abcdefghy")
+    found = interactions_in(data, names, causes, count=30, rng=np.random.default_rng(0))
+    assert ("a", "b") in {one.sources for one in found}
+    assert {(one.stability, one.hits) for one in found} == {(0.0, 0)}
+
+
+def test_an_exact_product_has_an_error_that_rounding_leaves() -> None:
+    data = np.random.default_rng(2).normal(size=(400, 3))
+    data[:, 2] = data[:, 0] + data[:, 1] + data[:, 0] * data[:, 1]
+    causes = np.array([[0, 0, 1], [0, 0, 1], [0, 0, 0]], dtype=bool)
+    (one,) = interactions_in(data, tuple("xzy"), causes, count=10, rng=np.random.default_rng(0))
+    assert one.effect == pytest.approx(1.0, abs=1e-6)
+    assert one.stability == 1.0
+    assert 1e-12 < one.std_error < 1e-6
 
 
 def test_rows_with_holes_are_left_out_and_told() -> None:

@@ -102,6 +102,14 @@ def test_the_user_may_vouch_for_the_order_but_not_against_a_date() -> None:
     assert "--series" not in (refusal.value.remedy or "")
 
 
+def test_a_table_says_where_its_rows_are_steps_in_time() -> None:
+    (note,) = read_table(FILES / "german-dates.csv", columns=["output"]).notes
+    assert "makes rows steps in time of 1 day" in note
+    for name in ("admissions.csv", "patients.csv", "newest-first.csv"):
+        notes = read_table(FILES / name, columns=["output", "employment"]).notes
+        assert not any("steps in time" in one for one in notes), name
+
+
 def test_the_user_may_name_the_column_of_times() -> None:
     assert (
         read_series(

@@ -29,10 +29,21 @@ def test_support_is_counted_by_basket_and_too_few_are_not_told() -> None:
     assert (one.name, one.clients, one.support.tolist()) == ("x", 2, [2, 0])
     assert (two.name, two.clients, two.support.tolist()) == ("y", 2, [1, 2])
     hidden = basket_supports(supporters, clients, domains, minimum=2)
-    assert [part.support.tolist() for part in hidden] == [[2, 0], [0, 2]]
+    assert [part.support.tolist() for part in hidden] == [[0, 0], [0, 2]], "3 - 2 would tell the 1"
     assert basket_supports(supporters, clients, dict.fromkeys(clients, "x")) == ()
     with pytest.raises(BoundsError):
         BasketSupport(name="x", clients=1, support=np.zeros((1, 1)))
+
+
+def test_no_count_below_the_minimum_follows_from_the_sum_and_the_others() -> None:
+    """Baskets of 5, 3 and 1 supporters, and of 5, 1 and 1: the sums are published, too."""
+    clients = tuple(f"c{i}" for i in range(10))
+    domains = {client: "aaaaabbbcc"[i] for i, client in enumerate(clients)}
+    supporters = np.array([[True] * 9 + [False], [True] * 6 + [False, False, True, False]])
+    parts = basket_supports(supporters, clients, domains, minimum=2)
+    assert [part.support.tolist() for part in parts] == [[5, 5], [0, 0], [0, 0]]
+    parts = basket_supports(supporters, clients, domains, minimum=1)
+    assert [part.support.tolist() for part in parts] == [[5, 5], [3, 1], [1, 1]]
 
 
 def test_an_edge_says_which_common_parent_its_supporters_lack() -> None:

@@ -63,6 +63,7 @@ def test_an_untouched_dropbox_passes_and_everything_was_checked(fed: SmallFedera
         "plans": 3,
         "freezes": 2,
         "updates": 5,
+        "updates judged again": 5,
         "results": 2,
         "tombstones": 1,
     }

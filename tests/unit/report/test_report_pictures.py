@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from hyperfed.hypergraph.change import Change, EdgeChange, Turn
+from hyperfed.hypergraph.graph_layout import Arrow, lay_out, text_width
 from hyperfed.report import change_svg, edges_svg, graph_svg, trust_svg, view_of
-from hyperfed.report.change import Change, EdgeChange, Turn
-from hyperfed.report.pictures.graph_layout import Arrow, lay_out, text_width
 from hyperfed.report.rows import EdgeRow
 from hyperfed.testing.federation import SmallFederation
 

@@ -12,6 +12,7 @@ from hyperfed.coordinator.reputation import excluded_of, trust_of
 from hyperfed.coordinator.round_objects import draft_freeze
 from hyperfed.crypto.envelope import PacketType
 from hyperfed.errors import ConfigError, QuorumMissed, RoundError
+from hyperfed.hypergraph.change import Turn
 from hyperfed.packets import PolicyPack, Update
 from hyperfed.protocol.documents import sign_object
 from hyperfed.protocol.entries import (
@@ -26,7 +27,6 @@ from hyperfed.protocol.receipt_objects import (
     Fate,
 )
 from hyperfed.report import edge_rows, view_of
-from hyperfed.report.change import Turn
 from hyperfed.report.rows import Outcome
 from hyperfed.report.summary import headline, sentences
 from hyperfed.storage.memory import MemoryStore

@@ -31,3 +31,13 @@ def test_noise_passes_the_error_rate_seldom_and_edges_of_many_small_clients_alwa
     )
     assert found["fdr"].power >= 0.98
     assert found["fdr"].power >= found["vote"].power
+
+
+def test_a_few_federations_have_the_intervals_and_the_rates_that_the_page_shows() -> None:
+    """The small part that every run plays; the others are slow."""
+    rng = np.random.default_rng(4)
+    found = coverage(rng, replicates=8, effects=(0.05, 0.2, 0.4))
+    assert np.concatenate([one.inside for one in found.values()]).mean() >= 0.85
+    assert 0.005 < np.mean(np.concatenate([one.tau2 for one in found.values()])) < 0.016
+    noise = error_rates(np.zeros((6, 6)), rng, clients=5, rows=40, replicates=8)
+    assert noise["fdr"].any_false <= 0.25 < noise["vote"].any_false

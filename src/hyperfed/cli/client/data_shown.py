@@ -19,7 +19,8 @@ def read_pairs(read: dict[str, Any] | None) -> dict[str, Any]:
         return {}
     lacking = sum(read["missing"].values())
     cells = read["rows"] * len(read["columns"])
-    rows_read = f"{read['rows']} rows of {len(read['columns'])} columns"
+    columns = len(read["columns"])
+    rows_read = f"{read['rows']} rows of {columns} column{'s' * (columns != 1)}"
     if read["empty_rows"]:
         rows_read += f", and {read['empty_rows']} steps without a row"
     missing = ", ".join(f"{name} {count}" for name, count in list(read["missing"].items())[:12])

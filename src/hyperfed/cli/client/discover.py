@@ -103,7 +103,7 @@ def discover(invocation: Invocation, out: Path | None, knowledge: Path | None) -
         shown = (*_COLUMNS, *(() if discovery.endpoints is None else ("endpoints",)))
         show_table(
             to,
-            f"{len(rows)} edges{more}",
+            f"{len(rows)} edge{'s' * (len(rows) != 1)}{more}",
             shown,
             ([row[name] for name in shown] for row in strongest[:_SHOWN_ROWS]),
             right=_COLUMNS[2:],

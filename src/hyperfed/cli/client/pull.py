@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hyperfed.cli.files import replace_file
-from hyperfed.cli.heads import age_of, head_compared, head_option, told_head
+from hyperfed.cli.heads import age_of, head_compared, head_option, head_pairs, told_head
 from hyperfed.cli.invocation import Invocation, pass_invocation
 from hyperfed.cli.lazy import Command
 from hyperfed.cli.options import FILE, client_options, output_options, store_options
@@ -44,6 +44,8 @@ _EDGE_COLUMNS = (
     "reporting",
     "measured_by",
     "samples",
+    "std_error",
+    "tau2",
     "i2",
     "q",
     "predict_low",
@@ -52,6 +54,7 @@ _EDGE_COLUMNS = (
     "without_high",
     "positive",
     "negative",
+    "direction",
     "notes",
     "status",
 )
@@ -68,6 +71,7 @@ _SHOWN = (
     "support",
     "measured_by",
 )
+_NOTES = 8  # edges whose notes are shown
 Edge = tuple[str, str, int]
 
 
@@ -119,7 +123,7 @@ def pull(
     other = told_head(head_text)
     with invocation.out.step("Fetching and verifying"):
         session = invocation.session(signing=False)
-        head = head_compared(session.check_ledger(), other)
+        head = head_compared(session.check_ledger(), other, session.reader.registry)
         result = session.pull(now=invocation.now)
     _say_revoked(invocation, session)
     if result is None:
@@ -152,11 +156,9 @@ def pull(
         },
         "statement": model.statement,
     }
-    head_pairs = {"Age": age["said"], "Ledger's head": head["shown"]}
-    if head["compared"]:
-        head_pairs["Compared"] = head["compared"]
+    head_said = {"Age": age["said"], **head_pairs(head)}
     invocation.out.finish(
-        document, lambda to: _render(to, model, out, top, changes, earlier_round, head_pairs)
+        document, lambda to: _render(to, model, out, top, changes, earlier_round, head_said)
     )
 
 
@@ -295,7 +297,7 @@ def _render(
     top: int,
     changes: Mapping[str, list[Edge]],
     earlier_round: int | None,
-    head_pairs: Mapping[str, str],
+    head_said: Mapping[str, str],
 ) -> None:
     rows = model.rows()
     title = (
@@ -308,7 +310,7 @@ def _render(
     pairs: dict[str, Any] = {
         "Model": f"round {model.round} of federation {model.federation}, {instant(model.time)}, "
         "verified against the ledger",
-        **head_pairs,
+        **head_said,
     }
     if earlier_round is None:
         pairs["Changed"] = "nothing to compare with: the first pull into this folder"
@@ -325,6 +327,12 @@ def _render(
         "ci_low to ci_high, 95 %; i2: the share of the spread between clients that chance does "
         "not explain; q: of the edges as sure as this one, the share that is false; -: not known"
     )
+    noted = [row for row in rows if row["notes"]]
+    for row in noted[:_NOTES]:
+        edge = (row["source"], row["target"], int(row["lag"]))
+        pairs[_edge_text(edge)] = clean(row["notes"])
+    if len(noted) > _NOTES:
+        pairs["More notes"] = f"{len(noted) - _NOTES} edges have notes, too: {out}/edges.csv"
     for number, warning in enumerate(model.warnings, 1):
         pairs[f"Few data {number}"] = warning
     pairs["Files"] = f"{out}/model.npz, {out}/edges.csv, {out}/model.json"

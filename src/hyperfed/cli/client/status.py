@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hyperfed.cli.files import read_public_keys
-from hyperfed.cli.heads import age_of, head_compared, head_option, told_head
+from hyperfed.cli.heads import age_of, head_compared, head_option, head_pairs, told_head
 from hyperfed.cli.invocation import Invocation, pass_invocation
 from hyperfed.cli.lazy import Command
 from hyperfed.cli.operator.registry_view import current_round
@@ -64,7 +64,7 @@ def status(invocation: Invocation, last: int, head_text: str | None) -> None:
         session = invocation.session(signing=False)
         registry = session.reader.registry
         ledger = session.check_ledger()
-        head = head_compared(ledger, other)
+        head = head_compared(ledger, other, registry)
         age = _age(registry, ledger, invocation.now)
         receipts = session.receipts(last=last)
         today = _today(invocation, session)
@@ -127,10 +127,7 @@ def status(invocation: Invocation, last: int, head_text: str | None) -> None:
             )
         pairs["Key"] = key["said"]
         pairs["Newest model"] = age["said"]
-        pairs["Ledger's head"] = head["shown"]
-        if head["compared"]:
-            pairs["Compared"] = head["compared"]
-        show_pairs(to, pairs)
+        show_pairs(to, pairs | head_pairs(head))
         if receipts:
             show_table(
                 to,

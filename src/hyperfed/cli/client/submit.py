@@ -24,6 +24,7 @@ from hyperfed.cli.client.data_shown import (
 from hyperfed.cli.client.source_options import source_options
 from hyperfed.cli.invocation import Invocation, pass_invocation
 from hyperfed.cli.lazy import Command
+from hyperfed.cli.moments_shown import moments_shown
 from hyperfed.cli.options import (
     client_options,
     output_options,
@@ -33,6 +34,7 @@ from hyperfed.cli.options import (
 )
 from hyperfed.cli.output import instant, listed, show_pairs, show_table
 from hyperfed.client.finding import discover, listed_lags
+from hyperfed.client.moments import statistics_words
 from hyperfed.client.sources import given_source, read_source
 from hyperfed.errors import ConfigError
 
@@ -97,6 +99,11 @@ def submit(invocation: Invocation, round_id: int | None, dry_run: bool) -> None:
     update, story = discovery.update, discovery.document
     for note in discovery.notes:
         invocation.out.note(note)
+    for name in session.sharing.unknown(plan.value.vocabulary):
+        invocation.out.note(
+            f"[sharing] never names {name!r:.80}, which is no variable of this round: it holds "
+            "nothing back here"
+        )
     if dry_run:
         _show_dry_run(invocation, session, update, plan, story)
         return
@@ -115,6 +122,10 @@ def _story_pairs(story: dict[str, Any]) -> dict[str, Any]:
         pairs["Lags"] += f"; not {listed_lags(story['lags_not_looked_at'])}, where you have no vote"
     if story["columns_left_out"]:
         pairs["Columns left out"] = listed(story["columns_left_out"])
+    if story["statistics"] is not None:
+        pairs |= statistics_words(story["statistics"])
+        if not story["edges_shared"] + story["edges_held_back"]:
+            return pairs
     return pairs | {
         "Edges": f"{story['edges_shared']} shared, {story['edges_estimated']} as estimates without "
         f"a vote, {story['edges_held_back']} held back, as the policy says"
@@ -132,7 +143,13 @@ def _own_rules(session: "ClientSession", held_back: int) -> str:
     says = session.sharing.says
     if not says:
         return "none ([sharing] in hyperfed.toml)"
-    return f"{'; '.join(says)}: {held_back} more edges held back"
+    return f"{'; '.join(says)}: {held_back} more edge{'s' * (held_back != 1)} held back"
+
+
+def _told_as_measured(document: dict[str, Any]) -> dict[str, str]:
+    """Return which variables the federation learns that you measure, where it is not all."""
+    told = document["told_as_measured"]
+    return {} if set(told) == set(document["measured"]) else {"Told as measured": listed(told)}
 
 
 def _noise(session: "ClientSession", plan: "Plan") -> dict[str, Any] | None:
@@ -260,6 +277,11 @@ def _show_dry_run(
     ]
     rows.sort(key=lambda row: -row["confidence"] * row["stability"])
     beside = leaving_beside_edges(leaving, names)
+    moments = (
+        {}
+        if leaving.statistics is None
+        else moments_shown(leaving.statistics, plan.value.vocabulary)
+    )
     sealed_to = (
         [keys.key_id for keys in session.reader.registry.sealing_keys(plan.value.round)]
         if policy.sealed
@@ -286,6 +308,7 @@ def _show_dry_run(
         "policy": _policy(policy),
         "own_rules": list(session.sharing.says),
         "own_rules_held_back": edges_found - len(update.edges or ()),
+        "told_as_measured": [names[at] for at in leaving.measured.tolist()],
         "client_id": session.client_id,
         "federation": plan.value.federation,
         "deadline": plan.value.deadline,
@@ -297,6 +320,7 @@ def _show_dry_run(
         "claims": leaving.claims,
         "semantic": leaving.semantic,
         **beside,
+        **({"leaving_statistics": moments} if moments else {}),
     }
 
     def render(to: "Console") -> None:
@@ -306,18 +330,21 @@ def _show_dry_run(
             if noise is None
             else "Before the noise that is added as it leaves"
         )
-        title = f"{what}: {len(rows)} edges" + (
+        for name in ("variances", "correlations") if moments else ():
+            _show_moments(to, f"{what}: {name}", moments[name])
+        title = f"{what}: {len(rows)} edge{'s' * (len(rows) != 1)}" + (
             f", the strongest {_SHOWN_ROWS} of them (--json shows all)"
             if len(rows) > _SHOWN_ROWS
             else ""
         )
-        show_table(
-            to,
-            title,
-            shown,
-            ([row[name] for name in shown] for row in rows[:_SHOWN_ROWS]),
-            right=shown[2:],
-        )
+        if rows or not moments:
+            show_table(
+                to,
+                title,
+                shown,
+                ([row[name] for name in shown] for row in rows[:_SHOWN_ROWS]),
+                right=shown[2:],
+            )
         show_pairs(
             to,
             {
@@ -327,8 +354,8 @@ def _show_dry_run(
                 "Policy of the round": ", ".join(f"{k} {v}" for k, v in _policy(policy).items()),
                 **{title: listed(values) for title, values in told_beside_edges(beside).items()},
                 "Your own rules": _own_rules(session, document["own_rules_held_back"]),
-                "Confidence": "1 - p of the sign (built-in engine): .50 on average where there "
-                "is nothing, not 0",
+                **_told_as_measured(document),
+                "Confidence": "1 - p of the sign: .50 on average where there is nothing, not 0",
                 **_noise_pairs(noise),
                 "Body": (f"{len(body)} bytes, " if noise is None else "")
                 + (
@@ -342,3 +369,12 @@ def _show_dry_run(
         )
 
     invocation.out.finish(document, render)
+
+
+def _show_moments(to: "Console", title: str, rows: list[dict[str, Any]]) -> None:
+    """Show rows of moments; the first of them where there are many."""
+    columns = list(rows[0]) if rows else ["column"]
+    more = f", {_SHOWN_ROWS} of {len(rows)} (--json shows all)" if len(rows) > _SHOWN_ROWS else ""
+    numbers = [name for name in columns if name in ("variance", "correlation", "rows")]
+    cells = ([row[name] for name in columns] for row in rows[:_SHOWN_ROWS])
+    show_table(to, title + more, columns, cells, right=numbers)

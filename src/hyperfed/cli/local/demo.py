@@ -30,13 +30,22 @@ __all__ = ["demo"]
     help="Who adds noise: nobody, the coordinator to the sum, or each state to its own message.",
 )
 @click.option(
+    "--payload",
+    type=click.Choice(["edges", "statistics", "both"]),
+    default="edges",
+    show_default=True,
+    help="What the states send: votes on edges, sums of products of their rows, or both.",
+)
+@click.option(
     "--keep",
     is_flag=True,
     help="Leave the object store running until Ctrl-C, to look around in it.",
 )
 @output_options
 @pass_invocation
-def demo(invocation: Invocation, directory: Path, nights: int, privacy: str, keep: bool) -> int:
+def demo(
+    invocation: Invocation, directory: Path, nights: int, privacy: str, payload: str, keep: bool
+) -> int:
     """Run a whole federation here: 48 US states with real data, a real S3 server, the real flows.
 
     Three nights take about a minute. The command runs from a clone of the repository; `make demo`
@@ -47,9 +56,15 @@ def demo(invocation: Invocation, directory: Path, nights: int, privacy: str, kee
       hyperfed demo --keep
       hyperfed demo --privacy central
       hyperfed demo --privacy local
+      hyperfed demo --payload statistics
     """
     run_demo = import_from_checkout("flows.demo", "run_demo")
     code: int = run_demo(
-        directory, nights=nights, privacy=privacy, as_json=invocation.as_json, keep=keep
+        directory,
+        nights=nights,
+        privacy=privacy,
+        payload=payload,
+        as_json=invocation.as_json,
+        keep=keep,
     )
     return code

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from hyperfed.cli.moments_shown import moments_shown
 from hyperfed.cli.output import plain
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.packets import Update
@@ -48,6 +49,8 @@ def content_of(value: Any, vocabulary: Vocabulary | None = None) -> dict[str, An
             content["edges"] = _rows(value.edges, vocabulary)
         if value.deltas is not None:
             content["deltas"] = len(value.deltas)
+        if value.statistics is not None:
+            content |= moments_shown(value.statistics, vocabulary)
         return content
     fields: dict[str, Any] = plain(value)
     if isinstance(value, Plan):

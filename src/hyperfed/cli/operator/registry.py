@@ -10,7 +10,7 @@ signs, merges and publishes.
 """
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from hyperfed.cli.invocation import Invocation, pass_invocation
 from hyperfed.cli.lazy import Command, Entry, LazyGroup
 from hyperfed.cli.operator.registry_drafts import draft_options, draft_to_change, finish_draft
 from hyperfed.cli.operator.registry_floors import floor_options, floors_of
+from hyperfed.cli.operator.registry_mending import term_options
 from hyperfed.cli.operator.registry_view import current_round
 from hyperfed.cli.options import FILE, config_option, output_options, threshold_option
 from hyperfed.cli.values import Duration, Instant, Number, as_usage
@@ -33,6 +34,7 @@ __all__ = ["init", "registry", "revoke", "roots"]
 _HERE, _SIGNING = "hyperfed.cli.operator.registry", "hyperfed.cli.operator.registry_signing"
 # a worker needs seconds to begin a run; dates end with the year 9999
 _WINDOW = Duration(least=10, most=366 * 86_400, whole=True)
+_CLOSE_WINDOWS = 7  # a long holiday; who holds the coordinator's key stops later rounds no longer
 
 
 @click.command(
@@ -154,6 +156,7 @@ def registry() -> None:
     show_default=True,
     help="Clients that must stand behind a released value.",
 )
+@term_options
 @floor_options
 @click.option(
     "--out",
@@ -179,6 +182,8 @@ def init(
     delta: Decimal,
     unit: str,
     minimum_support: int,
+    lasts: float | None,
+    close_windows: int | None,
     out: Path,
     **floors: Any,
 ) -> None:
@@ -186,7 +191,8 @@ def init(
 
     Everybody compares the fingerprint out of band. Genesis, window and federation hold for the
     federation's whole life. No plan goes below the floors, whoever signs it; unless you say
-    otherwise they ask for sealed bodies.
+    otherwise they ask for sealed bodies, and a round stays open for at most 7 windows after its
+    deadline. With --for the version expires, and the roots renew it with `hyperfed registry renew`.
 
     \b
       hyperfed registry init --federation demo --root root.key.pub --coordinator coordinator.key.pub
@@ -218,6 +224,8 @@ def init(
             coordinators=tuple(KeyRecord(keys=keys) for keys in coordinators),
             auditors=tuple(KeyRecord(keys=keys) for keys in auditors),
             budget=Budget(epsilon=epsilon, delta=delta, unit=unit, minimum_support=minimum_support),
+            close_windows=_CLOSE_WINDOWS if close_windows is None else close_windows,
+            expires=None if lasts is None else invocation.now + timedelta(seconds=lasts),
             floors=floors_of(floors, None),
         )
     finish_draft(invocation, Draft(registry=drafted), out, amended=False)

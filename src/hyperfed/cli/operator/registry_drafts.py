@@ -6,6 +6,7 @@ showing the next draft.
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from hyperfed.cli.invocation import Invocation, pass_invocation
 from hyperfed.cli.operator.registry_view import show_registry, summary_of
 from hyperfed.cli.options import FILE, add_options, output_options, store_options
 from hyperfed.cli.output import clean, show_pairs
-from hyperfed.errors import ConfigError
+from hyperfed.errors import ConfigError, RegistryError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,10 +66,14 @@ def confirm(invocation: Invocation, lines: list[str], question: str, *, yes: boo
         )
 
 
-def draft_to_change(invocation: Invocation, draft_file: Path | None) -> "Draft":
+def draft_to_change(
+    invocation: Invocation, draft_file: Path | None, *, renewing: bool = False
+) -> "Draft":
     """Return the draft to change.
 
-    It is the unsigned draft, or the version after the newest published one.
+    It is the unsigned draft, or the version after the newest published one. That one may have
+    expired where the draft is `renewing` it, and then says no expiry. Raises RegistryError where it
+    has expired otherwise.
     """
     from hyperfed.cli.operator.drafting import Draft
     from hyperfed.codec import PayloadCodec
@@ -80,6 +85,17 @@ def draft_to_change(invocation: Invocation, draft_file: Path | None) -> "Draft":
     reader = invocation.reader
     newest = reader.registry
     invocation.warn_unless_compared()
+    if newest.expires is not None and newest.expires <= invocation.now:
+        if not renewing:
+            raise RegistryError(
+                f"version {newest.version} expired at {newest.expires.isoformat()}, and so would "
+                "what is drafted on top of it",
+                subject="registry",
+                rule="R-122",
+                remedy="Draft `hyperfed registry renew --for 90d` first, and amend that draft with "
+                "--draft",
+            )
+        newest = replace(newest, expires=None)
     return Draft.after(newest, reader.registry_digest, issued=invocation.now)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from hyperfed.cli.checkout import import_for_server, server_is_named
+from hyperfed.cli.heads import head_compared, head_pairs
 from hyperfed.cli.invocation import Invocation, pass_invocation
 from hyperfed.cli.lazy import Group
 from hyperfed.cli.operator.round_here import WITHOUT_A_SERVER, open_here, run_here, runs_here
@@ -314,7 +315,8 @@ def _document(invocation: Invocation, round_id: int) -> dict[str, Any]:
         reader.result(round_id),
         reader.state(round_id),
     )
-    end = end_of(reader.ledger(), round_id)
+    ledger = reader.ledger()
+    end = end_of(ledger, round_id)
     prefix = Keys.inbox(round_id)
     local = {
         Path(info.key).parts[2]
@@ -382,6 +384,7 @@ def _document(invocation: Invocation, round_id: int) -> dict[str, Any]:
         else None,
         "result": result.digest if result else None,
         "ledger_sequence": end.entry.sequence if end else None,
+        "ledger_head": head_compared(ledger, None, reader.registry),
     }
 
 
@@ -405,7 +408,8 @@ def _show(to: "Console", answer: dict[str, Any]) -> None:
             else "none",
         }
         | ({"Edges": answer["edges"]} if answer["edges"] is not None else {})
-        | ({"Ledger": f"entry {answer['ledger_sequence']}"} if answer["ledger_sequence"] else {}),
+        | ({"Ledger": f"entry {answer['ledger_sequence']}"} if answer["ledger_sequence"] else {})
+        | head_pairs(answer["ledger_head"]),
     )
     if answer["refused"]:
         show_table(

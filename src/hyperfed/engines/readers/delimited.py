@@ -51,6 +51,8 @@ class DelimitedSheet:
         comments = (line.strip("\ufeff \t\r\n") for line in head[: self._before])
         self.comments = tuple(one[1:].strip() for one in comments if one.startswith("#"))
         rest = head[self._before :]
+        if rest:
+            rest[0] = rest[0].lstrip("\ufeff")  # a second byte-order mark; decoding takes the first
         delimiter = form.delimiter or stated_delimiter or self._recognised(rest)
         self.delimiter = delimiter
         self._reader = csv.reader(

@@ -1,7 +1,8 @@
 """Read a client's data for an engine, from a file or a frame: the one reader for every way in.
 
 1. `read_series` takes the columns that are variables of a round, and requires that rows are steps
-   in time (`time_order`), which a lagged engine needs. `read_table` takes rows of any order.
+   in time (`time_order`), which a lagged engine needs. `read_table` takes rows of any order, and
+   says where they are steps in time all the same.
 2. A missing value is NaN, counted by column; a column without any value is left out, and said. What
    looks like a code for "missing" is named (`oddities`).
 3. Units are compared with the round's (`units`).
@@ -143,22 +144,34 @@ def _read(
             position_of = header.variables(vocabulary_names)
         else:
             position_of, reasons = _numeric(sheet, form or Form(), set((named or {}).values()))
-        if timing is None:
-            named = {}
-        elif named is None:
+        if named is None:
             named = _may_tell_time(sheet, set(position_of.values()))
         # 2. The rows.
         columns_read = sheet.take(list(position_of.values()), list(named.values()))
         stated = {name: header.unit(at) for name, at in position_of.items()}
-        clock = Clock()
+        times, clock = dict(zip(named, columns_read.texts, strict=True)), Clock()
         if timing is not None:
-            times = dict(zip(named, columns_read.texts, strict=True))
             clock = time_of_rows(
                 sheet.subject, times, columns_read.rows, timing, word=sheet.row_word
+            )
+        elif (steps := _steps_in_time(times, columns_read.rows)) is not None:
+            sheet.notes.append(
+                f"column {steps.column!r:.80} makes rows steps in time of {steps.step}; an engine "
+                "for tables takes them in any order, and does not see what passes from one to the "
+                "next"
             )
         return _series(
             sheet, header, position_of, reasons, columns_read, clock, entries, stated, units
         )
+
+
+def _steps_in_time(times: Mapping[str, Sequence[str]], rows: Sequence[int]) -> Clock | None:
+    """Return the times of rows that are plainly steps of a series, or None."""
+    try:
+        clock = time_of_rows("table", times, rows, Timing())
+    except EngineError:
+        return None
+    return clock if clock.column is not None else None
 
 
 def _series(

@@ -7,8 +7,9 @@ The checks run in this order, so that the first broken object is the first findi
 3. Each round: the plan follows from its registry (R-52). The freeze follows from the plan, the
    registry and the state of the round committed before it, and has its Merkle head. Every counted
    update lies in the pack of `accepted/` that the freeze names, with its client's signature and its
-   digest (R-66). Nobody is counted twice for one window (R-94), no sequence falls (R-89), and every
-   claim is in the ledger (R-73).
+   digest (R-66), and is admissible: its header, and with a key its body, too (R-154). Nobody is
+   counted twice for one window (R-94), no sequence falls (R-89), and every claim is in the ledger
+   (R-73).
 4. Result, state and ledger name each other (R-61, R-67). Receipts are what freeze and ledger give
    (R-68, R-70). Receipts in pages (R-44) are read only with keys that open them.
 5. What a private result says of its privacy is what plan, registry and ledger give, and its reserve

@@ -2,24 +2,15 @@
 
 from hyperfed.operations.audit.context import AuditContext
 from hyperfed.protocol.entries import EntryKind
+from hyperfed.protocol.heads import annulled_in_words
 
 __all__ = ["is_annulled", "remark_annulled"]
 
 
 def remark_annulled(context: AuditContext) -> None:
     """Add a remark for each annulled entry, and for each one of an abandoned branch."""
-    here = {c.entry.sequence: c for c in context.ledger}
-    for annulment in context.reader.registry.annulled:
-        chained = here.get(annulment.sequence)
-        name = f"entry {annulment.sequence}, {annulment.digest.hex()[:16]}"
-        if chained is not None and chained.original is not None:
-            entry = chained.original
-            context.remarks.append(
-                f"the roots have annulled {name}: a {entry.kind.value} of round {entry.round}"
-            )
-        else:
-            charge = ", and its charge carries over" if annulment.entry else ""
-            context.remarks.append(f"the roots have abandoned the branch of {name}{charge}")
+    annulled = context.reader.registry.annulled
+    context.remarks.extend(annulled_in_words(annulled, context.ledger))
 
 
 def is_annulled(context: AuditContext, round_id: int) -> bool:

@@ -66,13 +66,6 @@ class AuditContext:
         self.history = History()
         self.inbox: dict[int, list[ObjectInfo]] = {}
 
-    @property
-    def is_coordinator(self) -> bool:
-        """Whether the keys that open bodies are a coordinator's, not an auditor's."""
-        records = self.reader.registry.coordinators
-        key_id = self.key_pair.key_id if self.key_pair is not None else ""
-        return any(record.keys.key_id == key_id for record in records)
-
     @contextmanager
     def finding(self, key: str, counts: str = "") -> Iterator[None]:
         """Turn an error of the code inside into a finding.

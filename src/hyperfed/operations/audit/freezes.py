@@ -4,11 +4,12 @@ A freeze follows from plan, registry and base state. Every update that it counts
 with its client's signature.
 """
 
-from hyperfed.crypto.envelope import PacketType, open_envelope, verify_envelope
+from hyperfed.crypto.envelope import PacketType, Signed, open_envelope, verify_envelope
 from hyperfed.dropbox.claims import check_seen
 from hyperfed.dropbox.reader import Stored
 from hyperfed.errors import RESTORE_BUCKET, RoundError
 from hyperfed.operations.audit.context import AuditContext, require
+from hyperfed.operations.audit.judging import judge_of
 from hyperfed.operations.audit.plans import check_exclusions
 from hyperfed.protocol import merkle
 from hyperfed.protocol.entries import (
@@ -58,7 +59,7 @@ def audit_freeze(
         _check_freeze(context, key, frozen.value, plan, before)
         check_exclusions(context, plan.value, frozen.value)
     committed = end is not None and end.entry.kind is EntryKind.COMMIT
-    _updates(context, frozen.value)
+    _updates(context, plan.value, frozen, committed=committed)
     for counted in frozen.value.counted if committed else ():
         earlier = context.history.windows.setdefault((counted.client, counted.made_for), r)
         if earlier != r:
@@ -70,12 +71,13 @@ def audit_freeze(
     return frozen
 
 
-def _updates(context: AuditContext, freeze: Freeze) -> None:
-    """Check every update that a freeze counts (R-66).
+def _updates(context: AuditContext, plan: Plan, frozen: Stored[Freeze], *, committed: bool) -> None:
+    """Check every update that a freeze counts (R-66), and whether it may count (R-154).
 
     A pack that cannot be read is one finding, however many updates lie in it.
     """
-    lost: set[str] = set()
+    freeze, lost = frozen.value, set[str]()
+    judge = judge_of(context, plan, frozen) if committed else None
     for counted, key, envelope in context.sets.accepted.read(freeze, freeze.counted):
         if isinstance(envelope, RoundError):
             if key not in lost:
@@ -83,7 +85,9 @@ def _updates(context: AuditContext, freeze: Freeze) -> None:
             lost.add(key)
             continue
         with context.finding(key, "updates"):
-            _update(context, freeze, counted, key, envelope)
+            signed = _update(context, freeze, counted, key, envelope)
+            if judge is not None:
+                judge(counted, signed, bytes(envelope), key)
 
 
 def remark_unnamed_packs(context: AuditContext, freeze: Freeze, keys: list[str]) -> None:
@@ -191,8 +195,8 @@ def _check_counted(context: AuditContext, key: str, freeze: Freeze, plan: Plan) 
 
 def _update(
     context: AuditContext, freeze: Freeze, counted: Counted, key: str, data: bytes | memoryview
-) -> None:
-    """Check that `data` is the update that was frozen (R-66), and whose it is (R-82).
+) -> Signed:
+    """Return the update in `data`: the one that was frozen (R-66), and its client's (R-82).
 
     Its client must have signed it with a key of the round that it was made for. `key` is that of
     the object it lies in. Raises HyperfedError.
@@ -248,3 +252,4 @@ def _update(
         f"under version {freeze.registry_version}",
         "R-121",
     )
+    return signed

@@ -20,18 +20,15 @@ from hyperfed.dropbox.reader import Stored
 from hyperfed.errors import HyperfedError, PacketError, TransientError, TransportError
 from hyperfed.merge.pooling import FORMULA
 from hyperfed.operations.audit.context import AuditContext
-from hyperfed.protocol.digests import policy_digest
+from hyperfed.operations.audit.judging import SEALING, validator_of
 from hyperfed.protocol.object_keys import Keys, client_of
 from hyperfed.protocol.objects import Counted, Freeze, Plan, Refused
-from hyperfed.protocol.sequences import highest_by_key
 from hyperfed.storage.store import ObjectInfo
-from hyperfed.validator.admission import Admission, RoundContext, joined
+from hyperfed.validator.admission import Admission, joined
 from hyperfed.validator.batch import Batch
-from hyperfed.validator.validator import PacketValidator
 
 __all__ = ["audit_inbox"]
 
-_SEALING = {"R-40", "R-41", "R-42"}
 _WHO = (
     "Compare with the client: the coordinator left it out, or the bucket hid it from the "
     "coordinator. Its signature and its receipt show which client is right"
@@ -49,7 +46,7 @@ def audit_inbox(context: AuditContext, plan: Plan, frozen: Stored[Freeze]) -> No
                 _left_out(context, plan, freeze, info, made_for)
     if context.key_pair is not None and freeze.formula == FORMULA:
         for client in sorted({r.client for r in freeze.refused if r.client}):
-            _judge_again(context, plan, freeze, client)
+            _judge_again(context, plan, frozen, client)
 
 
 def _left_out(
@@ -105,8 +102,9 @@ def _header(
     return header if header_fields == (owner, made_for, registry.federation) else None
 
 
-def _judge_again(context: AuditContext, plan: Plan, freeze: Freeze, client: str) -> None:
+def _judge_again(context: AuditContext, plan: Plan, frozen: Stored[Freeze], client: str) -> None:
     """Add a finding for each object of a client that would not be refused by the same rule."""
+    freeze, key_id = frozen.value, context.key_pair.key_id if context.key_pair else ""
     named: list[Counted | Refused] = [r for r in freeze.refused if r.client == client]
     named += [c for c in freeze.counted if c.client == client]
     sizes = {info.key: info.size for made_for in context.inbox.values() for info in made_for}
@@ -122,8 +120,8 @@ def _judge_again(context: AuditContext, plan: Plan, freeze: Freeze, client: str)
         if not isinstance(refused, Refused):
             continue
         rule, reason = rules.get(refused.key, ("", ""))
-        if not context.is_coordinator and not _SEALING.isdisjoint((rule, refused.rule)):
-            continue  # a client may seal one thing to the coordinator and another to an auditor
+        if key_id != frozen.signed.header.key_id and not SEALING.isdisjoint((rule, refused.rule)):
+            continue  # a client may seal one thing to one key and another to another
         if rule not in (refused.rule, "R-97"):  # R-97: a base that was there then may be gone now
             what = f"breaks {rule} ({reason})" if rule else "counts"
             context.broken(
@@ -144,26 +142,9 @@ def _admission(
 
     None where the base state that it needs is missing, which is a finding already.
     """
-    base = context.history.states.get(freeze.base_round)
-    if freeze.base_round and base is None:
+    validator = validator_of(context, plan, freeze, key_pair=context.key_pair)
+    if validator is None:
         return None
-    rounds = range(max(1, plan.round - plan.policy.max_staleness), plan.round + 1)
-    plans = {r: context.reader.plan(r, or_none=True) for r in rounds}
-    registry = context.reader.registry_at(freeze.registry_version)
-    validator = PacketValidator(
-        context=RoundContext(
-            registry=registry,
-            plan=plan,
-            now=freeze.time,
-            policies={r: policy_digest(p.value.policy) for r, p in plans.items() if p is not None},
-            highest=highest_by_key(base.value if base else None, registry),
-            key_pair=context.key_pair,
-            base_of=lambda client, digest: context.sets.base_update(
-                base.value if base else None, client, digest
-            ),
-            limits=context.limits,
-        )
-    )
     arrivals = Arrivals(
         round=plan.round,
         quorum=plan.quorum,

@@ -5,6 +5,7 @@ is older than what the rounds before it knew. Whom its freeze excludes follows f
 """
 
 from hyperfed.coordinator.reputation import excluded_of
+from hyperfed.dropbox.claims import is_of_abandoned_branch
 from hyperfed.dropbox.reader import Stored
 from hyperfed.merge.pooling import FORMULA
 from hyperfed.operations.audit.context import AuditContext, require
@@ -24,6 +25,9 @@ def audit_plan(context: AuditContext, round_id: int) -> Stored[Plan] | None:
         require(plan is not None, key, "is missing", "R-60")
     if plan is None:
         return None
+    if is_of_abandoned_branch(context.reader, plan.value):
+        context.remarks.append(f"{key} is of an abandoned branch, and opens nothing here (R-152)")
+        return None
     if not _names_a_commit(context, plan.value):
         context.broken(key, "names a newest commit that the ledger does not hold so", "R-126")
         return None
@@ -40,12 +44,15 @@ def audit_plan(context: AuditContext, round_id: int) -> Stored[Plan] | None:
 
 
 def _names_a_commit(context: AuditContext, plan: Plan) -> bool:
-    """Return whether the ledger holds the newest commit that a plan names, if it names one."""
+    """Return whether the ledger holds the newest commit that a plan names, if it names one.
+
+    The roots may have annulled it since the round was opened (R-123).
+    """
     if not plan.newest_commit:
         return plan.newest_commit_round == 0
     return any(
         c.digest == plan.newest_commit
-        and c.entry.kind is EntryKind.COMMIT
+        and (c.original or c.entry).kind is EntryKind.COMMIT
         and c.entry.round == plan.newest_commit_round < plan.round
         for c in context.ledger
     )

@@ -10,6 +10,7 @@ from hyperfed.dropbox.reader import Stored
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.merge.pooling import FORMULA
 from hyperfed.operations.audit.context import AuditContext, require
+from hyperfed.operations.audit.judging import opens_bodies
 from hyperfed.protocol.entries import (
     EntryKind,
 )
@@ -61,7 +62,7 @@ def audit_state(
     ):
         return
     if context.key_pair is not None:
-        if _opens(context, context.key_pair.key_id, plan, frozen.value):
+        if opens_bodies(context, plan, frozen.value):
             _recompute(context, plan, frozen, result.value, state)
         else:
             context.remarks.append(
@@ -71,17 +72,6 @@ def audit_state(
     if committed:
         context.history.states[r], context.history.models[r] = state, result.value
         context.history.formula = max(context.history.formula, frozen.value.formula)
-
-
-def _opens(context: AuditContext, key_id: str, plan: Plan, freeze: Freeze) -> bool:
-    """Return whether the updates had to be sealed to this key.
-
-    A key that was registered after a round, such as a new coordinator's, opens none of its updates.
-    """
-    registry = context.reader.registry_at(plan.registry_version)
-    return not plan.policy.sealed or all(
-        key_id in {k.key_id for k in registry.sealing_keys(c.made_for)} for c in freeze.counted
-    )
 
 
 def _recompute(

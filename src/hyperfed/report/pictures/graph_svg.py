@@ -10,15 +10,15 @@
    it stays distinct from the others (`labels`). The full name is in the tooltip.
 5. The legend explains what is in this picture and nothing else, in the words of its labels.
 
-What it does not do: decide where things go (`graph_layout`).
+What it does not do: decide where things go (`hypergraph.graph_layout`).
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from hyperfed.report.change import Change, EdgeChange, Turn
-from hyperfed.report.pictures.graph_layout import (
+from hyperfed.hypergraph.change import Change, EdgeChange, Turn
+from hyperfed.hypergraph.graph_layout import (
     Arrow,
     Box,
     Curve,

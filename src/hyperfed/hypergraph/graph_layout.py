@@ -11,7 +11,7 @@ This is pure geometry: the same graph gives the same picture.
 4. A label takes the place along its curve where it covers the least of what is drawn already.
    Between dots it is left out where the edge is too short for it.
 
-What it does not do: choose colours, or write text or SVG (`graph_svg`).
+What it does not do: choose colours, or draw (`plotting`, `report.pictures.graph_svg`).
 """
 
 import math

@@ -5,17 +5,22 @@
    A difference below `NOTICEABLE` is no change.
 3. Counts are exact. Of the edges themselves, only the strongest of each kind are kept.
 
-What it does not do: compare effects and intervals (`HypergraphStore.diff` does).
+4. Effects before and after stand beside the votes, and decide nothing.
+
+What it does not do: compare confidence, hits and intervals (`HypergraphStore.diff` does).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.tables.tables import pack_keys, unpack_keys
+
+if TYPE_CHECKING:
+    from hyperfed.hypergraph.global_model import GlobalModel
 
 __all__ = ["NOTICEABLE", "Change", "EdgeChange", "Turn", "change_between"]
 
@@ -50,6 +55,10 @@ class EdgeChange:
     """The vote in the later model, in [-1, 1]; None where the edge is not in it."""
     turn: Turn
     """What became of the edge."""
+    effect_before: float | None = None
+    """The effect in the earlier model; None where the edge was not in it."""
+    effect_after: float | None = None
+    """The effect in the later model; None where the edge is not in it."""
 
     @property
     def strength(self) -> float:
@@ -71,6 +80,21 @@ class Change:
     """The number of edges that are new or of changed sign, and have the support of at least half of
     the clients that could report them.
     """
+    round: int = 0
+    """The later round."""
+
+    def __str__(self) -> str:
+        """Return what changed, a line for each edge that is not the same in both."""
+        differing = self.of(*(turn for turn in Turn if turn is not Turn.SAME))
+        counted = [f"{number} {turn.value}" for turn, number in self.counts.items() if number]
+        lines = [f"From round {self.base_round} to round {self.round}: {', '.join(counted)}"]
+        lines += [
+            f"  {e.turn.value:12} {e.source} -> {e.target} (lag {e.lag}): vote "
+            f"{_number(e.before)} -> {_number(e.after)}, effect {_number(e.effect_before)} -> "
+            f"{_number(e.effect_after)}"
+            for e in differing
+        ]
+        return "\n".join([*lines, *([self.words] if self.words else [])])
 
     def of(self, *turns: Turn) -> tuple[EdgeChange, ...]:
         """Return the kept edges of these kinds."""
@@ -96,21 +120,31 @@ class Change:
         )
 
 
-def change_between(before: GlobalModel | None, after: GlobalModel, *, keep: int = 500) -> Change:
+def _number(value: float | None) -> str:
+    """Return a number with three digits and its sign, or a word where the edge is not there."""
+    return "none" if value is None else f"{value:+.3g}"
+
+
+def change_between(
+    before: "GlobalModel | None", after: "GlobalModel", *, keep: int = 500
+) -> Change:
     """Return what changed from `before` to `after`.
 
     Every edge is new where `before` is None, that is, where there was no model. At most `keep`
     edges of each kind are named.
     """
     names = list(after.vocabulary.names)
-    keys, votes = after.edges.keys, after.evidence.edges.vote
-    old_keys, old_votes = (
-        (np.zeros(0, np.uint64), np.zeros(0)) if before is None else _in_words_of(before, names)
+    keys, votes, effects = after.edges.keys, after.evidence.edges.vote, after.edges.effect
+    old_keys, old_votes, old_effects = (
+        (np.zeros(0, np.uint64), np.zeros(0), np.zeros(0))
+        if before is None
+        else _in_words_of(before, names)
     )
     every = np.union1d(keys, old_keys)
-    now, then = np.full(len(every), np.nan), np.full(len(every), np.nan)
-    now[np.searchsorted(every, keys)] = votes
-    then[np.searchsorted(every, old_keys)] = old_votes
+    at, at_old = np.searchsorted(every, keys), np.searchsorted(every, old_keys)
+    now, then = _spread_out(len(every), at, votes), _spread_out(len(every), at_old, old_votes)
+    effect_now = _spread_out(len(every), at, effects)
+    effect_then = _spread_out(len(every), at_old, old_effects)
     turns = _turns(then, now)
     strength = np.fmax(np.abs(then), np.abs(now))
     counts, named = {}, []
@@ -119,20 +153,25 @@ def change_between(before: GlobalModel | None, after: GlobalModel, *, keep: int 
         counts[turn] = len(rows)
         shown_rows = rows[np.argsort(-strength[rows], kind="stable")[:keep]]
         source, target, lag = unpack_keys(every[shown_rows])
-        for s, t, step, a, b in zip(
-            source.tolist(),
-            target.tolist(),
-            lag.tolist(),
-            then[shown_rows].tolist(),
-            now[shown_rows].tolist(),
-            strict=True,
-        ):
-            edge = EdgeChange(
-                source=names[s], target=names[t], lag=step, before=a, after=b, turn=turn
+        numbers = (
+            [None if np.isnan(value) else value for value in column[shown_rows].tolist()]
+            for column in (then, now, effect_then, effect_now)
+        )
+        named += [
+            EdgeChange(
+                source=names[s],
+                target=names[t],
+                lag=step,
+                turn=turn,
+                before=vote_before,
+                after=vote_after,
+                effect_before=effect_before,
+                effect_after=effect_after,
             )
-            named.append(
-                replace(edge, before=None if np.isnan(a) else a, after=None if np.isnan(b) else b)
+            for s, t, step, vote_before, vote_after, effect_before, effect_after in zip(
+                source.tolist(), target.tolist(), lag.tolist(), *numbers, strict=True
             )
+        ]
     named.sort(key=lambda e: (-e.strength, e.source, e.target, e.lag))
     about = after.evidence.edges
     turned = np.isin(keys, every[np.isin(turns, [0, 2])])
@@ -142,13 +181,21 @@ def change_between(before: GlobalModel | None, after: GlobalModel, *, keep: int 
         counts=counts,
         edges=tuple(named),
         shared=int(shared.sum()),
+        round=after.round,
     )
 
 
+def _spread_out(length: int, at: npt.NDArray[np.intp], values: Any) -> npt.NDArray[np.float64]:
+    """Return a column with the values at their places, and NaN elsewhere."""
+    column = np.full(length, np.nan)
+    column[at] = values
+    return column
+
+
 def _in_words_of(
-    model: GlobalModel, names: list[str]
-) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float64]]:
-    """Return the (keys, votes) of a model's edges, ascending by key.
+    model: "GlobalModel", names: list[str]
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the (keys, votes, effects) of a model's edges, ascending by key.
 
     The keys number variables by their place in `names`. Variables that are missing there are
     appended to it.
@@ -162,7 +209,7 @@ def _in_words_of(
         index[i] = position[name]
     keys = pack_keys(index[model.edges.source], index[model.edges.target], model.edges.lag)
     order = np.argsort(keys)
-    return keys[order], model.evidence.edges.vote[order]
+    return keys[order], model.evidence.edges.vote[order], model.edges.effect[order]
 
 
 def _turns(then: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:

@@ -1,0 +1,26 @@
+"""Define `StrictBlock`: a block that refuses what it has no field for.
+
+Prefect keeps a field that a block does not have, and says nothing. A misspelt one would leave the
+default in force, and a plan would be signed by it.
+"""
+
+from typing import Self
+
+from prefect.blocks.core import Block
+from pydantic import model_validator
+
+__all__ = ["StrictBlock"]
+
+
+class StrictBlock(Block):
+    """A block whose fields are all known."""
+
+    @model_validator(mode="after")
+    def _is_known(self) -> Self:
+        unknown = sorted(self.model_extra or {})
+        if unknown:
+            raise ValueError(
+                f"{', '.join(unknown)}: no such field in {self.get_block_type_slug()}. There are: "
+                f"{', '.join(type(self).model_fields)}"
+            )
+        return self

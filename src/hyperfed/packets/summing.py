@@ -1,0 +1,55 @@
+"""What a plan says of rounds that share statistics: the engine on their sums, and its settings."""
+
+from dataclasses import dataclass
+
+from hyperfed.errors import BoundsError
+from hyperfed.packets.fields import index, integer, keep_checked, number
+from hyperfed.statistics.record import FORMS
+
+__all__ = ["PAYLOADS", "SUM_ENGINES", "SumsPolicy"]
+
+PAYLOADS = ("edges", "statistics", "both")
+"""What clients share: their edges, their statistics, or both."""
+SUM_ENGINES = ("var", "pc", "fci", "ges")
+"""The engines that find a model in sums (`hyperfed.engines.summed`)."""
+_KIND = "SumsPolicy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SumsPolicy:
+    """Holds how a model is found in the sum of clients' statistics.
+
+    Raises BoundsError where a field is out of range.
+    """
+
+    engine: str = "var"
+    """The engine: "var" for lags above 0; "pc", "fci" or "ges" for lag 0."""
+    version: str = ""
+    """The library that the engine runs in, with its version; "" for Hyperfed's own ("var")."""
+    alpha: float = 0.05
+    """The level of the tests of pc and fci, in (0, 1)."""
+    resamples: int = 20
+    """How many parametric resamples the stability comes from (pc, fci and ges), 1 to 1000."""
+    seed: int = 0
+    """What the resamples are drawn by, so that an audit draws the same."""
+    rows_min: int = 10
+    """The fewest rows of a client; it also needs 2 more rows than its moments have columns."""
+    form: str = "values"
+    """What moments are of: the scaled "values", or "ranks": their normal scores."""
+
+    def __post_init__(self) -> None:
+        for name, known in (("engine", SUM_ENGINES), ("form", FORMS)):
+            if getattr(self, name) not in known:
+                raise BoundsError(
+                    f"{name} is {getattr(self, name)!r:.80}; one of {', '.join(known)} is needed",
+                    subject=_KIND,
+                )
+        if not isinstance(self.version, str) or len(self.version) > 100:
+            raise BoundsError(f"version is {self.version!r:.80}; a text is needed", subject=_KIND)
+        keep_checked(
+            self,
+            alpha=number(_KIND, "alpha", self.alpha, 1e-9, 0.5),
+            resamples=integer(_KIND, "resamples", self.resamples, 1, 1001),
+            seed=index(_KIND, "seed", self.seed, 1 << 32),
+            rows_min=integer(_KIND, "rows_min", self.rows_min, 2, 1 << 53),
+        )

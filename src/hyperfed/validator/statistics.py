@@ -1,0 +1,102 @@
+"""A client's statistics, held to the round's plan (R-160 to R-163).
+
+- R-160: an update carries what the plan's payload says: edges, statistics, or both; edges of a
+  round of statistics are none.
+- R-161: statistics are of the plan's variables, at exactly its lags, in its form.
+- R-162: they are of at least the policy's rows, and of 2 more than they have columns.
+- R-163: no variance is larger than the vocabulary's plausible range lets it be; without a range it
+  is at most what effects may be.
+
+That a matrix is symmetric, finite and one that rows can have is checked as it is made (R-11).
+
+What it does not do: it cannot tell made-up moments from true ones; trust is in agreement.
+"""
+
+import numpy as np
+
+from hyperfed.config import MAX_EFFECT
+from hyperfed.errors import BoundsError, RefusedError
+from hyperfed.packets import Update
+from hyperfed.protocol.objects import Plan
+from hyperfed.statistics import Scaling, Statistics, block_lags
+from hyperfed.statistics.making import least_rows
+
+__all__ = ["check_statistics", "most_moments"]
+
+_ROUNDING = 1e-9
+
+
+def most_moments(plan: Plan) -> int:
+    """Return how many moments an update of this plan has at most; 0 where it takes none."""
+    if plan.policy.payload == "edges":
+        return 0
+    width = len(plan.vocabulary) * len(block_lags(tuple(plan.policy.allowed_lags)))
+    return width * (width + 1) // 2
+
+
+def check_statistics(update: Update, plan: Plan, *, subject: str) -> None:
+    """Check rules R-160 to R-163. Raises RefusedError or BoundsError, which names `subject`."""
+    payload, statistics = plan.policy.payload, update.statistics
+    if (statistics is None) != (payload == "edges"):
+        raise RefusedError(
+            f"carries {'no' if statistics is None else 'its'} statistics; the payload of the "
+            f"round is {payload!r}",
+            subject=subject,
+            rule="R-160",
+            remedy="Pull the round's plan and submit again with `hyperfed submit`",
+        )
+    if statistics is None:
+        return
+    beside = (update.edges, update.hyperedges)
+    if payload == "statistics" and any(table is not None and len(table) for table in beside):
+        raise RefusedError(
+            "carries edges beside its statistics; the payload of the round is 'statistics'",
+            subject=subject,
+            rule="R-160",
+            remedy="Send the statistics alone",
+        )
+    _check_addable(statistics, plan, subject)
+    _check_rows(statistics, plan, subject)
+    _check_variances(statistics, plan, subject)
+
+
+def _check_addable(statistics: Statistics, plan: Plan, subject: str) -> None:
+    form, lags = plan.policy.statistics.form, tuple(plan.policy.allowed_lags)
+    if statistics.form != form or statistics.lags != lags:
+        raise BoundsError(
+            f"has moments of {statistics.form} at lags {list(statistics.lags)}; the plan names "
+            f"{form} at {list(lags)[:8]}",
+            subject=subject,
+            rule="R-161",
+            remedy="Moments add where all are of one kind: look at all of the plan's lags",
+        )
+
+
+def _check_rows(statistics: Statistics, plan: Plan, subject: str) -> None:
+    least = least_rows(statistics.width, plan.policy.statistics.rows_min)
+    fewest = int(statistics.counts.min()) if len(statistics.counts) else statistics.n
+    if statistics.n < least or (len(statistics.counts) and 0 < fewest < 2):
+        raise RefusedError(
+            f"is of {statistics.n} rows; {least} are needed for {statistics.width} columns",
+            subject=subject,
+            rule="R-162",
+            remedy="Of so few rows, moments tell the rows: measure fewer variables",
+        )
+
+
+def _check_variances(statistics: Statistics, plan: Plan, subject: str) -> None:
+    blocks = len(block_lags(statistics.lags))
+    bounded = Scaling.of(plan.vocabulary, statistics.variables).bounded
+    if statistics.form == "ranks":
+        bounded = np.ones(len(bounded), dtype=bool)
+    most = np.concatenate([np.where(bounded, 1.0, MAX_EFFECT)] * blocks)
+    variance = statistics.matrix.diagonal() / np.maximum(statistics.rows.diagonal(), 1.0)
+    too_large = variance > most * (1 + _ROUNDING)
+    if too_large.any():
+        at = int(statistics.variables[int(np.argmax(too_large)) % len(statistics.variables)])
+        raise BoundsError(
+            f"has a variance of {plan.vocabulary.names[at]!r:.80} beyond its plausible range",
+            subject=subject,
+            rule="R-163",
+            remedy="`hyperfed submit` holds values to the range of the vocabulary",
+        )

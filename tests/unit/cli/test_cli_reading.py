@@ -1,0 +1,37 @@
+"""Reading what the federation knows on the command line: explain, compare, export."""
+
+import pytest
+
+from tests.unit.cli.conftest import Desk, World
+
+pytestmark = pytest.mark.unit
+
+
+def test_explain_and_compare_say_what_the_ledger_commits_to(desk: Desk, world: World) -> None:
+    desk.fails(4, "explain", "output", "employment")
+    world.federation.play(1)
+    world.at(2)
+    edge = desk.ok("pull")["edges"][0]
+    told = desk.ok("explain", edge["source"], edge["target"])
+    assert edge in told["edges"]
+    assert {"lag": edge["lag"], "status": "present"} in told["status"]
+    said = desk("explain", edge["source"], edge["target"], "--round", "1")
+    assert f"{edge['support']} of {edge['measured_by']} clients" in said.out
+    assert "nobody" in desk.fails(1, "explain", "nobody", edge["target"])["subject"]
+    assert desk.fails(4, "explain", "output", "employment", "--round", "7")["subject"] == "round 7"
+    same = desk.ok("compare", "1", "1")
+    assert same["changes"] == []
+    assert same["counts"]["unchanged"] > 0
+    assert "From round 1 to round 1" in desk("compare", "1", "1").out
+    desk.fails(4, "compare", "1", "2")
+
+
+def test_a_swapped_result_is_explained_to_nobody(desk: Desk, world: World) -> None:
+    """Whoever runs the bucket replaces a result by a later one that the coordinator signed, too."""
+    for round_id in (1, 2):
+        world.federation.play(round_id)
+    world.at(3)
+    (first,), (second,) = (list(world.box.glob(f"rounds/0000000{n}/result*")) for n in (1, 2))
+    first.write_bytes(second.read_bytes())
+    for command in (("explain", "output", "employment", "--round", "1"), ("compare", "1", "2")):
+        assert desk.fails(1, *command)["kind"] in ("RoundError", "SignatureError")
