@@ -208,3 +208,11 @@ def test_votes_give_directions_that_sums_leave_open() -> None:
     row = next(r for r in merged(updates, policy).aggregate().rows() if r["target"] == "load")
     assert row["vote"] == pytest.approx(1.0)
     assert row["effect"] == pytest.approx(0.8, abs=0.1)
+
+
+def test_warnings_are_of_the_rows_of_all_clients_together() -> None:
+    model = merged({f"site-{i}": update(i, rows=12) for i in range(6)}).aggregate()
+    assert model.warnings == ()
+    few = merged({f"site-{i}": update(i, rows=12) for i in range(1, 3)}).aggregate()
+    assert "2 clients were counted" in few.warnings[0]
+    assert "q-values" not in few.warnings[0]
