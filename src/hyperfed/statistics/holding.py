@@ -5,9 +5,9 @@
 2. A client counts for at most `MOST` times the rows of the median client, or for `n_cap` rows where
    the policy states it, and its variance of a column for at most `MOST` times the median one.
 3. A client's correlation counts as the median client's where its Fisher's z lies further from that
-   than `FAR` times the spread: the root of the squared MAD and of the variance that z has by
-   chance. At least `FEW` clients of weight must have measured the pair. The moment is replaced and
-   not left out: a pair and its two variances must be of the same rows.
+   than `MOST_SPREADS` times the spread: the root of the squared MAD and of the variance that z has
+   by chance. At least `FEW` clients of weight must have measured the pair. The moment is replaced
+   and not left out: a pair and its two variances must be of the same rows.
 4. Medians are of clients that trust leaves a weight.
 
 What it does not do: it cannot tell a lie within the spread from the truth.
@@ -22,11 +22,11 @@ import numpy.typing as npt
 from hyperfed.statistics.record import Statistics, block_lags, triangle
 from hyperfed.statistics.sums import columns_of
 
-__all__ = ["FAR", "FEW", "MOST", "held"]
+__all__ = ["FEW", "MOST", "MOST_SPREADS", "held"]
 
 MOST = 4.0
 """How many times the median client's rows, or variance of a column, one client counts for."""
-FAR = 4.0
+MOST_SPREADS = 4.0
 """How many spreads from the median a client's correlation may lie."""
 FEW = 5
 """The fewest clients of weight among which a pair is compared."""
@@ -140,7 +140,7 @@ def _outlying(z: Floats, chance: Floats, heard: Bools) -> list[tuple[int, int, f
     among = np.where(known, z, np.nan)[:, columns]
     middle = np.nanmedian(among, axis=0)
     mad = _CONSISTENT * np.nanmedian(np.abs(among - middle), axis=0)
-    bound = FAR * np.sqrt(mad * mad + chance[:, columns])
+    bound = MOST_SPREADS * np.sqrt(mad * mad + chance[:, columns])
     with np.errstate(invalid="ignore"):
         client, column = np.nonzero(np.abs(z[:, columns] - middle) > bound)
     return list(
