@@ -58,14 +58,34 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
         ("tests/property/test_protocol_model.py", "tests/fault/test_crash_anywhere.py"),
     ),
     "ledger": (
-        ("protocol/ledger.py", "protocol/entries.py", "dropbox/ledger_*.py"),
+        (
+            "protocol/ledger.py",
+            "protocol/entries.py",
+            "protocol/sequences.py",
+            "dropbox/ledger_*.py",
+            "dropbox/charges.py",
+            "dropbox/claims.py",
+        ),
         ("tests/unit/protocol/test_ledger.py", "tests/unit/dropbox/test_ledger_copy.py"),
-        ("tests/unit/dropbox", "tests/unit/operations/test_audit.py", "tests/unit/coordinator"),
+        (
+            "tests/attack/test_alien_reserves.py",
+            "tests/attack/test_annulled_entries.py",
+            "tests/attack/test_sequences_of_a_stolen_key.py",
+            "tests/attack/test_ways_back.py",
+            "tests/unit/dropbox",
+            "tests/unit/operations/test_audit.py",
+            "tests/unit/coordinator",
+        ),
     ),
     "registry": (
-        ("registry/*.py", "dropbox/registries.py"),
+        ("registry/*.py", "dropbox/registries.py", "dropbox/annulling.py"),
         ("tests/unit/registry",),
-        ("tests/unit/cli/test_cli_registry.py", "tests/attack", "tests/unit/coordinator"),
+        (
+            "tests/unit/cli/test_cli_registry.py",
+            "tests/unit/cli/test_cli_registry_mending.py",
+            "tests/attack",
+            "tests/unit/coordinator",
+        ),
     ),
     "release": (
         ("privacy/release.py", "protocol/round_noise.py", "coordinator/release_marks.py"),
@@ -93,7 +113,13 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "audit": (
         ("operations/audit/*.py",),
         ("tests/unit/operations/test_audit.py", "tests/unit/operations/test_audit_formula.py"),
-        ("tests/unit/privacy/test_audited_statement.py", "tests/unit/protocol"),
+        (
+            "tests/attack/test_counted_though_inadmissible.py",
+            "tests/attack/test_updates_left_out.py",
+            "tests/attack/test_ways_back.py",
+            "tests/unit/privacy/test_audited_statement.py",
+            "tests/unit/protocol",
+        ),
     ),
     "client": (
         (

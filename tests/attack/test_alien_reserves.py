@@ -41,6 +41,7 @@ def reserve(
     mechanisms: tuple[Mechanism, ...],
     freeze: bytes = b"",
     noise: bytes = b"",
+    final: bool | None = None,
 ) -> None:
     """Append a reserve, as a thief of the coordinator's key can."""
     ledger, freeze = fed.reader().ledger(), freeze or b"\7" * 32
@@ -55,7 +56,7 @@ def reserve(
         merkle_head=merkle.head([]),
         mechanisms=mechanisms,
         time=fed.night(round_id),
-        final=bool(mechanisms),
+        final=bool(mechanisms) if final is None else final,
         noise=noise,
     )
     write = sign_object(

@@ -82,6 +82,7 @@ def test_an_annulled_alien_reserve_was_never_a_charge() -> None:
     assert len(accountant_of(fed.reader(), fed.reader().ledger()).mechanisms) == 1
     fed.submit_all(round_id=2)
     assert fed.run(2).why is Why.COMMITTED
+    assert len(accountant_of(fed.reader(), fed.reader().ledger()).mechanisms) == 2
 
 
 def test_a_round_whose_commit_is_annulled_stays_burnt() -> None:
@@ -237,6 +238,23 @@ def test_what_an_abandoned_branch_has_counted_does_not_count_again() -> None:
     assert frozen is not None
     assert [(r.key, r.rule) for r in frozen.value.refused] == [(key, "R-89")]
     assert right.run(2).why is Why.COMMITTED
+
+
+@pytest.mark.parametrize("by_key", [False, True])
+def test_a_client_that_was_restored_goes_on_above_what_an_abandoned_branch_counted(
+    by_key: bool,
+) -> None:
+    """No receipt of this branch says how high the other one had counted."""
+    left, _ = forked(PolicyPack())
+    name = left.keys["site-01"].key_id if by_key else "site-01"
+    left.amend(least_sequences=((name, 40),))
+    left.memories["site-01"] = ClientMemory()
+    left.open(3)
+    assert left.submit("site-01", round_id=3).sequence > 40
+    left.submit_all(round_id=3, but=["site-01"])
+    assert left.run(3).counted == 4
+    other = left.submit("site-02", round_id=3).sequence
+    assert other < 40, "and nobody else's numbers move"
 
 
 def test_an_annulment_that_holds_another_entry_than_it_names_is_refused() -> None:

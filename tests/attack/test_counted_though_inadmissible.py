@@ -16,7 +16,7 @@ from hyperfed.protocol.machine import Why
 from hyperfed.testing.federation import SmallFederation
 from tests.attack.test_alien_reserves import PRIVATE
 
-CHOOSY = PolicyPack(g_min=0.3, lags=(1,), max_lag=1)
+CHOOSY = PolicyPack(g_min=0.3, lags=(1,), max_lag=1, max_staleness=1)
 LIAR = "site-04"
 _RULES = ("check_header", "check_against_policy")
 

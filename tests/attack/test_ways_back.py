@@ -8,6 +8,7 @@ import pytest
 from hyperfed.coordinator.budget import accountant_of
 from hyperfed.errors import LedgerError, RoundError
 from hyperfed.operations.audit import audit
+from hyperfed.operations.retention import prunable
 from hyperfed.packets import PolicyPack
 from hyperfed.privacy.policy import release_of
 from hyperfed.protocol.machine import Why
@@ -59,6 +60,7 @@ def test_a_committed_round_below_the_floors_stops_until_the_roots_annul_it(
     assert below.decided() == before
     found = audit(below.store, below.fingerprint, below.coordinator)
     assert [(f.key, f.rule) for f in found.findings] == [(Keys.plan(2), "R-125")]
+    assert any("`hyperfed registry annul 3 4`" in remark for remark in found.remarks)
     annul(below, 3, 4)
     assert charges(below) == 2, "what was released stays charged"
     assert below.run(3).why is Why.COMMITTED
@@ -96,6 +98,25 @@ def test_a_reserve_for_a_plan_below_the_floors_ends_in_a_void_by_itself(
     assert charges(below) == (2 if alien else 3)
     found = audit(below.store, below.fingerprint, below.coordinator)
     assert {f.rule for f in found.findings} >= {"R-125"}
+
+
+def test_an_entry_that_no_ledger_may_hold_is_annulled_and_the_budget_is_whole() -> None:
+    """All of the budget in a reserve that is not even of today's form: nobody reads beyond it."""
+    fed = SmallFederation(clients=4, policy=PRIVATE)
+    fed.play(1)
+    reserve(fed, 2, ALL_OF_IT, final=False)
+    before = fed.decided()
+    with pytest.raises(LedgerError) as caught:
+        fed.open(2)
+    assert (caught.value.rule, caught.value.subject) == ("R-74", Keys.ledger(3))
+    assert "`hyperfed registry annul 3`" in caught.value.remedy
+    assert fed.decided() == before
+    annul(fed, 3)
+    fed.open(2)
+    fed.submit_all(round_id=2)
+    assert fed.run(2).why is Why.COMMITTED
+    assert charges(fed) == 2
+    assert audit(fed.store, fed.fingerprint, fed.coordinator).ok
 
 
 def test_a_plan_of_an_abandoned_branch_stops_no_later_round() -> None:
@@ -136,3 +157,15 @@ def test_the_honest_twin_opened_by_a_commit_that_was_annulled_since_goes_on() ->
     assert fed.run(3).why is Why.COMMITTED
     found = audit(fed.store, fed.fingerprint, fed.coordinator)
     assert found.ok, found.findings
+
+
+def test_a_refused_plan_of_long_ago_does_not_stop_housekeeping() -> None:
+    fed = SmallFederation(clients=3)
+    fed.amend(floors=Floors(vote_min=0.2, fdr_max=0.1))
+    fed.play(1)
+    forge_plan(fed, 2, policy=PolicyPack(sealed=False))
+    fed.store.put_if_absent(Keys.inbox(2, "site-01", 0), b"what old software sent")
+    fed.play(40)
+    keys = [info.key for info in prunable(fed.reader(), keep_rounds=32)]
+    assert Keys.inbox(2, "site-01", 0) in keys
+    assert Keys.inbox(40, "site-01", 0) not in keys

@@ -35,7 +35,7 @@ _CLIENT, _OPERATOR, _RESEARCHER, _ALL = (
 _COMMANDS = {
     "client": Entry(
         "hyperfed.cli.client.client:client",
-        "Set a client up, run its night, and say how it runs every night.",
+        "Set up a client, run its night, and print what runs it every night.",
         _CLIENT,
     ),
     "enroll": Entry(
@@ -45,17 +45,17 @@ _COMMANDS = {
     ),
     "discover": Entry(
         "hyperfed.cli.client.discover:discover",
-        "Discover on your data and look; nothing is sent.",
+        "Discover edges in your data and show them; nothing is sent.",
         _CLIENT,
     ),
     "submit": Entry(
         "hyperfed.cli.client.submit:submit",
-        "Discover on your data and send what may be shared.",
+        "Discover edges in your data and send what may be shared.",
         _CLIENT,
     ),
     "status": Entry(
         "hyperfed.cli.client.status:status",
-        "What became of your updates, and whether today's is in.",
+        "Show what became of your updates, and whether today's is there.",
         _CLIENT,
     ),
     "pull": Entry(
@@ -63,11 +63,21 @@ _COMMANDS = {
     ),
     "explain": Entry(
         "hyperfed.cli.client.explain:explain",
-        "What the model knows of one pair of variables, in sentences.",
+        "Explain what the model knows of one pair of variables, in sentences.",
         _CLIENT,
     ),
     "compare": Entry(
-        "hyperfed.cli.client.compare:compare", "What changed between two rounds.", _CLIENT
+        "hyperfed.cli.client.compare:compare", "Show what changed between two rounds.", _CLIENT
+    ),
+    "export": Entry(
+        "hyperfed.cli.client.export:export",
+        "Write the model for another library: GraphML, dagitty, bnlearn ...",
+        _CLIENT,
+    ),
+    "convert": Entry(
+        "hyperfed.cli.client.convert:convert",
+        "Read a graph of another library, for submit --edges.",
+        _CLIENT,
     ),
     "gossip": Entry(
         "hyperfed.cli.client.gossip:gossip",
@@ -76,12 +86,12 @@ _COMMANDS = {
     ),
     "carry": Entry(
         "hyperfed.cli.client.offline_transfer:carry",
-        "For a site without a network: on a stick in, and out.",
+        "Carry objects on a stick, for a site without a network.",
         _CLIENT,
     ),
     "registry": Entry(
         "hyperfed.cli.operator.registry:registry",
-        "The list of clients and keys: draft, sign, merge, publish.",
+        "Draft, sign, merge and publish the list of clients and keys.",
         _OPERATOR,
     ),
     "service": Entry(
@@ -90,44 +100,44 @@ _COMMANDS = {
         _OPERATOR,
     ),
     "round": Entry(
-        "hyperfed.cli.operator.round:round_group", "Open, run, retry and look at rounds.", _OPERATOR
+        "hyperfed.cli.operator.round:round_group", "Open, run, retry and show rounds.", _OPERATOR
     ),
     "schedule": Entry(
-        "hyperfed.cli.operator.schedule:schedule", "Say or set when each flow runs.", _OPERATOR
+        "hyperfed.cli.operator.schedule:schedule", "Show or set when each flow runs.", _OPERATOR
     ),
     "links": Entry(
         "hyperfed.cli.operator.links:links",
-        "Presigned URLs for clients without a cloud account.",
+        "Make presigned URLs for clients without a cloud account.",
         _OPERATOR,
     ),
     "iam": Entry(
         "hyperfed.cli.operator.iam:iam",
-        "Least-privilege policies for coordinator, clients and auditors.",
+        "Print least-privilege policies for coordinator, clients and auditors.",
         _OPERATOR,
     ),
     "relay": Entry(
         "hyperfed.cli.operator.relay:relay",
-        "A small process before a folder, for a federation without an object store.",
+        "Serve a folder to a federation without an object store.",
         _OPERATOR,
     ),
     "demo": Entry(
         "hyperfed.cli.local.demo:demo",
-        "A whole federation on this machine, with real data.",
+        "Run a whole federation on this machine, with real data.",
         _RESEARCHER,
     ),
     "simulate": Entry(
         "hyperfed.cli.local.simulate:simulate",
-        "A federation under attack, in one process: what would have stood.",
+        "Simulate a federation under attack, in one process.",
         _RESEARCHER,
     ),
     "dev": Entry(
         "hyperfed.cli.local.dev:dev",
-        "All of it on this machine in the background, with Prefect's UI.",
+        "Run a federation's servers on this machine in the background, with Prefect's UI.",
         _RESEARCHER,
     ),
     "check": Entry(
         "hyperfed.cli.local.check:check",
-        "Try a store of your own against every rule, before a federation does.",
+        "Test a store of your own against every rule, before a federation relies on it.",
         _ALL,
     ),
     "keygen": Entry(
@@ -142,7 +152,7 @@ _COMMANDS = {
     ),
     "budget": Entry(
         "hyperfed.cli.operator.budget:budget",
-        "What of the privacy budget is spent and left; plan a year of nights.",
+        "Show how much of the privacy budget is spent and left; plan a year of nights.",
         _ALL,
     ),
     "audit": Entry(
@@ -263,17 +273,17 @@ def app(ctx: click.Context) -> None:
       url = "s3://bucket/prefix"           # or "file:///mnt/share"; for S3 also: endpoint, region,
                                            # addressing = "virtual", ca_file
       access_key_file = "store.toml"       # access_key = "..." and secret_key = "...";
-                                           # without it the environment decides
-                                           # instead of these: links = "hospital-1.hfl"
+                                           # without it, the environment decides
+                                           # links = "hospital-1.hfl" replaces all of these
       [federation]
       fingerprint = "..."                  # of the roots: ask the operator on another channel
       [client]
       id = "hospital-1"
       key = "hospital-1.key"               # passphrase: $HYPERFED_PASSPHRASE or a prompt
-      memory = "hospital-1.memory.json"    # what this client has seen; keep it
-      record_bound = 0.02                  # only where records are protected: you attest how
-                                           # far one may move your effects (L2)
-      [data]                               # what is sent: options of submit, by their names
+      memory = "hospital-1.memory.json"    # a record of what this client has seen; keep it
+      record_bound = 0.02                  # only if records are protected: you attest how far
+                                           # one record may move your effects (L2)
+      [data]                               # the options of submit, by their names
       file = "tonight.csv"
       [sharing]                            # what never leaves, whatever a round asks for
       never = ["income"]                   # also: smallest_n, most_edges, digits
@@ -286,7 +296,7 @@ def app(ctx: click.Context) -> None:
       [root]
       keys = ["root-1.key"]
 
-    Relative paths in it are relative to the file.
+    Relative paths are relative to that file.
 
     \b
     A client, once; then the operator adds hospital-1.enrolment to the registry:

@@ -23,6 +23,7 @@ __all__ = [
     "client_options",
     "committed_round_option",
     "config_option",
+    "fingerprint_option",
     "last_option",
     "model_options",
     "nights_option",
@@ -100,6 +101,17 @@ def config_option(command: F) -> F:
     return option(command)
 
 
+def fingerprint_option(command: F) -> F:
+    """Add --fingerprint, for commands that verify a registry."""
+    option = setting_option(
+        "--fingerprint",
+        setting="federation.fingerprint",
+        metavar="HEX",
+        help="Root fingerprint, compared out of band.",
+    )
+    return option(command)
+
+
 def store_options(command: F) -> F:
     """Add the options that say where the drop-box is."""
     return add_options(
@@ -121,14 +133,14 @@ def store_options(command: F) -> F:
             "--endpoint",
             setting="store.endpoint",
             metavar="URL",
-            help="S3 endpoint; AWS where there is none.",
+            help="S3 endpoint; by default AWS.",
         ),
         setting_option("--region", setting="store.region", help="S3 region."),
         setting_option(
             "--addressing",
             setting="store.addressing",
             type=click.Choice(["path", "virtual", "auto"]),
-            help="Where the bucket's name stands: in the path, or in the host's name.",
+            help="Whether the bucket's name is in the path or in the host's name.",
         ),
         setting_option(
             "--ca-file",
@@ -140,15 +152,11 @@ def store_options(command: F) -> F:
             "--access-key-file",
             setting="store.access_key_file",
             type=FILE,
-            help="TOML file with access_key and secret_key, else the environment decides; for a "
-            "relay what `hyperfed relay access` made, else the party's own key.",
+            help="TOML file with access_key and secret_key; by default the environment decides. "
+            "For a relay, the file that `hyperfed relay access` made; by default the party's own "
+            "key.",
         ),
-        setting_option(
-            "--fingerprint",
-            setting="federation.fingerprint",
-            metavar="HEX",
-            help="Root fingerprint, compared out of band.",
-        ),
+        fingerprint_option,
     )
 
 
@@ -167,7 +175,7 @@ def client_options(command: F) -> F:
             "--memory",
             setting="client.memory",
             type=FILE,
-            help="What this client has seen; by default beside the key.",
+            help="The file that records what this client has seen; by default beside the key.",
         ),
     )
 
@@ -179,8 +187,8 @@ def round_option(command: F) -> F:
         "round_id",
         type=POSITIVE,
         metavar="N",
-        help="An earlier round that is below quorum, until its close_by; by default the one that "
-        "runs now.",
+        help="An earlier round that is below quorum, until its close_by; by default the running "
+        "round.",
     )
     return option(command)
 
@@ -192,7 +200,7 @@ def committed_round_option(command: F) -> F:
         "round_id",
         type=POSITIVE,
         metavar="N",
-        help="The model of this round; by default the newest.",
+        help="The round of the model; by default the newest.",
     )
     return option(command)
 
@@ -204,8 +212,8 @@ def model_options(command: F) -> F:
         click.option(
             "--below",
             type=FILE,
-            help="In its place: hyperfed.toml of a federation below, whose newest result is this "
-            "client's update.",
+            help="Instead of data: the hyperfed.toml of a federation below. Its newest result "
+            "becomes this client's update.",
         ),
         click.option(
             "--out",

@@ -61,6 +61,7 @@ from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Plan
 from hyperfed.protocol.plan_checks import check_floors
 from hyperfed.protocol.receipt_objects import Receipt
+from hyperfed.protocol.sequences import abandoned_sequence
 from hyperfed.registry.windows import check_client_id, check_instant
 from hyperfed.storage.clock import check_clock
 from hyperfed.storage.store import ObjectStore
@@ -393,10 +394,13 @@ class ClientSession:
             records=self.reader.registry.keys_of(self.client_id),
             own=self.key_pair.public,
         )
+        # what an abandoned branch has counted shows in no receipt of this one
+        registry, key_id = self.reader.registry, self.key_pair.key_id
+        sequence = max(sequence, abandoned_sequence(registry, self.client_id, key_id))
         behind = sequence > marks.sequence
         if behind:
             recover_all(self.memory.privacy_guard(self.reader.registry.budget), ledger)
-        if newest > marks.receipt_round:
+        if behind or newest > marks.receipt_round:
             self.memory.raise_to(
                 receipt_round=newest, sequence=sequence + ROOM if behind else marks.sequence
             )

@@ -35,13 +35,14 @@ def charging(
     names them; None: the newest.
     """
     entries = [(c, c.original or c.entry) for c in ledger]
-    committed = {entry.round for _, entry in entries if entry.kind is EntryKind.COMMIT}
+    # a round may have been reserved twice, where the roots have annulled the first of them
+    committed = {(e.round, e.freeze) for _, e in entries if e.kind is EntryKind.COMMIT}
     return carried(reader, version=version) + [
         c
         for c, entry in entries
         if entry.kind is not EntryKind.RESERVE
         or not entry.mechanisms
-        or entry.round in committed
+        or (entry.round, entry.freeze) in committed
         or not is_alien(reader, entry)
     ]
 

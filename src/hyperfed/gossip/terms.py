@@ -125,7 +125,8 @@ def terms_of(
 def _announced(reader: DropBoxReader, round_id: int) -> Stored[Plan]:
     """Return the newest plan up to the round. Raises RoundError where there is none."""
     for number in range(round_id, max(0, round_id - REMEMBERED), -1):
-        plan = reader.plan(number)
+        # a plan that is refused announces nothing (R-125, R-126)
+        plan = reader.plan(number, or_none=True)
         if plan is not None:
             return plan
     raise RoundError(

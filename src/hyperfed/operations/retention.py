@@ -102,7 +102,7 @@ def prunable(reader: DropBoxReader, *, keep_rounds: int = KEEP_ROUNDS) -> list[O
         info
         for info in listed
         if 0 < (number := _round_of(info.key)) <= last
-        and (number in ended or reader.plan(number) is None)
+        and (number in ended or reader.plan(number, or_none=True) is None)
     ]
     noised = sorted(ended & {entry.round for entry in entries if entry.noise})
     seeds = [info for r in noised if (info := reader.store.head(Keys.noise(r))) is not None]

@@ -90,8 +90,9 @@ def annulled_in_words(annulled: Sequence[Annulment], ledger: Sequence[Chained]) 
     for annulment in annulled:
         name = Head(sequence=annulment.sequence, digest=annulment.digest.hex()[:16])
         chained = ledger[annulment.sequence - 1] if annulment.sequence <= len(ledger) else None
-        if chained is not None and chained.original is not None:
-            entry = chained.original
+        same = chained is not None and chained.digest == annulment.digest
+        entry = chained.original if chained is not None and same else None
+        if entry is not None:
             sentences.append(
                 f"the roots have annulled entry {name}: a {entry.kind.value} of round {entry.round}"
             )

@@ -167,7 +167,8 @@ class Book:
                 why,
                 subject=Keys.ledger(entry.sequence),
                 rule="R-74",
-                remedy="The ledger was cut or forged: run `hyperfed audit`",
+                remedy="The ledger was cut, or somebody has the coordinator's key: run `hyperfed "
+                f"audit`. The roots can annul it: `hyperfed registry annul {entry.sequence}`",
             )
 
     def _why_not(self, entry: LedgerEntry) -> str | None:

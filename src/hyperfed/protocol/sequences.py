@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from hyperfed.protocol.objects import ClientState, Counted, Freeze, RoundState
 from hyperfed.registry.registry import Registry
 
-__all__ = ["highest_by_key", "next_sequences", "signers_of"]
+__all__ = ["abandoned_sequence", "highest_by_key", "next_sequences", "signers_of"]
 
 _NAMED_FROM = 3  # the formula of a freeze
 
@@ -35,6 +35,14 @@ def highest_by_key(state: RoundState | None, registry: Registry) -> dict[str, in
         for key_id in (name, *(record.keys.key_id for record in registry.keys_of(name))):
             highest[key_id] = max(highest.get(key_id, 0), sequence)
     return highest
+
+
+def abandoned_sequence(registry: Registry, client: str, key_id: str) -> int:
+    """Return how high an abandoned branch has counted under a client's key, or 0 (R-124)."""
+    named = (client, key_id)
+    return max(
+        (sequence for name, sequence in registry.least_sequences if name in named), default=0
+    )
 
 
 def signers_of(freeze: Freeze, registry: Registry) -> dict[str, str] | None:

@@ -117,7 +117,7 @@ class Windows:
                 + (f"round {running} runs. " if running else "no round has begun. ")
                 + (
                     "Whoever wrote it has a wrong clock, or the coordinator's key: tell the "
-                    "registry's roots, who can annul ledger entries"
+                    "registry's roots, who annul ledger entries (`hyperfed registry annul`)"
                     if subject
                     else "Nothing was written; check the number, and this machine's clock"
                 ),

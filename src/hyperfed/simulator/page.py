@@ -80,33 +80,33 @@ def _page(
         "# How robust each rule is",
         "",
         _prose(
-            "Made by `hyperfed simulate --table docs/robustness.md`; everything follows from the "
-            "seed. A single cell:"
+            "`hyperfed simulate --table docs/robustness.md` makes this page; the seed determines "
+            "everything. This command plays a single cell:"
         ),
         "",
         "    hyperfed simulate --world demo --clients 48 --byzantine 0.3 --attack alie \\",
         "        --quiet-liars --rule multi-krum --nights 1",
         "",
         _prose(
-            f"48 clients, of which 10, 20 or 30 % lie, with {len(seeds)} seeds (other data, other "
-            "liars; the demonstration's data stay, their bootstraps and the liars change). Liars "
-            "collude and see everything honest clients send before they choose "
-            "(`hyperfed.simulator.attackers`). Each attack is played twice: by liars who are sure "
-            "of everything they say (loud), and by liars whose votes are as large as the median "
-            "honest client's (quiet)."
+            f"There are 48 clients, of which 10, 20 or 30 % lie, and {len(seeds)} seeds. Each seed "
+            "has other data and other liars; the demonstration's data stay the same, but its "
+            "bootstraps and its liars change. Liars collude, and see everything that honest "
+            "clients send before they choose (`hyperfed.simulator.attackers`). Each attack is "
+            "played twice: by liars who are sure of everything they say (loud), and by liars with "
+            "votes as large as the median honest client's (quiet)."
         ),
         "",
         _prose(
-            "Each rule is told the true number of liars, which nobody knows in practice; a second "
-            "row of `multi-krum` is always told 30 %. `bounded-trust` and `mean` are told none. "
+            "Each rule gets the true number of liars, which nobody knows in practice; a second row "
+            "of `multi-krum` always assumes 30 %. `bounded-trust` and `mean` need no number. "
             "`adaptive` weighs by claimed losses: true ones, and liars' claims of 0."
         ),
         "",
         f"- `F1`: of signed edges, mean over {len(ATTACKS)} attacks; `worst`: the worst attack's.",
         "- `SHD`: edges missing, too many or of the wrong sign, mean.",
         "- `error`: of the effects, relative, mean; 1 is an empty model.",
-        "- `kept`: F1 against the same rule's model of the same night when nobody lies. It is what",
-        "  the attack cost, apart from what the rule itself does.",
+        "- `kept`: F1 against the same rule's model of the same night when nobody lies. It shows",
+        "  the cost of the attack, apart from what the rule itself does.",
         "- `-`: the rule refuses so many liars among so few clients (bulyan needs 4f + 3; mda and",
         "  smea take at most 20 clients).",
         "",
@@ -114,7 +114,7 @@ def _page(
         "",
         _ranked(large.ranking()),
         "",
-        "The same without the demonstration, where the truth is known:",
+        "The same ranking without the demonstration, for the worlds with a known truth:",
         "",
         _ranked(large.ranking(_known(worlds) or worlds)),
         "",
@@ -139,12 +139,12 @@ def _page(
         "## What this does not show",
         "",
         _prose(
-            "No rule finds liars that are the majority, or a lie inside the honest spread. None "
+            "No rule finds liars that are the majority, or a lie inside the honest spread. No rule "
             "carries a privacy label: a robust rule's result is an exact function of the updates, "
-            "and asking for both is refused. The attacks are those of the literature that each "
-            "attack's file cites, not every attack there is. The demonstration's truth has four "
-            "edges, and two more lie just under the cut: one of them more or less is 0.1 of F1 "
-            "there."
+            "and a policy that asks for both is refused. The attacks are those of the literature "
+            "that each attack's file cites, not every possible attack. The demonstration's truth "
+            "has four edges, and two more lie just under the cut: one edge more or less changes "
+            "its F1 by 0.1."
         ),
     ]
     return "\n".join(parts) + "\n"
@@ -180,15 +180,15 @@ def _verdict(table: Table, default: str, worlds: Sequence[str]) -> str:
     order = [rank.rule for rank in ranking]
     winner, place = order[0], order.index(default) + 1
     if winner == default:
-        return f"The default is the winner: `{default}`, and it is told no number."
+        return f"The default is the winner: `{default}`, and it needs no number of liars."
     by_kept = [rank.rule for rank in sorted(ranking, key=lambda rank: -rank.kept)]
     ranked_rules = [rank.rule for rank in table.ranking(_known(worlds) or worlds)]
     return _prose(
-        f"`{winner}` wins. The default, `{default}`, is number {place}; where the truth is known "
-        f"it is number {ranked_rules.index(default) + 1}, and by what is kept of an honest night "
-        f"number {by_kept.index(default) + 1}. It is told no number, takes time and memory in "
-        "proportion to the rows where distance-based rules take the square of the clients, and "
-        "leaves nobody out on a night when nobody lies. What it loses on the demonstration it "
-        "loses on honest nights too: clients that disagree with the others weigh less, and two "
-        "edges that all clients together put just below the cut come out just above it."
+        f"`{winner}` wins. The default, `{default}`, is number {place}; in the worlds with a known "
+        f"truth it is number {ranked_rules.index(default) + 1}, and by what it keeps of an honest "
+        f"night it is number {by_kept.index(default) + 1}. It needs no number of liars. Its time "
+        "and memory grow with the rows, while those of distance-based rules grow with the square "
+        "of the clients. It leaves nobody out on a night when nobody lies. On the demonstration "
+        "it loses as much on honest nights: clients that disagree with the others weigh less, and "
+        "two edges that all clients together put just below the cut come out just above it."
     )

@@ -235,7 +235,11 @@ def test_the_clients_page_as_written(desk: Desk, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_clients_pages_snippets(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    direct, linked = (text for text in snippets_of(CLIENTS) if "from_causallearn" not in text)
+    direct, linked = (
+        text
+        for text in snippets_of(CLIENTS)
+        if "from_causallearn" not in text and "read_table" not in text
+    )
     box = desk.folder / "box"
     box.mkdir()
     federation = SmallFederation(clients=("hospital-1", "ohio"), store=FilesystemStore(box))
@@ -261,6 +265,20 @@ def test_the_clients_pages_snippets(desk: Desk, monkeypatch: pytest.MonkeyPatch)
     exec(compile(linked, "docs/clients.md", "exec"), space)  # noqa: S102 - the page's own text
     assert space["links"].links.round == 1  # type: ignore[attr-defined]
     assert space["links"].url("GET", "registry/000001")  # type: ignore[attr-defined]
+
+
+def test_the_clients_page_discovers_in_a_frame(desk: Desk) -> None:
+    import polars
+
+    (snippet,) = (text for text in snippets_of(CLIENTS) if "read_table" in text)
+    x, e = np.random.default_rng(0).normal(size=(2, 200))
+    columns = {"who": [f"p{i}" for i in range(200)], "x": x, "y": 0.8 * x + e}
+    frame = polars.DataFrame(columns)
+    exec(compile(snippet, "docs/clients.md", "exec"), {"frame": frame})  # noqa: S102 - the page's own text
+    found = (desk.folder / "found.csv").read_text()
+    assert "\nx,y,0," in found
+    assert "\ny,x,0," in found
+    assert "p0" not in found
 
 
 def test_the_clients_pages_line_for_each_library() -> None:

@@ -1,10 +1,13 @@
 """Ledger heads as people compare them."""
 
+from dataclasses import replace
+
 import pytest
 
 from hyperfed.errors import ConfigError, RoundError
-from hyperfed.protocol.heads import Head, check_head, head_of
-from hyperfed.protocol.ledger import Chained
+from hyperfed.protocol.heads import Head, annulled_in_words, check_head, head_of
+from hyperfed.protocol.ledger import Chained, annulled_entry
+from hyperfed.registry.annulments import Annulment
 from hyperfed.testing.federation import SmallFederation
 
 
@@ -48,3 +51,21 @@ def test_another_history_names_both_heads(ledger: list[Chained], place: int) -> 
 def test_a_text_that_is_no_head(text: str) -> None:
     with pytest.raises(ConfigError, match="no ledger's head"):
         Head.parse(text)
+
+
+def test_what_is_annulled_here_and_what_is_of_another_branch(ledger: list[Chained]) -> None:
+    last = ledger[3]
+    annulled = replace(last, entry=annulled_entry(last.entry), original=last.entry)
+    here = Annulment(sequence=4, digest=last.digest)
+    there = Annulment(sequence=3, digest=b"\3" * 32, entry=b"an envelope")
+    beyond = Annulment(sequence=9, digest=b"\4" * 32)
+    twin = Annulment(sequence=4, digest=b"\5" * 32)
+    shown = str(Head(sequence=4, digest=last.digest.hex()[:16]))
+    assert annulled_in_words((there, here, twin, beyond), [*ledger[:3], annulled]) == [
+        "the roots have abandoned the branch of entry 3: 0303 0303 0303 0303, and its charge "
+        "carries over",
+        f"the roots have annulled entry {shown}: a commit of round 2",
+        "the roots have abandoned the branch of entry 4: 0505 0505 0505 0505",
+        "the roots have abandoned the branch of entry 9: 0404 0404 0404 0404",
+    ]
+    assert annulled_in_words((), ledger) == []

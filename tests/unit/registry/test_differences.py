@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from hyperfed.registry.annulments import Annulment
 from hyperfed.registry.differences import differences
 from hyperfed.registry.floors import Floors
 from hyperfed.registry.registry import Budget, KeyRecord, Registry
@@ -22,6 +23,10 @@ CHANGED = {
     "clients": (replace(FIRST, organisation="another"), *BEFORE.clients[1:]),
     "budget": Budget(minimum_support=2),
     "floors": Floors(),
+    "close_windows": 3,
+    "expires": BEFORE.genesis + timedelta(days=9),
+    "annulled": (Annulment(sequence=3, digest=b"\3" * 32),),
+    "least_sequences": (("site-01", 7),),
 }
 
 
@@ -37,8 +42,6 @@ def test_a_change_of_any_field_is_told(name: str) -> None:
     if name == "threshold":
         roots = (*BEFORE.roots, key_of("second").public)
         said = differences(replace(BEFORE, roots=roots), replace(BEFORE, roots=roots, threshold=2))
-    elif name not in CHANGED:
-        pytest.skip("a field of another rule, which tests it")
     else:
         said = differences(BEFORE, replace(BEFORE, **{name: CHANGED[name]}))
     assert said, f"{name} changes, and the root is not told"
@@ -61,3 +64,18 @@ def test_each_client_and_key_is_told_by_itself() -> None:
 def test_floors_that_are_lowered_are_told() -> None:
     high, low = replace(BEFORE, floors=Floors(privacy="local")), replace(BEFORE, floors=None)
     assert "floors, privacy: local -> none" in differences(high, low)
+
+
+def test_annulments_and_sequences_are_told_one_by_one_without_their_bytes() -> None:
+    first = Annulment(sequence=3, digest=b"\3" * 32)
+    other = Annulment(sequence=4, digest=b"\4" * 32, entry=b"an envelope")
+    before = replace(BEFORE, annulled=(first,), least_sequences=(("site-01", 7),))
+    after = replace(
+        BEFORE, annulled=(first, other), least_sequences=(("site-01", 9), ("site-02", 1))
+    )
+    assert differences(before, after) == [
+        "entry 4, 0404040404040404: decides nothing any more, of an abandoned branch: its charge "
+        "carries over",
+        "least sequence of site-01: 7 -> 9",
+        "least sequence of site-02: none -> 1",
+    ]

@@ -86,9 +86,37 @@ def test_a_small_game_of_an_engine_for_tables(monkeypatch: pytest.MonkeyPatch) -
     for row in played:
         assert 0 <= row["directed"] <= row["pairs"] <= 1, "a direction is right of a right pair"
     assert found[0.2, "union"]["directed"] < found[0.0, "union"]["directed"], "the liar is heard"
-    cells = tables.table_cells([played, played])
+    cells = tables.table_cells([played, [row | {"seed": 2} for row in played]])
     assert len(cells) == len(played)
-    assert cells[0]["seeds"] == [1, 1]
+    assert cells[0]["seeds"] == [1, 2]
+    assert [game.seed for game in tables.games_of(cells)] == [1, 2]
+    assert tables.games_of(cells)[tables.Game(engine="pc", rows=100, seed=1)] == played
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["fci", "lingam"])
+def test_a_small_game_of_another_engine_for_tables(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(truths, "TABLE_BOOTSTRAPS", 1)
+    monkeypatch.setattr(tables, "_CLIENTS", 2)
+    played = tables.play_game(tables.Game(engine=engine, rows=150, seed=1))
+    found = {(row["liars"], row["strategy"]): row for row in played}
+    assert found[0.0, "union"]["pairs"] > 0.5
+    if engine == "lingam":  # every edge it finds has a direction
+        assert found[0.0, "pooled"]["directed"] > 0.8
+        assert found[0.0, "pooled"]["directed"] > found[0.0, ALONE]["directed"]
+
+
+def test_only_directlingams_noise_is_not_normal() -> None:
+    fourth = {}
+    for kind in truths.TABLE_ENGINES:
+        data = draw_truth(kind, np.random.default_rng(5)).sample(
+            4_000, 1.0, np.random.default_rng(6)
+        )
+        fourth[kind] = float((data**4).mean())
+    assert fourth.pop("lingam") < 2.7
+    assert all(2.9 < moment < 3.1 for moment in fourth.values()), fourth
 
 
 def test_the_page_is_what_the_numbers_give() -> None:

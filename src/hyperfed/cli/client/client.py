@@ -36,7 +36,7 @@ __all__ = ["client", "init", "night", "timer"]
 
 @click.group(cls=Group)
 def client() -> None:
-    """Set a client up on its own machine, check its access, and run its nights.
+    """Set up a client on its own machine, check its access, and run its nights.
 
     \b
       hyperfed client init --client-id hospital-1 --store s3://fed --fingerprint ... --dir hospital
@@ -58,17 +58,17 @@ def client() -> None:
     "--check/--no-check",
     default=True,
     show_default=True,
-    help="Look at the drop-box: whose it is, clock, and where this client can write.",
+    help="Check whose drop-box it is, the clock, and where this client can write.",
 )
 @client_options
 @store_options
 @output_options
 @pass_invocation
 def init(invocation: Invocation, directory: Path, check: bool) -> None:
-    """Make a key and hyperfed.toml where there are none, and check this client's access.
+    """Make a key and hyperfed.toml if they are missing, and check this client's access.
 
     Running it again only checks. Writing must work in the client's own inbox and be refused
-    elsewhere, and the clock must agree with the store's. The exit code is 1 where a check fails.
+    elsewhere, and the clock must agree with the store's. The exit code is 1 if a check fails.
 
     \b
       hyperfed client init --client-id hospital-1 --store s3://fed \\
@@ -208,7 +208,7 @@ def _toml(text: str) -> str:
 @click.option(
     "--correct",
     is_flag=True,
-    help="Submit although an update of this round is there: it replaces that one.",
+    help="Submit although this round already has your update, which is then replaced.",
 )
 @round_option
 @client_options
@@ -218,13 +218,13 @@ def _toml(text: str) -> str:
 def night(
     invocation: Invocation, below: Path | None, out: Path, correct: bool, round_id: int | None
 ) -> None:
-    """Pull the newest model, discover and submit: this is what a timer runs.
+    """Pull the newest model, discover and submit. A timer runs this command.
 
-    Running it again in the same round sends nothing. Data, edges and engine are given as to
-    `hyperfed submit`, or stand in section [data] of hyperfed.toml.
+    Running it again in the same round sends nothing. Data, edges and engine are the options of
+    `hyperfed submit`, or come from section [data] of hyperfed.toml.
 
-    A federation can be a client of another: it submits its own newest result there, verified as its
-    clients verify it.
+    A federation can be a client of another federation. It then submits its own newest result there,
+    verified as its clients verify it.
 
     \b
       hyperfed client night --data series.csv --out model
@@ -287,13 +287,14 @@ def _source(invocation: Invocation, below: Path | None) -> Source | None:
     type=click.Choice(["systemd", "cron", "prefect"]),
     default="systemd",
     show_default=True,
-    help="What this machine runs things with.",
+    help="The scheduler of this machine.",
 )
 @click.option(
     "--at",
     "moment",
     metavar="[DAY] HH:MM",
-    help="When, in UTC; inside the round's window: 20:00 by default, 'Mon 20:00' for a week.",
+    help="When to run, in UTC and inside the round's window: 20:00 by default, 'Mon 20:00' for a "
+    "week.",
 )
 @click.option(
     "--window",
@@ -308,7 +309,8 @@ def _source(invocation: Invocation, below: Path | None) -> Source | None:
     "--gossip-frequency",
     type=click.IntRange(1, 24),
     metavar="N",
-    help="Instead of the night: `hyperfed gossip run`, so many times a window, evenly.",
+    help="Instead of the night: run `hyperfed gossip run` this many times a window, at even "
+    "intervals.",
 )
 @source_options
 @model_options
@@ -327,8 +329,8 @@ def timer(
     """Print what runs this client every night: for systemd, cron or Prefect.
 
     The answer is a systemd service and timer, a cron line, or a Prefect deployment. Nothing is
-    changed. The options about the data are those of `hyperfed submit`; what stands in section
-    [data] of hyperfed.toml need not be given.
+    changed. The data options are those of `hyperfed submit`. You can leave out any that section
+    [data] of hyperfed.toml sets.
 
     \b
       hyperfed --config hyperfed.toml client timer --data series.csv

@@ -28,10 +28,10 @@ _SHOWN = ("what", "source", "target", "lag", "vote before", "vote now", "effect 
 @output_options
 @pass_invocation
 def compare(invocation: Invocation, before: int, after: int) -> None:
-    """Say which edges came, went, turned, grew or weakened from one round to another.
+    """Show which edges appeared, disappeared, changed sign, grew or weakened between two rounds.
 
-    Edges are compared by the names of their variables, so that rounds with different vocabularies
-    can be compared. Votes decide what counts as a change; effects stand beside them.
+    Edges are compared by the names of their variables. Rounds with different vocabularies can
+    therefore be compared. Votes decide what counts as a change; effects are shown beside them.
 
     \b
       hyperfed compare 11 12

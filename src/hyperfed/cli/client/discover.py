@@ -40,21 +40,21 @@ _COLUMNS = ("source", "target", "lag", "effect", "confidence", "stability", "hit
 @click.option(
     "--out",
     type=FILE,
-    help="File for what is found: CSV, as `hyperfed submit --edges` takes it.",
+    help="Write the edges to this file, as CSV for `hyperfed submit --edges`.",
 )
 @click.option(
     "--knowledge",
     type=FILE,
-    help="What is known of the graph: a file of tiers, forbidden and required edges, such as the "
+    help="Prior knowledge of the graph: a file of tiers, forbidden and required edges, such as the "
     "coordinator's.",
 )
 @config_option
 @output_options
 @pass_invocation
 def discover(invocation: Invocation, out: Path | None, knowledge: Path | None) -> None:
-    """Discover on your data and look at the edges. Nothing is sent, and no round is needed.
+    """Discover edges in your data and show them. Nothing is sent, and no round is needed.
 
-    It takes every engine that `hyperfed submit` takes.
+    Every engine of `hyperfed submit` works here too.
 
     \b
       hyperfed discover --data series.csv

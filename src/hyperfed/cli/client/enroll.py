@@ -18,10 +18,13 @@ __all__ = ["enroll"]
 
 @click.command(cls=Command)
 @click.option(
-    "--organisation", required=True, help="Your organisation's name, as others shall read it."
+    "--organisation", required=True, help="Your organisation's name, as others will read it."
 )
 @click.option(
-    "--basket", default="default", show_default=True, help="The domain group your data belong to."
+    "--basket",
+    default="default",
+    show_default=True,
+    help="The group of clients, by domain, that your data belong to.",
 )
 @click.option(
     "--out",
@@ -35,8 +38,8 @@ __all__ = ["enroll"]
 def enroll(invocation: Invocation, organisation: str, basket: str, out: Path | None) -> None:
     """Write an enrolment: client id, organisation, basket and public keys.
 
-    It is signed with the key itself, as proof that you hold it. Send the file to the operator by
-    any way, and read its fingerprint to them on another channel, such as the telephone: only that
+    The key itself signs the enrolment, as proof that you hold it. Send the file to the operator by
+    any means, and read its fingerprint to them on another channel, such as the telephone: only this
     proves that the file is yours.
 
     \b

@@ -32,11 +32,11 @@ __all__ = ["explain"]
 @output_options
 @pass_invocation
 def explain(invocation: Invocation, source: str, target: str, round_id: int | None) -> None:
-    """Say what the federation knows of the effect of one variable on another.
+    """Explain what the federation knows of the effect of one variable on another.
 
-    Each edge is told with its interval, its q-value, how far clients differ, and who supports it.
-    A lag without an edge is absent, suppressed, missing or not released: four words for four
-    things.
+    The answer shows each edge with its interval, its q-value, how far clients differ, and who
+    supports it. A lag without an edge is absent, suppressed, missing or not released; each of these
+    words has a meaning of its own.
 
     \b
       hyperfed explain output employment

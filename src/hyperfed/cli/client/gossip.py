@@ -29,7 +29,7 @@ _ROUND = click.option(
     "round_id",
     type=POSITIVE,
     metavar="N",
-    help="Another round than the one that runs, until the end of the window after it.",
+    help="A round other than the running one, until the end of the window after it.",
 )
 
 
@@ -54,10 +54,10 @@ def gossip() -> None:
 def run(invocation: Invocation, round_id: int | None) -> None:
     """Run one epoch: read what peers have left, and leave your part for the next.
 
-    The first epoch of a round sends your message with local noise. It is drawn once a round. In a
-    round of local noise it is the round's own; in others it is charged to the share of your budget
-    that the registry keeps for gossip. Later epochs look at no data, and cost nothing. A run before
-    its time only reads.
+    The first epoch of a round sends your message with local noise, which is drawn once a round. In
+    a round of local noise, this is the round's own message. In other rounds, it is charged to the
+    share of your budget that the registry keeps for gossip. Later epochs look at no data, and cost
+    nothing. A run that comes too early only reads.
 
     \b
       hyperfed gossip run --data series.csv
@@ -83,7 +83,7 @@ def run(invocation: Invocation, round_id: int | None) -> None:
 @output_options
 @pass_invocation
 def status(invocation: Invocation, round_id: int | None) -> None:
-    """Say how far this client is in a round's gossip, and what is left of gossip's share.
+    """Show how far this client is in a round's gossip, and what is left of gossip's share.
 
     \b
       hyperfed gossip status

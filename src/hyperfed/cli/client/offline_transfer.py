@@ -30,10 +30,10 @@ __all__ = ["carry", "transfer_in", "transfer_out"]
 
 @click.group(cls=Group)
 def carry() -> None:
-    """Carry what a client reads and writes on a stick, for a site without a network.
+    """Carry a client's objects on a stick, for a site without a network.
 
     Everything is verified, and nothing is replaced. The stick is a folder on a file system with
-    hard links, such as ext4. The client's key and memory stay inside.
+    hard links, such as ext4. The client's key and memory stay on the inside machine.
 
     \b
     On a connected machine, then inside, then on the connected machine again:
@@ -53,7 +53,7 @@ def transfer_options(last: int) -> Callable[[Callable[..., Any]], Callable[..., 
         return add_options(
             command,
             click.argument("stick", type=FILE),
-            last_option(last, "Of how many rounds, up to the one that runs now."),
+            last_option(last, "How many rounds to copy, up to the running one."),
             client_options,
             store_options,
             output_options,
@@ -66,9 +66,9 @@ def transfer_options(last: int) -> Callable[[Callable[..., Any]], Callable[..., 
 @carry.command(name="in")
 @transfer_options(8)
 def transfer_in(invocation: Invocation, stick: Path, last: int) -> None:
-    """Copy to STICK what the client reads.
+    """Copy the objects that the client reads to STICK.
 
-    That is the registry, the ledger, the last rounds' plans and results, and the client's own
+    These are the registry, the ledger, the last rounds' plans and results, and the client's own
     receipts.
 
     \b
@@ -100,7 +100,7 @@ def transfer_in(invocation: Invocation, stick: Path, last: int) -> None:
 def transfer_out(invocation: Invocation, stick: Path, last: int) -> None:
     """Copy the client's own updates from STICK to the drop-box.
 
-    The exit code is 1 where something was left behind.
+    The exit code is 1 if something was left behind.
 
     \b
       hyperfed carry out /media/stick

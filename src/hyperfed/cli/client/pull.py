@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["pull"]
 
-_FORMULA = tuple("=+-@\t\r\n")
 _EDGE_COLUMNS = (
     "source",
     "target",
@@ -94,7 +93,7 @@ Edge = tuple[str, str, int]
     "--gossip",
     "by_gossip",
     is_flag=True,
-    help="The basket's own average instead, where a round is void or its coordinator gone.",
+    help="Pull the basket's own average instead, if a round is void or its coordinator is gone.",
 )
 @head_option
 @client_options
@@ -107,9 +106,9 @@ def pull(
     """Fetch the newest global model, verify it, and save it.
 
     The files are model.npz (for HypergraphStore.load), edges.csv and model.json. A model is refused
-    where it is older than one pulled before, has expired, or is not the one that the ledger commits
-    to. How many windows have ended since is said, and where the ledger ends, for a comparison with
-    what other members see (--head).
+    if it is older than one pulled before, has expired, or is not the one that the ledger commits
+    to. The answer says how many windows have ended since. It also shows where the ledger ends, for
+    comparison with what other members see (--head).
 
     \b
       hyperfed pull --out model/
@@ -232,19 +231,8 @@ def _edge_text(edge: Edge) -> str:
     return f"{clean(edge[0])} -> {clean(edge[1])} (lag {edge[2]})"
 
 
-def plain_cells(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row whose texts no spreadsheet takes for a formula.
-
-    Names come from the plan. One that begins with =, +, -, @ or a control character gets an
-    apostrophe before it, which spreadsheets show as text. Source: OWASP, CSV Injection.
-    """
-    return {
-        name: f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
-        for name, value in row.items()
-    }
-
-
 def _save(model: "GlobalModel", digest: bytes, out: Path) -> None:
+    from hyperfed.evidence.formats.csv_table import plain_cells
     from hyperfed.hypergraph.suppression import EdgeStatus
 
     rows = model.rows()

@@ -22,52 +22,53 @@ def source_options(command: F) -> F:
             "--data",
             setting="data.file",
             type=FILE,
-            help="A series or a table: a line of names, then rows; of a series one for each time "
-            "step, oldest first. CSV (also .gz), Parquet or Arrow; - is the standard input.",
+            help="A series or a table: a line of names, then rows. A series has one row for each "
+            "time step, oldest first. CSV (also .gz), Parquet or Arrow; - is standard input.",
         ),
         setting_option(
             "--time",
             setting="data.time",
             metavar="COLUMN",
-            help="The column that tells the rows' time; found by itself where it is plain.",
+            help="The column with the rows' time. By default it is recognised.",
         ),
         setting_option(
             "--series/--no-series",
             setting="data.series",
             default=None,
-            help="Rows are time steps, oldest first, though no column tells their time.",
+            help="Rows are time steps, oldest first, although no column holds their time.",
         ),
         setting_option(
             "--every",
             setting="data.every",
             metavar="STEP",
-            help="How long a step is: 15min, 1h, 1d, 1w, 1mo, 1q, 1y. A longer one is then a gap, "
+            help="The length of a step: 15min, 1h, 1d, 1w, 1mo, 1q, 1y. A longer step is a gap, "
             "and refused.",
         ),
         setting_option(
             "--fill-gaps",
             setting="data.fill_gaps",
             type=click.Choice(["none"]),
-            help="none: steps that the times skip stay empty, and no lag reaches across them.",
+            help="none: missing steps stay empty, and no lag reaches across them.",
         ),
         setting_option(
             "--missing",
             setting="data.missing",
             type=Names(),
             metavar="A,B,...",
-            help="What means a missing value, as -999; empty cells, NA, nan, null and - do anyway.",
+            help="More codes for a missing value, such as -999. Empty cells, NA, nan, null and - "
+            "always count.",
         ),
         setting_option(
             "--delimiter",
             setting="data.delimiter",
             metavar="CHARACTER",
-            help="What separates cells: a character, or tab; recognised where it is plain.",
+            help="The character between cells, or tab. By default it is recognised.",
         ),
         setting_option(
             "--decimal",
             setting="data.decimal",
             type=click.Choice([".", ","]),
-            help="The decimal sign; recognised where it is plain.",
+            help="The decimal sign. By default it is recognised.",
         ),
         setting_option(
             "--unit",
@@ -75,7 +76,7 @@ def source_options(command: F) -> F:
             type=Assignment("output=kEUR"),
             multiple=True,
             metavar="NAME=UNIT",
-            help="The unit of a variable in your data; compared with the round's. Repeatable.",
+            help="The unit of a variable in your data, to compare with the round's. Repeatable.",
         ),
         setting_option(
             "--convert",
@@ -83,7 +84,7 @@ def source_options(command: F) -> F:
             type=Assignment("output=1000"),
             multiple=True,
             metavar="NAME=FACTOR",
-            help="How many of the round's units are in one of yours. Repeatable.",
+            help="How many of the round's units make one of yours. Repeatable.",
         ),
         setting_option(
             "--columns",
@@ -97,40 +98,40 @@ def source_options(command: F) -> F:
             setting="data.lags",
             type=Lags(),
             metavar="1,2,...",
-            help="The lags to look at; the round's plan names them, and others are refused. With "
-            "--edges: all lags you looked at, also those without an edge.",
+            help="The lags to look at. The round's plan names them, and others are refused. With "
+            "--edges: all lags that you looked at, including those without an edge.",
         ),
         setting_option(
             "--bootstraps",
             setting="data.bootstraps",
             type=click.IntRange(min=1),
             show_default="100",
-            help="Resamples behind the stability.",
+            help="How many resamples the stability is counted over.",
         ),
         setting_option(
             "--seed",
             setting="data.seed",
             type=click.IntRange(min=0),
             show_default="0",
-            help="Of the resampling.",
+            help="The seed of the resampling.",
         ),
         setting_option(
             "--engine",
             setting="data.engine",
             metavar="NAME",
             show_default="var",
-            help="What discovers: var or varlingam in a series; pc, ges, fci or lingam in a table, "
-            "whose rows have no order; auto chooses and says why; or one that a package offers. "
-            "MODULE:FACTORY is your own: FACTORY() or, with --data, FACTORY(path) returns an "
-            "object with discover(). MODULE may lie here or beside hyperfed.toml.",
+            help="The discovery engine: var or varlingam for a series; pc, ges, fci or lingam for "
+            "a table with rows in any order; auto chooses and says why; or an engine from another "
+            "package. MODULE:FACTORY is your own: FACTORY() or, with --data, FACTORY(path) returns "
+            "an object with discover(). MODULE may lie here or beside hyperfed.toml.",
         ),
         setting_option(
             "--intervened",
             setting="data.intervened",
             type=Names(),
             metavar="A,B,...",
-            help="Variables that an experiment set in these data: edges into them are left out, "
-            "and the federation is told.",
+            help="Variables that an experiment set in these data. Edges into them are left out, "
+            "and the update says so.",
         ),
         setting_option(
             "--edges",
@@ -144,6 +145,6 @@ def source_options(command: F) -> F:
             setting="data.measured",
             type=Names(),
             metavar="A,B,...",
-            help="With --edges: all variables you measured, also those without an edge.",
+            help="With --edges: all variables that you measured, including those without an edge.",
         ),
     )

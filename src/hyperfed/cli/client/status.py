@@ -41,17 +41,17 @@ _CODES = {"counted": 0, "late": 0, "refused": 1, "excluded": 1}
 @output_options
 @pass_invocation
 def status(invocation: Invocation, last: int, head_text: str | None) -> None:
-    """Say what became of your updates in the last rounds, and whether the open round has one.
+    """Show what became of your updates in the last rounds, and whether the open round has one.
 
-    Your own weight, agreement and trust are shown, and what would help; nobody else's. The lags of
-    the open round's plan are shown, too.
+    The answer shows your own weight, agreement and trust, and what would raise them, but nobody
+    else's. It also shows the lags of the open round's plan.
 
     Receipts are verified: the signature, and the proof that the ledger's Merkle tree holds what
-    they say. A new client learns from which round on it counts.
+    they say. A new client learns from which round on it is counted.
 
-    The exit code is that of the last ended round: 0 where your update was counted, 1 where it was
-    refused or excluded, and 4 where none was seen, the round is void, or no round has ended yet. It
-    is 1 for a client that was revoked, and where a receipt denies an update that you sent in time.
+    The exit code is that of the last ended round: 0 if your update was counted, 1 if it was refused
+    or excluded, and 4 if none was seen, the round is void, or no round has ended yet. It is also 1
+    for a revoked client, and if a receipt denies an update that you sent in time.
 
     \b
       hyperfed status

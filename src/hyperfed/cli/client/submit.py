@@ -57,23 +57,21 @@ _SHOWN_ROWS = 20
     "--record-bound",
     setting="client.record_bound",
     type=click.FloatRange(min=0, min_open=True),
-    help="How far one of your records may move your effects (L2): what you attest where the "
+    help="How far one of your records may move your effects (L2). You attest this if the "
     "federation protects records.",
 )
 @round_option
-@click.option(
-    "--dry-run", is_flag=True, help="Show exactly what would leave the house, and send nothing."
-)
+@click.option("--dry-run", is_flag=True, help="Show exactly what would be sent, and send nothing.")
 @client_options
 @store_options
 @output_options
 @pass_invocation
 def submit(invocation: Invocation, round_id: int | None, dry_run: bool) -> None:
-    """Discover on your data, and send what may be shared to the open round.
+    """Discover edges in your data, and send what may be shared to the open round.
 
     The update is signed with your key and sealed to the coordinator; your data stay here. A second
-    submit in the same round corrects the first, and up to three corrections are accepted. In a
-    round of local noise your update is noised before it leaves, and only one is accepted.
+    submit in the same round corrects the first; up to three corrections are accepted. In a round of
+    local noise, your update gets its noise before it leaves, and only one is accepted.
 
     \b
       hyperfed submit --data series.csv                       (with a column of dates, oldest first)

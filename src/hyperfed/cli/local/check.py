@@ -27,7 +27,7 @@ __all__ = ["check", "store"]
 
 @click.group(cls=Group)
 def check() -> None:
-    """Try what a federation will rest on, before it does.
+    """Test what a federation will rely on, before it does.
 
     \b
       hyperfed check store file:///mnt/share
@@ -41,11 +41,11 @@ def check() -> None:
 @output_options
 @pass_invocation
 def store(invocation: Invocation, url: str | None) -> None:
-    """Try a store against every rule that the protocol rests on, and say which one it breaks.
+    """Test a store against every rule that the protocol relies on, and say which one it breaks.
 
-    URL is s3://bucket/prefix or file:///folder, by default the configured one. It needs the right
-    to read, list and create below probe/, as the coordinator has. The exit code is 3 where a rule
-    is broken.
+    URL is s3://bucket/prefix or file:///folder, by default the configured one. The command needs
+    the coordinator's rights to read, list and create below probe/. The exit code is 3 if a rule is
+    broken.
 
     \b
       hyperfed check store file:///mnt/share

@@ -19,9 +19,9 @@ __all__ = ["demo"]
     type=FILE,
     default=".hyperfed",
     show_default=True,
-    help="Everything the demo writes lies below it.",
+    help="The folder for everything that the demo writes.",
 )
-@nights_option(30, "How many nights to run; from the third on 14 states lie.", default=3)
+@nights_option(30, "How many nights to run; from the third on, 14 states lie.", default=3)
 @click.option(
     "--privacy",
     type=click.Choice(["none", "central", "local"]),
@@ -34,12 +34,12 @@ __all__ = ["demo"]
     type=click.Choice(["edges", "statistics", "both"]),
     default="edges",
     show_default=True,
-    help="What the states send: votes on edges, sums of products of their rows, or both.",
+    help="The states' payload: votes on edges, sums of products of their rows, or both.",
 )
 @click.option(
     "--keep",
     is_flag=True,
-    help="Leave the object store running until Ctrl-C, to look around in it.",
+    help="Leave the object store running until Ctrl-C, for you to look at.",
 )
 @output_options
 @pass_invocation

@@ -33,7 +33,7 @@ _DIR = click.option(
     type=FILE,
     default=".hyperfed/dev",
     show_default=True,
-    help="Everything it writes lies below it.",
+    help="The folder for everything that it writes.",
 )
 
 
@@ -72,19 +72,19 @@ def _supervisor_alive(running: dict[str, Any]) -> bool:
     default="24h",
     show_default=True,
     metavar="TIME",
-    help="A round's length, where the federation is new: 15m, 24h.",
+    help="A round's length, for a new federation: 15m, 24h.",
 )
 @click.option(
     "--port",
     type=click.IntRange(1024, 65535),
-    help="The UI's port; by default the one it had, else a free one.",
+    help="The UI's port; by default the one it had before, or a free one.",
 )
 @output_options
 @pass_invocation
 def up(invocation: Invocation, directory: Path, window: float, port: int | None) -> None:
-    """Start the servers, or say where they run.
+    """Start the servers, or show where they run.
 
-    What was there before is there again: rounds, runs, keys, addresses.
+    Rounds, runs, keys and addresses are kept from the last time.
 
     \b
       hyperfed dev up
@@ -211,7 +211,7 @@ def _wait(folder: Path, started: "subprocess.Popen[bytes]") -> dict[str, Any]:
 @output_options
 @pass_invocation
 def down(invocation: Invocation, directory: Path) -> None:
-    """End exactly what `up` has started; the data stay.
+    """Stop exactly what `up` has started; the data stay.
 
     \b
       hyperfed dev down
@@ -267,9 +267,9 @@ def _end_leftovers(folder: Path) -> list[str]:
 @output_options
 @pass_invocation
 def status(invocation: Invocation, directory: Path) -> None:
-    """Say whether the servers run, and where.
+    """Show whether the servers run, and where.
 
-    The exit code is 4 where they do not run.
+    The exit code is 4 if they do not run.
 
     \b
       hyperfed dev status

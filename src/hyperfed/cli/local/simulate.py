@@ -38,13 +38,13 @@ _BAR = 40
     type=click.FloatRange(0, 0.5, max_open=True),
     default=0.3,
     show_default=True,
-    help="The share of them that lies.",
+    help="The share of the clients that lie.",
 )
 @click.option(
     "--attack",
     default="sign-flip",
     show_default=True,
-    help="What liars do; `--attack list` names them.",
+    help="What liars do; `--attack list` names the attacks.",
 )
 @click.option(
     "--quiet-liars",
@@ -55,26 +55,27 @@ _BAR = 40
 @click.option(
     "--false-losses",
     is_flag=True,
-    help="Liars claim a loss of 0 (of interest to the rule adaptive).",
+    help="Liars claim a loss of 0 (this matters to the rule adaptive).",
 )
 @click.option(
     "--rule",
     default="bounded-trust",
     show_default=True,
-    help="The aggregation rule; `--rule list` names them.",
+    help="The aggregation rule; `--rule list` names the rules.",
 )
 @click.option(
     "--f",
     "stated",
     type=click.IntRange(min=0),
-    help="How many liars the rule is told of; as many as there are, unless given.",
+    help="The number of liars that the rule assumes; by default the true number.",
 )
 @click.option(
     "--world",
     type=click.Choice(["sem", "var", "sem-weak", "var-weak", "demo"]),
     default="sem",
     show_default=True,
-    help="Linear SEM or VAR(2), weak: of few samples and clients that differ; or the 48 US states.",
+    help="Linear SEM or VAR(2); weak: with few samples, and clients that differ; or the 48 US "
+    "states.",
 )
 @nights_option(365, "How many nights.", default=5)
 @click.option(
@@ -82,32 +83,32 @@ _BAR = 40
     type=click.IntRange(1, 365),
     default=1,
     show_default=True,
-    help="When the lying starts.",
+    help="The first night on which liars lie.",
 )
 @click.option(
     "--baskets",
     type=click.IntRange(1, 100),
     default=1,
     show_default=True,
-    help="Groups that are merged on their own first.",
+    help="How many groups are merged on their own first.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Everything follows from it.",
+    help="The seed, which determines everything.",
 )
 @click.option(
     "--signed",
     is_flag=True,
-    help="Through a drop-box in memory: plans, sealed updates, ledger, results.",
+    help="Use a drop-box in memory: plans, sealed updates, ledger, results.",
 )
 @click.option(
     "--table",
     "table_file",
     type=FILE,
-    help="Instead: write the page with all rules and attacks to this file (about ten minutes).",
+    help="Instead, write the page with all rules and attacks to this file (about ten minutes).",
 )
 @output_options
 @pass_invocation
@@ -120,12 +121,12 @@ def simulate(
     table_file: Path | None,
     **settings: Any,
 ) -> None:
-    """Play a federation of which a share lies, beside its honest twin.
+    """Simulate a federation in which some clients lie, beside its honest twin.
 
-    The answer is what would stand, and what would have stood had nobody lied. F1 and SHD (edges
-    missing, too many or of the wrong sign) compare with the truth. The effect error is relative; an
-    empty model has 1. Liars' weight is their share of all weight. Liars out and honest out count
-    the clients that are left out for their trust, which takes three nights.
+    The answer shows the merged model with the lies, and without them. F1 and SHD (edges missing,
+    too many or of the wrong sign) compare it with the truth. The effect error is relative; an empty
+    model has 1. Liars' weight is their share of all weight. Liars out and honest out count the
+    clients that are left out because of their trust, which takes three nights.
 
     \b
       hyperfed simulate --clients 50 --byzantine 0.3 --attack alie --rule multi-krum

@@ -33,9 +33,9 @@ def audit(invocation: Invocation, open_with: Path | None, head_text: str | None)
     """Check every signature, chain and digest of the drop-box.
 
     With a key that opens the updates, every result without noise is computed again. The command
-    needs only read access and the root fingerprint. The exit code is 1 where something does not
-    hold, and the first broken object is named. Where the ledger ends is said, for a comparison with
-    what others see (--head).
+    needs only read access and the root fingerprint. If something does not hold, the exit code is 1
+    and the answer names the first broken object. The answer shows where the ledger ends, for
+    comparison with what others see (--head).
 
     \b
       hyperfed audit

@@ -34,7 +34,7 @@ __all__ = ["budget", "plan"]
 @pass_invocation
 @click.pass_context
 def budget(ctx: click.Context, invocation: Invocation, last: int) -> None:
-    """Show what of the privacy budget is spent and left, and what each round cost.
+    """Show how much of the privacy budget is spent and left, and what each round cost.
 
     The answer also says how many more nights like the last one fit.
 
@@ -163,26 +163,36 @@ def _show(invocation: Invocation, last: int) -> None:
 
 
 @budget.command()
-@nights_option(100_000, "How many nights the budget has to last.")
-@click.option("--epsilon", type=Number(), required=True, help="Of the whole budget.")
-@click.option("--delta", type=Number(), required=True, help="Of the whole budget, such as 1e-4.")
+@nights_option(100_000, "How many nights the budget must last.")
+@click.option("--epsilon", type=Number(), required=True, help="The epsilon of the whole budget.")
+@click.option(
+    "--delta", type=Number(), required=True, help="The delta of the whole budget, such as 1e-4."
+)
 @click.option(
     "--clip",
     type=Number(),
     default=Decimal(1),
     show_default=True,
-    help="L2 bound of one client's effects.",
+    help="The L2 bound of one client's effects.",
 )
 @click.option(
-    "--clients", type=click.IntRange(min=1), required=True, help="How many are expected a night."
+    "--clients",
+    type=click.IntRange(min=1),
+    required=True,
+    help="How many clients you expect in a night.",
 )
 @click.option(
     "--variables",
     type=click.IntRange(min=2),
-    help="Of the vocabulary; with --max-lag they say how many edges are possible.",
+    help="How many variables the vocabulary has; with --max-lag, this determines how many edges "
+    "are possible.",
 )
 @click.option(
-    "--max-lag", type=click.IntRange(0, 65535), default=1, show_default=True, help="Of the policy."
+    "--max-lag",
+    type=click.IntRange(0, 65535),
+    default=1,
+    show_default=True,
+    help="The largest lag of the policy.",
 )
 @click.option(
     "--edges",
@@ -200,19 +210,20 @@ def _show(invocation: Invocation, last: int) -> None:
 @click.option(
     "--record-bound",
     type=Number(),
-    help="Protect records instead of clients: how far one may move its client's effects (L2).",
+    help="Protect records instead of clients: how far one record may move its client's effects "
+    "(L2).",
 )
 @click.option(
     "--baskets",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Groups of equal size whose means are released too.",
+    help="How many groups of equal size have their means released too.",
 )
 @click.option(
     "--edges-per-client",
     type=click.IntRange(min=1),
-    help='Let edges be discovered (policy discovery = "selected"): how many each client may name.',
+    help='Discover edges (policy discovery = "selected"): how many edges each client may name.',
 )
 @output_options
 @pass_invocation
@@ -231,11 +242,11 @@ def plan(
     baskets: int,
     edges_per_client: int | None,
 ) -> None:
-    """Say what noise so many nights need, and what can be seen through it.
+    """Compute how much noise a number of nights needs, and what stays visible through it.
 
-    The answer says what to write into the policy. The exit code is 1 where nothing can be seen.
-    Twenty hospitals are too few to be protected as a whole (the first line below says so); their
-    records can be.
+    The answer says what to write into the policy. The exit code is 1 if nothing stays visible.
+    Twenty hospitals are too few to be protected as a whole, as the first example shows; their
+    records can be protected.
 
     \b
       hyperfed budget plan --nights 365 --epsilon 10 --delta 1e-4 --clip 1 --clients 20 \\

@@ -24,7 +24,7 @@ _ROLES = ("coordinator", "client", "auditor", "roots", "housekeeping")
     "--role",
     type=click.Choice(_ROLES),
     required=True,
-    help="Whose policy; a client's needs --client-id.",
+    help="The role; a client's policy needs --client-id.",
 )
 @click.option(
     "--format",
@@ -32,7 +32,7 @@ _ROLES = ("coordinator", "client", "auditor", "roots", "housekeeping")
     type=click.Choice(["aws", "seaweedfs"]),
     default="aws",
     show_default=True,
-    help="An IAM policy, or actions of an identity.",
+    help="The format: an IAM policy, or the actions of an identity.",
 )
 @click.option(
     "--presigns",
@@ -44,9 +44,9 @@ _ROLES = ("coordinator", "client", "auditor", "roots", "housekeeping")
 @output_options
 @pass_invocation
 def iam(invocation: Invocation, role: str, form: str, presigns: bool) -> None:
-    """Print what a role may do in the bucket.
+    """Print the policy that grants a role its rights in the bucket.
 
-    A role may read what is meant for it and create its own objects. It may overwrite nothing.
+    A role may read the objects meant for it and create its own. It may overwrite nothing.
 
     \b
       hyperfed iam --role coordinator --store s3://fed/prod

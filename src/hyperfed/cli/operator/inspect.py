@@ -35,17 +35,16 @@ _SHOWN_OBJECTS = 200
 @click.option(
     "--open-with",
     type=FILE,
-    help="Key file that opens what is sealed; by default [coordinator] key, if there is one.",
+    help="The key file that opens sealed objects; by default [coordinator] key, if there is one.",
 )
 @store_options
 @output_options
 @pass_invocation
 def inspect(invocation: Invocation, key: str, open_with: Path | None) -> None:
-    """Show the object at KEY: what it says, who signed it, and whether that verifies.
+    """Show the object at KEY: what it says, who signed it, and whether the signature holds.
 
-    Where something could not be verified, the answer says what and why. Where KEY is the beginning
-    of several keys, or not given, they are listed. The exit code is 1 where an object does not
-    verify.
+    If something could not be verified, the answer says what and why. If KEY is the beginning of
+    several keys, or is not given, they are listed. The exit code is 1 if an object does not verify.
 
     \b
       hyperfed inspect

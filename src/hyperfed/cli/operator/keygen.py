@@ -22,12 +22,13 @@ __all__ = ["keygen"]
     "--passphrase/--no-passphrase",
     "locked",
     default=None,
-    help="Lock the key with a passphrase; by default where $HYPERFED_PASSPHRASE is set.",
+    help="Lock the key with a passphrase; by default if $HYPERFED_PASSPHRASE is set.",
 )
 @output_options
 @pass_invocation
 def keygen(invocation: Invocation, path: Path, locked: bool | None) -> None:
-    """Make a key pair: PATH (mode 0600, never overwritten) and PATH.pub, which others may have.
+    """Make a key pair: PATH (mode 0600, never overwritten) and PATH.pub, which you may give to
+    others.
 
     Clients, coordinators, auditors and roots all use the same kind. A lost key cannot be restored:
     keep a backup, or enrol a new one.

@@ -32,11 +32,11 @@ __all__ = ["first", "issue", "links"]
 
 @click.group(cls=Group)
 def links() -> None:
-    """Make presigned URLs, by which a client without a cloud account takes part.
+    """Make presigned URLs for clients that have no cloud account.
 
     Such a client needs a file of links and its own key. Later, opening a round gives new links to
     the clients that the Drop-Box block names in clients_by_link. The URLs have the rights of the
-    access key that signs them, and end with it.
+    access key that signs them, and expire with it.
 
     \b
       hyperfed links first hospital-1           once, at enrolment: hospital-1.hfl for hospital-1
@@ -53,7 +53,7 @@ def issuing_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.IntRange(1, 7),
             default=7,
             show_default=True,
-            help="How long the URLs live; the signature knows no longer life.",
+            help="How many days the URLs are valid; the signature allows no more.",
         ),
         click.option(
             "--keys",
@@ -76,7 +76,7 @@ def issuing_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def first(
     invocation: Invocation, client: str, out: Path | None, coordinator_key: Path | None, days: int
 ) -> None:
-    """Write CLIENT's first file of links, to hand over when it is enrolled.
+    """Write CLIENT's first file of links, which you give to it when it is enrolled.
 
     The client must be in the published registry.
 
@@ -121,7 +121,7 @@ def first(
     "--out-dir",
     type=FILE,
     default=".",
-    help="Folder for CLIENT.hfl; a file that is there is replaced.",
+    help="Folder for CLIENT.hfl; an existing file is replaced.",
 )
 @issuing_options
 def issue(
@@ -133,8 +133,8 @@ def issue(
 ) -> None:
     """Make new links for CLIENTs.
 
-    They are put into the drop-box, where the running round has none of them yet, and into a file
-    for a client that can reach nothing any more.
+    The links go into the drop-box, if the running round has none for the client yet, and into a
+    file for a client that can no longer reach anything.
 
     \b
       hyperfed links issue hospital-1 hospital-2

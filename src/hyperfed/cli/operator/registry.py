@@ -45,9 +45,7 @@ _CLOSE_WINDOWS = 7  # a long holiday; who holds the coordinator's key stops late
             "hyperfed.cli.operator.registry_adding:add",
             "Draft a version with more clients, or with their next keys.",
         ),
-        "revoke": Entry(
-            f"{_HERE}:revoke", "Draft a version in which a client or a key no longer speaks."
-        ),
+        "revoke": Entry(f"{_HERE}:revoke", "Draft a version that revokes a client or a key."),
         "roots": Entry(f"{_HERE}:roots", "Draft a version with other root keys."),
         "renew": Entry(
             "hyperfed.cli.operator.registry_mending:renew", "Draft a version that expires later."
@@ -71,9 +69,9 @@ _CLOSE_WINDOWS = 7  # a long holiday; who holds the coordinator's key stops late
     },
 )
 def registry() -> None:
-    """Keep the root-signed list of who may speak with which key.
+    """Keep the root-signed list of parties and their keys.
 
-    Everything else rests on this list. Everybody compares the root fingerprint that `init` prints,
+    Everything else relies on this list. Everybody compares the root fingerprint that `init` prints,
     on another channel.
 
     \b
@@ -100,7 +98,7 @@ def registry() -> None:
     "root_files",
     type=FILE,
     multiple=True,
-    help="A root's .pub file; once for each root. By default those of [root] keys.",
+    help="A root's .pub file, once for each root; by default those of [root] keys.",
 )
 @threshold_option
 @click.option(
@@ -116,7 +114,7 @@ def registry() -> None:
     "auditor_files",
     type=FILE,
     multiple=True,
-    help="An auditor's .pub file: can open sealed updates.",
+    help="An auditor's .pub file; an auditor can open sealed updates.",
 )
 @click.option(
     "--genesis",
@@ -133,14 +131,14 @@ def registry() -> None:
     help="A round's length: 90s, 30m, 24h, 1d; any from 10s to 366d.",
 )
 @click.option(
-    "--epsilon", type=Number(), default="10", show_default=True, help="Privacy budget, in all."
+    "--epsilon", type=Number(), default="10", show_default=True, help="The whole privacy budget."
 )
 @click.option(
     "--delta",
     type=Number(zero=True),
     default="0.0001",
     show_default=True,
-    help="Privacy budget, in all.",
+    help="The whole privacy budget.",
 )
 @click.option(
     "--unit",
@@ -154,7 +152,7 @@ def registry() -> None:
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Clients that must stand behind a released value.",
+    help="How many clients must support a released value.",
 )
 @term_options
 @floor_options
@@ -189,10 +187,10 @@ def init(
 ) -> None:
     """Draft version 1 of a federation's registry, and print the root fingerprint.
 
-    Everybody compares the fingerprint out of band. Genesis, window and federation hold for the
-    federation's whole life. No plan goes below the floors, whoever signs it; unless you say
-    otherwise they ask for sealed bodies, and a round stays open for at most 7 windows after its
-    deadline. With --for the version expires, and the roots renew it with `hyperfed registry renew`.
+    Everybody compares the fingerprint on another channel. Genesis, window and federation never
+    change. No plan goes below the floors, whoever signs it. By default they require sealed bodies,
+    and a round stays open for at most 7 windows after its deadline. With --for the version expires,
+    and the roots renew it with `hyperfed registry renew`.
 
     \b
       hyperfed registry init --federation demo --root root.key.pub --coordinator coordinator.key.pub
@@ -236,7 +234,7 @@ def init(
 @click.option(
     "--from-round",
     type=click.IntRange(min=1),
-    help="The first round it does not speak in; by default the one that runs now.",
+    help="The first round in which it is not valid; by default the running round.",
 )
 @draft_options
 def revoke(
@@ -246,10 +244,10 @@ def revoke(
     draft_file: Path | None,
     out: Path | None,
 ) -> None:
-    """Draft a version in which a client, or one key of any party, no longer speaks.
+    """Draft a version that revokes a client, or one key of any party.
 
-    A key is named by its key id. The revocation holds from the round that runs now on, unless
-    --from-round says otherwise; it takes effect at the next freeze after publication.
+    Name a key by its key id. The revocation holds from the running round on, unless --from-round
+    says otherwise. It takes effect at the next freeze after publication.
 
     \b
       hyperfed registry revoke hospital-1
@@ -276,7 +274,7 @@ def revoke(
     type=FILE,
     multiple=True,
     required=True,
-    help="A root's .pub file; once for each of the new set.",
+    help="A root's .pub file, once for each root of the new set.",
 )
 @threshold_option
 @draft_options

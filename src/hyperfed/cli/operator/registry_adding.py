@@ -34,13 +34,17 @@ __all__ = ["add"]
 
 @click.command(cls=Command)
 @click.argument("enrolments", type=FILE, nargs=-1, metavar="[ENROLMENT]...")
-@click.option("--replace-key", is_flag=True, help="The client is known; this is its next key.")
+@click.option(
+    "--replace-key",
+    is_flag=True,
+    help="This is the next key of a client that is already registered.",
+)
 @click.option(
     "--overlap",
     type=click.IntRange(min=0),
     default=1,
     show_default=True,
-    help="Rounds in which the old key and the new one both speak.",
+    help="For how many rounds the old key and the new one are both valid.",
 )
 @click.option(
     "--coordinator",
@@ -56,11 +60,13 @@ __all__ = ["add"]
     "--expect",
     multiple=True,
     metavar="HEX",
-    help="The fingerprint that the client read to you; once for each enrolment.",
+    help="The fingerprint that the client read to you, once for each enrolment.",
 )
-@click.option("--yes", is_flag=True, help="The fingerprints were compared; do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask whether the fingerprints were compared.")
 @click.option(
-    "--from-round", type=click.IntRange(min=1), help="The first round the new keys speak in."
+    "--from-round",
+    type=click.IntRange(min=1),
+    help="The first round in which the new keys are valid.",
 )
 @draft_options
 def add(
@@ -78,13 +84,13 @@ def add(
 ) -> None:
     """Draft a version with the clients of these ENROLMENT files.
 
-    A new client counts from the first round that is not open yet, since the cohort of an open round
-    is signed already. A key that replaces another (--replace-key) speaks from the next round on,
-    and overlaps with the old one.
+    A new client counts from the first round that is not open yet, because the cohort of an open
+    round is already signed. A key that replaces another (--replace-key) is valid from the next
+    round on, and overlaps with the old key.
 
-    A coordinator's next key speaks from the first round that has not ended: where the old key is
-    lost, the new one finishes what it began. What the old key has signed up to the round that runs
-    now stays valid.
+    A coordinator's next key is valid from the first round that has not ended. If the old key is
+    lost, the new one finishes what it began. What the old key has signed up to the running round
+    remains valid.
 
     \b
       hyperfed registry add hospital-1.enrolment --draft registry-000001.draft

@@ -35,7 +35,8 @@ def floor_options(command: F) -> F:
         click.option(
             "--floor-privacy",
             type=click.Choice(["none", "central", "local"]),
-            help="The least noise that a plan asks for: none, the coordinator's, each client's.",
+            help="The least noise that a plan must ask for: none, the coordinator's, each "
+            "client's.",
         ),
         click.option(
             "--floor-sealed/--no-floor-sealed",
@@ -45,10 +46,12 @@ def floor_options(command: F) -> F:
         click.option(
             "--floor-vote-min",
             type=_SHARE,
-            help="Smallest vote_min of a plan; with --floor-fdr-max.",
+            help="Smallest vote_min of a plan; needs --floor-fdr-max.",
         ),
         click.option(
-            "--floor-fdr-max", type=_SHARE, help="Largest fdr_max of a plan; with --floor-vote-min."
+            "--floor-fdr-max",
+            type=_SHARE,
+            help="Largest fdr_max of a plan; needs --floor-vote-min.",
         ),
         click.option("--floor-trust-min-least", type=_SHARE, help="Smallest trust_min of a plan."),
         click.option("--floor-trust-min-most", type=_SHARE, help="Largest trust_min of a plan."),
@@ -60,7 +63,7 @@ def floor_options(command: F) -> F:
         click.option(
             "--floor-organisation-cap",
             type=click.FloatRange(min=0),
-            help="Largest organisation_cap of a plan, which then must have one; 0: none.",
+            help="Largest organisation_cap of a plan, which must then have one. 0: no limit.",
         ),
     )
 
@@ -79,12 +82,12 @@ def floors_of(named: dict[str, Any], before: "Floors | None") -> "Floors":
 
 
 @click.command("set", cls=Command)
-@click.option("--epsilon", type=Number(), help="Privacy budget, in all.")
-@click.option("--delta", type=Number(zero=True), help="Privacy budget, in all.")
+@click.option("--epsilon", type=Number(), help="The whole privacy budget.")
+@click.option("--delta", type=Number(zero=True), help="The whole privacy budget.")
 @click.option(
     "--minimum-support",
     type=click.IntRange(min=1),
-    help="Clients that must stand behind a released value.",
+    help="How many clients must support a released value.",
 )
 @floor_options
 @draft_options
@@ -100,9 +103,9 @@ def set_promises(
 ) -> None:
     """Draft a version with another budget, or with other floors of every plan.
 
-    No plan goes below the floors, whoever signs it: clients send nothing for one, and the audit
-    names it. Higher floors hold at once, also for a round that is open. A budget that is loosened
-    after something was charged ends the private rounds.
+    No plan goes below the floors, whoever signs it: clients send nothing for such a plan, and the
+    audit names it. Higher floors hold at once, even for an open round. If you loosen a budget after
+    something was charged, private rounds end.
 
     \b
       hyperfed registry set --floor-privacy local

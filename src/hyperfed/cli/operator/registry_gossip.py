@@ -37,9 +37,9 @@ def gossip(
 ) -> None:
     """Draft a version that keeps a share of the privacy budget for gossip.
 
-    The share is taken from what rounds may spend. Set it before the first private round: after it,
-    a registry that moves the budget is refused. Clients hold to the least share ever signed, so it
-    can be lowered, and never raised.
+    The share is taken from what rounds may spend. Set it before the first private round:
+    afterwards, a registry that changes the budget is refused. Clients use the smallest share ever
+    signed: you can lower it, but never raise it.
 
     \b
       hyperfed registry gossip --epsilon 2 --delta 1e-5

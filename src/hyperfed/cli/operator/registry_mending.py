@@ -38,19 +38,19 @@ def term_options(command: F) -> F:
             "lasts",
             type=Duration(least=3600, most=366 * 86_400 * 10, whole=True),
             metavar="TIME",
-            help="How long the version holds from now on, such as 90d; the roots renew it.",
+            help="How long the version is valid from now on, such as 90d; the roots renew it.",
         ),
         click.option(
             "--close-windows",
             type=click.IntRange(0, 10_000),
-            help="Most windows for which a round may stay open after its deadline; 0: no bound.",
+            help="For how many windows a round may stay open after its deadline; 0: no limit.",
         ),
     )
 
 
 @click.command(cls=Command)
 @term_options
-@click.option("--no-expiry", is_flag=True, help="The version holds until there is a next one.")
+@click.option("--no-expiry", is_flag=True, help="The version is valid until there is a next one.")
 @draft_options
 def renew(
     invocation: Invocation,
@@ -62,8 +62,8 @@ def renew(
 ) -> None:
     """Draft a version with the same clients and keys, which expires later.
 
-    Nobody sends or merges by a version that has expired, so that a newer one cannot be held back
-    for ever. What is not named stays as it is.
+    Nobody sends or merges under a version that has expired. A newer version can therefore not be
+    hidden for ever. Options that you leave out change nothing.
 
     \b
       hyperfed registry renew --for 90d
@@ -105,14 +105,14 @@ def renew(
     "files",
     type=FILE,
     multiple=True,
-    help="An entry of an abandoned branch, as it lay in its bucket; what it charged carries over.",
+    help="An entry of an abandoned branch, as it lay in its bucket. Its charge carries over.",
 )
 @click.option(
     "--abandoned-state",
     "state_files",
     type=FILE,
     multiple=True,
-    help="A state that such a commit names, rounds/NUMBER/state; what it counted never counts "
+    help="A state that such a commit names, rounds/NUMBER/state. What it counted never counts "
     "again.",
 )
 @draft_options
@@ -126,11 +126,11 @@ def annul(
 ) -> None:
     """Draft a version in which entries of the ledger decide nothing.
 
-    The chain goes on behind its actual tail. Charges stay, and a round whose commit is annulled
-    stays burnt. `hyperfed audit` names the entries.
+    The chain continues after its actual tail. Charges stay, and a round with an annulled commit
+    remains void. `hyperfed audit` names the entries.
 
-    Where a ledger was split, name every entry of the branch that is given up from the fork on, and
-    the state of its newest commit.
+    If a ledger was split, name every entry of the abandoned branch from the fork on, and the state
+    of its newest commit.
 
     \b
       hyperfed registry annul 412

@@ -47,9 +47,9 @@ __all__ = ["merge", "publish", "show", "sign"]
 @click.option(
     "--outgoing-root",
     is_flag=True,
-    help="Sign although this draft takes the key out of the roots: the old roots must sign too.",
+    help="Sign although this draft removes the key from the roots: the old roots must sign too.",
 )
-@click.option("--yes", is_flag=True, help="What is signed was looked at; do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask whether you have read what is signed.")
 @config_option
 @output_options
 @pass_invocation
@@ -61,7 +61,7 @@ def sign(
     outgoing_root: bool,
     yes: bool,
 ) -> None:
-    """Sign DRAFT, or a version that others signed already, with a root key.
+    """Sign DRAFT, or a version that others have already signed, with a root key.
 
     Signing needs no network: do it on the root's offline machine.
 
@@ -165,7 +165,7 @@ def merge(invocation: Invocation, files: tuple[Path, ...], out: Path | None) -> 
 @output_options
 @pass_invocation
 def publish(invocation: Invocation, files: tuple[Path, ...], no_probe: bool) -> None:
-    """Create the signed version in the drop-box, where everybody finds it.
+    """Create the signed version in the drop-box, where everybody can find it.
 
     Several FILES are merged first.
 
@@ -213,8 +213,8 @@ def publish(invocation: Invocation, files: tuple[Path, ...], no_probe: bool) -> 
 def show(invocation: Invocation, file: Path | None, version: int | None) -> None:
     """Show a registry and its root fingerprint.
 
-    It is the newest registry of the drop-box, an earlier version, or a FILE, which is a draft or a
-    signed version.
+    By default it is the newest version in the drop-box. You can name an earlier version, or a FILE,
+    which is a draft or a signed version.
 
     \b
       hyperfed registry show

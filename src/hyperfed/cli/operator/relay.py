@@ -15,7 +15,7 @@ import click
 
 from hyperfed.cli.invocation import Invocation, load_key, pass_invocation
 from hyperfed.cli.lazy import Group
-from hyperfed.cli.options import FILE, POSITIVE, config_option, output_options, setting_option
+from hyperfed.cli.options import FILE, POSITIVE, config_option, fingerprint_option, output_options
 from hyperfed.cli.output import show_pairs
 from hyperfed.errors import ConfigError
 
@@ -26,10 +26,11 @@ _GRACE_S = 20.0  # what a call may still take once the relay is told to end
 
 @click.group(cls=Group)
 def relay() -> None:
-    """Run a relay: one small process before a folder, for a federation without an object store.
+    """Run a relay: a small process in front of a folder, for a federation without an object store.
 
-    Clients and coordinators reach it as [store] url = "grpc://host:port". The keys of the registry
-    decide who may read and create what, as `hyperfed iam` prints it. It needs the extra grpc.
+    Clients and coordinators reach it with [store] url = "grpc://host:port". The keys of the
+    registry decide who may read and create what, as `hyperfed iam` prints it. The command needs the
+    extra grpc.
 
     \b
       hyperfed relay certificate --host relay.example.org --out relay.pem --key-out relay.key
@@ -40,26 +41,23 @@ def relay() -> None:
 
 @relay.command()
 @click.option("--folder", type=FILE, required=True, help="The folder that holds the drop-box.")
-@click.option("--address", required=True, metavar="HOST:PORT", help="Where it listens.")
+@click.option(
+    "--address", required=True, metavar="HOST:PORT", help="The address and port to listen on."
+)
 @click.option(
     "--certificate",
     type=FILE,
     required=True,
-    help="The relay's certificate in PEM form; a renewed one is taken over.",
+    help="The relay's certificate in PEM form; a renewed one is used without a restart.",
 )
 @click.option(
     "--key",
     "private_key",
     type=FILE,
     required=True,
-    help="The private key of the certificate, which others cannot read.",
+    help="The private key of the certificate, in a file that others cannot read.",
 )
-@setting_option(
-    "--fingerprint",
-    setting="federation.fingerprint",
-    metavar="HEX",
-    help="Root fingerprint, compared out of band.",
-)
+@fingerprint_option
 @click.option(
     "--health",
     metavar="HOST:PORT",
@@ -69,15 +67,20 @@ def relay() -> None:
     "--calls-per-second",
     type=click.FloatRange(min=0, min_open=True),
     metavar="N",
-    help="How many calls a client may make in the long run; by default 100.",
+    help="How many calls a second a client may make in the long run; by default 100.",
 )
-@click.option("--open-calls", type=POSITIVE, help="Most calls at the same time; by default 64.")
+@click.option(
+    "--open-calls",
+    type=POSITIVE,
+    help="How many calls may be open at the same time; by default 64.",
+)
 @click.option(
     "--max-object",
     "max_object_bytes",
     type=POSITIVE,
     metavar="BYTES",
-    help="Largest object that anybody may create; by default 64 MiB for clients, 256 for others.",
+    help="The largest object that anybody may create; by default 64 MiB for clients, 256 MiB for "
+    "others.",
 )
 @config_option
 @output_options
@@ -93,10 +96,10 @@ def serve(
     open_calls: int | None,
     max_object_bytes: int | None,
 ) -> None:
-    """Serve a folder until it is ended by Ctrl-C or SIGTERM.
+    """Serve a folder until Ctrl-C or SIGTERM ends it.
 
-    The folder must hold a registry: publish the first one with --store file:///FOLDER. A relay that
-    is killed loses nothing, and several may serve one folder.
+    The folder must hold a registry: publish the first version with --store file:///FOLDER. A relay
+    that is killed loses nothing, and several relays may serve one folder.
 
     \b
       hyperfed relay serve --folder /srv/fed --address 0.0.0.0:8443 \\
@@ -104,7 +107,7 @@ def serve(
     """
     from hyperfed.relay.authority import Authority
     from hyperfed.relay.limits import RelayLimits
-    from hyperfed.relay.server import RelayServer, ServerCertificate
+    from hyperfed.relay.server import RelayServer, ServerCertificate, host_of
     from hyperfed.storage.filesystem import FilesystemStore
     from hyperfed.storage.grpc_access import need_extra
 
@@ -133,7 +136,7 @@ def serve(
             signal.signal(number, lambda *_: ended.set())
     _log_to_stderr()
     server.start()
-    where = f"{address.rpartition(':')[0]}:{server.port}"
+    where = f"{host_of(address)}:{server.port}"
     invocation.out.note(
         f"Serving {store.location} at grpc://{where} for {authority.federation}, registry version "
         f"{authority.version}" + (f"; health at {health}" if health else "")
@@ -161,19 +164,24 @@ def _log_to_stderr() -> None:
     multiple=True,
     required=True,
     metavar="NAME",
-    help="A name or an address by which callers reach the relay; once for each.",
+    help="A name or an address by which callers reach the relay, once for each.",
 )
-@click.option("--out", type=FILE, required=True, help="The certificate: callers' [store] ca_file.")
-@click.option("--key-out", type=FILE, required=True, help="Its private key.")
 @click.option(
-    "--days", type=POSITIVE, default=1095, show_default=True, help="How long it is valid."
+    "--out",
+    type=FILE,
+    required=True,
+    help="The file for the certificate, which callers name in [store] ca_file.",
+)
+@click.option("--key-out", type=FILE, required=True, help="The file for its private key.")
+@click.option(
+    "--days", type=POSITIVE, default=1095, show_default=True, help="How many days it is valid."
 )
 @output_options
 @pass_invocation
 def certificate(
     invocation: Invocation, hosts: tuple[str, ...], out: Path, key_out: Path, days: int
 ) -> None:
-    """Make the relay's own certificate, where your organisation has no authority for them.
+    """Make a certificate for the relay, if your organisation has no certificate authority.
 
     \b
       hyperfed relay certificate --host relay.example.org --out relay.pem --key-out relay.key
@@ -197,20 +205,25 @@ def certificate(
 
 @relay.command()
 @click.option("--key", "key_file", type=FILE, help="The party's key file; by default [client] key.")
-@click.option("--out", type=FILE, required=True, help="The file: [store] access_key_file.")
+@click.option(
+    "--out",
+    type=FILE,
+    required=True,
+    help="The file to write, which [store] access_key_file then names.",
+)
 @click.option(
     "--days",
     type=POSITIVE,
-    help="How long it is valid; by default until the registry ends the key.",
+    help="How many days it is valid; by default until the registry ends the key.",
 )
 @config_option
 @output_options
 @pass_invocation
 def access(invocation: Invocation, key_file: Path | None, out: Path, days: int | None) -> None:
-    """Make a file that shows a relay whose key yours is, without holding that key.
+    """Make a file that proves to a relay which party you are, without holding your key.
 
-    It is needed only where the key itself is not at hand or has a passphrase, as on a coordinator's
-    worker. Whoever has the file may do at the relay what the key's role may.
+    You need it only if the key itself is not at hand or has a passphrase, as on a coordinator's
+    worker. Anyone who has the file has the rights of the key's role at the relay.
 
     \b
       hyperfed relay access --key coordinator.key --out coordinator.relay.pem

@@ -29,15 +29,16 @@ __all__ = ["open_round", "retry", "round_group", "run_round", "status"]
 
 @click.group(cls=Group, name="round")
 def round_group() -> None:
-    """Open, run and look at rounds.
+    """Open, run, retry and show rounds.
 
-    Runs normally come from the deployment's schedules; these commands are for the operator's hand.
+    Runs normally come from the deployment's schedules; these commands let the operator act by hand.
 
-    `open` and `run` work in one of two ways. Where $PREFECT_API_URL or Prefect's active profile
-    names a server, or an option names a block, they run its flows, from a clone of the repository:
-    blocks say where the drop-box is and who this is. Without a server, or with --store or --keys,
-    they run in this process, without Prefect, by hyperfed.toml: [store], [federation],
-    [coordinator] key, [rounds] and [policy]. `retry` needs the server, and `status` needs neither.
+    `open` and `run` work in one of two ways. If $PREFECT_API_URL or Prefect's active profile names
+    a server, or an option names a block, they run its flows from a clone of the repository. Blocks
+    then say where the drop-box is and which key to use. Without a server, or with --store or
+    --keys, they run in this process, without Prefect, with the settings of hyperfed.toml: [store],
+    [federation], [coordinator] key, [rounds] and [policy]. `retry` needs the server, and `status`
+    needs neither.
 
     \b
       hyperfed round status
@@ -74,15 +75,16 @@ def flow_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--now",
             "clock",
             type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]),
-            help="The clock, for rehearsals, such as 2027-01-01T00:05:00+0000; the process is "
-            "started with HYPERFED_REHEARSAL=1.",
+            help="The clock, for rehearsals, such as 2027-01-01T00:05:00+0000. Start the process "
+            "with HYPERFED_REHEARSAL=1.",
         ),
         setting_option(
             "--keys",
             setting="coordinator.key",
             metavar="FILE",
             type=FILE,
-            help="The coordinator's key file: run in this process, without Prefect.",
+            help="The coordinator's key file; the command then runs in this process, without "
+            "Prefect.",
         ),
         store_options,
         output_options,
@@ -100,9 +102,10 @@ def open_round(
     federation_policy: str,
     clock: datetime | None,
 ) -> None:
-    """Create the signed plan of round N, by default of the window that runs now.
+    """Create the signed plan of round N, by default of the running window.
 
-    The flow of a Prefect server does this, or this process without one (`hyperfed round --help`).
+    A flow of the Prefect server does this or, without a server, this process (`hyperfed round
+    --help`).
 
     \b
       hyperfed round open
@@ -126,7 +129,8 @@ def open_round(
     "--delay",
     "delay_s",
     type=click.FloatRange(min=0),
-    help="Seconds to wait for stragglers; by default as the policy block or [rounds] says.",
+    help="How many seconds to wait for stragglers; by default as the policy block or [rounds] "
+    "says.",
 )
 @flow_options
 def run_round(
@@ -140,11 +144,12 @@ def run_round(
 ) -> None:
     """Run round N, or finish one that was interrupted.
 
-    By default it is the round whose window has ended last. Running it again is harmless. The flow
-    of a Prefect server does this, or this process without one (`hyperfed round --help`).
+    By default it is the round of the last window that has ended. Running it again is harmless. A
+    flow of the Prefect server does this or, without a server, this process (`hyperfed round
+    --help`).
 
-    The exit code is 1 where the round ended without a result, and 4 where it waits for more clients
-    or for an earlier round.
+    The exit code is 1 if the round ended without a result, and 4 if it waits for more clients or
+    for an earlier round.
 
     \b
       hyperfed round run
@@ -228,15 +233,15 @@ def _finish(invocation: Invocation, summary: dict[str, Any]) -> NoReturn:
     type=click.FloatRange(min=0),
     default=0,
     show_default=True,
-    help="Seconds to wait for the run's end.",
+    help="How many seconds to wait for the run to end.",
 )
 @output_options
 @pass_invocation
 def retry(invocation: Invocation, number: int, wait_s: float) -> None:
     """Retry the newest run of round N on the Prefect server of $PREFECT_API_URL.
 
-    This does what the UI's button does: the run goes on where it failed. It is harmless at any
-    time; a round that has ended is only verified. The exit code is 1 where the run fails again.
+    This does what the UI's button does: the run continues where it failed. It is harmless at any
+    time; a round that has ended is only verified. The exit code is 1 if the run fails again.
 
     \b
       hyperfed round retry 328
@@ -262,8 +267,8 @@ def retry(invocation: Invocation, number: int, wait_s: float) -> None:
 def status(invocation: Invocation, number: int | None) -> None:
     """Show how far round N has come, by default the newest round that was opened.
 
-    The answer shows its plan, who is there and who is missing, who was counted or refused and why,
-    trust, result and ledger. The command only reads.
+    The answer shows its plan, which clients are there and which are missing, which were counted or
+    refused and why, trust, result and ledger. The command only reads.
 
     \b
       hyperfed round status

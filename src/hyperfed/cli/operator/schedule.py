@@ -30,8 +30,8 @@ __all__ = ["schedule"]
     "--aggregation-delay",
     type=Duration(),
     metavar="TIME",
-    help="How long stragglers are awaited after the window, at most 1h; by default 30m, or a "
-    "quarter of the window where that is shorter.",
+    help="How long to wait for stragglers after the window, at most 1h; by default 30m, or a "
+    "quarter of the window if that is shorter.",
 )
 @click.option(
     "--gossip-frequency",
@@ -63,7 +63,7 @@ def schedule(
     genesis: datetime | None,
     apply_them: bool,
 ) -> None:
-    """Say when each flow runs, from the round's duration and the wait for stragglers.
+    """Show when each flow runs, from the round's duration and the wait for stragglers.
 
     \b
       hyperfed schedule --round-duration 24h --aggregation-delay 30m --genesis 2027-01-01T00:00:00Z

@@ -21,7 +21,7 @@ __all__ = ["install", "notify", "service", "worker"]
 _WITHOUT_LOGIN = click.option(
     "--without-login",
     is_flag=True,
-    help="Take a Prefect server that answers everybody: whoever reaches it decides what runs here.",
+    help="Accept a Prefect server without a login: anyone who reaches it decides what runs here.",
 )
 
 
@@ -29,7 +29,7 @@ _WITHOUT_LOGIN = click.option(
 def service() -> None:
     """Put a federation into service on the Prefect server of $PREFECT_API_URL.
 
-    What it needs there are blocks, a work pool, deployments, schedules and automations. The
+    The federation needs blocks, a work pool, deployments, schedules and automations there. The
     commands run from a clone of the repository, where `make setup` installs what they need.
 
     \b
@@ -45,13 +45,13 @@ def service() -> None:
     setting="coordinator.key",
     metavar="FILE",
     type=FILE,
-    help="The coordinator's key file, as the workers see it.",
+    help="The coordinator's key file, by its path on the workers.",
 )
 @click.option(
     "--variables",
     type=Names(),
     metavar="A,B,...",
-    help="The vocabulary of the rounds to come; by default that of the newest plan.",
+    help="The vocabulary of future rounds; by default that of the newest plan.",
 )
 @click.option(
     "--unit",
@@ -59,7 +59,7 @@ def service() -> None:
     type=Assignment("output=EUR"),
     metavar="NAME=UNIT",
     multiple=True,
-    help="The unit that all clients count a variable in; once for each.",
+    help="The unit in which all clients count a variable, once for each variable.",
 )
 @click.option(
     "--range",
@@ -67,28 +67,30 @@ def service() -> None:
     type=Range(),
     metavar="NAME=LOW:HIGH",
     multiple=True,
-    help="What is plausible of a variable in its unit, as output=0:1000 or output=0:; clients "
-    "compare their data with it before they send. Once for each.",
+    help="The plausible range of a variable in its unit, such as output=0:1000 or output=0:, once "
+    "for each variable. Clients compare their data with it before they send.",
 )
 @click.option(
     "--quorum",
     type=click.IntRange(min=1),
-    help="How many clients must be counted; by default as in the newest plan, else more than half.",
+    help="How many clients must be counted; by default as in the newest plan, otherwise more than "
+    "half.",
 )
 @click.option(
     "--aggregation-delay",
     "delay_s",
     type=Duration(),
     metavar="TIME",
-    help="How long stragglers are awaited after the window, at most 1h; at first 30m or a "
-    "quarter window.",
+    help="How long to wait for stragglers after the window, at most 1h; at first 30m or a quarter "
+    "of the window.",
 )
 @click.option(
     "--poll",
     "poll_s",
     type=Duration(least=1),
     metavar="TIME",
-    help="How often the inbox is looked at meanwhile; at first 30s, never more than that time.",
+    help="The time between two looks at the inbox while waiting; at first 30s, at most the whole "
+    "wait.",
 )
 @click.option(
     "--set",
@@ -96,27 +98,27 @@ def service() -> None:
     type=Override(),
     metavar="NAME=VALUE",
     multiple=True,
-    help="A field of the policy pack, such as vote_min=0.25; once for each.",
+    help="A field of the policy pack, such as vote_min=0.25, once for each field.",
 )
 @click.option(
     "--by-link",
     metavar="CLIENT",
     multiple=True,
-    help="A client without a cloud account: each round brings it new links; once for each.",
+    help="A client without a cloud account, once for each. It gets new links with each round.",
 )
 @click.option(
     "--notify",
     type=Block(),
     metavar="TYPE/NAME",
     multiple=True,
-    help="Whom automations tell: a saved notification block, such as custom-webhook/ops; once "
-    "for each. off: nobody.",
+    help="The saved notification block that automations use, such as custom-webhook/ops, once for "
+    "each. off: none.",
 )
 @click.option(
     "--name",
     default="hyperfed",
     show_default=True,
-    help="The blocks' name; deployments use hyperfed.",
+    help="The name of the blocks; deployments use hyperfed.",
 )
 @_WITHOUT_LOGIN
 @store_options
@@ -138,11 +140,11 @@ def install(
 ) -> None:
     """Install the federation on the server, or bring it up to date.
 
-    Running it again is harmless: late and running runs stay. On a new machine with the bucket and a
-    key that the registry names, this restores the service.
+    Running it again is harmless: late and running runs remain. On a new machine with the bucket and
+    a key that the registry names, this restores the service.
 
-    What is not given stays as the blocks and automations on the server have it. Where there are
-    none, it is as in the newest plan.
+    Options that you leave out keep the values of the blocks and automations on the server. If there
+    are none, they come from the newest plan.
 
     \b
       hyperfed service install --variables output,employment,unemployment
@@ -189,13 +191,15 @@ def install(
 
 @service.command()
 @click.option(
-    "--pool", default="hyperfed", show_default=True, help="The work pool whose runs it takes."
+    "--pool", default="hyperfed", show_default=True, help="The work pool to take runs from."
 )
 @click.option("--name", metavar="NAME", help="The worker's name on the server.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), help="How many runs at the same time; by default any."
+    "--limit",
+    type=click.IntRange(min=1),
+    help="How many runs may go on at the same time; by default any number.",
 )
-@click.option("--once", is_flag=True, help="Look for runs once, and end with them.")
+@click.option("--once", is_flag=True, help="Look for runs once, and stop when they have ended.")
 @_WITHOUT_LOGIN
 @config_option
 @output_options
@@ -208,10 +212,10 @@ def worker(
     once: bool,
     without_login: bool,
 ) -> None:
-    """Run the flows of this clone that are due, until it is ended by Ctrl-C or SIGTERM.
+    """Run the flows of this clone that are due, until Ctrl-C or SIGTERM ends it.
 
-    It does what the Prefect server's deployments say within the bounds of hyperfed.toml: its
-    drop-box, its keys and its section [worker]. Prefect's own worker has no bounds.
+    It follows the Prefect server's deployments within the limits of hyperfed.toml: its drop-box,
+    its keys and its section [worker]. Prefect's own worker has no such limits.
 
     \b
       hyperfed service worker
@@ -232,9 +236,14 @@ def worker(
 
 @service.command()
 @click.argument("name")
-@click.option("--webhook", metavar="URL", help="Post a JSON document with title and text there.")
 @click.option(
-    "--mail-to", metavar="ADDRESS", multiple=True, help="Send e-mail there; once for each."
+    "--webhook", metavar="URL", help="Post a JSON document with title and text to this URL."
+)
+@click.option(
+    "--mail-to",
+    metavar="ADDRESS",
+    multiple=True,
+    help="Send e-mail to this address, once for each address.",
 )
 @click.option("--mail-from", metavar="ADDRESS", help="The sender's address.")
 @click.option("--smtp", metavar="HOST[:PORT]", help="The mail server.")
@@ -243,18 +252,18 @@ def worker(
     type=click.Choice(["starttls", "tls", "none"]),
     default="starttls",
     show_default=True,
-    help="How it is spoken to.",
+    help="How to connect to the mail server.",
 )
 @click.option(
     "--smtp-login-file",
     type=FILE,
-    help="A file of two lines, user and password, where the server asks for them.",
+    help="A file of two lines, user and password, if the mail server asks for them.",
 )
 @click.option(
     "--test/--no-test",
     default=True,
     show_default=True,
-    help="Send a message at once; nothing is saved where it is not taken.",
+    help="Send a message at once; if it is not accepted, nothing is saved.",
 )
 @output_options
 @pass_invocation
@@ -271,8 +280,8 @@ def notify(
 ) -> None:
     """Save a notification block of Prefect's own on the server.
 
-    It holds a webhook, or an e-mail address and your mail server. `service install --notify` turns
-    it on.
+    The block holds a webhook, or an e-mail address and your mail server. `service install --notify`
+    turns it on.
 
     \b
       hyperfed service notify ops --webhook https://chat.example/hooks/fed

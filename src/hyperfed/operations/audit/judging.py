@@ -30,7 +30,7 @@ from hyperfed.protocol.sequences import highest_by_key
 from hyperfed.validator.admission import RoundContext
 from hyperfed.validator.validator import PacketValidator
 
-__all__ = ["SEALING", "judge_of", "opens_bodies", "validator_of"]
+__all__ = ["SEALING", "judge_of", "opening_key", "validator_of"]
 
 SEALING = {"R-40", "R-41", "R-42"}
 """The rules of sealed bodies, which depend on whose key opens them."""
@@ -38,17 +38,20 @@ SEALING = {"R-40", "R-41", "R-42"}
 Judge = Callable[[Counted, Signed, bytes, str], None]
 
 
-def opens_bodies(context: AuditContext, plan: Plan, freeze: Freeze) -> bool:
-    """Return whether the audit's key opens bodies, and every counted one had to be sealed to it.
+def opening_key(context: AuditContext, plan: Plan, freeze: Freeze) -> KeyPair | None:
+    """Return the audit's key where it opens every body that a freeze counts, and None otherwise.
 
     A key that was registered after a round, such as a new coordinator's, opens none of its updates.
     """
-    if context.key_pair is None:
-        return False
-    key_id, registry = context.key_pair.key_id, context.reader.registry_at(plan.registry_version)
-    return not plan.policy.sealed or all(
-        key_id in {k.key_id for k in registry.sealing_keys(c.made_for)} for c in freeze.counted
+    key_pair = context.key_pair
+    if key_pair is None or not plan.policy.sealed:
+        return key_pair
+    registry = context.reader.registry_at(plan.registry_version)
+    opens = all(
+        key_pair.key_id in {k.key_id for k in registry.sealing_keys(c.made_for)}
+        for c in freeze.counted
     )
+    return key_pair if opens else None
 
 
 def validator_of(
@@ -92,7 +95,7 @@ def judge_of(context: AuditContext, plan: Plan, frozen: Stored[Freeze]) -> Judge
     It raises RoundError for an update that must not count. None where nothing can be judged.
     """
     freeze = frozen.value
-    key_pair = context.key_pair if opens_bodies(context, plan, freeze) else None
+    key_pair = opening_key(context, plan, freeze)
     if freeze.formula != FORMULA:
         return None
     # that no sequence falls is a check of the freeze itself

@@ -200,6 +200,12 @@ def _round(context: AuditContext, r: int, keys: list[str]) -> None:
         )
     plan = audit_plan(context, r)
     if plan is None:
+        if end is not None and end.entry.kind is EntryKind.COMMIT:
+            numbers = " ".join(str(c.entry.sequence) for c in lines)
+            context.remarks.append(
+                f"round {r} was committed by that plan, and no round is built on it: the roots can "
+                f"annul its entries, `hyperfed registry annul {numbers}`"
+            )
         return
     frozen = audit_freeze(context, plan, before, end)
     if frozen is not None and end is not None and end.entry.kind is EntryKind.COMMIT:

@@ -10,7 +10,7 @@ from hyperfed.dropbox.reader import Stored
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.merge.pooling import FORMULA
 from hyperfed.operations.audit.context import AuditContext, require
-from hyperfed.operations.audit.judging import opens_bodies
+from hyperfed.operations.audit.judging import opening_key
 from hyperfed.protocol.entries import (
     EntryKind,
 )
@@ -62,7 +62,7 @@ def audit_state(
     ):
         return
     if context.key_pair is not None:
-        if opens_bodies(context, plan, frozen.value):
+        if opening_key(context, plan, frozen.value) is not None:
             _recompute(context, plan, frozen, result.value, state)
         else:
             context.remarks.append(

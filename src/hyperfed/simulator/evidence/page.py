@@ -21,13 +21,13 @@ _LINES = ("consensus", "fdr cut", "majority", "averaged network", "pooled", ALON
 _OPENING = """
 # Evidence: how well a merge finds a known truth
 
-    make evidence        # plays everything again and writes this page; some minutes
+    make evidence        # plays everything again and writes this page; takes some minutes
 
 ![F1 by way of merging](evidence-merging.svg)
 
-Federations whose truth is known are played by the shipped engine, with the lags that the plan
-names. Every number is a mean over {seeds} seeds, with its standard error. Nothing in the library
-was tuned on these seeds. The numbers behind the page are in benchmarks/results/evidence.json.
+The shipped engine plays federations with a known truth, at the lags that the plan names. Every
+number is a mean over {seeds} seeds, with its standard error. Nothing in the library was tuned on
+these seeds. The numbers behind the page are in benchmarks/results/evidence.json.
 
 ## What is played
 
@@ -36,13 +36,13 @@ Ten clients have 100 or 40 rows each. The engine is `VarEngine` at lags 1 and 2.
 
 **SEM**: a linear structural equation model of 20 variables on an Erdos-Renyi graph with 40 edges
 expected, of sizes .3 to .8, at lag 0. Ten clients have 150 or 60 rows each. Clients regress each
-variable on its predecessors in the true order, which everybody is given. So this world tests
-strengths, not directions; [PC](#sem-by-pc-which-is-told-no-order) looks for both.
+variable on its predecessors in the true order, which they all know. This world therefore tests
+strengths, not directions; [PC](#sem-by-pc-without-a-known-order) looks for both.
 
-Each client has coefficients of its own, {drift:g} (standard deviation) around the common ones. It
-standardises its columns. Liars have data of the same world with every sign turned; they send the
-sign flip of what an honest client would, and are sure of all of it. [robustness.md](robustness.md)
-has the other attacks.
+Each client has coefficients of its own, {drift:g} (standard deviation) around the common ones, and
+standardises its columns. The liars' data come from the same world with every sign flipped. What
+they send is the sign flip of an honest client's update, with a claim to be sure of all of it.
+[robustness.md](robustness.md) has the other attacks.
 
 ## Ways of merging
 
@@ -50,37 +50,38 @@ has the other attacks.
   clients. `union`, `intersection` and `majority` count these graphs.
 - `mean`, `median`, `consensus`: the library's merges with the default policy. `fdr cut`: consensus
   with `cut = "fdr"` at .05.
-- `averaged network`: what bnlearn documents for bootstrapped graphs, with its significance
-  threshold (Scutari & Nagarajan 2013), over all clients' resamples.
-- `pooled`: the same engine on all rows at once, if data could be shared: the edges of more than
-  half of the resamples. `pooled, vote`: cut by `vote_min`, which is lax for one voter.
+- `averaged network`: the method that bnlearn documents for bootstrapped graphs, with its
+  significance threshold (Scutari & Nagarajan 2013), over all clients' resamples.
+- `pooled`: the same engine on all rows at once, as if data could be shared; it keeps the edges of
+  more than half of the resamples. `pooled, vote`: the same, cut by `vote_min`, which is lax for one
+  voter.
 
 `F1` is that of signed edges. `SHD` counts edges that are missing, too many or of the wrong sign.
-The best F1 of a column that needs nobody's rows is bold.
+The table shows in bold the best F1 of a column among the ways that need nobody's rows.
 """
 _LAGS = """
 ## The lags are the plan's
 
-The same VAR federations merged by `consensus`, where each client's BIC chooses its own order among
-1 and 2, and where the plan names both. With BIC, short series look at lag 1 alone, and what is at
-lag 2 is lost, whether or not their silence counts as a vote of 0.
+These are the same VAR federations merged by `consensus`. In one case, each client's BIC chooses its
+own order, 1 or 2; in the other, the plan names both lags. With BIC, short series look at lag 1
+alone, and the edges at lag 2 are lost, whether or not silence counts as a vote of 0.
 """
 _TABLES = """
-## SEM by PC, which is told no order
+## SEM by PC, without a known order
 
-The same model, where clients run `PcEngine` and nobody knows an order. There are few seeds, and
-{resamples} resamples a client, since a fit takes a third of a second. `directed` is the F1 of
-signed edges: an edge that PC leaves without direction counts as two, of which one is wrong. `pairs`
-is the F1 of the pairs that are joined, whichever way. The vote cut wants .3 of weight, and half
-votes of edges without direction seldom reach it; the cut `fdr` goes by effects.
+The model is the same, but clients run `PcEngine` and nobody knows an order. There are few seeds,
+and {resamples} resamples a client, because a fit takes a third of a second. `directed` is the F1 of
+signed edges: an edge that PC leaves without direction counts as two, and one of them is wrong.
+`pairs` is the F1 of the pairs that are joined, in either direction. The vote cut needs .3 of the
+weight, and half votes of edges without direction seldom reach it; the cut `fdr` uses effects.
 """
 _LIMITS = """
 ## What this does not show
 
-Worlds are linear and Gaussian, their clients alike but for small differences, and every client
-measures everything. One attack is played here. DirectLiNGAM is not played: a federation of it takes
-four minutes of a core. Whether false edges stay at a nominal rate is another question, and other
-federations answer it.
+The worlds are linear and Gaussian, their clients are alike except for small differences, and every
+client measures everything. Only one attack is played here. DirectLiNGAM is not played: a federation
+of it takes four minutes of a core. Whether false edges stay at a nominal rate is another question,
+for other federations.
 """
 
 Cell = Mapping[str, Any]
