@@ -1,4 +1,6 @@
-"""A relay that is killed with SIGKILL loses nothing, between any two operations and within them."""
+"""A relay that is killed with SIGKILL loses nothing, between any two operations and within them:
+what was created is synced, and what was not answered is whole or not there (R-158).
+"""
 
 import itertools
 import os

@@ -266,7 +266,7 @@ def test_a_client_cannot_be_an_authority_for_anothers_name(
     relayed: Callable[..., RelayedFederation],
 ) -> None:
     """site-01's key signs an authority that bears site-02's key id, and that signs a certificate:
-    the chain leads to a trusted key, and the issuer's name is site-02's.
+    the chain leads to a trusted key, and the issuer's name is site-02's (R-155).
     """
     here = relayed()
     attacker, victim = here.fed.keys["site-01"], here.fed.keys["site-02"].key_id

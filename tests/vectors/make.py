@@ -35,6 +35,7 @@ from hyperfed.packets import (
     Knowledge,
     PathPack,
     PolicyPack,
+    SumsPolicy,
     Update,
 )
 from hyperfed.protocol.object_keys import Keys
@@ -42,6 +43,7 @@ from hyperfed.protocol.objects import Counted, Freeze, Plan, Refused
 from hyperfed.protocol.packs import make_pack
 from hyperfed.protocol.receipt_objects import Fate, Receipt, Weighing
 from hyperfed.registry.registry import sign_registry
+from hyperfed.statistics import Statistics
 from hyperfed.tables.hyperedges import HyperedgeTable
 from hyperfed.tables.tables import DeltaTable, EdgeTable
 from hyperfed.tables.vocabulary import Vocabulary
@@ -128,6 +130,13 @@ def packets() -> dict[str, Any]:
                 required=(("heat", "d\u00e9bit"),),
             )
         ),
+        "policy-statistics": PolicyPack(
+            payload="statistics",
+            lags=(0,),
+            statistics=SumsPolicy(engine="pc", version="causal-learn 0.1.4.8", alpha=0.125),
+        ),
+        "update-statistics": one_of_statistics(),
+        "update-statistics-counts": one_of_statistics(counts=np.full(10, 29, np.uint64)),
         "vocabulary": Vocabulary.of(
             "heat", "d\u00e9bit", "\u6e29\u5ea6", domain="plant", version=3
         ),
@@ -154,6 +163,25 @@ def packets() -> dict[str, Any]:
             freeze, packs=(bytes(range(32)), bytes(range(1, 33))), in_pack=(0, 1, 0), formula=2
         ),
     }
+
+
+def one_of_statistics(**fields: Any) -> Update:
+    """Two variables at lags 0 and 1, one of which an experiment set."""
+    moments = np.array([8.0, 2.0, 4.0, -1.0, 6.0, 0.5, 3.0, 8.0, 2.5, 6.0])
+    return Update(
+        measured=np.array([0, 2], np.uint32),
+        edges=EdgeTable.empty(),
+        semantic=CausalSemanticPack(interventions=[{"variable": 2}]),
+        lags=(1,),
+        statistics=Statistics(
+            variables=np.array([0, 2], np.uint32),
+            lags=(1,),
+            n=30,
+            moments=moments,
+            intervened=(2,),
+            **fields,
+        ),
+    )
 
 
 def one_freeze() -> Freeze:
@@ -483,7 +511,8 @@ def bad(fed: SmallFederation) -> dict[str, tuple[bytes, str]]:
             document(pack(update), kind="Update", version=2),
             "R-11",
         ),
-        "update-version-3": (document(pack(update), kind="Update", version=3), "R-12"),
+        "update-version-3": (document(pack(update), kind="Update", version=3), "R-10"),
+        "update-version-7": (document(pack(update), kind="Update", version=7), "R-12"),
         "update-lags-out-of-order": (
             document(pack(update | {"lags": [1, 0, 7]}), kind="Update", version=2),
             "",
@@ -492,6 +521,11 @@ def bad(fed: SmallFederation) -> dict[str, tuple[bytes, str]]:
             document(pack(update | {"lags": [0, 1]}), kind="Update", version=2),
             "",
         ),
+        "update-statistics-in-version-5": (_of_statistics(version=5), "R-11"),
+        "statistics-of-no-rows": (_of_statistics(at=1, moment=9.0), ""),
+        "statistics-without-variance": (_of_statistics(at=4, moment=-6.0), ""),
+        "statistics-not-a-number": (_of_statistics(at=4, moment=float("nan")), "R-10"),
+        "statistics-of-another-size": (_of_statistics(lags=[1, 2]), ""),
         "freeze-packs-in-version-1": (frozen(1), "R-11"),
         "freeze-version-2-without-packs": (frozen(2, packs=None, in_pack=None), "R-11"),
         "freeze-version-2-that-says-nothing-new": (frozen(2, packs=[], in_pack=[]), "R-10"),
@@ -591,6 +625,23 @@ def _coded(
         }
     )
     return pack([1, "Update", "zstd", len(record) + 4 * 1300, pack([len(record), record, planes])])
+
+
+def _of_statistics(
+    *, version: int = 6, at: int | None = None, moment: float = 0.0, lags: Any = None
+) -> bytes:
+    """An update of statistics with a moment or the lags changed."""
+    plain = to_record(one_of_statistics())
+    statistics = dict(plain["statistics"])
+    if at is not None:
+        moments = one_of_statistics().statistics.moments.copy()  # type: ignore[union-attr]
+        moments[at] = moment
+        statistics["moments"] = ["<f8", moments.astype("<f8").tobytes()]
+    if lags is not None:
+        statistics["lags"] = lags
+        plain["lags"] = lags
+    payload = pack(plain | {"statistics": statistics})
+    return pack([version, "Update", "", len(payload), payload])
 
 
 def _of(data: bytes) -> tuple[bytes, Any, Any]:

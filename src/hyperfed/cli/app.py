@@ -69,6 +69,16 @@ _COMMANDS = {
     "compare": Entry(
         "hyperfed.cli.client.compare:compare", "Show what changed between two rounds.", _CLIENT
     ),
+    "export": Entry(
+        "hyperfed.cli.client.export:export",
+        "Write the model for another library: GraphML, dagitty, bnlearn ...",
+        _CLIENT,
+    ),
+    "convert": Entry(
+        "hyperfed.cli.client.convert:convert",
+        "Read a graph of another library, for submit --edges.",
+        _CLIENT,
+    ),
     "gossip": Entry(
         "hyperfed.cli.client.gossip:gossip",
         "Average noised messages with your basket, without a coordinator.",

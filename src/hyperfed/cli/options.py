@@ -23,6 +23,7 @@ __all__ = [
     "client_options",
     "committed_round_option",
     "config_option",
+    "fingerprint_option",
     "last_option",
     "model_options",
     "nights_option",
@@ -100,6 +101,17 @@ def config_option(command: F) -> F:
     return option(command)
 
 
+def fingerprint_option(command: F) -> F:
+    """Add --fingerprint, for commands that verify a registry."""
+    option = setting_option(
+        "--fingerprint",
+        setting="federation.fingerprint",
+        metavar="HEX",
+        help="Root fingerprint, compared out of band.",
+    )
+    return option(command)
+
+
 def store_options(command: F) -> F:
     """Add the options that say where the drop-box is."""
     return add_options(
@@ -144,12 +156,7 @@ def store_options(command: F) -> F:
             "For a relay, the file that `hyperfed relay access` made; by default the party's own "
             "key.",
         ),
-        setting_option(
-            "--fingerprint",
-            setting="federation.fingerprint",
-            metavar="HEX",
-            help="Root fingerprint, compared out of band.",
-        ),
+        fingerprint_option,
     )
 
 

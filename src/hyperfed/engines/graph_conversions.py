@@ -10,6 +10,7 @@
 Nothing of these libraries is imported here: what they return is looked at.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from hyperfed.engines.effects import linear_effects
 from hyperfed.engines.marks import MarkedGraph
 from hyperfed.errors import EngineError
+from hyperfed.kernels.layout import Z95
 
 __all__ = ["UNTRIED", "UNTRIED_NOTE", "GraphConversions", "no_result", "rows_of"]
 
@@ -29,6 +31,8 @@ UNTRIED_NOTE = (
     f"no resamples stand behind these edges: their stability is {UNTRIED:g}; give `stability` or a "
     "bootstrap where you have one"
 )
+
+_HALF = {"---": "---", "o->": "o->", "<-o": "o->"}
 
 Floats = npt.NDArray[np.float64]
 
@@ -113,6 +117,89 @@ class GraphConversions:
         return cls._of_votes(votes, titles, data=data, stability=stability, what="graph of pgmpy")
 
     @classmethod
+    def from_evidence(
+        cls,
+        table: Any,
+        data: npt.ArrayLike | None = None,
+        *,
+        stability: float | None = None,
+    ) -> Self:
+        """Return the edges of an edge-evidence table, as `hyperfed.evidence` reads it from a file.
+
+        Where each edge has an effect, its confidence follows from its interval, else from its
+        strength. Where one has none, effects are estimated in `data`, whose columns are the table's
+        variables; then all lags must be 0. Suppressed edges are left out.
+
+        Raises EngineError where nothing tells the effects, or how sure they are.
+        """
+        rows = [row for row in table.rows if row.status != "suppressed"]
+        names = list(table.variables)
+        if data is None and all(row.effect is not None for row in rows):
+            return cls._of_evidence(names, rows, stability)
+        index = {name: i for i, name in enumerate(names)}
+        votes, pairs = np.zeros((len(names), len(names))), []
+        for row in rows:
+            if row.lag:
+                raise EngineError(
+                    f"has lag {row.lag} and no effect",
+                    subject=f"edge {row.source!r:.80} -> {row.target!r:.80}",
+                    remedy="Give a file with effects: they are estimated in data at lag 0 only",
+                )
+            for source, target, vote in evidence_votes(row):
+                votes[index[source], index[target]] = vote
+            if row.endpoints == "<->":
+                pairs.append((row.source, row.target, UNTRIED if stability is None else stability))
+        return cls._of_votes(
+            votes, names, data=data, stability=stability, what="edge evidence", shared=pairs
+        )
+
+    @classmethod
+    def _of_evidence(
+        cls, names: Sequence[str], rows: Sequence[Any], stability: float | None
+    ) -> Self:
+        """Return the edges of rows that each have an effect."""
+        listed: dict[tuple[str, str, int], tuple[Any, ...]] = {}
+        pairs, untried = [], False
+        for row in rows:
+            tried = stability if row.strength is None else row.strength
+            untried |= tried is None
+            base = UNTRIED if tried is None else tried
+            if row.endpoints == "<->":
+                pairs.append((row.source, row.target, base))
+            error = np.nan
+            if row.ci_low is not None and row.ci_high is not None:
+                error = (row.ci_high - row.ci_low) / (2 * Z95)
+            sure = row.strength
+            if error > 0:
+                sure = math.erf(abs(row.effect) / error / math.sqrt(2))
+            for source, target, vote in evidence_votes(row):
+                if sure is None:
+                    raise EngineError(
+                        "has neither an interval nor a strength: nothing tells how sure it is",
+                        subject=f"edge {row.source!r:.80} -> {row.target!r:.80}",
+                        remedy="Give a file with one of them, or data= to estimate them in",
+                    )
+                mark = "-->" if vote == 1 else _HALF.get(row.endpoints, "o-o")
+                about = (row.effect, sure, base * vote, error, row.samples or 0, mark)
+                listed.setdefault((source, target, row.lag), about)
+        keys = [list(part) for part in zip(*listed, strict=True)] or [[], [], []]
+        columns = [list(part) for part in zip(*listed.values(), strict=True)] or [[]] * 6
+        return cls._made(
+            variables=tuple(names),
+            source=keys[0],
+            target=keys[1],
+            lag=keys[2],
+            effect=columns[0],
+            confidence=columns[1],
+            stability=columns[2],
+            std_error=columns[3],
+            n=columns[4],
+            endpoints=columns[5],
+            bidirected=pairs,
+            notes=(UNTRIED_NOTE,) if untried else (),
+        )
+
+    @classmethod
     def _of_votes(
         cls,
         votes: Floats,
@@ -122,6 +209,7 @@ class GraphConversions:
         stability: float | None,
         what: str,
         marked: MarkedGraph | None = None,
+        shared: Sequence[tuple[str, str, float]] = (),
     ) -> Self:
         """Return a graph's edges, with effects estimated in the data."""
         if data is None:
@@ -154,7 +242,7 @@ class GraphConversions:
             stability=base * votes[at],
             n=len(rows),
             endpoints=texts,
-            bidirected=[(names[i], names[j], base) for i, j in pairs],
+            bidirected=[*shared, *((names[i], names[j], base) for i, j in pairs)],
             notes=() if stability is not None else (UNTRIED_NOTE,),
         )
 
@@ -163,6 +251,18 @@ class GraphConversions:
         if isinstance(columns["lag"], int):
             columns["lag"] = [columns["lag"]] * len(columns["source"])
         return cls(**columns)
+
+
+def evidence_votes(row: Any) -> list[tuple[str, str, float]]:
+    """Return (source, target, how much of a vote) of an edge, by its marks (`marks`, rule 2)."""
+    ends, back = (row.source, row.target), (row.target, row.source)
+    whole = {"-->": ends, "<--": back}.get(row.endpoints)
+    if whole is not None:
+        return [(*whole, 1.0)]
+    half = {"o->": [ends], "<-o": [back], "<->": []}.get(row.endpoints, [ends, back])
+    if row.lag:
+        half = half[:1]  # time orders
+    return [(*one, 0.5) for one in half]
 
 
 def no_result(value: object, what: str) -> EngineError:

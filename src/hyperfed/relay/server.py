@@ -28,7 +28,7 @@ from hyperfed.storage.grpc_access import need_extra
 from hyperfed.storage.grpc_messages import MAX_MESSAGE_BYTES
 from hyperfed.storage.private_files import read_private
 
-__all__ = ["KeysTrusted", "RelayServer", "ServerCertificate"]
+__all__ = ["KeysTrusted", "RelayServer", "ServerCertificate", "host_of"]
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +125,13 @@ class RelayServer:
         need_extra()
         import grpc
 
+        host_of(address)
+        if health_address is not None and host_of(health_address) not in _LOOPBACK:
+            raise ConfigError(
+                "the health service without TLS is for this machine alone",
+                subject=health_address,
+                remedy="Use 127.0.0.1:PORT; others ask at the relay's own port",
+            )
         limits = limits or RelayLimits()
         self._parties, self._certificate = parties, certificate
         self._lock = threading.Lock()
@@ -144,12 +151,6 @@ class RelayServer:
         self.health_port = 0
         """The port of the health service without TLS; 0: there is none."""
         if health_address is not None:
-            if health_address.rpartition(":")[0] not in _LOOPBACK:
-                raise ConfigError(
-                    "the health service without TLS is for this machine alone",
-                    subject=health_address,
-                    remedy="Use 127.0.0.1:PORT; others ask at the relay's own port",
-                )
             self.health_port = _bound(self._server.add_insecure_port, health_address)
 
     def start(self) -> None:
@@ -198,12 +199,17 @@ def _options(limits: RelayLimits) -> Mapping[str, int]:
     }
 
 
-def _bound(add: Any, address: str, *credentials: Any) -> int:
+def host_of(address: str) -> str:
+    """Return the host of an address to listen at. Raises ConfigError where it is not host:port."""
     host, colon, port = address.rpartition(":")
-    if not host or not colon or not port.isdigit():
+    if not host or not colon or not port.isdigit() or int(port) > 65_535:
         raise ConfigError(
             "not an address", subject=repr(address)[:120], remedy="Write it as host:port"
         )
+    return host
+
+
+def _bound(add: Any, address: str, *credentials: Any) -> int:
     try:
         bound: int = add(address, *credentials)
     except RuntimeError as exc:

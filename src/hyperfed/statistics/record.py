@@ -35,7 +35,7 @@ __all__ = ["FORMS", "Statistics", "block_lags", "triangle", "whole"]
 FORMS = ("values", "ranks")
 """What the moments are of: the scaled values, or their normal scores within the client."""
 _SUBJECT = "Statistics"
-_ROUNDING = 1e-9  # of the largest eigenvalue: how far below 0 rounding takes the smallest
+_ROUNDING = 1e-9  # for each column: how far below 0 rounding takes the smallest eigenvalue
 
 Floats = npt.NDArray[np.float64]
 
@@ -135,13 +135,18 @@ class Statistics:
 
     def _check_matrix(self) -> None:
         """Raise BoundsError where no rows can have these moments."""
-        if len(self.counts) and int(self.counts.max()) > self.n:
+        matrix, rows = self.matrix, self.rows
+        diagonal, own = matrix.diagonal(), rows.diagonal()
+        if len(self.counts) and (
+            int(self.counts.max()) > self.n
+            or (rows > np.minimum(own[:, None], own[None, :])).any()
+            or (matrix[rows < 2] != 0).any()
+        ):
             raise BoundsError(
-                f"a moment of {int(self.counts.max())} rows, where there are {self.n}",
+                f"counts do not fit {self.n} rows: a pair has more of them than either end, or a "
+                "moment where there are fewer than 2",
                 subject=_SUBJECT,
             )
-        matrix = self.matrix
-        diagonal = matrix.diagonal()
         if (diagonal <= 0).any():
             at = int(np.argmax(diagonal <= 0)) % len(self.variables)
             raise BoundsError(
@@ -149,11 +154,16 @@ class Statistics:
                 subject=_SUBJECT,
                 remedy="Leave it out: it explains nothing",
             )
-        if len(self.counts):
-            return  # of pairs with rows of their own no bound holds
         root = np.sqrt(diagonal)
         scaled = matrix / root[:, None] / root[None, :]
-        if np.linalg.eigvalsh(scaled)[0] < -_ROUNDING * len(scaled):
+        # Cauchy and Schwarz, who hold for a pair's own rows too
+        sound = bool((np.abs(scaled) <= 1.0 + _ROUNDING).all())
+        if sound and not len(self.counts):
+            try:
+                np.linalg.cholesky(scaled + _ROUNDING * len(scaled) * np.eye(len(scaled)))
+            except np.linalg.LinAlgError:
+                sound = False
+        if not sound:
             raise BoundsError(
                 "the moments are not positive semidefinite: no rows have them", subject=_SUBJECT
             )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from hyperfed.evidence import read_file
 from tests.unit.cli.conftest import Desk, World
 
 pytestmark = pytest.mark.unit
@@ -35,3 +36,27 @@ def test_a_swapped_result_is_explained_to_nobody(desk: Desk, world: World) -> No
     first.write_bytes(second.read_bytes())
     for command in (("explain", "output", "employment", "--round", "1"), ("compare", "1", "2")):
         assert desk.fails(1, *command)["kind"] in ("RoundError", "SignatureError")
+
+
+def test_export_writes_what_it_says_and_convert_makes_it_fit_for_submitting(
+    desk: Desk, world: World
+) -> None:
+    assert "graphml" in desk.fails(2, "export", "--to", "word")["remedy"]
+    world.federation.play(1)
+    world.at(2)
+    for name in ("json", "dagitty"):
+        written = desk.ok("export", "--to", name)
+        table = read_file(desk.folder / written["file"])
+        assert len(table.pairs) == written["edges"] > 0
+    assert "suppressed edges" in desk("export", "--to", "dagitty").out, "what is lost is said"
+    edges = {(row.source, row.target, row.lag) for row in table.pairs}
+    made = desk.ok("convert", "model.json", "--out", "edges.csv")
+    assert made["edges"] == len(edges)
+    world.federation.open(2)
+    dry = desk.ok("submit", "--edges", "edges.csv", "--dry-run")
+    assert {(e["source"], e["target"], e["lag"]) for e in dry["edges"]} <= edges
+    bare = desk.folder / "graph.dot"
+    bare.write_text("digraph g { output -> employment }")
+    desk.fails(1, "convert", bare)
+    estimated = desk.ok("convert", bare, "--rows", world.data())
+    assert estimated["edges"] == 1

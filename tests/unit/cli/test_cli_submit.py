@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hyperfed.cli.operator.inspected_content import content_of
 from hyperfed.demo import VARIABLES
 from hyperfed.packets import Update
 from hyperfed.registry.registry import Budget
@@ -373,3 +374,28 @@ def test_an_engine_that_takes_lags_is_told_those_of_the_plan(world: World) -> No
     said = world.desk.ok("submit", "--engine", "lagged_engine:Engine")
     assert (said["lags"], said["lags_not_looked_at"], said["edges_shared"]) == ([0, 3], [], 1)
     assert _received(world).lags == (0, 3)
+
+
+def test_a_round_of_statistics_takes_moments_and_says_what_they_tell(world: World) -> None:
+    world.federation.open(1, payload="statistics", lags=(1,))
+    data = world.data()
+    objects = world.objects()
+    said = world.desk.ok("submit", "--data", data, "--dry-run")
+    assert world.objects() == objects
+    assert said["edges"] == []
+    assert said["statistics"]["moments"] == 55
+    shown = said["leaving_statistics"]
+    assert shown["rows"] == said["statistics"]["rows"]
+    assert {row["column"] for row in shown["variances"]} >= {"output", "output, 1 before"}
+    told = world.desk("submit", "--data", data, "--dry-run")
+    assert "any row, any mean" in told.out
+    assert "What would leave the house: correlations" in told.out
+    world.desk.ok("submit", "--data", data)
+    sent = _received(world)
+    assert sent.statistics is not None
+    assert len(sent.edges or ()) == 0
+    assert sent.statistics.n == shown["rows"]
+    content = content_of(sent, world.federation.vocabulary)
+    assert content["correlations"] == shown["correlations"]
+    refused = world.desk.fails(2, "submit", "--edges", world.data())
+    assert "no rows to make them of" in refused["problem"]

@@ -129,6 +129,7 @@ INIT = (
     "--coordinator",
     "coordinator.key",
 )
+SERVE = ("relay", "serve", "--folder", "box", "--certificate", "a.pem", "--key", "b.key")
 TEXTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "--store": (
         ("status", "--store", "somewhere"),
@@ -160,6 +161,19 @@ TEXTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "--delimiter": (("submit", "--edges", "edges.csv", "--delimiter", "digits"),),
     "--attack": (("simulate", "--attack", "kindness"),),
     "--rule": (("simulate", "--rule", "magic"),),
+    "--address": (
+        (*SERVE, "--address", "8443"),
+        (*SERVE, "--address", "127.0.0.1:"),
+        (*SERVE, "--address", "127.0.0.1:70000"),
+    ),
+    "--health": (
+        (*SERVE, "--address", "127.0.0.1:0", "--health", "0.0.0.0:8444"),
+        (*SERVE, "--address", "127.0.0.1:0", "--health", "8444"),
+    ),
+    "--host": (
+        ("relay", "certificate", "--out", "a", "--key-out", "b", "--host", "relay:8443"),
+        ("relay", "certificate", "--out", "a", "--key-out", "b", "--host", ""),
+    ),
     "--at": (("client", "timer", "--data", "texas.csv", "--at", "25:00"),),
 }
 FREE = {

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from hyperfed.client.sharing import Sharing
+from hyperfed.client_agent import statistics_update
 from hyperfed.errors import ConfigError
 from hyperfed.packets import CausalSemanticPack, PolicyPack, Update
+from hyperfed.statistics import statistics_of
 from hyperfed.tables.hyperedges import HyperedgeTable
 from hyperfed.tables.tables import EdgeTable
 from hyperfed.tables.vocabulary import Vocabulary
@@ -197,3 +199,18 @@ def test_the_session_applies_them_whatever_made_the_update() -> None:
     left = session.leaving(update, plan.value)
     assert 0 not in left.measured.tolist()
     assert sent.edges == len(left.edges or ()) < len(update.edges or ())
+
+
+def test_statistics_lose_what_is_never_shared_and_few_rows_do_not_leave() -> None:
+    data = np.random.default_rng(0).normal(size=(40, 4))
+    moments = statistics_of(data, names=NAMES.names, vocabulary=NAMES, lags=(1,))
+    update = statistics_update(moments)
+    policy = PolicyPack(payload="statistics", lags=(1,))
+    left = Sharing(never=("income",)).allowed(update, policy, NAMES)
+    assert left.measured.tolist() == [0, 1, 3]
+    assert left.statistics == statistics_of(
+        data[:, [0, 1, 3]], names=("age", "dose", "output"), vocabulary=NAMES, lags=(1,)
+    )
+    for rules, said in ((Sharing(smallest_n=41), "39 rows"), (Sharing(digits=3), "digits is 3")):
+        with pytest.raises(ConfigError, match=said):
+            rules.allowed(update, policy, NAMES)

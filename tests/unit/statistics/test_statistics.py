@@ -83,7 +83,7 @@ def test_ranks_do_not_care_for_monotone_changes() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda d: d[:7], "too few"),
+        (lambda d: d[:4], "too few"),
         (lambda d: np.where(np.arange(3) == 1, 4.0, d), "'b' is constant"),
         (lambda d: np.where(np.arange(3) == 1, np.inf, d), "infinite"),
     ],
@@ -111,6 +111,9 @@ def test_nobody_sends_what_no_rows_have() -> None:
     ):
         with pytest.raises(BoundsError, match=said):
             Statistics(**fields, moments=moments)
-    with pytest.raises(BoundsError, match="61 rows"):
-        Statistics(**fields, moments=good.moments, counts=np.full(6, 61, np.uint64))
+    for counts in ([61] * 6, [60, 59, 60, 58, 60, 60], [60, 1, 60, 60, 60, 60]):
+        with pytest.raises(BoundsError, match="counts do not fit 60 rows"):
+            Statistics(**fields, moments=good.moments, counts=np.array(counts, np.uint64))
+    with pytest.raises(BoundsError, match="positive semidefinite"):
+        Statistics(**fields, moments=triangle(matrix), counts=np.full(6, 60, np.uint64))
     assert Statistics(**fields, moments=good.moments) == good

@@ -10,7 +10,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hyperfed.cli.client.pull import plain_cells
 from hyperfed.cli.files import replace_file
 from hyperfed.cli.invocation import Invocation
 from hyperfed.cli.output import plain, show_pairs, show_table
@@ -89,6 +88,8 @@ def _standing(session: "ClientSession", round_id: int) -> str:
 
 
 def _save(rows: list[dict[str, Any]], document: dict[str, Any], out: Path) -> None:
+    from hyperfed.evidence.formats.csv_table import plain_cells
+
     stream = io.StringIO()
     writer = csv.DictWriter(stream, _COLUMNS, lineterminator="\n")
     writer.writeheader()

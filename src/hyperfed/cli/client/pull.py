@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["pull"]
 
-_FORMULA = tuple("=+-@\t\r\n")
 _EDGE_COLUMNS = (
     "source",
     "target",
@@ -232,19 +231,8 @@ def _edge_text(edge: Edge) -> str:
     return f"{clean(edge[0])} -> {clean(edge[1])} (lag {edge[2]})"
 
 
-def plain_cells(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row whose texts no spreadsheet takes for a formula.
-
-    Names come from the plan. One that begins with =, +, -, @ or a control character gets an
-    apostrophe before it, which spreadsheets show as text. Source: OWASP, CSV Injection.
-    """
-    return {
-        name: f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
-        for name, value in row.items()
-    }
-
-
 def _save(model: "GlobalModel", digest: bytes, out: Path) -> None:
+    from hyperfed.evidence.formats.csv_table import plain_cells
     from hyperfed.hypergraph.suppression import EdgeStatus
 
     rows = model.rows()

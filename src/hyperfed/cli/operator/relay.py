@@ -15,7 +15,7 @@ import click
 
 from hyperfed.cli.invocation import Invocation, load_key, pass_invocation
 from hyperfed.cli.lazy import Group
-from hyperfed.cli.options import FILE, POSITIVE, config_option, output_options, setting_option
+from hyperfed.cli.options import FILE, POSITIVE, config_option, fingerprint_option, output_options
 from hyperfed.cli.output import show_pairs
 from hyperfed.errors import ConfigError
 
@@ -57,12 +57,7 @@ def relay() -> None:
     required=True,
     help="The private key of the certificate, in a file that others cannot read.",
 )
-@setting_option(
-    "--fingerprint",
-    setting="federation.fingerprint",
-    metavar="HEX",
-    help="Root fingerprint, compared out of band.",
-)
+@fingerprint_option
 @click.option(
     "--health",
     metavar="HOST:PORT",
@@ -112,7 +107,7 @@ def serve(
     """
     from hyperfed.relay.authority import Authority
     from hyperfed.relay.limits import RelayLimits
-    from hyperfed.relay.server import RelayServer, ServerCertificate
+    from hyperfed.relay.server import RelayServer, ServerCertificate, host_of
     from hyperfed.storage.filesystem import FilesystemStore
     from hyperfed.storage.grpc_access import need_extra
 
@@ -141,7 +136,7 @@ def serve(
             signal.signal(number, lambda *_: ended.set())
     _log_to_stderr()
     server.start()
-    where = f"{address.rpartition(':')[0]}:{server.port}"
+    where = f"{host_of(address)}:{server.port}"
     invocation.out.note(
         f"Serving {store.location} at grpc://{where} for {authority.federation}, registry version "
         f"{authority.version}" + (f"; health at {health}" if health else "")

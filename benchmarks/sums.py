@@ -1,0 +1,37 @@
+"""Play votes, sums and pooled rows, and write the table and the pictures of docs/sums.md.
+
+python benchmarks/sums.py           # some minutes on two cores
+python benchmarks/sums.py --page    # only the table and the pictures, of the numbers kept
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from hyperfed.simulator.evidence.sums import measure_sums
+from hyperfed.simulator.evidence.sums_page import PICTURES, filled, picture
+
+ROOT = Path(__file__).resolve().parents[1]
+NUMBERS = ROOT / "benchmarks" / "results" / "sums.json"
+SEEDS = {"var": range(2000, 2008), "sem": range(2000, 2003)}
+
+
+def main() -> None:
+    if "--page" not in sys.argv:
+        begun = time.monotonic()
+
+        def tell(said: str) -> None:
+            print(f"{time.monotonic() - begun:6.0f} s  {said}", flush=True)
+
+        cells = measure_sums(SEEDS, progress=tell)
+        NUMBERS.write_text("[\n" + ",\n".join(f"  {json.dumps(one)}" for one in cells) + "\n]\n")
+    cells = json.loads(NUMBERS.read_text())
+    page = ROOT / "docs" / "sums.md"
+    page.write_text(filled(page.read_text(encoding="utf-8"), cells), encoding="utf-8")
+    for kind, name in PICTURES.items():
+        (ROOT / "docs" / name).write_text(picture(cells, kind), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
