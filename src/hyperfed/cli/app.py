@@ -275,7 +275,8 @@ def app(ctx: click.Context) -> None:
 
     \b
       [store]
-      url = "s3://bucket/prefix"           # or "file:///mnt/share"; for S3 also: endpoint, region,
+      url = "s3://bucket/prefix"           # or "file:///mnt/share", or "grpc://host:port", a relay
+                                           # with ca_file; for S3 also: endpoint, region,
                                            # addressing = "virtual", ca_file
       access_key_file = "store.toml"       # access_key = "..." and secret_key = "...";
                                            # without it, the environment decides

@@ -253,7 +253,13 @@ class GlobalModel(ModelReading):
     def warnings(self) -> tuple[str, ...]:
         """What a reader must know about how few data stand behind the model, in sentences."""
         warnings = []
-        if self.clients < FEW_CLIENTS:
+        summed = self.policy.payload != "edges"
+        if self.clients < FEW_CLIENTS and summed:
+            warnings.append(
+                f"{self.clients} clients were counted. With fewer than {FEW_CLIENTS}, liars are "
+                "not found, and little is known of how much clients differ."
+            )
+        elif self.clients < FEW_CLIENTS:
             warnings.append(
                 f"{self.clients} clients were counted. With fewer than {FEW_CLIENTS}, intervals "
                 "are wide or missing, liars are not found, and q-values rarely fall below 0.05."
@@ -262,10 +268,13 @@ class GlobalModel(ModelReading):
         spread = evidence.spread
         if spread is not None and len(self.edges):
             estimates = spread.positive.astype(np.float64) + spread.negative
+            who = "A client has"
+            if summed:  # regressions are on the rows of all clients together
+                estimates, who = np.ones(len(self.edges)), "Together the clients have"
             rows = float(np.median(evidence.samples / np.maximum(estimates, 1.0)))
             if 0 < rows < FEW_ROWS * variables:
                 warnings.append(
-                    f"A client has {rows:.0f} rows for {variables} variables. With fewer than "
+                    f"{who} {rows:.0f} rows for {variables} variables. With fewer than "
                     f"{FEW_ROWS} rows a variable, regressions overfit and intervals are too short."
                 )
         return tuple(warnings)
