@@ -115,7 +115,7 @@ def _coverage(share: float) -> Numbers:
 
 def _clients(share: float) -> Numbers:
     """Play other numbers of clients, and keep the figures of all effects together."""
-    replicates, rng = _times(200, share), np.random.default_rng(_SEED + 3)
+    replicates, rng = _times(150, share), np.random.default_rng(_SEED + 3)
     rows = []
     for clients in _OTHER_CLIENTS:
         found = coverage(rng, replicates=replicates, clients=clients, rows=_ROWS, tau2=_TAU2)
