@@ -42,7 +42,7 @@ _SYSTEM_CLIENTS = (5, 10, 30)
 _SMALL_ROWS, _SMALL_TAU2, _VARIABLES = 40, 0.0025, 6
 _ROUNDS = 30
 _CUTS = ("vote", "fdr")
-_WIDTHS, _LONG, _RESAMPLES = (20, 50, 200), 600, 100
+_WIDTHS, _LONG, _RESAMPLES = (20, 50, 200), 2000, 100
 
 Numbers = dict[str, Any]
 
