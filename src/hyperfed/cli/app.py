@@ -145,6 +145,11 @@ _COMMANDS = {
         "Make a key pair, in a file that only you can read.",
         _ALL,
     ),
+    "report": Entry(
+        "hyperfed.cli.local.report:report",
+        "Write what the federation knows as a folder of pages.",
+        _ALL,
+    ),
     "inspect": Entry(
         "hyperfed.cli.operator.inspect:inspect",
         "Show any object of the drop-box, verified and readable.",

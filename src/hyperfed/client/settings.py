@@ -15,6 +15,7 @@
                    vocabulary_version   quorum   aggregation_delay_s   poll_s
     [policy]       lags = [1, 2]   vote_min = 0.25, or any other field of the policy pack
                    knowledge = "knowledge.toml"
+                   payload = "statistics"   statistics = { engine = "var" }
     [worker]       folder   overrides = ["vote_min"]   policy = { privacy = "central" }
                    rounds_back   engines = ["module:factory"]
     [root]         keys = ["..."]
@@ -39,7 +40,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hyperfed.errors import ConfigError, HyperfedError
+from hyperfed.client.policy_settings import check_policy, read_sums
+from hyperfed.errors import ConfigError
 from hyperfed.storage.private_files import from_home
 
 __all__ = ["ENVIRONMENT_VARIABLE", "Settings", "check_fingerprint", "find_config", "load_settings"]
@@ -123,6 +125,7 @@ def _names_of(section: str) -> Mapping[str, str]:
     return dict.fromkeys(PolicyPack.__dataclass_fields__, "scalar") | {
         "lags": "lags",
         "knowledge": "path",
+        "statistics": "sums",
     }
 
 
@@ -347,6 +350,8 @@ def _read(value: Any, kind: str, what: str, subject: str, base: Path) -> Any:
                 remedy=f"Write it as {key} = [1, 2]",
             )
         return tuple(value)
+    if kind == "sums":
+        return read_sums(value, what, subject)
     if kind == "bounds":
         return _read_bounds(value, what, subject)
     if kind in ("markers", "pairs", "ranges"):
@@ -476,23 +481,5 @@ def _checked(values: Mapping[str, Any], *, subject: str) -> dict[str, Any]:
             ) from None
     policy = {name: value for name, value in checked.items() if name.startswith("policy.")}
     if policy:
-        _check_policy(policy, subject=subject)
+        check_policy(policy, subject=subject)
     return checked
-
-
-def _check_policy(values: Mapping[str, Any], *, subject: str) -> None:
-    """Raise ConfigError where the policy pack refuses a value.
-
-    So a wrong file is refused when it is read. The file that `knowledge` names is read by whoever
-    opens rounds.
-    """
-    from hyperfed.packets import PolicyPack
-
-    fields = {name.removeprefix("policy."): value for name, value in values.items()}
-    fields.pop("knowledge", None)
-    try:
-        PolicyPack(**fields)
-    except HyperfedError as exc:
-        raise ConfigError(
-            exc.problem, subject=f"{subject}: [policy]", rule=exc.rule, remedy=exc.remedy
-        ) from exc

@@ -1,7 +1,8 @@
 """Finds a round's model in the sum of its clients' statistics.
 
 1. Clients are weighed by bounded trust on their correlations (`statistics.trust`), times staleness
-   and organisation caps. By the strategy "mean" nothing weighs them but these two.
+   and organisation caps, and single numbers are held to those of the others
+   (`statistics.holding`). By the strategy "mean" staleness and caps alone weigh them.
 2. The plan's engine finds edges in the weighted sum. By the cut "vote" those stay with
    confidence * stability >= vote_min, by "fdr" those with a q-value of at most fdr_max, over all
    edges that the engine reports.
@@ -39,8 +40,9 @@ from hyperfed.reconciler.orienting import oriented
 from hyperfed.reconciler.reconcile import Reconciliation, build_reconciler
 from hyperfed.statistics import Scaling, Statistics, Sums
 from hyperfed.statistics.clients import client_effects
+from hyperfed.statistics.holding import held
 from hyperfed.statistics.ranges import without_one
-from hyperfed.statistics.trust import held, statistics_trust
+from hyperfed.statistics.trust import statistics_trust
 from hyperfed.tables.tables import EdgeTable
 from hyperfed.tables.vocabulary import Vocabulary
 
@@ -87,7 +89,8 @@ def merge_statistics(
     if bounded:
         result = statistics_trust(ordered, variables=variables, shares=shares, groups=groups)
         trust, agreement, assessed = result.weight, result.agreement, result.assessed
-        counted, factor = held(statistics, variables=variables, n_cap=policy.n_cap)
+        heard = dict(zip(clients, trust.tolist(), strict=True))
+        counted, factor = held(statistics, heard, variables=variables, n_cap=policy.n_cap)
         base = base * np.array([factor[client] for client in clients])
     weight = trust * base
     weights = dict(zip(clients, weight.tolist(), strict=True))

@@ -147,17 +147,20 @@ the liar with the most."
 
 def _sizes(part: Numbers) -> list[str]:
     said = (
-        f"{part['clients']} clients with {part['rows']} rows; one lag, 10 resamples. A merge's "
-        "seconds are of one core."
+        f"{part['clients']} clients with {part['rows']} rows and {part['resamples']} resamples, "
+        "one lag. A merge's seconds are of one core."
     )
-    names = ("rows", "bytes", "seconds a merge")
-    titles = [f"{name}, {kind}" for name in names for kind in ("votes alone", "all")]
-    lines = [said, "", f"| variables | {' | '.join(titles)} |", "|---" * 7 + "|"]
+    columns = [(name, kind) for name in ("rows", "bytes") for kind in ("votes", "all")]
+    titles = (f"{name}, {'votes alone' if kind == 'votes' else 'all'}" for name, kind in columns)
+    lines = [
+        said,
+        "",
+        f"| variables | {' | '.join(titles)} | seconds per merge, all |",
+        "|---" * (2 + len(columns)) + "|",
+    ]
     for row in part["widths"]:
-        sent, seconds = row["sent"], row["seconds"]
-        cells = [f"{sent[kind][i]:,}" for i in (0, 1) for kind in ("votes", "all")]
-        cells += [f"{seconds[kind]:.2g}" for kind in ("votes", "all")]
-        lines.append(f"| {row['variables']} | {' | '.join(cells)} |")
+        cells = (f"{row[name][kind]:,}" for name, kind in columns)
+        lines.append(f"| {row['variables']} | {' | '.join(cells)} | {row['seconds']:.2g} |")
     return lines
 
 

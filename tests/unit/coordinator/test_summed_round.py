@@ -91,6 +91,18 @@ def test_a_night_of_statistics_is_committed_and_an_audit_computes_it_again() -> 
     assert report.findings == ()
     assert report.checked["results recomputed"] == 1
     assert fed.receipt("site-01").fate == "counted"  # type: ignore[union-attr]
+    # the next night sends the same again: whole, and judged by the model before
+    fed.open(2)
+    for client, one in updates.items():
+        fed.submit(client, one, round_id=2)
+    fed.run(2)
+    assert fed.reader().result(2) is not None
+    second = fed.reader().state(2)
+    assert second is not None
+    assert all(c.rounds_seen == 2 for c in second.value.clients)
+    again = audit(fed.store, fed.fingerprint, fed.auditors[0])
+    assert again.findings == ()
+    assert again.checked["states recomputed"] == 2
 
 
 def test_an_audit_finds_a_model_that_no_sum_gives() -> None:
@@ -181,7 +193,7 @@ def test_what_carries_no_statistics_or_too_little_is_refused() -> None:
 def test_votes_give_directions_that_sums_leave_open() -> None:
     rng = np.random.default_rng(0)
     policy = PolicyPack(
-        payload="both", lags=(0,), statistics=SumsPolicy(engine="pc", resamples=4), vote_min=0.3
+        payload="both", lags=(0,), statistics=SumsPolicy(engine="pc", resamples=2), vote_min=0.3
     )
     updates, alone = {}, {}
     for i in range(5):
@@ -201,10 +213,19 @@ def test_votes_give_directions_that_sums_leave_open() -> None:
         beside = Update(measured=np.arange(4), edges=votes, lags=(0,))
         updates[f"site-{i}"] = statistics_update(moments, beside=beside)
         alone[f"site-{i}"] = statistics_update(moments)
-    both = edges_between(merged(updates, policy).aggregate())
+    model = merged(updates, policy).aggregate()
+    both = edges_between(model)
     only = edges_between(merged(alone, replace(policy, payload="statistics")).aggregate())
     assert set(only) == {("heat", "load"), ("load", "heat"), ("wear", "faults"), ("faults", "wear")}
     assert set(both) == {("heat", "load"), ("wear", "faults"), ("faults", "wear")}
-    row = next(r for r in merged(updates, policy).aggregate().rows() if r["target"] == "load")
+    row = next(r for r in model.rows() if r["target"] == "load")
     assert row["vote"] == pytest.approx(1.0)
     assert row["effect"] == pytest.approx(0.8, abs=0.1)
+
+
+def test_warnings_are_of_the_rows_of_all_clients_together() -> None:
+    model = merged({f"site-{i}": update(i, rows=12) for i in range(6)}).aggregate()
+    assert model.warnings == ()
+    few = merged({f"site-{i}": update(i, rows=12) for i in range(1, 3)}).aggregate()
+    assert "2 clients were counted" in few.warnings[0]
+    assert "q-values" not in few.warnings[0]

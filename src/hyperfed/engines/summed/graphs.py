@@ -177,15 +177,14 @@ class _SummedGraph(SummedEngine):
         correlation, covariance = pairs.correlation[at], pairs.covariance[at]
         notes: tuple[str, ...] = ()
         np.fill_diagonal(correlation, 1.0)
-        if np.ptp(pairs.degrees[at]) > 0:
-            correlation, mended = repaired(correlation)
-            if mended:
-                spread = np.sqrt(covariance.diagonal())
-                covariance = correlation * np.outer(spread, spread)
-                notes = (
-                    "pairs of variables have unlike clients or rows, and together no correlation "
-                    "matrix: it was repaired",
-                )
+        correlation, mended = repaired(correlation)
+        if mended:
+            spread = np.sqrt(covariance.diagonal())
+            covariance = correlation * np.outer(spread, spread)
+            notes = (
+                "pairs of variables have unlike clients or rows, and together no correlation "
+                "matrix: it was repaired",
+            )
         fit = self.fit(
             alpha=self.alpha, effective=effective, **known_pairs(self.knowledge, self.names)
         )

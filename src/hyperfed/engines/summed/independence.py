@@ -33,10 +33,10 @@ def independence_p(
     if effective[x, y] <= 0:
         return 1.0
     columns = [x, y, *given]
-    inverse = np.linalg.inv(correlation[np.ix_(columns, columns)])
+    inverse = np.linalg.inv(correlation[columns][:, columns])
     r = -inverse[0, 1] / math.sqrt(abs(inverse[0, 0] * inverse[1, 1]))
     z = math.atanh(min(abs(r), _WHOLE))
-    part = effective[np.ix_(columns, columns)]
+    part = effective[columns][:, columns]
     rows = float(part[part > 0].min()) + 1.0
     free = rows - len(given) - 3.0
     return math.erfc(math.sqrt(free) * z / math.sqrt(2.0)) if free > 0 else 1.0

@@ -126,9 +126,6 @@ class SummedVar(SummedEngine):
         covariance = summed.covariance
         blocks = len(block_lags(self.sums.lags))
         at = np.concatenate([b * len(self.vocabulary) + self.measured for b in range(blocks)])
-        part = summed.degrees[np.ix_(at, at)]
-        if np.ptp(part) == 0:  # all pairs have the same rows
-            return covariance, False
         sound, mended = repaired(summed.correlation[np.ix_(at, at)])
         if mended:
             spread = np.sqrt(covariance.diagonal()[at])
