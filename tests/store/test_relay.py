@@ -203,6 +203,22 @@ def test_what_a_callers_own_objects_raise_comes_out_and_what_was_answered_stays(
     assert coordinator.put_if_absent(Keys.ledger(99), b"x"), "the store goes on"
 
 
+def test_a_caller_that_stops_in_the_middle_is_no_failure_of_the_relays(
+    relayed: Callable[..., RelayedFederation], caplog: pytest.LogCaptureFixture
+) -> None:
+    here = relayed()
+    coordinator = here.as_(here.fed.coordinator)
+    answers = coordinator.put_many((Keys.ledger(number), b"x" * 9000) for number in range(99))
+    assert next(answers) == (Keys.ledger(0), True)
+    del answers
+    reads = coordinator.read_many([Keys.ledger(0)] * 99, max_bytes=9000)
+    assert next(reads) == (Keys.ledger(0), b"x" * 9000)
+    del reads
+    assert coordinator.put_if_absent(Keys.plan(1), b"x")
+    here.server.stop(5)
+    assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == []
+
+
 def test_a_relay_that_goes_away_leaves_an_error_for_each_object_of_many(
     relayed: Callable[..., RelayedFederation],
 ) -> None:

@@ -42,7 +42,7 @@ _SYSTEM_CLIENTS = (5, 10, 30)
 _SMALL_ROWS, _SMALL_TAU2, _VARIABLES = 40, 0.0025, 6
 _ROUNDS = 30
 _CUTS = ("vote", "fdr")
-_WIDTHS, _LONG, _RESAMPLES = (20, 50, 200), 600, 100
+_WIDTHS, _LONG, _RESAMPLES = (20, 50, 200), 2000, 100
 
 Numbers = dict[str, Any]
 
@@ -115,7 +115,7 @@ def _coverage(share: float) -> Numbers:
 
 def _clients(share: float) -> Numbers:
     """Play other numbers of clients, and keep the figures of all effects together."""
-    replicates, rng = _times(200, share), np.random.default_rng(_SEED + 3)
+    replicates, rng = _times(150, share), np.random.default_rng(_SEED + 3)
     rows = []
     for clients in _OTHER_CLIENTS:
         found = coverage(rng, replicates=replicates, clients=clients, rows=_ROWS, tau2=_TAU2)
