@@ -233,5 +233,4 @@ def test_a_private_release_says_not_released_and_never_absent_or_zero() -> None:
     told = str(model.explain(row["target"], row["source"]))
     assert "not released" in told
     assert "absent" not in told
-    frame = model.to_dataframe(library="arrow").to_pylist()
-    assert {line["support"] for line in frame} == {None}
+    assert {line["support"] for line in model.rows()} == {None}
