@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Explanation", "edge_sentences", "explain"]
 
+_ZERO = ("The interval includes 0: clients agree on the sign, and the size may be none.",)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
@@ -119,6 +121,7 @@ def edge_sentences(model: "GlobalModel", row: dict[str, Any]) -> list[str]:
     sentences = [
         f"At lag {row['lag']}: one unit more of {row['source']} {way} {row['target']} {change}"
         f"(95 % interval {interval_words(row['ci_low'], row['ci_high'])}).",
+        *(_ZERO if _includes_zero(row) else ()),
         _support_sentence(row),
         f"The weighted mean vote is {row['vote']:+.2f}, from -1 to 1.",
     ]
@@ -158,6 +161,10 @@ def edge_sentences(model: "GlobalModel", row: dict[str, Any]) -> list[str]:
     if row["notes"]:
         sentences.append(f"Note: {row['notes']}.")
     return sentences
+
+
+def _includes_zero(row: dict[str, Any]) -> bool:
+    return row["ci_low"] is not None and row["ci_low"] <= 0 <= row["ci_high"]
 
 
 def _support_sentence(row: dict[str, Any]) -> str:

@@ -127,6 +127,13 @@ def test_an_explanation_says_every_number_and_what_is_not_there(model: GlobalMod
         model.explain("heat", "nobody")
 
 
+def test_an_interval_with_zero_in_it_is_told(model: GlobalModel) -> None:
+    assert "includes 0" not in str(model.explain("heat", "load"))
+    assert model.edges.ci_low is not None
+    wide = replace(model, edges=replace(model.edges, ci_low=model.edges.ci_low - 9))
+    assert "includes 0" in str(wide.explain("heat", "load"))
+
+
 def test_missing_and_absent_are_not_one_word(model: GlobalModel) -> None:
     unseen = replace(model, lags=(1,))
     words = str(unseen.explain("load", "heat"))

@@ -104,6 +104,18 @@ def test_the_home_page_has_every_edge_with_what_the_filters_need(content: SiteCo
         assert status.word in page.text
 
 
+def test_the_summary_claims_no_effect_whose_interval_has_zero_in_it(
+    content: SiteContent,
+) -> None:
+    model = content.models[-1]
+    assert "One unit more of" in Page(site_files(content)["index.html"]).text
+    assert model.edges.ci_low is not None
+    wide = replace(model, edges=replace(model.edges, ci_low=model.edges.ci_low - 9))
+    said = Page(site_files(SiteContent(models=(wide,)))["index.html"]).text
+    assert "One unit more of" not in said
+    assert "The interval of 3 edges includes 0" in said
+
+
 def test_an_edges_page_says_its_numbers_and_its_rounds(content: SiteContent) -> None:
     model = content.models[-1]
     row = model.rows()[0]

@@ -62,7 +62,8 @@ def _summary(model: GlobalModel, edges: Sequence[EdgeRow]) -> str:
         f"{count(model.clients, 'client')} agree on {count(len(model.edges), 'edge')} between "
         f"{count(len(model.measured), 'variable')}."
     ]
-    for edge in edges[:3]:
+    clear = [edge for edge in edges if not _includes_zero(edge)]
+    for edge in clear[:3]:
         way = "raises" if edge.effect >= 0 else "lowers"
         interval = (
             f" (95 % interval {significant(edge.ci_low)} to {significant(edge.ci_high)})"
@@ -72,6 +73,12 @@ def _summary(model: GlobalModel, edges: Sequence[EdgeRow]) -> str:
         said.append(
             f"One unit more of {visible(edge.source)} {way} {visible(edge.target)} by "
             f"{significant(abs(edge.effect))} after {count(edge.lag, 'step')}{interval}."
+        )
+    unclear = len(edges) - len(clear)
+    if unclear:
+        said.append(
+            f"The interval of {count(unclear, 'edge')} includes 0: clients agree on the sign, and "
+            "the size may be none."
         )
     disputed = sum(edge.direction < DISPUTED for edge in edges)
     if disputed:
@@ -88,6 +95,11 @@ def _summary(model: GlobalModel, edges: Sequence[EdgeRow]) -> str:
         '<section class="card" aria-label="Summary"><h2>In short</h2>'
         f'<ul class="said">{items}</ul>{caveats}</section>'
     )
+
+
+def _includes_zero(edge: EdgeRow) -> bool:
+    """Return whether the edge's interval is known and has 0 in it."""
+    return edge.ci_low is not None and edge.ci_high is not None and edge.ci_low <= 0 <= edge.ci_high
 
 
 def _graph(
