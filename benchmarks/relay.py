@@ -10,7 +10,9 @@
    rights: Python's own, with connections that are kept and a GET by sendfile. Both keep the same
    promise before the same folder, by `FilesystemStore`: an object is synced before the answer.
    SeaweedFS writes to the same disk and syncs nothing.
-3. What each reads is compared by its bytes, so nobody is fast by leaving something out.
+3. CPU milliseconds are those of the caller and of the server together, of all turns: what other
+   work on the machine hardly changes.
+4. What each reads is compared by its bytes, so nobody is fast by leaving something out.
 
 boto3 comes with the tests' moto.
 """
@@ -46,6 +48,7 @@ SIZE = 300_000
 BUCKET = "bench"
 COMMAND = "from hyperfed.cli import main; main()"
 Candidate = Mapping[str, Callable[[Sequence[str], bytes], None]]
+PIDS: dict[str, int] = {}
 _runs = itertools.count()
 
 
@@ -80,13 +83,19 @@ def serve_files(folder: str, port: str) -> None:
     ThreadingHTTPServer(("127.0.0.1", int(port)), _Files).serve_forever()
 
 
+def cpu_of(pid: int) -> float:
+    """The CPU seconds of this process and of a server's."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return time.process_time() + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def process(*arguments: str) -> Iterator[None]:
+def process(*arguments: str) -> Iterator[int]:
     with subprocess.Popen(  # noqa: S603 - our own
         [sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as started:
         try:
-            yield
+            yield started.pid
         finally:
             started.send_signal(signal.SIGTERM)
 
@@ -117,7 +126,7 @@ def relays(folder: Path, ending: ExitStack) -> Callable[[int], Candidate]:
         "--key": str(key),
         "--fingerprint": fed.fingerprint,
     }
-    ending.enter_context(
+    PIDS["relay"] = ending.enter_context(
         process(
             "-c",
             "from hyperfed.cli import main; main()",
@@ -161,6 +170,7 @@ def boto3s(folder: Path, ending: ExitStack) -> Callable[[int], Candidate]:
 
     server = ending.enter_context(SeaweedFS(folder / "weed"))
     server.store(BUCKET).close()
+    PIDS["boto3"] = server._running().pid
     key = server.credentials()
 
     def make(threads: int) -> Candidate:
@@ -200,7 +210,7 @@ def https(folder: Path, ending: ExitStack) -> Callable[[int], Candidate]:
     box = folder / "http-box"
     box.mkdir()
     port = str(free_ports(["http"])["http"])
-    ending.enter_context(process(__file__, "serve-files", str(box), port))
+    PIDS["http"] = ending.enter_context(process(__file__, "serve-files", str(box), port))
     url = f"http://127.0.0.1:{port}"
 
     def make(threads: int) -> Candidate:
@@ -229,17 +239,19 @@ def in_threads(threads: int) -> Callable[..., list[Any]]:
     return lambda work, items: list(pool.map(work, items))
 
 
-def turns_of(candidates: Mapping[str, Callable[[], None]], repeats: int) -> dict[str, list[float]]:
-    """The seconds of each turn by name, without the first turn, which warms up."""
-    taken: dict[str, list[float]] = {name: [] for name in candidates}
+def turns_of(
+    candidates: Mapping[str, Callable[[], None]], repeats: int
+) -> dict[str, list[tuple[float, float]]]:
+    """(wall, CPU) seconds of each turn by name, without the first turn, which warms up."""
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in candidates}
     names = list(candidates)
     for turn in range(repeats + 1):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             gc.collect()
-            began = time.perf_counter()
+            wall, cpu = time.perf_counter(), cpu_of(PIDS[name])
             candidates[name]()
-            taken[name].append(time.perf_counter() - began)
+            taken[name].append((time.perf_counter() - wall, cpu_of(PIDS[name]) - cpu))
     return {name: turns[1:] for name, turns in taken.items()}
 
 
@@ -260,15 +272,25 @@ def measure(makers: Mapping[str, Any], threads: int, count: int, repeats: int) -
     figures: dict[str, Any] = {}
     for kind, work in (("put", put), ("get", get)):
         turns = turns_of({name: partial(work, c) for name, c in made.items()}, repeats)
-        per_second = {name: round(count / min(taken)) for name, taken in turns.items()}
+        per_second = {name: round(count / min(taken)[0]) for name, taken in turns.items()}
+        cpu_ms = {
+            name: round(sum(cpu for _, cpu in taken) / len(taken) / count * 1e3, 2)
+            for name, taken in turns.items()
+        }
         ratios = {
-            name: round(median(a / b for a, b in zip(turns[name], turns["relay"], strict=True)), 2)
+            name: round(
+                median(a[0] / b[0] for a, b in zip(turns[name], turns["relay"], strict=True)), 2
+            )
             for name in turns
             if name != "relay"
         }
-        figures[kind] = {"objects_per_s": per_second, "relay_times_faster_than": ratios}
+        figures[kind] = {
+            "objects_per_s": per_second,
+            "cpu_ms": cpu_ms,
+            "relay_times_faster_than": ratios,
+        }
         how = "one by one" if threads == 1 else "many at once"
-        print(f"{how}  {kind}  {per_second}  relay is faster {ratios}", flush=True)
+        print(f"{how}  {kind}  {per_second}  CPU {cpu_ms}  relay is faster {ratios}", flush=True)
     return figures
 
 

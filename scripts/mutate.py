@@ -66,7 +66,11 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
             "dropbox/charges.py",
             "dropbox/claims.py",
         ),
-        ("tests/unit/protocol/test_ledger.py", "tests/unit/dropbox/test_ledger_copy.py"),
+        (
+            "tests/unit/protocol/test_ledger.py",
+            "tests/unit/protocol/test_sequences.py",
+            "tests/unit/dropbox/test_ledger_copy.py",
+        ),
         (
             "tests/attack/test_alien_reserves.py",
             "tests/attack/test_annulled_entries.py",

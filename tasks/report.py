@@ -14,12 +14,15 @@ from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 
+from hyperfed.dropbox.reader import DropBoxReader
 from hyperfed.errors import ConfigError
 from hyperfed.report.html import html_report
 from hyperfed.report.markdown import markdown_page
 from hyperfed.report.metrics import metrics_text
 from hyperfed.report.notices import notices
 from hyperfed.report.outcome import outcome_of
+from hyperfed.report.rows import Outcome
+from hyperfed.report.site import SiteContent, site_files
 from hyperfed.report.summary import headline
 from hyperfed.report.view import RoundView, view_of
 from hyperfed.report.wording import markdown_text, visible, visible_rows
@@ -32,6 +35,7 @@ __all__ = ["METRICS_DIR", "REPORT_DIR", "REPORT_URL", "report"]
 METRICS_DIR = "HYPERFED_METRICS_DIR"
 """Environment variable that names the folder of the figures; without it none are written."""
 REPORT_DIR, REPORT_URL = "HYPERFED_REPORT_DIR", "HYPERFED_REPORT_URL"
+_SITE_ROUNDS, _SITE_EDGES = 14, 100_000  # what a night can read again without being felt
 
 
 @round_task("report", run_name="report round {round_id}")
@@ -44,7 +48,7 @@ def report(
     """
     reader = runner_of(coordinator).reader
     view = view_of(reader, round_id)
-    page = markdown_page(view, timings=timings, links=_write_files(view, timings))
+    page = markdown_page(view, timings=timings, links=_write_files(reader, view, timings))
     create_markdown_artifact(
         key=f"round-{round_id:08d}", markdown=page, description=markdown_text(headline(view))
     )
@@ -75,8 +79,10 @@ def report(
     return outcome_of(view)
 
 
-def _write_files(view: RoundView, timings: Sequence[tuple[str, float]]) -> list[tuple[str, str]]:
-    """Write the figures and the HTML report, each where the environment names a folder.
+def _write_files(
+    reader: DropBoxReader, view: RoundView, timings: Sequence[tuple[str, float]]
+) -> list[tuple[str, str]]:
+    """Write the figures, the HTML report and the site, where the environment names a folder.
 
     Returns (words, address) of what can be linked to.
     """
@@ -90,8 +96,24 @@ def _write_files(view: RoundView, timings: Sequence[tuple[str, float]]) -> list[
         return []
     name = f"{view.federation}-round-{view.round:08d}.html"
     _write(Path(os.environ[REPORT_DIR]) / name, html_report([view]), REPORT_DIR)
+    links = [("The report as one HTML file", name)]
+    if view.outcome is Outcome.COMMITTED and view.edge_count <= _SITE_EDGES:
+        _write_site(reader, Path(os.environ[REPORT_DIR]) / view.federation, view.round)
+        links.append(("What the federation knows", f"{view.federation}/index.html"))
     base = os.environ.get(REPORT_URL, "").rstrip("/")
-    return [("The report as one HTML file", f"{base}/{name}")] if base else []
+    return [(words, f"{base}/{address}") for words, address in links] if base else []
+
+
+def _write_site(reader: DropBoxReader, folder: Path, round_id: int) -> None:
+    """Write the dossier site; pages of earlier rounds that are there stay as they are."""
+    names = (path.stem for path in folder.glob("rounds/*.html"))
+    written = {int(name) for name in names if name.isdigit()} - {round_id}
+    content = SiteContent.read(
+        reader, reader.ledger(), last=_SITE_ROUNDS, written=frozenset(written)
+    )
+    files = site_files(content)
+    for path, text in sorted(files.items(), key=lambda item: item[0] == "index.html"):
+        _write(folder / path, text, REPORT_DIR)
 
 
 def _write(path: Path, text: str, variable: str) -> None:

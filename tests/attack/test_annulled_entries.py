@@ -227,6 +227,30 @@ def test_an_abandoned_branchs_charges_carry_over_and_its_holders_go_on(tmp_path:
     assert any("abandoned the branch" in remark for remark in found.remarks)
 
 
+@pytest.mark.slow
+def test_a_round_that_the_abandoned_branch_released_is_charged_again_where_it_is_run() -> None:
+    """Two values of one round were seen, and two are charged. Who pulled the other one goes on."""
+    left, right = forked(PRIVATE)
+    right.play(3)
+    session = right.session("site-01")
+    assert session.pull(now=right.night(3)) is not None
+    branch = [c for c in right.reader().ledger() if c.entry.sequence > 2]
+    envelopes = right.objects("ledger/")
+    left.amend(
+        annulled=tuple(
+            Annulment(sequence=n, digest=c.digest, entry=envelopes[Keys.ledger(n)])
+            for n, c in enumerate(branch, 3)
+        )
+    )
+    left.memories["site-01"] = right.memories["site-01"]
+    assert left.play(3).counted == 4
+    assert len(accountant_of(left.reader(), left.reader().ledger()).mechanisms) == 5
+    model = left.session("site-01").pull(now=left.night(3))
+    assert model is not None
+    assert model.value.round == 3
+    assert audit(left.store, left.fingerprint, left.coordinator).ok
+
+
 def test_what_an_abandoned_branch_has_counted_does_not_count_again() -> None:
     left, right = forked(PolicyPack())
     left.amend(least_sequences=(("site-01", 40),))

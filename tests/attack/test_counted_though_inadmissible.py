@@ -13,7 +13,9 @@ import pytest
 from hyperfed.operations.audit import AuditReport, audit
 from hyperfed.packets import PolicyPack
 from hyperfed.protocol.machine import Why
-from hyperfed.testing.federation import SmallFederation
+from hyperfed.protocol.object_keys import Keys
+from hyperfed.registry.registry import KeyRecord
+from hyperfed.testing.federation import SmallFederation, key_of
 from tests.attack.test_alien_reserves import PRIVATE
 
 CHOOSY = PolicyPack(g_min=0.3, lags=(1,), max_lag=1, max_staleness=1)
@@ -139,3 +141,32 @@ def test_a_client_that_seals_nonsense_to_the_auditor_frames_nobody() -> None:
     assert fed.run(1).counted == 4
     assert [f.rule for f in audited(fed, fed.coordinator).findings] == []
     assert "R-154" not in [f.rule for f in audited(fed, fed.auditors[0]).findings]
+
+
+def test_a_key_that_came_later_opens_nothing_and_blames_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It judges headers as anybody does."""
+    fed = SmallFederation(clients=4, policy=CHOOSY)
+    new = key_of("a new coordinator")
+    honest = fed.twin()
+    assert honest.play(1).counted == 4
+    counting_all(fed, monkeypatch, other_vocabulary)
+    for world, rules in ((honest, []), (fed, ["R-154"])):
+        world.amend(coordinators=(*world.registry.coordinators, KeyRecord(keys=new.public)))
+        report = audited(world, new)
+        assert [f.rule for f in report.findings] == rules
+        assert any("was sealed to other keys" in remark for remark in report.remarks)
+
+
+def test_where_the_base_state_is_gone_nothing_is_judged_by_another() -> None:
+    fed = SmallFederation(clients=4, auditors=1, policy=CHOOSY)
+    fed.play(1)
+    fed.open(2)
+    fed.submit_all(round_id=2, but=[LIAR])
+    fed.put(fed.envelope(LIAR, round_id=2, sequence=0), LIAR, round_id=2)
+    assert fed.run(2).counted == 3
+    assert audited(fed, fed.coordinator).findings == ()
+    fed.store._objects.pop(Keys.state(1))  # type: ignore[attr-defined]
+    rules = {f.rule for f in audited(fed, fed.coordinator).findings}
+    assert rules <= {"R-67", "R-66"}, "the missing state is a finding, and no client or coordinator"

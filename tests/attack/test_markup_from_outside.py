@@ -16,6 +16,7 @@ from hyperfed.errors import ConfigError
 from hyperfed.report.html import html_report
 from hyperfed.report.markdown import markdown_page
 from hyperfed.report.notices import notices
+from hyperfed.report.site import SiteContent, site_files
 from hyperfed.report.text import render_round
 from hyperfed.report.view import RoundView, view_of
 from hyperfed.report.wording import markdown_text, visible_rows
@@ -67,6 +68,23 @@ def test_the_html_report_has_no_element_of_a_names(view: RoundView) -> None:
         assert tag not in ("img", "script", "iframe", "object"), attributes
         assert not [name for name in attributes if name.startswith("on")]
         assert "evil.example" not in str(attributes.get("href")) + str(attributes.get("src"))
+
+
+def test_no_page_of_the_site_has_an_element_of_a_names() -> None:
+    fed = SmallFederation(vocabulary=Vocabulary.of(*NAMES))
+    fed.play(1)
+    reader = fed.reader()
+    files = site_files(SiteContent.read(reader, reader.ledger(), last=1))
+    assert len(files) > 2
+    for path, page in files.items():
+        assert not CONTROL.search(page)
+        tags = Tags(page).seen
+        scripts = [attributes for tag, attributes in tags if tag == "script"]
+        assert scripts == ([{}] if path == "index.html" else []), "the one that its policy names"
+        for tag, attributes in tags:
+            assert tag not in ("img", "iframe", "object", "form"), attributes
+            assert not [name for name in attributes if name.startswith("on")]
+            assert "evil.example" not in str(attributes.get("href")) + str(attributes.get("src"))
 
 
 def test_the_page_in_prefect_has_no_element_or_link_of_a_names(view: RoundView) -> None:

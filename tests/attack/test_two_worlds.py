@@ -29,7 +29,7 @@ def test_heads_of_two_worlds_differ_and_the_audit_says_so() -> None:
     assert audit(here.store, here.fingerprint).ok
     assert audit(there.store, there.fingerprint).ok, "each world by itself holds"
     with pytest.raises(RoundError, match="two histories"):
-        head_compared(ledger, other)
+        head_compared(ledger, other, there.registry)
     report = audit(here.store, here.fingerprint, other=other)
     assert [(f.key, f.rule) for f in report.findings] == [("ledger/000000000004", "R-130")]
 
@@ -39,10 +39,11 @@ def test_the_honest_twin_sees_the_same_head_a_night_earlier_or_later() -> None:
     before = head_of(here.reader().ledger())
     here.play(3)
     ledger = here.reader().ledger()
-    told = head_compared(ledger, before)
+    told = head_compared(ledger, before, here.registry)
     assert told["compared"] == "the same history as far as entry 4"
     assert audit(here.store, here.fingerprint, other=before).ok
-    assert "ends before entry 6" in head_compared(ledger[:4], head_of(ledger))["compared"]
+    behind = head_compared(ledger[:4], head_of(ledger), here.registry)
+    assert "ends before entry 6" in behind["compared"]
 
 
 @pytest.mark.parametrize(("days", "behind"), [(0, 0), (1, 1), (10, 10), (29, 29)])

@@ -68,6 +68,17 @@ class Site:
             f'access_key = "{credentials.access_key}"\nsecret_key = "{credentials.secret_key}"\n'
         )
 
+    def serves(self, federation: SmallFederation, *, url: str, key: str) -> Path:
+        """Write whose rounds the worker may run from now on; the file."""
+        config = self.folder / "hyperfed.toml"
+        config.write_text(
+            f'[store]\nurl = "{url}"\nendpoint = "{self.stack.store.endpoint_url}"\n'
+            'access_key_file = "access-key.toml"\n'
+            f'[federation]\nfingerprint = "{federation.fingerprint}"\n'
+            f'[coordinator]\nkey = "{key}"\n'
+        )
+        return config
+
     def start(self, deployment: str, **parameters: Any) -> str:
         """Start a run of a deployment now; its id."""
         found = self.api(f"/deployments/name/{deployment}/{deployment}")
@@ -165,13 +176,7 @@ def _federation(stack: Stack) -> SmallFederation:
 
 def _install(site: Site) -> None:
     site.federation.coordinator.save(site.folder / "coordinator.key")
-    config = site.folder / "hyperfed.toml"
-    config.write_text(
-        f'[store]\nurl = "s3://{BUCKET}"\nendpoint = '
-        f'"{site.stack.store.endpoint_url}"\naccess_key_file = "access-key.toml"\n'
-        f'[federation]\nfingerprint = "{site.federation.fingerprint}"\n[coordinator]\nkey = '
-        '"coordinator.key"\n'
-    )
+    config = site.serves(site.federation, url=f"s3://{BUCKET}", key="coordinator.key")
     command = [
         "service",
         "install",

@@ -38,7 +38,7 @@ def flow_process(site: Site) -> Recorded:
     below = [
         pid
         for pid in children(site.stack.worker.record.pid)
-        if b"prefect" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"flows.service.engine" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     assert below, "the worker runs no flow"
     return Recorded.of(below[-1])

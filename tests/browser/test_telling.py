@@ -29,9 +29,9 @@ def told() -> Iterator[tuple[Kept, Kept]]:
 
 
 @pytest.fixture(scope="module")
-def federation(site: Site, told: tuple[Kept, Kept]) -> SmallFederation:
-    """Five clients and a budget for one private night, with blocks of its own on the site; its
-    automations tell both receivers.
+def federation(site: Site, told: tuple[Kept, Kept]) -> Iterator[SmallFederation]:
+    """Five clients and a budget for one private night, with blocks of its own on the site, whose
+    worker serves it meanwhile; its automations tell both receivers.
 
     By the functions behind `hyperfed service notify` and `install`, in one process;
     tests/installation/test_operations_page.py runs the commands.
@@ -80,7 +80,9 @@ create_automations(Path("deployments/automations.yaml"), notify=[ops, mail])
     assert done.returncode == 0, done.stdout + done.stderr
     for received in told:
         received.awaits("Hyperfed: a test")
-    return fed
+    site.serves(fed, url=f"s3://{BUCKET}/{NAME}", key="telling.key")
+    yield fed
+    site.serves(site.federation, url=f"s3://{BUCKET}", key="coordinator.key")
 
 
 def test_a_night_with_a_liar_an_absent_client_and_the_last_of_the_budget(

@@ -54,6 +54,7 @@ ELSEWHERE = {
 }
 SECTIONS_ELSEWHERE = {
     "A first night without Prefect": "tests/unit/cli/test_cli_without_prefect.py",
+    "When the roots speak again": "tests/unit/cli/test_cli_registry_mending.py",
 }
 CONFIRMED = ("registry add", "registry sign", "registry revoke")
 

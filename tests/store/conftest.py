@@ -10,6 +10,7 @@ import pytest
 
 from hyperfed.storage.s3 import S3Credentials, S3Store
 from hyperfed.testing.seaweedfs import SeaweedFS
+from tests.store.relays import RelayedFederation
 from tests.store.scripted_server import ScriptedServer
 
 _numbers = itertools.count()
@@ -25,6 +26,20 @@ def scripted() -> Iterator[ScriptedServer]:
     server.server.shutdown()
     thread.join()
     server.server.server_close()
+
+
+@pytest.fixture
+def relayed(tmp_path: Path) -> Iterator[Callable[..., RelayedFederation]]:
+    """A function that founds a federation in a folder with a relay before it."""
+    made: list[RelayedFederation] = []
+
+    def make(**options: Any) -> RelayedFederation:
+        made.append(RelayedFederation(tmp_path, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from hyperfed.storage.grpc_access import access_of_key
 from hyperfed.storage.grpc_store import GRPCLimits, GRPCStore
 from hyperfed.testing.federation import SmallFederation
 
+PATIENT = GRPCLimits(connect_timeout_s=2, call_timeout_s=10)
 ANYTHING = Party(
     name="everybody", role=Role.COORDINATOR, rights=Rights(Access(reads=("*",), creates=("*",)))
 )
@@ -113,3 +114,8 @@ def relay_before(
         yield f"127.0.0.1:{server.port}"
     finally:
         server.stop(1)
+
+
+def objects(here: RelayedFederation) -> list[tuple[str, int]]:
+    """The key and the size of every object in the folder."""
+    return [(info.key, info.size) for info in here.store.list("")]

@@ -22,6 +22,7 @@ OF_THE_PROJECT = {
     "rules",
     "setup",
     "threat_model",
+    "tutorial",
 }
 
 pytestmark = pytest.mark.unit

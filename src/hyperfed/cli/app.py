@@ -145,6 +145,11 @@ _COMMANDS = {
         "Make a key pair, in a file that only you can read.",
         _ALL,
     ),
+    "report": Entry(
+        "hyperfed.cli.local.report:report",
+        "Write what the federation knows as a folder of pages.",
+        _ALL,
+    ),
     "inspect": Entry(
         "hyperfed.cli.operator.inspect:inspect",
         "Show any object of the drop-box, verified and readable.",
@@ -270,7 +275,8 @@ def app(ctx: click.Context) -> None:
 
     \b
       [store]
-      url = "s3://bucket/prefix"           # or "file:///mnt/share"; for S3 also: endpoint, region,
+      url = "s3://bucket/prefix"           # or "file:///mnt/share", or "grpc://host:port", a relay
+                                           # with ca_file; for S3 also: endpoint, region,
                                            # addressing = "virtual", ca_file
       access_key_file = "store.toml"       # access_key = "..." and secret_key = "...";
                                            # without it, the environment decides

@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     from hyperfed.statistics import Statistics
     from hyperfed.tables.vocabulary import Vocabulary
@@ -18,6 +16,8 @@ def moments_shown(statistics: "Statistics", vocabulary: "Vocabulary | None") -> 
 
     Variances are in units of the vocabulary's plausible ranges: of half their width.
     """
+    import numpy as np
+
     from hyperfed.statistics import block_lags
 
     matrix, rows = statistics.matrix, statistics.rows

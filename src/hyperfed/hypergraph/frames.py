@@ -78,7 +78,8 @@ def _columns(model: "GlobalModel") -> list[str]:
     from hyperfed.hypergraph.evidence import Spread
 
     first = ["source", "target", "lag", "effect", "ci_low", "ci_high"]
-    about = ["vote", "support", "reporting", "measured_by", "samples", "i2"]
+    about = ["vote", "support", "reporting", "measured_by", "samples"]
+    about += ["std_error", "tau2", "i2"]
     return [*first, *about, *Spread.COLUMNS, "direction", "notes", "status"]
 
 

@@ -300,9 +300,10 @@ class GlobalModel(ModelReading):
                 notes[edge].append(f"not adjusted for {names[variable]} in {lacking} of {of}")
         return tuple(map(tuple, notes))
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self, at: npt.NDArray[np.intp] | None = None) -> list[dict[str, Any]]:
         """Return one dict for each edge, strongest vote first, for tables, CSV and JSON.
 
+        `at` holds the rows of the edges that are wanted; None stands for all.
         In a private release, support, reporting, samples, std_error, tau2 and i2 are None: they are
         not published. ci_low, ci_high, std_error, tau2 and i2 are None for an edge whose effect was
         not pooled by its clients' intervals. q, the prediction interval, the range without one
@@ -311,31 +312,32 @@ class GlobalModel(ModelReading):
         `notes` says of the edge.
         """
         names, evidence = self.vocabulary.names, self.evidence.edges
+        chosen = np.arange(len(self.edges)) if at is None else at
         columns = {
-            name: getattr(evidence, name).tolist()
+            name: getattr(evidence, name)[chosen].tolist()
             for name in ("vote", "support", "reporting", "measured_by", "samples", *_POOLED)
         }
+        pooled_rows = evidence.pooled[chosen].tolist()
         for name in _POOLED:
             columns[name] = [
                 value if pooled else None
-                for value, pooled in zip(columns[name], evidence.pooled.tolist(), strict=True)
+                for value, pooled in zip(columns[name], pooled_rows, strict=True)
             ]
         if self.privacy is not None:  # counts are data too
             columns |= {
-                name: [None] * len(self.edges)
-                for name in ("support", "reporting", "samples", *_POOLED)
+                name: [None] * len(chosen) for name in ("support", "reporting", "samples", *_POOLED)
             }
         spread = self.evidence.edges.spread
         for name in Spread.COLUMNS:
             columns[name] = (
-                [None] * len(self.edges) if spread is None else getattr(spread, name).tolist()
+                [None] * len(chosen) if spread is None else getattr(spread, name)[chosen].tolist()
             )
-        columns["direction"] = direction_shares(
-            self.edges, evidence.vote, self.semantic.dag_edges
-        ).tolist()
-        columns["notes"] = ["; ".join(edge_notes) for edge_notes in self.notes]
+        shares = direction_shares(self.edges, evidence.vote, self.semantic.dag_edges)
+        columns["direction"] = shares[chosen].tolist()
+        notes = self.notes
+        columns["notes"] = ["; ".join(notes[edge]) for edge in chosen.tolist()]
         rows = []
-        for i, row in enumerate(self.edges.rows()):
+        for i, row in enumerate(self.edges.take(chosen).rows()):
             rows.append(
                 {
                     "source": names[int(row["source"])],

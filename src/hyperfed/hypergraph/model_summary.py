@@ -36,8 +36,9 @@ def q_words(q: float | None) -> str:
 
 def _title(model: "GlobalModel") -> str:
     edges = len(model.edges)
+    when = f" ({model.time:%Y-%m-%d})" if model.freeze else ""  # in-process there is no night
     return (
-        f"Global model of {model.federation}, round {model.round} ({model.time:%Y-%m-%d}): "
+        f"Global model of {model.federation}, round {model.round}{when}: "
         f"{edges:,} edge{'' if edges == 1 else 's'} between {len(model.measured):,} variables, of "
         f"{model.clients:,} clients"
     )

@@ -267,8 +267,12 @@ def _not_allowed(party: Party, what: str) -> AccessDenied:
 
 
 def _end(context: Any, fault: Exception) -> None:
-    """End a call with the status that an error stands for. Raises."""
+    """End a call with the status that an error stands for. Raises, unless the caller has gone."""
     import grpc
+
+    if not context.is_active():
+        log.info("a call was broken off")
+        return
 
     status, details = grpc.StatusCode, getattr(fault, "problem", str(fault))
     match fault:

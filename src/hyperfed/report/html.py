@@ -37,10 +37,11 @@ OUTCOME_META = "hyperfed-outcome"
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-def html_report(views: Sequence[RoundView]) -> str:
+def html_report(views: Sequence[RoundView], *, home: str = "") -> str:
     """Return the whole document.
 
-    Of two views of one round, the one that stands later in `views` is shown. Raises ConfigError
+    `home` is the address of the site's home page, where the report is a page of a site. Of two
+    views of one round, the one that stands later in `views` is shown. Raises ConfigError
     where `views` is empty or holds rounds of two federations.
     """
     names = {v.federation for v in views}
@@ -53,6 +54,7 @@ def html_report(views: Sequence[RoundView]) -> str:
     rounds = f"round {last.round}" if len(ordered) == 1 else f"rounds {first.round} to {last.round}"
     title = f"{last.federation}, {rounds}"
     several = _comparison(ordered) if len(ordered) > 1 else ""
+    way = f'<nav aria-label="Site"><a href="{escape(home)}">The graph</a></nav>' if home else ""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta '
         f'http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">'
@@ -60,7 +62,7 @@ def html_report(views: Sequence[RoundView]) -> str:
         'name="color-scheme" content="light dark">'
         f'<meta name="description" content="{text_cell(headline(last))}">'
         f'<meta name="{OUTCOME_META}" content="{last.outcome.value}">'
-        f"<title>{text_cell(title)}</title><style>{STYLE}</style></head><body><main>"
+        f"<title>{text_cell(title)}</title><style>{STYLE}</style></head><body><main>{way}"
         f"<header><h1>Federation {text_cell(last.federation)}</h1><p "
         f'class="soft">{text_cell(rounds.capitalize())}, {when(first.opens)} to '
         f"{when(last.deadline)}</p></header>"

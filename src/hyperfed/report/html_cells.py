@@ -22,16 +22,18 @@ def table_of(
     *,
     numbers: Sequence[int] = (),
     fold: bool = False,
+    marks: Sequence[str] = (),
 ) -> str:
     """Return a table of HTML cells, in which the first cell of each row is its header.
 
     The columns that `numbers` lists align right. With `fold`, the rows after the first `_FIRST`
-    fold away where they are more than four.
+    fold away where they are more than four. `marks` holds the attributes of each row's element; a
+    table with them does not fold.
     """
     all_rows = list(rows)
     unfolded, folded = (
         (all_rows[:_FIRST], all_rows[_FIRST:])
-        if fold and len(all_rows) > _FIRST + 4
+        if fold and not marks and len(all_rows) > _FIRST + 4
         else (all_rows, [])
     )
 
@@ -42,18 +44,19 @@ def table_of(
             for i, column in enumerate(columns)
         )
         body = "".join(
-            "<tr>"
+            (f"<tr {marks[number]}>" if marks else "<tr>")
             + "".join(
                 f'<th scope="row" {kind[i]}>{c}</th>' if i == 0 else f"<td {kind[i]}>{c}</td>"
                 for i, c in enumerate(row)
             )
             + "</tr>"
-            for row in part
+            for number, row in enumerate(part)
         )
         label = f"<caption>{text_cell(words)}</caption>" if words else ""
+        name = text_cell(words) if words else f"Table by {text_cell(columns[0] or 'row')}"
         return (
-            "<div "
-            f'class="scroll"><table>{label}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+            f'<div class="scroll" tabindex="0" role="region" aria-label="{name}"><table>'
+            f"{label}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
         )
 
     more = (

@@ -7,7 +7,7 @@ __all__ = ["STYLE"]
 
 STYLE = """
 :root{--ink:#1c2430;--soft:#5b6675;--page:#f3f5f8;--card:#fff;--line:#dde2ea;--head:#f4f6fa;
---up:#1f5fd0;--down:#cf5a00;--good:#0f7a45;--warn:#9a5b00;
+--up:#1f5fd0;--down:#b34d00;--good:#0f7a45;--warn:#9a5b00;
 --bad:#b3202f;--info:#1f5fd0;--part:#8fb0ea;--track:#e6eaf0;--shadow:0 1px 2px rgba(20,30,50,.06)}
 @media screen and (prefers-color-scheme:dark){:root{--ink:#e7ebf2;--soft:#a3aebd;--page:#0f131a;
 --card:#171c24;--line:#323b49;--head:#1f2631;--up:#6ea3ff;

@@ -251,15 +251,8 @@ def view_of(reader: DropBoxReader, round_id: int) -> RoundView:
 
 def edge_rows(model: GlobalModel, *, keep: int = KEPT_EDGES) -> tuple[EdgeRow, ...]:
     """Return the `keep` strongest edges of a model by |vote|, the strongest first."""
-    vote = model.evidence.edges.vote
-    if len(vote) > keep:
-        rows = np.sort(np.argsort(-np.abs(vote), kind="stable")[:keep])
-        model = replace(
-            model,
-            edges=model.edges.take(rows),
-            evidence=replace(model.evidence, edges=model.evidence.edges.take(rows)),
-        )
-    return tuple(EdgeRow(**row) for row in model.rows())
+    order = np.argsort(-np.abs(model.evidence.edges.vote), kind="stable")
+    return tuple(EdgeRow(**row) for row in model.rows(np.sort(order[:keep])))
 
 
 def _outcome(end: Chained | None, frozen: object, result: object) -> Outcome:

@@ -130,7 +130,8 @@ def coverage(
         target, source = np.roll(order, -1), order
         common[target, source] = sign * np.array(effects)
         graphs = [client_graph(common, rows, rng, tau2=tau2, bootstraps=5) for _ in range(clients)]
-        model = StoreReconciler(vote_min=0.0).merge(graphs).graph
+        # every q-value is at most 1: what nobody votes on stays, too
+        model = StoreReconciler(cut="fdr", fdr_max=1.0).merge(graphs).graph
         if model.evidence is None or model.evidence.edges.spread is None:
             continue  # pragma: no cover - a merge has evidence
         evidence, spread = model.evidence.edges, model.evidence.edges.spread

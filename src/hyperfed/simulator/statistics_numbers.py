@@ -42,7 +42,7 @@ _SYSTEM_CLIENTS = (5, 10, 30)
 _SMALL_ROWS, _SMALL_TAU2, _VARIABLES = 40, 0.0025, 6
 _ROUNDS = 30
 _CUTS = ("vote", "fdr")
-_WIDTHS, _MERGED, _LONG = (20, 50, 200), 20, 600
+_WIDTHS, _LONG, _RESAMPLES = (20, 50, 200), 2000, 100
 
 Numbers = dict[str, Any]
 
@@ -115,7 +115,7 @@ def _coverage(share: float) -> Numbers:
 
 def _clients(share: float) -> Numbers:
     """Play other numbers of clients, and keep the figures of all effects together."""
-    replicates, rng = _times(200, share), np.random.default_rng(_SEED + 3)
+    replicates, rng = _times(150, share), np.random.default_rng(_SEED + 3)
     rows = []
     for clients in _OTHER_CLIENTS:
         found = coverage(rng, replicates=replicates, clients=clients, rows=_ROWS, tau2=_TAU2)
@@ -226,23 +226,34 @@ def _over_seeds(parts: Sequence[Mapping[str, Any]]) -> Numbers:
 def _sizes(share: float) -> Numbers:
     """Measure what every estimate costs, beside the votes alone: rows, bytes, a merge's seconds."""
     rng, codec, rows = np.random.default_rng(_SEED + 5), PayloadCodec(compression="zstd"), []
-    clients = max(3, round(_MERGED * share))
+    resamples = _times(_RESAMPLES, share)
     for variables in _WIDTHS if share == 1.0 else _WIDTHS[:1]:
         coefficients = _parents(rng, variables)
-        graphs = [client_graph(coefficients, _LONG, rng) for _ in range(clients)]
-        sent, seconds = {}, {}
-        for name in ("votes", "all"):
-            merged = [_voting(graph) for graph in graphs] if name == "votes" else graphs
-            edges = [graph.edges for graph in merged]
-            sent[name] = [
-                round(float(np.mean([len(table) for table in edges]))),
-                round(float(np.mean([_bytes(codec, graph) for graph in merged]))),
-            ]
+        graphs = [
+            client_graph(coefficients, _LONG, rng, bootstraps=resamples) for _ in range(_CLIENTS)
+        ]
+        sent = {"votes": [_voting(graph) for graph in graphs], "all": graphs}
+        seconds = []
+        for _ in range(3):
             begun = time.process_time()
-            StoreReconciler().reconcile(merged)
-            seconds[name] = round(time.process_time() - begun, 3)
-        rows.append({"variables": variables, "sent": sent, "seconds": seconds})
-    return {"clients": clients, "rows": _LONG, "widths": rows}
+            StoreReconciler().reconcile(graphs)
+            seconds.append(time.process_time() - begun)
+        rows.append(
+            {
+                "variables": variables,
+                "rows": {name: _usual([len(g.edges) for g in part]) for name, part in sent.items()},
+                "bytes": {
+                    name: _usual([_bytes(codec, graph) for graph in part])
+                    for name, part in sent.items()
+                },
+                "seconds": round(min(seconds), 4),
+            }
+        )
+    return {"clients": _CLIENTS, "rows": _LONG, "resamples": resamples, "widths": rows}
+
+
+def _usual(counts: Sequence[int]) -> int:
+    return round(float(np.mean(counts)))
 
 
 def _parents(rng: np.random.Generator, variables: int) -> npt.NDArray[np.float64]:
@@ -265,10 +276,10 @@ def _bytes(codec: PayloadCodec, graph: HypergraphStore) -> int:
 
 PARTS: dict[str, Callable[[float], Numbers]] = {
     "coverage": _coverage,
-    "clients": _clients,
     "noise": _noise,
     "systems": _systems,
     "standing": _standing,
     "sizes": _sizes,
+    "clients": _clients,
 }
 """Each part of the numbers by its name, with what plays it."""

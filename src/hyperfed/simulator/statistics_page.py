@@ -20,9 +20,9 @@ _COVERAGE = (
     ("std_error / error", "stated", ".2f"),
     ("tau², mean", "tau2_mean", ".4f"),
     ("tau², median", "tau2_median", ".4f"),
-    ("true share", "share", ".2f"),
-    ("I², mean", "i2_mean", ".2f"),
-    ("I², median", "i2_median", ".2f"),
+    ("true share", "share", ".3f"),
+    ("I², mean", "i2_mean", ".3f"),
+    ("I², median", "i2_median", ".3f"),
 )
 _KEPT = (
     ("kept", "kept", ".2f"),
@@ -147,17 +147,20 @@ the liar with the most."
 
 def _sizes(part: Numbers) -> list[str]:
     said = (
-        f"{part['clients']} clients with {part['rows']} rows; one lag, 10 resamples. A merge's "
-        "seconds are of one core."
+        f"{part['clients']} clients with {part['rows']} rows and {part['resamples']} resamples, "
+        "one lag. A merge's seconds are of one core."
     )
-    names = ("rows", "bytes", "seconds a merge")
-    titles = [f"{name}, {kind}" for name in names for kind in ("votes alone", "all")]
-    lines = [said, "", f"| variables | {' | '.join(titles)} |", "|---" * 7 + "|"]
+    columns = [(name, kind) for name in ("rows", "bytes") for kind in ("votes", "all")]
+    titles = (f"{name}, {'votes alone' if kind == 'votes' else 'all'}" for name, kind in columns)
+    lines = [
+        said,
+        "",
+        f"| variables | {' | '.join(titles)} | seconds per merge, all |",
+        "|---" * (2 + len(columns)) + "|",
+    ]
     for row in part["widths"]:
-        sent, seconds = row["sent"], row["seconds"]
-        cells = [f"{sent[kind][i]:,}" for i in (0, 1) for kind in ("votes", "all")]
-        cells += [f"{seconds[kind]:.2g}" for kind in ("votes", "all")]
-        lines.append(f"| {row['variables']} | {' | '.join(cells)} |")
+        cells = (f"{row[name][kind]:,}" for name, kind in columns)
+        lines.append(f"| {row['variables']} | {' | '.join(cells)} | {row['seconds']:.2g} |")
     return lines
 
 
@@ -237,14 +240,14 @@ def _clients_picture(numbers: Numbers) -> str:
                 title="Stated standard error over the error's own",
                 across=across,
                 series=_series(rows, "clients", {"all measured pairs": "stated"}),
-                ticks=(0.6, 0.8, 1.0, 1.2, 1.4),
+                ticks=(0.8, 1.0, 1.2, 1.4, 1.6),
                 truth=1.0,
             ),
             Panel(
                 title="tau², the variance between clients",
                 across=across,
                 series=_series(rows, "clients", {"mean": "tau2_mean", "median": "tau2_median"}),
-                ticks=(0.0, 0.005, 0.01, 0.015, 0.02),
+                ticks=(0.0, 0.01, 0.02, 0.03),
                 truth=tau2,
             ),
             Panel(
@@ -271,10 +274,10 @@ def _errors_picture(numbers: Numbers) -> str:
         "Error rates of the two cuts: 40 rows a client, 36 possible edges",
         [
             Panel(
-                title="Noise: outcomes with a false edge",
+                title="Noise: outcomes with a false edge (dashed: 0.05)",
                 across="clients",
                 series=both("noise", "any_false"),
-                ticks=(0.0, 0.05, 0.25, 0.5, 0.75, 1.0),
+                ticks=(0.0, 0.25, 0.5, 0.75, 1.0),
                 truth=0.05,
             ),
             Panel(
@@ -284,7 +287,7 @@ def _errors_picture(numbers: Numbers) -> str:
                 ticks=(0.0, 0.25, 0.5, 0.75, 1.0),
             ),
             Panel(
-                title="Systems: false edges, of those found",
+                title="Systems: false edges, of those found (dashed: 0.05)",
                 across="clients",
                 series=both("systems", "false_share"),
                 ticks=(0.0, 0.02, 0.04, 0.06, 0.08, 0.1),

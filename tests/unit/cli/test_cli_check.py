@@ -40,3 +40,8 @@ def test_a_share_that_shows_half_objects_is_told_by_its_rule(
 def test_what_cannot_be_reached_breaks_no_rule(desk: Desk) -> None:
     assert "no such folder" in desk.fails(2, "check", "store", "file:gone")["problem"]
     assert "[store] url is not set" in desk.fails(2, "check", "store")["problem"]
+
+
+def test_a_relays_folder_is_checked_where_it_lies(desk: Desk) -> None:
+    error = desk.fails(2, "check", "store", "grpc://relay.example.org:8443")
+    assert "hyperfed check store file:///FOLDER" in error["remedy"]

@@ -60,3 +60,20 @@ def test_export_writes_what_it_says_and_convert_makes_it_fit_for_submitting(
     desk.fails(1, "convert", bare)
     estimated = desk.ok("convert", bare, "--rows", world.data())
     assert estimated["edges"] == 1
+
+
+def test_report_writes_a_folder_whose_home_page_links_to_every_page(
+    desk: Desk, world: World
+) -> None:
+    desk.fails(2, "report")
+    for round_id in (1, 2):
+        world.federation.play(round_id)
+    world.at(3)
+    told = desk.ok("report", "--out", "site", "--last", "1")
+    assert told["rounds"] == 1
+    assert told["pages"] == told["edges"] + 2
+    home = (desk.folder / "site" / "index.html").read_text()
+    pages = [path for path in (desk.folder / "site").rglob("*.html") if path.name != "index.html"]
+    assert len(pages) == told["pages"] - 1
+    for path in pages:
+        assert f'href="{path.relative_to(desk.folder / "site")}"' in home

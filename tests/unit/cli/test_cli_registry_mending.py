@@ -1,5 +1,6 @@
 """What the roots renew and annul on the command line, and what `status` and `pull` say of it."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -145,9 +146,11 @@ def test_what_is_no_entry_of_this_ledger_is_not_annulled(roots: World, tmp_path:
     plan, state = tmp_path / "plan", tmp_path / "state"
     plan.write_bytes(fed.objects()[Keys.plan(1)])
     state.write_bytes(fed.objects()[Keys.state(1)])
+    fed.store.put_if_absent(Keys.ledger(3), fed.objects()[Keys.ledger(2)])
     files, objects = roots.files(), roots.objects()
     for code, options, said in (
         (2, (), "no entry is named"),
+        (1, ("3",), "holds entry 2"),
         (4, ("7",), "the ledger has no such entry"),
         (1, ("--abandoned", own), "would be charged twice"),
         (1, ("--abandoned", foreign), "belongs to federation 'other-fed'"),
@@ -210,3 +213,26 @@ def test_annulments_are_kept_by_every_later_draft(roots: World) -> None:
     publish(roots, roots.desk.ok("registry", "set", "--epsilon", "9")["file"])
     annulled = fed.reader().registry.annulled
     assert [type(a) for a in annulled] == [Annulment]
+
+
+def test_the_section_of_the_operations_page_as_written(world: World) -> None:
+    """But for the branch of another bucket, which has a test of its own."""
+    page = (Path(__file__).parents[3] / "docs" / "operations.md").read_text(encoding="utf-8")
+    section = page.split("\n## When the roots speak again\n")[1].split("\n## ")[0]
+    commands = re.findall(r"^    hyperfed (.*)$", section, re.MULTILINE)
+    assert len(commands) == 7
+    desk, fed = world.desk, world.federation
+    fed.roots[0].save(desk.folder / "root-1.key")
+    fed.play(1)
+    void_of(fed, 50_000)
+    world.at(2)
+    for command in commands:
+        if "--abandoned" in command:
+            continue
+        words = command.replace("412", "3").split()
+        desk.ok(*words, *(["--yes"] if words[1] == "sign" else []))
+    registry = fed.reader().registry
+    assert (registry.version, [a.sequence for a in registry.annulled]) == (3, [3])
+    assert registry.expires is not None
+    fed.registry = registry
+    assert fed.play(2).why is Why.COMMITTED

@@ -1,18 +1,27 @@
 """`hyperfed relay`: the files that it makes, and what it refuses before it serves."""
 
 import json
+import shlex
 import ssl
+import textwrap
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 from cryptography import x509
 
 from hyperfed.cli.app import app
+from hyperfed.cli.invocation import Invocation
+from hyperfed.client.opening import Opening
+from hyperfed.client.settings import load_settings
 from hyperfed.storage.filesystem import FilesystemStore
 from hyperfed.storage.grpc_access import read_access
 from hyperfed.testing.federation import SmallFederation
+
+PAGE = (Path(__file__).parents[3] / "docs" / "relay.md").read_text(encoding="utf-8")
+ACCESS_FILE = "coordinator.relay.pem"
 
 
 def run(*args: str | Path, code: int = 0) -> Any:
@@ -95,3 +104,44 @@ def test_what_cannot_be_served_is_refused_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "relay.key").chmod(0o666)
     said = serve(tmp_path, *at, *right, code=2)
     assert "others can read" in said["error"]["problem"]
+
+
+# -- docs/relay.md ---------------------------------------------------------------------------------
+
+
+def commands_of_page() -> list[str]:
+    return [line.strip() for line in PAGE.splitlines() if line.startswith("    hyperfed ")]
+
+
+@pytest.mark.parametrize("line", commands_of_page())
+def test_the_pages_commands_are_taken(line: str) -> None:
+    """Each is parsed as it stands; tests/fault/test_relay_killed.py and those above run them."""
+    command: click.Command = app
+    context, words = click.Context(app), shlex.split(line)[1:]
+    while isinstance(command, click.Group):
+        name, found, words = command.resolve_command(context, words)
+        assert found is not None
+        context = click.Context(found, parent=context, info_name=name, obj=Invocation())
+        command = found
+    assert command.parse_args(context, words) == []
+
+
+def test_the_pages_settings_and_its_snippet_are_as_they_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fed = SmallFederation(clients=("ann", "bob"))
+    certificate(tmp_path, "relay.example.org")
+    for name, pair in (("hospital-1", fed.keys["ann"]), ("ann", fed.keys["ann"])):
+        pair.save(tmp_path / f"{name}.key")
+    run("relay", "access", "--key", tmp_path / "ann.key", "--out", tmp_path / ACCESS_FILE)
+    monkeypatch.chdir(tmp_path)
+    blocks = [block for block in PAGE.split("\n\n") if block.startswith("    [store]")]
+    assert len(blocks) == 2
+    for block in blocks:
+        Path("hyperfed.toml").write_text(textwrap.dedent(block))
+        opened = Opening(load_settings(tmp_path / "hyperfed.toml")).store
+        assert opened.location == "grpc://relay.example.org:8443"
+    snippet = PAGE.partition("```python\n")[2].partition("```")[0]
+    names: dict[str, Any] = {}
+    exec(snippet.replace("ann.send", "sent = ann.name, ann.send #"), names)  # noqa: S102
+    assert names["sent"][0] == "ann"

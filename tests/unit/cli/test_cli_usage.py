@@ -141,6 +141,8 @@ TEXTS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("status", "--store", "s3://fed", "--endpoint", "somewhere"),
         ("status", "--endpoint", "https://s3.example"),
     ),
+    "--to": (("export", "--to", "papyrus"),),
+    "--from": (("convert", "edges.csv", "--from", "papyrus"),),
     "--region": (("status", "--region", "eu-central-1"),),
     "--fingerprint": (
         ("status", "--fingerprint", "3f2a"),

@@ -37,7 +37,7 @@ def section(title: str) -> str:
 @pytest.mark.parametrize("arguments", commands(PAGE), ids=" ".join)
 def test_the_command_exists_and_takes_what_the_page_gives_it(arguments: list[str]) -> None:
     command: click.Command = app
-    context = click.Context(app, info_name="hyperfed")
+    context = click.Context(app, info_name="hyperfed", **app.context_settings)
     rest = list(arguments)
     while isinstance(command, click.Group):
         name, found, rest = command.resolve_command(context, rest)

@@ -351,3 +351,15 @@ def test_the_exact_curve_counts_no_nights_of_anything_but_noise() -> None:
     selecting = replace(NIGHT, selection_delta=Decimal("0.000001"))
     for mechanism in (selecting, BASIC):
         assert accountant().nights_left_pld(mechanism) is None
+
+
+def test_the_exact_total_is_told_of_noise_alone() -> None:
+    """Where rows were selected, or something is known as (epsilon, delta) only, it would be less
+    than what was spent."""
+    selecting = replace(NIGHT, selection_delta=Decimal("0.000001"))
+    pure = accountant(NIGHT).total
+    assert pure.pld is not None
+    assert 0 < pure.pld <= pure.epsilon
+    assert accountant(NIGHT, selecting).total.pld is None
+    small = replace(BASIC, epsilon=Decimal("0.01"), delta=Decimal(0))
+    assert accountant(NIGHT, small).total.pld is None

@@ -37,7 +37,7 @@ def committed_models(invocation: Invocation, *round_ids: int | None) -> "tuple[G
                     if round_id is not None
                     else "no round has been committed yet",
                     subject="global model" if round_id is None else f"round {round_id}",
-                    remedy="`hyperfed round report` says what became of each round",
+                    remedy="`hyperfed round status` says how far a round has come",
                 )
             models.append(model)
     return tuple(models)

@@ -15,11 +15,13 @@ __all__ = ["convert"]
 
 @click.command(cls=Command)
 @click.argument("graph", type=FILE)
-@click.option("--from", "name", metavar="FORMAT", help="Its format, where its suffix says none.")
+@click.option(
+    "--from", "name", metavar="FORMAT", help="Its format, if its suffix does not show it."
+)
 @click.option(
     "--rows",
     type=FILE,
-    help="The data it was found in, where it has no effects: they are estimated in them.",
+    help="The data that it was found in, if it has no effects; they are estimated from these data.",
 )
 @click.option(
     "--out",
@@ -35,8 +37,8 @@ def convert(
 ) -> None:
     """Read a graph that another library exported, and write it as edges that can be submitted.
 
-    The formats are those of `hyperfed export`. Nothing is sent. A graph alone says nothing of its
-    edges' effects: then give the data it was found in.
+    The formats are those of `hyperfed export`. Nothing is sent. A bare graph has no effects: then
+    give the data that it was found in.
 
     \b
       hyperfed convert strength.csv

@@ -21,19 +21,24 @@ __all__ = ["export"]
 
 
 @click.command(cls=Command)
-@click.option("--to", "name", required=True, metavar="FORMAT", help="The format; see below.")
-@click.option("--out", type=FILE, help="The file to write; by default model and the suffix.")
+@click.option(
+    "--to", "name", required=True, metavar="FORMAT", help="The format, one of those above."
+)
+@click.option(
+    "--out", type=FILE, help="The file to write; by default model with the format's suffix."
+)
 @committed_round_option
 @client_options
 @store_options
 @output_options
 @pass_invocation
 def export(invocation: Invocation, name: str, out: Path | None, round_id: int | None) -> None:
-    """Write the federation's graph for another library, verified first.
+    """Verify the federation's graph, and write it for another library.
 
-    With all that is known of each edge: json, csv (bnlearn's bn.strength first), parquet, graphml,
-    gexf, gml, dot, cytoscape. As a causal graph: dagitty, lavaan, tetrad, tigramite, bif, caugi.
-    With effects of several causes: hif. What a format cannot hold is said.
+    Formats with everything that is known of each edge: json, csv (bnlearn's bn.strength first),
+    parquet, graphml, gexf, gml, dot, cytoscape. Formats of causal graphs: dagitty, lavaan, tetrad,
+    tigramite, bif, caugi. Format with effects of several causes: hif. The answer names what a
+    format cannot hold.
 
     \b
       hyperfed export --to graphml

@@ -21,6 +21,7 @@ from hyperfed.cli.invocation import Invocation, pass_invocation
 from hyperfed.cli.lazy import Group
 from hyperfed.cli.options import output_options, store_options
 from hyperfed.cli.output import show_pairs, show_table
+from hyperfed.errors import ConfigError
 
 __all__ = ["check", "store"]
 
@@ -81,6 +82,12 @@ def _places(invocation: Invocation) -> Iterator[Iterator[Any]]:
     token = f"probe/check-{secrets.token_hex(8)}"
     settings, options = invocation.settings, frozenset(invocation.options)
     address = settings.need("store.url").rstrip("/")
+    if address.startswith("grpc:"):
+        raise ConfigError(
+            "a relay serves one folder, and each trial needs one of its own",
+            subject=address[:120],
+            remedy="Check the folder on the relay's machine: `hyperfed check store file:///FOLDER`",
+        )
     folders: list[Path] = []
 
     def places() -> Iterator[Any]:

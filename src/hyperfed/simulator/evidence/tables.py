@@ -1,12 +1,12 @@
 """Plays federations whose clients find a graph in a table, without being told an order.
 
-1. The world is `pc` of `truths`, whose engine is PC: ten clients, of whom none or a fifth
-   lie. What liars send is the sign flip of what honest clients would, sure of everything.
+1. The worlds are those of `truths.TABLE_ENGINES`: ten clients, of whom none or a fifth lie. What
+   liars send is the sign flip of what honest clients would, sure of everything.
 2. Two scores are kept. `directed` is the F1 of signed edges, as everywhere in the evidence; an edge
-   that PC leaves without direction counts as two, of which one is wrong. `pairs` is the F1 of the
+   that is left without direction counts as two, of which one is wrong. `pairs` is the F1 of the
    pairs that are joined, whichever way.
-3. A fit takes a third of a second (DirectLiNGAM's 1.6 seconds, which is why it is not played), so
-   there are fewer seeds than in `study`, and `TABLE_BOOTSTRAPS` resamples.
+3. Fits take 0.2 (PC, FCI) to 1.3 seconds (GES), and a game 66 of them, so there are
+   `TABLE_BOOTSTRAPS` resamples, and fewer seeds for the engines that take longest.
    A game is one engine, number of rows and seed: games are independent, and may be played at once.
 """
 
@@ -28,11 +28,12 @@ from hyperfed.simulator.evidence.truths import Truth, draw_truth
 from hyperfed.simulator.score import score
 from hyperfed.tables.tables import unpack_keys
 
-__all__ = ["GAMES", "TABLE_LIARS", "Game", "play_game", "table_cells"]
+__all__ = ["GAMES", "TABLE_LIARS", "Game", "games_of", "play_game", "table_cells"]
 
 TABLE_LIARS = (0.0, 0.2)
 _CLIENTS = 10
-_PLAYED = (("pc", 150, (SEEDS[0], SEEDS[4])), ("pc", 60, SEEDS[:5]))
+_ROWS = (150, 60)
+_SEEDS = {"pc": SEEDS[:3], "ges": SEEDS[:2], "fci": SEEDS[:2], "lingam": SEEDS[:2]}
 
 Keys = npt.NDArray[np.uint64]
 
@@ -42,7 +43,7 @@ class Game:
     """A world to play, of one seed."""
 
     engine: str
-    """The engine, and the world's kind: "pc"."""
+    """The engine, which is the world's kind: one of `truths.TABLE_ENGINES`."""
     rows: int
     """How many rows of data each client has."""
     seed: int
@@ -50,7 +51,10 @@ class Game:
 
 
 GAMES = tuple(
-    Game(engine=engine, rows=rows, seed=seed) for engine, rows, seeds in _PLAYED for seed in seeds
+    Game(engine=engine, rows=rows, seed=seed)
+    for engine, seeds in _SEEDS.items()
+    for rows in _ROWS
+    for seed in seeds
 )
 """All games of the page."""
 
@@ -96,6 +100,20 @@ def table_cells(played: Iterable[Sequence[Mapping[str, Any]]]) -> list[dict[str,
         for column, name in (("seeds", "seed"), ("directed", "directed"), ("pairs", "pairs")):
             cell[column].append(row[name])
     return list(cells.values())
+
+
+def games_of(cells: Iterable[Mapping[str, Any]]) -> dict[Game, list[dict[str, Any]]]:
+    """Return the games that cells hold, with their scores as `play_game` returned them."""
+    played: dict[Game, list[dict[str, Any]]] = {}
+    for cell in cells:
+        about = {name: cell[name] for name in ("engine", "rows", "liars", "strategy")}
+        for seed, directed, pairs in zip(
+            cell["seeds"], cell["directed"], cell["pairs"], strict=True
+        ):
+            game = Game(engine=cell["engine"], rows=cell["rows"], seed=seed)
+            scores = {"seed": seed, "directed": directed, "pairs": pairs}
+            played.setdefault(game, []).append(about | scores)
+    return played
 
 
 def _models(

@@ -3,10 +3,11 @@
 1. `var`: a stable vector autoregression of order 2 over 10 variables, of whose 200 possible edges
    about 20 are there. Clients run the library's own `VarEngine` at the plan's lags.
 2. `sem`: a linear structural equation model over 20 variables, whose graph is Erdos-Renyi with 40
-   edges expected (ER2). Until an engine for tables ships, clients regress each variable on its
-   predecessors in the true order, which everybody is given: what is measured there is the merge of
-   strengths, not the finding of directions.
-3. Clients have coefficients of their own around the common ones (`DRIFT`), and standardise their
+   edges expected (ER2). Clients regress each variable on its predecessors in the true order, which
+   everybody is given: what is measured there is the merge of strengths, not of directions.
+3. `pc`, `ges`, `fci` and `lingam`: the same model, where clients run that engine and are given no
+   order. The noise is normal; of `lingam`, which needs another, it is uniform.
+4. Clients have coefficients of their own around the common ones (`DRIFT`), and standardise their
    own columns: no variance gives an order away (Reisach et al. 2021).
 5. A liar is a client whose data come from the same world with every sign turned; what it sends in
    place of its findings is the attack's (`study`).
@@ -14,28 +15,44 @@
 Everything follows from the seed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hyperfed.engines.causal_learn import PcEngine
+from hyperfed.engines.causal_learn import FciEngine, GesEngine, LingamEngine, PcEngine
+from hyperfed.engines.table import TableEngine
 from hyperfed.engines.var import VarEngine
 from hyperfed.hypergraph.graph import HypergraphStore
 from hyperfed.simulator.worlds import ordered_regression, radius
 from hyperfed.tables.tables import EdgeTable, pack_keys
 from hyperfed.tables.vocabulary import Vocabulary
 
-__all__ = ["BOOTSTRAPS", "DRIFT", "KINDS", "TABLE_BOOTSTRAPS", "Truth", "draw_truth"]
+__all__ = [
+    "BOOTSTRAPS",
+    "DRIFT",
+    "KINDS",
+    "TABLE_BOOTSTRAPS",
+    "TABLE_ENGINES",
+    "Truth",
+    "draw_truth",
+]
 
-KINDS = ("var", "sem", "pc")
+TABLE_ENGINES: Mapping[str, type[TableEngine]] = {
+    "pc": PcEngine,
+    "ges": GesEngine,
+    "fci": FciEngine,
+    "lingam": LingamEngine,
+}
+"""The engines that look for directions in a table, by the kind of their world."""
+KINDS = ("var", "sem", *TABLE_ENGINES)
 DRIFT = 0.05
 """Standard deviation of a client's coefficients around the common ones."""
 BOOTSTRAPS = 50
-TABLE_BOOTSTRAPS = 10
-"""Resamples of PC, whose fits take a thousand times as long."""
+TABLE_BOOTSTRAPS = 5
+"""Resamples of engines for tables, whose fits take a thousand times as long."""
 _SETTLING = 50  # steps before a series is looked at
 
 Floats = npt.NDArray[np.float64]
@@ -71,7 +88,7 @@ class Truth:
 
 def draw_truth(kind: str, rng: np.random.Generator) -> Truth:
     """Return a world of one of `KINDS`."""
-    return _var(rng) if kind == "var" else _sem(rng, ordered=kind == "sem")
+    return _var(rng) if kind == "var" else _sem(rng, kind)
 
 
 def _var(rng: np.random.Generator, width: int = 10) -> Truth:
@@ -111,11 +128,8 @@ def _var(rng: np.random.Generator, width: int = 10) -> Truth:
     )
 
 
-def _sem(rng: np.random.Generator, *, ordered: bool = True, width: int = 20) -> Truth:
-    """Return a linear SEM whose graph is ER2, with edges of sizes .3 to .8 in a random order.
-
-    Clients that are not given the order (`ordered`) run PC.
-    """
+def _sem(rng: np.random.Generator, kind: str, width: int = 20) -> Truth:
+    """Return a linear SEM whose graph is ER2, with edges of sizes .3 to .8 in a random order."""
     target, source = np.tril_indices(width, -1)
     there = rng.uniform(size=len(source)) < 2.0 * width / len(source)
     common = np.where(
@@ -129,16 +143,20 @@ def _sem(rng: np.random.Generator, *, ordered: bool = True, width: int = 20) -> 
         coefficients[target, source] = sign * np.where(
             there, common + DRIFT * draw.normal(size=len(common)), 0.0
         )
-        x = draw.normal(size=(rows, width)) @ np.linalg.inv(np.eye(width) - coefficients).T
+        uniform = kind == "lingam"  # it needs noise that is not normal
+        noise = (
+            draw.uniform(-1.0, 1.0, (rows, width)) if uniform else draw.normal(size=(rows, width))
+        )
+        x = noise @ np.linalg.inv(np.eye(width) - coefficients).T
         out = np.empty_like(x)
         out[:, order] = x
         return _standardised(out)
 
     def discover(data: Data, draw: np.random.Generator) -> EdgeTable:
-        if not ordered:
+        if kind in TABLE_ENGINES:
             seed = int(draw.integers(1 << 32))
             options: dict[str, Any] = {"n_bootstrap": TABLE_BOOTSTRAPS, "rng": seed, "processes": 0}
-            engine = PcEngine(np.concatenate(data), names, **options)
+            engine = TABLE_ENGINES[kind](np.concatenate(data), names, **options)
             return engine.discover().to_edges(Vocabulary.of(*names))[1]
         fit = ordered_regression(np.concatenate(data)[:, order], draw)
         columns = {

@@ -1,0 +1,58 @@
+"""Implement `hyperfed report`: write the dossier site, a folder of pages.
+
+Each file is replaced at once or not at all, and the home page last, so that a reader of the folder
+finds no link to a page that is not there yet.
+"""
+
+from pathlib import Path
+
+import click
+
+from hyperfed.cli.files import replace_file
+from hyperfed.cli.invocation import Invocation, pass_invocation
+from hyperfed.cli.lazy import Command
+from hyperfed.cli.options import FILE, client_options, last_option, output_options, store_options
+from hyperfed.cli.output import show_pairs
+
+__all__ = ["report"]
+
+
+@click.command(cls=Command)
+@click.option(
+    "--out", "folder", type=FILE, default="site", show_default=True, help="Folder to write into."
+)
+@last_option(30, "How many committed rounds to show.")
+@client_options
+@store_options
+@output_options
+@pass_invocation
+def report(invocation: Invocation, folder: Path, last: int) -> None:
+    """Write what the federation knows as a folder of pages: the graph, a page an edge, a page a
+    round.
+
+    The pages need no server and no network: open index.html, or put the folder into a bucket. A
+    round has a page where you may read its state, as the operator and auditors may.
+
+    \b
+      hyperfed report --out site/
+    """
+    from hyperfed.report.site import SiteContent, site_files
+
+    with invocation.out.step("Fetching and verifying"):
+        session = invocation.session(signing=False)
+        content = SiteContent.read(session.reader, session.check_ledger(), last=last)
+    files = site_files(content)
+    for path, text in sorted(files.items(), key=lambda item: item[0] == "index.html"):
+        replace_file(folder / path, text.encode())
+    document = {
+        "folder": folder,
+        "home": folder / "index.html",
+        "pages": len(files),
+        "edges": sum(path.startswith("edges/") for path in files),
+        "rounds": sum(path.startswith("rounds/") for path in files),
+    }
+    pairs = {
+        "Written": f"{folder}/index.html and {len(files) - 1} more pages",
+        "Pages": f"{document['edges']} of edges, {document['rounds']} of rounds",
+    }
+    invocation.out.finish(document, lambda to: show_pairs(to, pairs))

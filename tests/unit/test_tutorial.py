@@ -1,0 +1,48 @@
+"""The data scientist's tutorial, run as it is written, and the examples."""
+
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "tutorial" / "data-scientist.md"
+
+pytestmark = pytest.mark.unit
+
+
+def test_the_data_scientists_tutorial_as_written(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {}
+    for text in re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL):
+        exec(compile(text, PAGE.name, "exec"), names)  # noqa: S102 - the page's own text
+    said = capsys.readouterr().out
+    edges = {(e["source"], e["target"], e["lag"]): e for e in names["model"].rows()}
+    assert edges["heat", "load", 1]["effect"] == pytest.approx(0.7, abs=0.1)
+    assert edges["load", "wear", 1]["effect"] == pytest.approx(-0.6, abs=0.1)
+    assert "3 clients" in said, "few clients are warned of"
+    lying = {(e["source"], e["target"], e["lag"]): e for e in names["lying"].rows()}
+    for edge in (("heat", "load", 1), ("load", "wear", 1)):
+        assert (lying[edge]["effect"] > 0) == (edges[edge]["effect"] > 0), "the liar turned nothing"
+    assert len(names["frame"]) == names["graph"].number_of_edges() == len(edges)
+    assert "heat:1" in names["text"]
+
+
+EXAMPLES = {  # how many clients, an edge that its page tells of, one that it says is not there
+    "states": (48, ("output", "employment"), ("public_capital", "output")),
+    "firms": (11, ("invest", "capital"), ("value", "invest")),
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_finds_what_its_page_says_and_names_its_source(name: str) -> None:
+    clients, there, absent = EXAMPLES[name]
+    folder = ROOT / "examples" / name
+    model = runpy.run_path(str(folder / "run.py"))["federate"]()
+    assert model.clients == clients
+    edges = {(row["source"], row["target"]): row for row in model.rows()}
+    assert edges[there]["q"] < 0.06
+    assert absent not in edges
+    assert bool(model.warnings) == (name == "states"), "few rows are warned of"
+    assert "**Data.**" in (folder / "README.md").read_text("utf-8")
