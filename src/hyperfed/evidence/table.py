@@ -187,6 +187,12 @@ class EdgeEvidence:
     """Effects that need several causes at once."""
 
     def __post_init__(self) -> None:
+        for name in self.variables:
+            if not name or len(name) > 200 or not name.isprintable():
+                raise BoundsError(
+                    "a name is a text of 1 to 200 printable characters",
+                    subject=f"variable {name!r:.80}",
+                )
         known = set(self.variables)
         if len(known) != len(self.variables):
             raise BoundsError("names a variable twice", subject="edge evidence")

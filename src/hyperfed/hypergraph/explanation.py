@@ -114,6 +114,7 @@ def _lag_words(lags: list[int]) -> str:
 def edge_sentences(model: "GlobalModel", row: dict[str, Any]) -> list[str]:
     """Return what is known of one edge of the model, given as a row of `GlobalModel.rows`."""
     way = "raises" if row["effect"] > 0 else "lowers" if row["effect"] < 0 else "does not move"
+    unknown = "not known" if model.privacy is None else "not released"
     change = f"by {number_words(abs(row['effect']))} " if row["effect"] else ""
     sentences = [
         f"At lag {row['lag']}: one unit more of {row['source']} {way} {row['target']} {change}"
@@ -122,7 +123,7 @@ def edge_sentences(model: "GlobalModel", row: dict[str, Any]) -> list[str]:
         f"The weighted mean vote is {row['vote']:+.2f}, from -1 to 1.",
     ]
     sentences.append(
-        "How often edges as sure as this one are false is not known."
+        f"How often edges as sure as this one are false is {unknown}."
         if row["q"] is None
         else f"Of the edges as sure as this one, the share that is false (q) is "
         f"{q_words(row['q'])}."

@@ -61,14 +61,14 @@ def _remarks(model: "GlobalModel") -> list[str]:
     return remarks
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+def _cells(row: dict[str, Any], *, private: bool) -> tuple[str, ...]:
     support = "not released" if row["support"] is None else str(row["support"])
     return (
         f"{row['source']} -> {row['target']}",
         str(row["lag"]),
         f"{row['effect']:.3g}",
         interval_words(row["ci_low"], row["ci_high"]),
-        q_words(row["q"]),
+        "not released" if private and row["q"] is None else q_words(row["q"]),
         f"{row['vote']:+.2f}",
         f"{support} of {row['measured_by']}",
     )
@@ -76,7 +76,8 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 def summary_text(model: "GlobalModel") -> str:
     """Return the summary as lines of text."""
-    table = [_HEAD, *(_cells(row) for row in model.rows()[:_SHOWN])]
+    private = model.privacy is not None
+    table = [_HEAD, *(_cells(row, private=private) for row in model.rows()[:_SHOWN])]
     widths = [max(len(row[column]) for row in table) for column in range(len(_HEAD))]
     lines = [
         "  "
@@ -89,8 +90,11 @@ def summary_text(model: "GlobalModel") -> str:
 def summary_html(model: "GlobalModel") -> str:
     """Return the summary as a fragment of HTML without script, style sheet or request."""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in _HEAD)
+    private = model.privacy is not None
     body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in _cells(row)) + "</tr>"
+        "<tr>"
+        + "".join(f"<td>{escape(cell)}</td>" for cell in _cells(row, private=private))
+        + "</tr>"
         for row in model.rows()[:_SHOWN]
     )
     remarks = "".join(f"<li>{escape(remark)}</li>" for remark in _remarks(model))

@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hyperfed.engines import Discovery
 from hyperfed.errors import BoundsError, ConfigError, EngineError, SchemaError
 from hyperfed.evidence import FORMATS, EdgeEvidence, EvidenceRow, read, read_file, write
+from hyperfed.evidence.names import now_and_before
 from tests.unit.evidence.example import full_table, plain_table
 
 pytestmark = pytest.mark.unit
@@ -37,6 +40,33 @@ def test_a_format_that_holds_all_gives_all_back(name: str) -> None:
     assert set(back.variables) == set(table.variables) - ({"alone"} if name == "csv" else set())
     if "joint effects" not in FORMATS[name].loses:
         assert back.joint == table.joint
+
+
+NAMES = st.text(
+    st.characters(exclude_categories=("C", "Z")) | st.sampled_from(" '=-\"\\&<>[]{};,#\u96e8"),
+    min_size=1,
+    max_size=8,
+).filter(str.isprintable)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(
+    names=st.lists(NAMES, min_size=2, max_size=2, unique=True),
+    effect=NUMBERS,
+    lag=st.integers(0, 9),
+)
+@settings(max_examples=30)
+def test_any_name_and_any_number_come_back_from_any_format(
+    names: list[str], effect: float, lag: int
+) -> None:
+    rows = (EvidenceRow(source=names[0], target=names[1], lag=lag, effect=effect, engine=names[0]),)
+    table = EdgeEvidence(variables=tuple(names), rows=rows)
+    for name in WHOLE:
+        if name != "parquet":
+            assert read(write(table, name), name).rows == rows, name
+    for name in ("dagitty", "caugi"):
+        if not any(now_and_before(one)[1] for one in names):
+            assert _graph(read(write(table, name), name)) == _graph(table), name
 
 
 @pytest.mark.parametrize("name", GRAPHS)
@@ -120,6 +150,8 @@ def test_a_table_refuses_edges_twice_and_of_no_variable() -> None:
         (("a", "b"), (row, row)),
         (("a",), (row,)),
         (("a", "a"), ()),
+        (("a\n",), ()),
+        (("",), ()),
     ):
         with pytest.raises(BoundsError):
             EdgeEvidence(variables=variables, rows=rows)

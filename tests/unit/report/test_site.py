@@ -4,6 +4,7 @@ import hashlib
 import re
 from base64 import b64decode
 from dataclasses import replace
+from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,6 +16,8 @@ from hyperfed.errors import AccessDenied, ConfigError
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.hypergraph.origins import BasketSupport
 from hyperfed.hypergraph.suppression import EdgeStatus
+from hyperfed.packets import PolicyPack
+from hyperfed.registry.registry import Budget
 from hyperfed.report import SiteContent, edge_rows, site_files
 from hyperfed.report.pictures.forest_svg import ForestRow, forest_svg
 from hyperfed.report.site import pages
@@ -208,3 +211,26 @@ def test_a_forest_plot_says_its_numbers_and_marks_what_is_no_estimate() -> None:
     assert "&lt;b&gt;" in plot
     assert plot.count("<polygon") == 1
     assert plot.count('stroke-dasharray="6 4"') == 1
+
+
+def test_a_private_release_says_not_released_and_never_absent_or_zero() -> None:
+    policy = PolicyPack(
+        privacy="central",
+        strategy="mean",
+        trust_min=0,
+        max_lag=1,
+        privacy_epsilon=Decimal(500),
+    )
+    held = SmallFederation(policy=policy, clients=5, budget=Budget(epsilon=Decimal(5000)))
+    held.play(1)
+    reader = held.reader()
+    content = SiteContent.read(reader, reader.ledger(), last=1)
+    (model,) = content.models
+    row = model.rows()[0]
+    text = Page(site_files(content)[address_of((row["source"], row["target"], row["lag"]))]).text
+    assert "not released of 5" in text
+    assert text.count("not released") >= 5, "support, q, spread, signs and samples"
+    told = str(model.explain(row["target"], row["source"]))
+    assert "not released" in told
+    assert "absent" not in told
+    assert {line["support"] for line in model.rows()} == {None}

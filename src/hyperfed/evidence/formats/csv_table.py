@@ -7,6 +7,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -18,6 +19,7 @@ __all__ = ["COLUMNS", "decode", "encode", "plain_cells"]
 
 COLUMNS = ("from", "to", *(field.name for field in fields(EvidenceRow)[2:]))
 _FORMULA = tuple("=+-@\t\r\n")
+_GUARDED = re.compile(r"'+[=+@\t\r\n-]")
 _NAMES = ("from", "to")
 
 
@@ -30,15 +32,12 @@ def plain_cells(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def encode(table: EdgeEvidence) -> bytes:
-    """Return the edges as CSV. Marks are left as they are: their column is no name."""
+    """Return the edges as CSV."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row in table.rows:
-        known = row.known
-        names = plain_cells({name: known.pop(name) for name in _NAMES})
-        marks = plain_cells({"endpoints": known.pop("endpoints")})
-        writer.writerow(known | names | marks)
+        writer.writerow({name: _guarded(value) for name, value in row.known.items()})
     return stream.getvalue().encode()
 
 
@@ -50,12 +49,17 @@ def decode(data: bytes) -> EdgeEvidence:
     return EdgeEvidence.of_rows(EvidenceRow.of(_bare(row)) for row in reader)
 
 
+def _guarded(value: Any) -> Any:
+    """Return a text as no formula; one that looks guarded already is guarded again."""
+    return f"'{value}" if isinstance(value, str) and _GUARDED.match(f"'{value}") else value
+
+
 def _bare(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row as it was before `plain_cells`; NA, R's word, is not known."""
+    """Return a row as it was before `_guarded`; NA, R's word, is not known."""
     bare = {}
     for name, value in row.items():
         text = value if isinstance(value, str) else ""
-        if text.startswith("'") and text[1:].startswith(_FORMULA):
+        if _GUARDED.match(text):
             text = text[1:]
         bare[name] = "" if text == "NA" and name not in _NAMES else text
     return bare

@@ -4,7 +4,7 @@ Marks become arrowheads and arrowtails, a negative effect a dashed line, so that
 what the attributes do. Source: graphviz.org, The DOT Language.
 """
 
-from hyperfed.evidence.formats.statements import read_statements, word
+from hyperfed.evidence.formats.statements import quoted, read_statements, word
 from hyperfed.evidence.table import EdgeEvidence, EvidenceRow
 
 __all__ = ["decode", "encode"]
@@ -24,7 +24,7 @@ def encode(table: EdgeEvidence) -> bytes:
             "arrowhead": _SHAPES[row.endpoints[-1]],
             "style": "dashed" if (row.effect or 0.0) < 0 else "solid",
         }
-        shown = ", ".join(f'{name}="{value}"' for name, value in (known | looks).items())
+        shown = ", ".join(f"{name}={quoted(str(value))}" for name, value in (known | looks).items())
         lines.append(f"  {ends} [{shown}];")
     return "\n".join([*lines, "}", ""]).encode()
 

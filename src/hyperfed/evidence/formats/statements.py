@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from hyperfed.errors import SchemaError
 
-__all__ = ["Statements", "read_statements", "word"]
+__all__ = ["Statements", "quoted", "read_statements", "word"]
 
 _TOKEN = re.compile(
     r"""\s+ | //[^\n]* | \#[^\n]* | /\*.*?\*/
@@ -32,8 +32,13 @@ def word(text: str) -> str:
     """Return a text as the language writes it, quoted where it must be."""
     if _PLAIN.fullmatch(text) and text.casefold() not in _RESERVED:
         return text
-    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{quoted}"'
+    return quoted(text)
+
+
+def quoted(text: str) -> str:
+    """Return a text in quotes."""
+    inside = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{inside}"'
 
 
 @dataclass(slots=True)

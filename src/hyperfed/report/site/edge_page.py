@@ -57,7 +57,7 @@ def edge_page(
             f'<figure class="wide">{_forest(model, row)}</figure>',
             '<p class="soft">The operator\'s plan does not let members see single clients. The '
             "spread is told without names.</p>",
-            f"{_numbers(row)}</section>",
+            f"{_numbers(model, row)}</section>",
             _baskets(model, row),
             _rounds(history),
             _others(neighbours),
@@ -114,18 +114,19 @@ def _basket_estimates(
     return found
 
 
-def _numbers(row: Mapping[str, Any]) -> str:
+def _numbers(model: GlobalModel, row: Mapping[str, Any]) -> str:
+    unknown = "not known" if model.privacy is None else "not released"
     released = "not released" if row["support"] is None else f"{row['support']:,}"
     rows = [
         ("weighted mean vote", vote_cell(row["vote"]), "from \u22121 to 1"),
         (
             "q-value",
-            q_words(row["q"]),
+            unknown if row["q"] is None else q_words(row["q"]),
             "of the edges as sure as this one, the share that is false",
         ),
         (
             "I\u00b2",
-            "not known" if row["i2"] is None else f"{100 * row['i2']:.0f} %",
+            unknown if row["i2"] is None else f"{100 * row['i2']:.0f} %",
             "of the spread between clients, what chance does not explain",
         ),
         (
@@ -136,7 +137,7 @@ def _numbers(row: Mapping[str, Any]) -> str:
         ("support", f"{released} of {row['measured_by']:,}", "of those that measured it"),
         (
             "effects above 0, below 0",
-            "not known" if row["positive"] is None else f"{row['positive']}, {row['negative']}",
+            unknown if row["positive"] is None else f"{row['positive']}, {row['negative']}",
             "clients, whether they weigh or not",
         ),
         (
