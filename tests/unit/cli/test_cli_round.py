@@ -104,8 +104,8 @@ def test_the_demo_gets_its_options_and_its_exit_code_is_the_commands(
     ran = desk("demo", "--dir", "there", "--nights", "2", "--keep")
     assert ran.code == 1
     assert (
-        ran.out.strip()
-        == "['there', {'nights': 2, 'privacy': 'none', 'as_json': False, 'keep': True}]"
+        ran.out.strip() == "['there', {'nights': 2, 'privacy': 'none', 'payload': 'edges', "
+        "'as_json': False, 'keep': True}]"
     )
 
 

@@ -7,7 +7,7 @@
    place. All are cut at half: a |vote| of .5, of a pair that of both directions together.
 3. F1 is that of signed edges with their lags (VAR), and of pairs with an edge (SEM): where a
    direction cannot be told, no way of merging tells it.
-4. Liars have data of the same world with every sign turned; `plain sum` is the sum without trust.
+4. Liars have data of another world, which they share; `plain sum` is the sum without trust.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -55,7 +55,7 @@ class _World:
     names: tuple[str, ...]
     lags: tuple[int, ...]
     edges: Edges
-    sample: Callable[[int, float, np.random.Generator], Floats]
+    sample: Callable[[int, np.random.Generator], Floats]
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -70,11 +70,11 @@ def _var(rng: np.random.Generator, width: int = 6) -> _World:
         if there.sum() > 3 and 0.2 < radius(np.stack([matrix, np.zeros_like(matrix)])) < 0.9:
             break
 
-    def sample(rows: int, sign: float, draw: np.random.Generator) -> Floats:
+    def sample(rows: int, draw: np.random.Generator) -> Floats:
         y = np.zeros((rows + 50, width))
         noise = draw.normal(size=y.shape)
         for t in range(1, len(y)):
-            y[t] = sign * matrix @ y[t - 1] + noise[t]
+            y[t] = matrix @ y[t - 1] + noise[t]
         return np.asarray(y[50:])
 
     edges = {
@@ -93,8 +93,8 @@ def _sem(rng: np.random.Generator, width: int = 20) -> _World:
     matrix = np.zeros((width, width))
     matrix[target, source] = np.where(there, size, 0.0)
 
-    def sample(rows: int, sign: float, draw: np.random.Generator) -> Floats:
-        x = draw.normal(size=(rows, width)) @ np.linalg.inv(np.eye(width) - sign * matrix).T
+    def sample(rows: int, draw: np.random.Generator) -> Floats:
+        x = draw.normal(size=(rows, width)) @ np.linalg.inv(np.eye(width) - matrix).T
         out = np.empty_like(x)
         out[:, order] = x
         return out
@@ -197,7 +197,10 @@ def play_sums(kind: str, clients: int, seed: int, *, liars: int = 0) -> Iterator
     rng = np.random.default_rng([seed, clients])
     world = _var(rng) if kind == "var" else _sem(rng)
     rows = ROWS[kind] // clients
-    data = [world.sample(rows, -1.0 if client < liars else 1.0, rng) for client in range(clients)]
+    other = world
+    if liars:
+        other = _var(rng) if kind == "var" else _sem(rng)
+    data = [(other if client < liars else world).sample(rows, rng) for client in range(clients)]
     yield "votes", _f1(_votes(world, data, rng), world.edges)
     yield "sums", _f1(_sums(world, data), world.edges)
     if liars:
