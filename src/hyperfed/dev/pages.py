@@ -95,6 +95,11 @@ def index_page(folder: Path) -> str:
     )
     none = "<p>No round has a report yet. The first one appears when its flow has run.</p>"
     names = sorted({r.federation for r in reports})
+    sites = "".join(
+        f'<p><a href="{escape(name)}/index.html">What {escape(name)} knows: the graph</a></p>'
+        for name in names
+        if (folder / name / "index.html").is_file()
+    )
     title = f"Rounds of federation {names[0]}" if len(names) == 1 else "Rounds"
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -103,7 +108,7 @@ def index_page(folder: Path) -> str:
         f'<meta http-equiv="refresh" content="{_AGAIN_S}">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head>"
         f"<body><main><header><h1>{escape(title)}</h1></header>"
-        f'<section class="card" aria-label="Rounds">{table if reports else none}</section>'
+        f'<section class="card" aria-label="Rounds">{sites}{table if reports else none}</section>'
         "</main></body></html>\n"
     )
 

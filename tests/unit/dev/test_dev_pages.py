@@ -78,3 +78,12 @@ def test_reports_are_served_and_folders_are_not_listed(folder: Path) -> None:
 
 def test_before_the_first_round_the_page_says_so(tmp_path: Path) -> None:
     assert "No round has a report yet" in index_page(tmp_path)
+
+
+def test_the_list_leads_to_the_federations_site_once_it_is_there(folder: Path) -> None:
+    link = '<a href="small-fed/index.html">'
+    assert link not in index_page(folder)
+    (folder / "small-fed").mkdir()
+    (folder / "small-fed" / "index.html").write_text("the graph")
+    assert link in index_page(folder)
+    assert asked(folder, "GET /small-fed/index.html") == (200, "the graph")
