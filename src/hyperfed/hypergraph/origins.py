@@ -154,7 +154,9 @@ def unadjusted_edges(
     for client, variables in enumerate(measured):
         has[client, variables[variables < size]] = True
     lacking = np.zeros(len(edge), dtype=np.int64)
-    for client in range(len(measured)):  # a client at a time: few cells are held at once
+    gaps = ~has[:, np.unique(common)]
+    # a client at a time, so that few cells are held at once; most have measured all of them
+    for client in np.flatnonzero(gaps.any(axis=1)).tolist():
         lacking += supporters[edge, client] & ~has[client, common]
     whole = supporters.sum(axis=1)[edge]
     flagged = 2 * lacking > whole
