@@ -12,6 +12,7 @@ and 4.4.42 (the arc tangent's).
 
 import math
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ __all__ = ["MOST", "t_central", "t_quantile", "t_quantiles", "t_two_sided"]
 MOST = 1000
 _TERMS = 14  # of the arc tangent's series, of arguments below 0.2
 Floats = npt.NDArray[np.float64]
+Number = TypeVar("Number", float, Floats)
 
 
 def t_central(t: Floats, df: int) -> Floats:
@@ -31,18 +33,7 @@ def t_central(t: Floats, df: int) -> Floats:
     df = min(df, MOST)
     # beyond 1e100 the probability is 1, and a square would overflow
     x = np.minimum(np.abs(np.asarray(t, dtype=np.float64)), 1e100) / math.sqrt(df)
-    cos2 = 1.0 / (1.0 + x * x)
-    cos = np.sqrt(cos2)
-    sin = x * cos
-    if df == 1:
-        return np.asarray(np.clip(2.0 / math.pi * _arc_tangent(x), 0.0, 1.0))
-    term = cos.copy() if df % 2 else np.ones_like(cos)
-    total = term.copy()
-    for k in range(3 if df % 2 else 2, df - 1, 2):
-        term = term * cos2 * ((k - 1) / k)
-        total += term
-    area = 2.0 / math.pi * (_arc_tangent(x) + sin * total) if df % 2 else sin * total
-    return np.asarray(np.clip(area, 0.0, 1.0))
+    return np.asarray(np.clip(_area(x, df), 0.0, 1.0))
 
 
 def t_two_sided(t: Floats, df: npt.NDArray[np.int64]) -> Floats:
@@ -60,13 +51,14 @@ def t_quantile(central: float, df: int) -> float:
 
     It is 2.262... for 0.95 and 9 degrees.
     """
+    df = min(df, MOST)
+    root = math.sqrt(df)
     low, high = 0.0, 1.0
-    while t_central(np.array(high), df) < central:
+    while _area(high / root, df) < central:
         high *= 2.0
-    for _ in range(80):
-        middle = (low + high) / 2
-        low, high = (middle, high) if t_central(np.array(middle), df) < central else (low, middle)
-    return (low + high) / 2
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if _area(middle / root, df) < central else (low, middle)
+    return middle
 
 
 def t_quantiles(central: float, df: npt.NDArray[np.int64]) -> Floats:
@@ -75,8 +67,25 @@ def t_quantiles(central: float, df: npt.NDArray[np.int64]) -> Floats:
     return np.array([t_quantile(central, int(one)) for one in distinct_df.tolist()])[at.reshape(-1)]
 
 
-def _arc_tangent(x: Floats) -> Floats:
+def _area(x: Number, df: int) -> Number:
+    """Return P(|T| <= x sqrt(df)) for x >= 0: of a float as a float, which is quicker for one."""
+    if df == 1:
+        return 2.0 / math.pi * _arc_tangent(x)
+    cos2 = 1.0 / (1.0 + x * x)
+    cos = math.sqrt(cos2) if isinstance(cos2, float) else np.sqrt(cos2)
+    sin = x * cos
+    term = cos if df % 2 else 1.0 + 0.0 * cos
+    total = term
+    for k in range(3 if df % 2 else 2, df - 1, 2):
+        term = term * cos2 * ((k - 1) / k)
+        total = total + term
+    return 2.0 / math.pi * (_arc_tangent(x) + sin * total) if df % 2 else sin * total
+
+
+def _arc_tangent(x: Number) -> Number:
     """Return the arc tangent of x >= 0."""
+    if isinstance(x, float):
+        return float(_arc_tangent(np.array([x]))[0])
     large = x > 1.0
     small = np.where(large, 1.0 / np.where(large, x, 1.0), x)
     for _ in range(2):  # half the angle, twice
