@@ -17,6 +17,7 @@ OF_THE_PROJECT = {
     "layout",
     "public_names",
     "pythons",
+    "reference_docs",
     "reference_mapping",
     "reference_page",
     "rules",
