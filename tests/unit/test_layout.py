@@ -14,6 +14,7 @@ OF_THE_PROJECT = {
     "architecture",
     "bounds",
     "glossary",
+    "how_to",
     "layout",
     "public_names",
     "pythons",
