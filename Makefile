@@ -5,7 +5,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 DIST := dist
 
-.PHONY: help setup demo up down test lint mutate evidence statistics wheel lock clean
+.PHONY: help setup demo up down test lint mutate evidence statistics docs wheel lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -45,6 +45,13 @@ evidence: setup ## play federations of known truth and write docs/evidence.md wi
 statistics: setup ## simulate what the published numbers are worth and write docs/statistics.md's tables and picture
 	@$(BIN)/python benchmarks/statistics_page.py
 
+docs: setup ## build the documentation site into site/, with every link checked; its tools live in .venvs/docs
+	@[ .venvs/docs/installed -nt docs/requirements.txt ] || { $(BIN)/python -m venv .venvs/docs \
+		&& .venvs/docs/bin/pip install -q -r docs/requirements.txt && touch .venvs/docs/installed; }
+	@$(BIN)/python scripts/write_reference.py --check
+	@NO_MKDOCS_2_WARNING=1 .venvs/docs/bin/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
 wheel: setup ## build the wheel (the library and the command) with the lock's hatchling, and print its path
 	@$(BIN)/python -m hatchling build -t wheel -d $(DIST) 2>&1
 
@@ -57,5 +64,5 @@ lock: setup ## resolve pyproject.toml again into requirements.lock, and at its l
 	@$(COMPILE) --constraint .venv/lowest.txt --constraint deployments/older-prefect.txt --output-file requirements-lowest.lock
 
 clean: ## remove .venv and every cache
-	@rm -rf .venv .venvs build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .venvs build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

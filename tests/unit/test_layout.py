@@ -13,6 +13,7 @@ SOURCE = UNIT.parents[1] / "src" / "hyperfed"
 OF_THE_PROJECT = {
     "architecture",
     "bounds",
+    "docs_site",
     "glossary",
     "how_to",
     "layout",
