@@ -37,6 +37,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from stores import boto3_client
+
 from hyperfed.relay.certificates import make_certificate
 from hyperfed.storage.filesystem import FilesystemStore
 from hyperfed.storage.grpc_access import access_of_key
@@ -165,29 +167,12 @@ def relays(folder: Path, ending: ExitStack) -> Callable[[int], Candidate]:
 
 
 def boto3s(folder: Path, ending: ExitStack) -> Callable[[int], Candidate]:
-    import boto3
-    from botocore.config import Config
-
     server = ending.enter_context(SeaweedFS(folder / "weed"))
     server.store(BUCKET).close()
     PIDS["boto3"] = server._running().pid
-    key = server.credentials()
 
     def make(threads: int) -> Candidate:
-        client = boto3.client(
-            "s3",
-            endpoint_url=server.endpoint_url,
-            region_name="us-east-1",
-            aws_access_key_id=key.access_key,
-            aws_secret_access_key=key.secret_key,
-            config=Config(
-                max_pool_connections=threads * 2,
-                s3={"addressing_style": "path"},
-                signature_version="s3v4",
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
+        client = boto3_client(server, threads)
         at_once = in_threads(threads)
 
         def put(keys: Sequence[str], data: bytes) -> None:

@@ -56,12 +56,13 @@ def ours(server: SeaweedFS, threads: int) -> Mapping[str, Callable[..., Any]]:
     return {"put": put, "get": get, "list": entries}
 
 
-def boto3s(server: SeaweedFS, threads: int) -> Mapping[str, Callable[..., Any]]:
+def boto3_client(server: SeaweedFS, threads: int) -> Any:
+    """Return boto3's client of S3 for a server and so many threads."""
     import boto3
     from botocore.config import Config
 
     key = server.credentials()
-    client = boto3.client(
+    return boto3.client(
         "s3",
         endpoint_url=server.endpoint_url,
         region_name="us-east-1",
@@ -75,6 +76,10 @@ def boto3s(server: SeaweedFS, threads: int) -> Mapping[str, Callable[..., Any]]:
             response_checksum_validation="when_required",
         ),
     )
+
+
+def boto3s(server: SeaweedFS, threads: int) -> Mapping[str, Callable[..., Any]]:
+    client = boto3_client(server, threads)
     at_once = in_threads(threads)
 
     def put(keys: Sequence[str], data: bytes) -> None:

@@ -45,7 +45,11 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "validator": (
         ("validator/*.py",),
         ("tests/unit/validator",),
-        ("tests/attack", "tests/unit/privacy/test_private_night.py"),
+        (
+            "tests/attack",
+            "tests/unit/privacy/test_local_noise.py",
+            "tests/unit/privacy/test_private_night.py",
+        ),
     ),
     "crypto": (
         ("crypto/*.py",),

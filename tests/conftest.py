@@ -2,7 +2,6 @@
 credentials.
 """
 
-import gc
 import itertools
 import os
 import tempfile
@@ -55,11 +54,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(900))
     items.sort(key=lambda item: item.get_closest_marker("property") is None)
-
-
-def pytest_collection_finish() -> None:
-    """Modules and tests live to the end: the garbage collector need not look at them each time."""
-    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

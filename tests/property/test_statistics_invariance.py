@@ -293,6 +293,19 @@ ROBUST = [name for name in RULES if name != "adaptive"]
     ("consensus", "median"),
     0,
 )  # type: ignore[arg-type]
+@example(
+    tuple(
+        np.array(c)
+        for c in (
+            [0.0] * 5 + [1.32734876e-156, 0.0],
+            [0.0] * 7,
+            [1.0] * 7,
+            [0.0] * 5 + [0.1, 1e-200],
+        )
+    ),
+    ("consensus", "bounded-trust"),
+    0,
+)  # type: ignore[arg-type]
 def test_no_merge_of_admitted_rows_raises_or_leaves_their_range(
     rows: Rows, how: tuple[str, str], f: int
 ) -> None:

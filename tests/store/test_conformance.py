@@ -12,6 +12,7 @@ from hyperfed.storage.filesystem import FilesystemStore
 from hyperfed.storage.grpc_access import access_of_key
 from hyperfed.storage.grpc_store import GRPCLimits, GRPCStore
 from hyperfed.storage.memory import MemoryStore
+from hyperfed.storage.retrying import RetryingStore
 from hyperfed.storage.s3 import S3Credentials, S3Limits, S3Store
 from hyperfed.storage.store import ObjectStore
 from hyperfed.testing.faults import FaultStore
@@ -69,7 +70,9 @@ class TestRelay(StoreSuite):
             limits=GRPCLimits(page_size=7),
         )
         self.ending.callback(store.close)
-        return store
+        # a relay may turn a call away under load, unread; whoever opens a store by its address
+        # has it tried again
+        return RetryingStore(store)
 
 
 class TestMoto(StoreSuite):

@@ -1,6 +1,7 @@
 """A relay: its limits, several objects in one call, and how it takes over and ends."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -314,23 +315,23 @@ def test_a_relay_that_is_told_to_end_finishes_what_is_open(
 ) -> None:
     here = relayed()
     ann = here.as_("site-01")
-    begun, goes_on = threading.Event(), threading.Event()
+    goes_on = threading.Event()
 
     def slowly() -> Iterator[bytes]:
         yield pack_key(Keys.inbox(1, "site-01", 0), (5).to_bytes(8, "big"))
-        begun.set()
-        goes_on.wait(10)
+        goes_on.wait(60)
         yield b"whole"
 
-    future = ann._calls().put_large.future(slowly(), timeout=20)
-    assert begun.wait(5)
-    ending = threading.Thread(target=here.server.stop, args=(10,))
+    future = ann._calls().put_large.future(slowly(), timeout=90)
+    while not here.server.service._gate._open.total():
+        time.sleep(0.01)
+    ending = threading.Thread(target=here.server.stop, args=(60,))
     ending.start()
     with pytest.raises(TransientError):
         asked_until_refused(here.as_("site-02", limits=PATIENT))
     goes_on.set()
     assert future.result() == b""
-    ending.join(10)
+    ending.join(60)
     assert not ending.is_alive()
     assert here.store.read(Keys.inbox(1, "site-01", 0), max_bytes=9) == b"whole"
 

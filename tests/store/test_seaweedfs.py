@@ -9,6 +9,7 @@ import pytest
 
 import hyperfed.testing.seaweedfs as module
 from hyperfed.errors import ConfigError, TransientError, TransportError
+from hyperfed.storage.retrying import RetryingStore
 from hyperfed.storage.s3 import S3Limits
 from hyperfed.testing.seaweedfs import SeaweedFS
 
@@ -70,7 +71,8 @@ def test_data_and_keys_survive_a_restart_and_no_process_is_left(tmp_path: Path) 
         store.read("rounds/00000000", max_bytes=9)
     with SeaweedFS(tmp_path / "data") as again:
         assert (again.credentials(), again.endpoint_url) == (key, address)
-        store = again.store("kept")
+        # just started, it may ask for a moment
+        store = RetryingStore(again.store("kept"))
         assert len([*store.list("")]) == 40
         assert store.read("rounds/00000039", max_bytes=9999) == b"39" * 1000
         assert store.put_if_absent("rounds/00000000", b"other") is False

@@ -66,6 +66,29 @@ class TableFound:
     endpoints: Callable[[Sequence[int], Sequence[int]], list[str]] | None = None
     """Returns edges as people write them; None: all are -->."""
 
+    def marks(self, votes: Floats, source: Sequence[int], target: Sequence[int]) -> list[str]:
+        """Return the marks of the edges reported; "" of one that only resamples have."""
+        texts = ["-->"] * len(source)
+        if self.endpoints is not None:
+            texts = self.endpoints(source, target)
+        return [
+            "" if votes[i, j] == 0 else "-->" if votes[i, j] == 1 else text
+            for i, j, text in zip(source, target, texts, strict=True)
+        ]
+
+    def bidirected(self, resamples: Floats, names: Sequence[str]) -> list[tuple[str, str, float]]:
+        """Return the pairs x <-> y, each with the share of resamples that find it.
+
+        `resamples` is float64[resamples, 2, source, target].
+        """
+        if self.confounded is None:
+            return []
+        share = resamples[:, 1].mean(axis=0)
+        return [
+            (names[i], names[j], float(share[i, j]))
+            for i, j in zip(*np.nonzero(np.triu(self.confounded, 1)), strict=True)
+        ]
+
 
 @dataclass(frozen=True, kw_only=True)
 class TableFit(ABC):
@@ -220,8 +243,8 @@ class TableEngine:
             stability=np.clip(agreeing.mean(axis=0), 0.0, 1.0),
             hits=(agreeing > 0).sum(axis=0),
             n=len(self.data),
-            endpoints=self._endpoints(fit_result, votes, source.tolist(), target.tolist()),
-            bidirected=self._bidirected(fit_result, resamples),
+            endpoints=fit_result.marks(votes, source.tolist(), target.tolist()),
+            bidirected=fit_result.bidirected(resamples, self.names),
             interactions=interactions_in(
                 self.data,
                 self.names,
@@ -231,30 +254,6 @@ class TableEngine:
             ),
             notes=self._notes,
         )
-
-    def _endpoints(
-        self, fit_result: TableFound, votes: Floats, source: list[int], target: list[int]
-    ) -> list[str]:
-        """Return the marks of the edges reported; "" of one that only resamples have."""
-        texts = ["-->"] * len(source)
-        if fit_result.endpoints is not None:
-            texts = fit_result.endpoints(source, target)
-        return [
-            "" if votes[i, j] == 0 else "-->" if votes[i, j] == 1 else text
-            for i, j, text in zip(source, target, texts, strict=True)
-        ]
-
-    def _bidirected(
-        self, fit_result: TableFound, resamples: Floats
-    ) -> list[tuple[str, str, float]]:
-        """Return the pairs x <-> y, each with the share of resamples that find it."""
-        if fit_result.confounded is None:
-            return []
-        share = resamples[:, 1].mean(axis=0)
-        return [
-            (self.names[i], self.names[j], float(share[i, j]))
-            for i, j in zip(*np.nonzero(np.triu(fit_result.confounded, 1)), strict=True)
-        ]
 
 
 def checked_table(

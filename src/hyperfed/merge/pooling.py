@@ -233,7 +233,7 @@ def _pooled(
         q = q / _chi_square_median(worth - 1.0)
         several = (spread > 0) & (q > expected)
         tau2 = np.where(several, (q - expected) / spread, 0.0)
-        i2 = np.where(several, (q - expected) / q, 0.0)
+        i2 = np.where(several, q - expected, 0.0) / np.where(several, q, 1.0)
         b = heard / (np.where(v < usual, usual + borne * (v - usual), v) + tau2)
         effects = _mean(averaged, b)
         sum_b = line_sum(b)

@@ -136,8 +136,9 @@ class RelayServer:
         self._parties, self._certificate = parties, certificate
         self._lock = threading.Lock()
         self.service = RelayService(store, parties, limits)
+        self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="hyperfed-relay")
         self._server: Any = grpc.server(
-            ThreadPoolExecutor(limits.threads, thread_name_prefix="hyperfed-relay"),
+            self._threads,
             handlers=self.service.handlers(),
             options=[*_options(limits).items()],
             maximum_concurrent_rpcs=limits.open_calls,
@@ -161,6 +162,7 @@ class RelayServer:
         """Take no more calls, and wait at most `grace_s` for those that are open."""
         self.service.serving = False
         self._server.stop(grace_s).wait()
+        self._threads.shutdown(wait=False)
 
     def _configuration(self) -> Any:
         import grpc

@@ -19,7 +19,7 @@ from html import escape
 from hyperfed.errors import ConfigError
 from hyperfed.hypergraph.change import Turn
 from hyperfed.report.html_cells import digest_cell, meter_of, table_of, text_cell, vote_cell
-from hyperfed.report.html_edges import edges_section
+from hyperfed.report.html_edges import changes_table, edges_section
 from hyperfed.report.html_style import STYLE
 from hyperfed.report.pictures.burn_svg import burn_svg
 from hyperfed.report.pictures.graph_svg import change_svg, graph_svg
@@ -242,22 +242,8 @@ def _suppressed(view: RoundView) -> str:
 def _changes(view: RoundView) -> str:
     if view.change is None or not view.change.any:
         return ""
-    edges = view.change.of(*(turn for turn in Turn if turn is not Turn.SAME))
-    rows = (
-        (
-            f"{text_cell(e.source)} \u2192 {text_cell(e.target)}",
-            str(e.lag),
-            e.turn.value,
-            vote_cell(e.before),
-            vote_cell(e.after),
-        )
-        for e in edges
-    )
-    columns = ("edge", "lag", "what", "vote before", "vote now")
-    words = f"<p>{text_cell(view.change.words)}</p>" if view.change.words else ""
-    return f"<h3>What changed since round {view.change.base_round}</h3>{words}" + table_of(
-        "", columns, rows, numbers=(1, 3, 4), fold=True
-    )
+    head = f"<h3>What changed since round {view.change.base_round}</h3>"
+    return head + changes_table(view.change)
 
 
 def _trust(view: RoundView) -> str:

@@ -1,14 +1,15 @@
-"""Write the tables of a page's merged edges: what was found, and how far it could be off.
+"""Write the tables of a page's edges: what was found, how far it could be off, and what changed.
 
 The second table is left out where no edge's spread is known, as in a private release.
 """
 
+from hyperfed.hypergraph.change import Change, Turn
 from hyperfed.report.html_cells import meter_of, table_of, text_cell, vote_cell
 from hyperfed.report.rows import EdgeRow
 from hyperfed.report.view import RoundView
 from hyperfed.report.wording import count, significant
 
-__all__ = ["edges_section"]
+__all__ = ["changes_table", "edges_section"]
 
 
 def edges_section(view: RoundView) -> str:
@@ -99,3 +100,23 @@ def _range(low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return ""
     return f"{significant(low)} to {significant(high)}"
+
+
+def changes_table(change: Change, *, name: str = "") -> str:
+    """Return the edges that came, went or turned, and the words on them; "" if there are none."""
+    edges = change.of(*(turn for turn in Turn if turn is not Turn.SAME))
+    if not edges:
+        return ""
+    rows = (
+        (
+            f"{text_cell(e.source)} \u2192 {text_cell(e.target)}",
+            str(e.lag),
+            e.turn.value,
+            vote_cell(e.before),
+            vote_cell(e.after),
+        )
+        for e in edges
+    )
+    columns = ("edge", "lag", "what", "vote before", "vote now")
+    words = f"<p>{text_cell(change.words)}</p>" if change.words else ""
+    return words + table_of(name, columns, rows, numbers=(1, 3, 4), fold=True)

@@ -274,7 +274,10 @@ def _fit(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     """Return (coefficients, standard errors) of y on x and an intercept, float64[columns] each."""
     x = x - x.mean(axis=0)
     y = y - y.mean()
-    inverse = np.linalg.inv(x.T @ x)
+    try:
+        inverse = np.linalg.inv(x.T @ x)
+    except np.linalg.LinAlgError:  # a resample of few rows that has too few different ones
+        inverse = np.linalg.pinv(x.T @ x)
     effect = inverse @ (x.T @ y)
     residual = y - x @ effect
     variance = float(residual @ residual) / (len(y) - x.shape[1] - 1)

@@ -208,9 +208,13 @@ def test_statistics_lose_what_is_never_shared_and_few_rows_do_not_leave() -> Non
     policy = PolicyPack(payload="statistics", lags=(1,))
     left = Sharing(never=("income",)).allowed(update, policy, NAMES)
     assert left.measured.tolist() == [0, 1, 3]
-    assert left.statistics == statistics_of(
+    shared = statistics_of(
         data[:, [0, 1, 3]], names=("age", "dose", "output"), vocabulary=NAMES, lags=(1,)
     )
+    assert left.statistics is not None
+    assert (left.statistics.n, left.statistics.lags) == (shared.n, shared.lags)
+    assert left.statistics.variables.tolist() == shared.variables.tolist()
+    np.testing.assert_allclose(left.statistics.moments, shared.moments, rtol=1e-12)
     for rules, said in ((Sharing(smallest_n=41), "39 rows"), (Sharing(digits=3), "digits is 3")):
         with pytest.raises(ConfigError, match=said):
             rules.allowed(update, policy, NAMES)

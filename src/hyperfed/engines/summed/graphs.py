@@ -223,8 +223,8 @@ class _SummedGraph(SummedEngine):
             stability=np.clip(agreeing.mean(axis=0), 0.0, 1.0),
             hits=(agreeing > 0).sum(axis=0),
             n=self.rows_of(pairs)[source, target],
-            endpoints=self._endpoints(fit_result, votes, source.tolist(), target.tolist()),
-            bidirected=self._bidirected(fit_result, resamples),
+            endpoints=fit_result.marks(votes, source.tolist(), target.tolist()),
+            bidirected=fit_result.bidirected(resamples, self.names),
             notes=notes,
         )
 
@@ -248,30 +248,6 @@ class _SummedGraph(SummedEngine):
             np.fill_diagonal(drawn, 1.0)
             votes.append(fit.votes(drawn))
         return np.stack(votes)
-
-    def _endpoints(
-        self, fit_result: TableFound, votes: Floats, source: list[int], target: list[int]
-    ) -> list[str]:
-        """Return the marks of the edges reported; "" of one that only resamples have."""
-        texts = ["-->"] * len(source)
-        if fit_result.endpoints is not None:
-            texts = fit_result.endpoints(source, target)
-        return [
-            "" if votes[i, j] == 0 else "-->" if votes[i, j] == 1 else text
-            for i, j, text in zip(source, target, texts, strict=True)
-        ]
-
-    def _bidirected(
-        self, fit_result: TableFound, resamples: Floats
-    ) -> list[tuple[str, str, float]]:
-        """Return the pairs x <-> y, each with the share of resamples that find it."""
-        if fit_result.confounded is None:
-            return []
-        share = resamples[:, 1].mean(axis=0)
-        return [
-            (self.names[i], self.names[j], float(share[i, j]))
-            for i, j in zip(*np.nonzero(np.triu(fit_result.confounded, 1)), strict=True)
-        ]
 
 
 class SummedPc(_SummedGraph):

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from hyperfed.hypergraph.change import Change, Turn
+from hyperfed.hypergraph.change import Change
 from hyperfed.hypergraph.direction import DISPUTED
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.hypergraph.suppression import EdgeStatus
 from hyperfed.report.html_cells import meter_of, table_of, text_cell, vote_cell
+from hyperfed.report.html_edges import changes_table
 from hyperfed.report.rows import EdgeRow
 from hyperfed.report.site.frame import framed
 from hyperfed.report.site.graph_part import data_of, graph_part
@@ -184,25 +185,9 @@ def _table(
 def _changes(change: Change | None) -> str:
     if change is None:
         return ""
-    edges = change.of(*(turn for turn in Turn if turn is not Turn.SAME))
-    if not edges:
+    words = changes_table(change, name=f"Since round {change.base_round}")
+    if not words:
         words = f"<p>Nothing came, went or turned since round {change.base_round}.</p>"
-    else:
-        rows = (
-            (
-                f"{text_cell(e.source)} \u2192 {text_cell(e.target)}",
-                str(e.lag),
-                e.turn.value,
-                vote_cell(e.before),
-                vote_cell(e.after),
-            )
-            for e in edges
-        )
-        columns = ("edge", "lag", "what", "vote before", "vote now")
-        said = f"<p>{text_cell(change.words)}</p>" if change.words else ""
-        words = said + table_of(
-            f"Since round {change.base_round}", columns, rows, numbers=(1, 3, 4), fold=True
-        )
     return (
         '<section class="card" aria-label="Changes"><h2>What appeared, changed and vanished</h2>'
         f"{words}</section>"
