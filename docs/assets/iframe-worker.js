@@ -4,6 +4,7 @@ if (location.protocol === "file:") {
   window.Worker = class extends EventTarget {
     constructor(url) {
       super()
+      const home = new URL(url, location.href)
       const frame = document.createElement("iframe")
       frame.hidden = true
       document.body.append(frame)
@@ -12,14 +13,14 @@ if (location.protocol === "file:") {
       const load = (address) =>
         new Promise((done, failed) => {
           const script = inside.document.createElement("script")
-          script.src = new URL(address, url).href
+          script.src = new URL(address, home).href
           script.onload = done
           script.onerror = failed
           inside.document.body.append(script)
         })
       inside.importScripts = (...addresses) =>
         addresses.reduce((before, address) => before.then(() => load(address)), Promise.resolve())
-      this.ready = load(url)
+      this.ready = load(home)
       this.inside = inside
     }
     postMessage(data) {

@@ -22,6 +22,7 @@ import zipfile
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -207,10 +208,19 @@ def test_readme_as_written(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(client)
     assert desk.ok("status")["headline"] == "counted in round 1"
     assert desk.ok("audit")["findings"] == []
-    (snippet,) = snippets_of(README)
-    names: dict[str, object] = {}
-    exec(compile(snippet, "README.md", "exec"), names)  # noqa: S102 - the page's own text
-    assert len(names["update"].edges) == 1  # type: ignore[attr-defined]
+
+
+def test_the_python_of_readme_as_written(capsys: pytest.CaptureFixture[str]) -> None:
+    federation, engine = snippets_of(README)
+    names: dict[str, Any] = {}
+    exec(compile(federation, "README.md", "exec"), names)  # noqa: S102 - the page's own text
+    edges = {(row["source"], row["target"]): row["effect"] for row in names["model"].rows()}
+    assert edges["heat", "load"] == pytest.approx(0.7, abs=0.1), "the liar turned it"
+    assert edges["load", "wear"] == pytest.approx(-0.6, abs=0.1)
+    assert "heat" in capsys.readouterr().out
+    assert len(federation.splitlines()) <= 25
+    exec(compile(engine, "README.md", "exec"), names)  # noqa: S102 - the page's own text
+    assert len(names["update"].edges) == 1
 
 
 def test_the_clients_page_as_written(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
