@@ -3,6 +3,7 @@
 1. Pages that live outside docs (README, the examples, CHANGELOG) join the site (`GUESTS`).
 2. A link leads to its page of the site, wherever both pages lie in the repository.
 3. A link to a file that is no page, such as a source file, becomes the name of that file.
+4. Decisions come last in a search.
 
 The links in the repository stay as they are, so that they work where the files are read.
 """
@@ -43,6 +44,8 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Return a page with the links of the site."""
     at = page.file.src_uri
+    if at.startswith("adr/"):
+        page.meta.setdefault("search", {"boost": 0.5})
     source = next((name for name, guest in GUESTS.items() if guest == at), f"docs/{at}")
     return relinked(markdown, source)
 

@@ -2,21 +2,44 @@
 
 import re
 import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hyperfed.simulator.attackers import ATTACKS
+
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "tutorial" / "data-scientist.md"
+FOLDER = ROOT / "docs" / "tutorial"
 
 pytestmark = pytest.mark.unit
 
 
+def run(page: str) -> dict[str, Any]:
+    """What a page's Python has defined once it has run."""
+    names: dict[str, Any] = {"__name__": "tutorial"}
+    for text in re.findall(r"```python\n(.*?)```", (FOLDER / page).read_text("utf-8"), re.DOTALL):
+        exec(compile(text, page, "exec"), names)  # noqa: S102 - the page's own text
+    return names
+
+
+def test_the_researchers_tutorial_as_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hyperfed.simulator.attackers.ATTACKS", dict(ATTACKS))
+    monkeypatch.setattr(
+        "hyperfed.simulator.attackers.catalogue.ATTACKS",
+        sys.modules["hyperfed.simulator.attackers"].ATTACKS,
+    )
+    names = run("researcher.md")
+    assert names["errors"]["mean"] > 0.5
+    assert max(names["errors"][rule] for rule in ("median", "trimmed-mean", "multi-krum")) < 0.15
+    assert names["night"].score.f1 > 0.9, "the attack moved the graph"
+    assert names["night"].weight < 0.1
+    assert "one-edge" not in ATTACKS, "the page's attack stays in its test"
+
+
 def test_the_data_scientists_tutorial_as_written(capsys: pytest.CaptureFixture[str]) -> None:
-    names: dict[str, Any] = {}
-    for text in re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL):
-        exec(compile(text, PAGE.name, "exec"), names)  # noqa: S102 - the page's own text
+    names = run("data-scientist.md")
     said = capsys.readouterr().out
     edges = {(e["source"], e["target"], e["lag"]): e for e in names["model"].rows()}
     assert edges["heat", "load", 1]["effect"] == pytest.approx(0.7, abs=0.1)
