@@ -44,10 +44,18 @@ class Raised:
     """What it tells the user to do, or ""."""
 
 
+_BY_RULE = """\
+The [protocol](../protocol.md) has each rule's full text. Where no error is named, the rule is told
+by a receipt, a void round or a finding of the audit.
+"""
+
+
 def errors_page(root: Path) -> str:
     library = root / "src" / "hyperfed"
     known = classes_of(library / "errors.py")
-    raised = sorted(set(raised_in(library, {one.name for one in known})))
+    names = {one.name for one in known}
+    code = (library, *(root / name for name in ("blocks", "tasks", "flows")))
+    raised = sorted({one for folder in code for one in raised_in(folder, names)})
     rules = rules_of((root / "docs" / "protocol.md").read_text(encoding="utf-8"))
     return "\n".join(
         [_INTRO, _codes(), _errors(known), _by_rule(rules, raised), _without_rule(known, raised)]
@@ -109,7 +117,7 @@ def _by_rule(rules: Mapping[str, str], raised: list[Raised]) -> str:
     by_rule = defaultdict[str, list[Raised]](list)
     for one in raised:
         by_rule[one.rule].append(one)
-    lines = ["## By rule", "", "The [protocol](../protocol.md) has each rule's full text.", ""]
+    lines = ["## By rule", "", paragraph(_BY_RULE), ""]
     for rule, text in rules.items():
         named = by_rule[rule]
         kinds = ", ".join(f"`{error}`" for error in dict.fromkeys(one.error for one in named))
