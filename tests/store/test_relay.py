@@ -1,5 +1,6 @@
 """A relay: its limits, several objects in one call, and how it takes over and ends."""
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -308,6 +309,17 @@ def test_a_renewed_certificate_is_taken_over_and_a_broken_one_is_not(
     files.certificate.write_bytes(new.certificate.read_bytes())
     store = GRPCStore(f"127.0.0.1:{here.server.port}", access=access, ca_file=new.certificate)
     assert store.head(Keys.registry(1)) is not None
+
+
+def test_a_refused_call_leaves_no_stream_open(relayed: Callable[..., RelayedFederation]) -> None:
+    """Not even until Python's garbage collector comes: a relay bears so many streams and no more."""
+    ann, key = relayed().as_("site-01"), Keys.inbox(1, "site-01", 0)
+    assert ann.put_if_absent(key, b"first")
+    gc.disable()
+    try:
+        assert not any(ann.put_if_absent(key, b"again") for _ in range(100))
+    finally:
+        gc.enable()
 
 
 def test_a_relay_that_is_told_to_end_finishes_what_is_open(

@@ -209,7 +209,10 @@ class RelayService:
             except Exception as error:
                 fault = error
             if fault is not None:
-                _end(context, fault)
+                try:
+                    _end(context, fault)
+                finally:
+                    fault = None  # it leads to this frame: the call would stay open until collected
             return answer
 
         return call
@@ -225,7 +228,10 @@ class RelayService:
             except Exception as error:
                 fault = error
             if fault is not None:
-                _end(context, fault)
+                try:
+                    _end(context, fault)
+                finally:
+                    fault = None  # it leads to this frame: the call would stay open until collected
 
         return call
 
