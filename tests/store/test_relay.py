@@ -312,7 +312,7 @@ def test_a_renewed_certificate_is_taken_over_and_a_broken_one_is_not(
 
 
 def test_a_refused_call_leaves_no_stream_open(relayed: Callable[..., RelayedFederation]) -> None:
-    """Not even until Python's garbage collector comes: a relay bears so many streams and no more."""
+    """Not even until the garbage collector comes: a relay bears so many streams and no more."""
     ann, key = relayed().as_("site-01"), Keys.inbox(1, "site-01", 0)
     assert ann.put_if_absent(key, b"first")
     gc.disable()
