@@ -296,12 +296,7 @@ ROBUST = [name for name in RULES if name != "adaptive"]
 @example(
     tuple(
         np.array(c)
-        for c in (
-            [0.0] * 5 + [1.32734876e-156, 0.0],
-            [0.0] * 7,
-            [1.0] * 7,
-            [0.0] * 5 + [0.1, 1e-200],
-        )
+        for c in ([0.0] * 5 + [1.3e-156, 0.0], [0.0] * 7, [1.0] * 7, [0.0] * 5 + [0.1, 1e-200])
     ),
     ("consensus", "bounded-trust"),
     0,
