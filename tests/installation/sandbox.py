@@ -33,19 +33,20 @@ def sandboxed(
     this machine lies under which path in there; `folder` is where it starts.
     """
     mounts = ["--dev", "/dev", "--proc", "/proc", "--size", str(tmp_bytes), "--tmpfs", "/tmp"]  # noqa: S108
-    for at in map(
-        Path, ("/usr", "/bin", "/lib", "/lib64", "/sbin", *sorted(Path("/etc").iterdir()))
-    ):
-        if at.is_symlink():
-            mounts += ["--symlink", str(at.readlink()), str(at)]
-        elif os.access(at, os.R_OK):
-            mounts += ["--ro-bind", str(at), str(at)]
+    for folder_made in ("/etc", "/var", "/var/lib", "/var/cache", "/run"):
+        mounts += ["--perms", "0755", "--dir", folder_made]
+    top = map(Path, ("/usr", "/bin", "/lib", "/lib64", "/sbin"))
+    for path in (*top, *sorted(Path("/etc").iterdir())):
+        if path.is_symlink():
+            mounts += ["--symlink", str(path.readlink()), str(path)]
+        elif os.access(path, os.R_OK):
+            mounts += ["--ro-bind", str(path), str(path)]
     for needed in (sys.base_prefix, str(CHECKOUT)):
         mounts += ["--ro-bind", needed, needed]
     for option, paths in (("--ro-bind", read_only), ("--bind", writable)):
         for inside, outside in paths.items():
             mounts += [option, str(outside), inside]
-    mounts += ["--remount-ro", "/"]
+    mounts += ["--chmod", "0755", "/", "--remount-ro", "/"]
     locked = [
         *("--unshare-user", "--uid", str(user), "--gid", str(user), "--unshare-pid"),
         *("--unshare-ipc", "--cap-drop", "ALL", "--die-with-parent", "--new-session"),
