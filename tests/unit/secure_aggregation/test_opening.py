@@ -12,6 +12,7 @@ from hyperfed.errors import AggregationError, BreakdownError, RefusedError, Sign
 from hyperfed.secure_aggregation import (
     Cohort,
     Manifest,
+    OpenedSum,
     Opening,
     check_seeds,
     from_fixed_point,
@@ -151,7 +152,8 @@ def test_before_the_deadline_every_seed_is_checked_by_one_more_than_may_collude(
     night: SecureRound,
 ) -> None:
     openings = [night.answer(helper) for helper in night.group.helpers[:3]]
-    with pytest.raises(BreakdownError, match="3 of 6 sums are confirmed by fewer than 2 helpers"):
+    said = "3 of 6 sums are confirmed by fewer than 2 helpers.*Wait for h4 until the deadline"
+    with pytest.raises(BreakdownError, match=said):
         open_sum(
             night.manifest(),
             "statistics",
@@ -164,6 +166,32 @@ def test_before_the_deadline_every_seed_is_checked_by_one_more_than_may_collude(
         night.manifest(), "statistics", night.group, night.masked(), openings, deadline_past=True
     )
     assert len(opened.unchecked) == 3  # the result says so
+
+
+def test_nobody_is_awaited_once_all_have_answered_and_what_is_unchecked_is_listed() -> None:
+    """With 5 helpers of whom 2 may collude a seed has two holders: no number of answers checks it.
+    Two who collude could then shift a sum, which is why the result says so.
+    """
+    night = SecureRound(group_of(5, 2), ("ward-1", "ward-2"), length=2)
+    openings = [night.answer(helper) for helper in night.group.helpers]
+
+    def opened() -> OpenedSum:
+        return open_sum(
+            night.manifest(),
+            "statistics",
+            night.group,
+            night.masked(),
+            openings,
+            deadline_past=False,
+        )
+
+    honest = opened()
+    assert honest.unchecked == night.group.sets()
+    shared = ("h3", "h4", "h5")  # the set whose seed h1 and h2 alone hold
+    for i in (0, 1):
+        sums = openings[i].sums
+        openings[i] = replace(openings[i], sums={**sums, shared: sums[shared] - np.uint64(9)})
+    np.testing.assert_array_equal(opened().total, honest.total + np.uint64(9))
 
 
 def test_helpers_that_differ_are_named_and_nothing_is_released(night: SecureRound) -> None:
