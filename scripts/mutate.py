@@ -30,7 +30,6 @@ import random
 import sys
 import time
 import tomllib
-from pathlib import Path
 from typing import TextIO
 
 from mutation.children import run_child
@@ -86,6 +85,9 @@ class Command(Trial):
             verdict = self.judge(mutant, measured) or self._judged_anew(mutant, room)
             tried += 1
             before[_key(mutant)] = "survived" if verdict.survived else verdict.by
+            if tried % 10 == 0 or mutant is waiting[-1] or time.monotonic() > over:
+                record.parent.mkdir(parents=True, exist_ok=True)
+                record.write_text(json.dumps(before))
             reason = self.reasons.get(mutant.name)
             if not verdict.survived:
                 killed += 1
@@ -96,8 +98,6 @@ class Command(Trial):
             self.say(f"SURVIVED {verdict.tests} tests {mutant.place}\n  {mutant.name}")
             if reason is None:
                 self.without.append(mutant.name)
-        record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(json.dumps(before))
         each = (time.monotonic() - began) / max(1, tried)
         self.say(
             f"{room}: {tried} of {len(waiting)} tried at {each:.2f} s, {killed} killed, {excused} "

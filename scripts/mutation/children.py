@@ -10,6 +10,7 @@
 What it does not do: run two children at once. It needs Linux.
 """
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -100,16 +101,12 @@ def _watch(child: int, over: float) -> str:
 def _leave_nothing(child: int) -> None:
     """Kill what a child has left, in its session or out of it."""
     while True:
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
         left = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
         if not left:
             return
         for orphan in map(int, left):
-            try:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
                 os.kill(orphan, signal.SIGKILL)
                 os.waitpid(orphan, 0)
-            except (ProcessLookupError, ChildProcessError):
-                pass

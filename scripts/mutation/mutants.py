@@ -133,7 +133,9 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
         begin = starts[node.lineno - 1] + node.col_offset
         end = starts[last - 1] + (node.end_col_offset or 0)
         below = "\n" * (last - node.lineno)  # so that what follows keeps its line
-        new = f"({ast.unparse(instead)}{below})" if isinstance(instead, ast.expr) else f"pass{below}"
+        new = (
+            f"({ast.unparse(instead)}{below})" if isinstance(instead, ast.expr) else f"pass{below}"
+        )
         yield Mutant(
             str(path.relative_to(SOURCE)),
             function,

@@ -25,6 +25,7 @@ _TESTS_S = 25.0  # a mutant meets so many seconds of tests, by what they took wh
 _TIMES, _MORE_S = 4, 5.0  # a test on a mutant may take so many times what it took, and some seconds
 _WALL = 15  # a busy machine takes so many times the processor time
 
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What became of one mutant."""

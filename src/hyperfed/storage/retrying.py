@@ -38,7 +38,7 @@ T = TypeVar("T")
 class _Watch:
     """Call `tell` once in each silence of a store that lasts `after_s` seconds.
 
-    `look` decides whether to tell; a thread calls it.
+    `look` decides whether to tell; a thread calls it, which ends when no call is running.
     """
 
     def __init__(
@@ -63,7 +63,8 @@ class _Watch:
                 self._running[token] = self._clock()
 
         again()
-        self._start()
+        with self._lock:
+            self._start()
         try:
             yield again
         finally:
@@ -89,6 +90,10 @@ class _Watch:
         while True:
             time.sleep(min(_LOOK_S, self._after_s / 2))
             self.look()
+            with self._lock:
+                if not self._running:
+                    self._thread = None
+                    return
 
 
 def pause_s(error: TransientError, delay_s: float) -> float:

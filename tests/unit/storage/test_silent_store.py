@@ -98,9 +98,25 @@ def test_every_kind_of_call_gives_the_word(call: str) -> None:
 
 
 def test_where_nobody_is_told_nothing_watches(tmp_path: Path) -> None:
-    before = threading.active_count()
+    before = threading.enumerate()
     store = open_store(f"file://{tmp_path}")
     list(store.list(""))
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= set(before)
     with pytest.raises(TransportError):
         store.read("a", max_bytes=1)
+
+
+def test_a_store_that_nobody_asks_keeps_no_thread() -> None:
+    def watching() -> list[threading.Thread]:
+        return [t for t in threading.enumerate() if t.name == "retrying" and t not in before]
+
+    before = threading.enumerate()
+    store = RetryingStore(MemoryStore(), tell=pytest.fail, tell_after_s=0.02)
+    for _ in range(2):  # the second call is watched again
+        store.head("a")
+        store.head("a")
+        for thread in watching():
+            thread.join(30)
+        assert watching() == []
+        assert store._watch is not None
+        assert store._watch._thread is None
