@@ -27,15 +27,17 @@ import argparse
 import json
 import os
 import random
+import signal
 import sys
 import time
 import tomllib
+from datetime import UTC, datetime
 from typing import TextIO
 
 from mutation.children import run_child
 from mutation.loaded import Changed
 from mutation.mutants import Mutant, mutants_in
-from mutation.reach import KEPT
+from mutation.reach import KEPT, reaching
 from mutation.rooms import ROOMS, ROOT, SOURCE
 from mutation.trial import Trial, Verdict
 
@@ -53,9 +55,8 @@ class Command(Trial):
     """Try mutants of some rooms for some minutes."""
 
     def __init__(self, given: argparse.Namespace, out: TextIO) -> None:
-        super().__init__(out)
+        super().__init__(out, time.monotonic() + 60 * given.minutes)
         self.given, self.reasons = given, reasons()
-        self.over = time.monotonic() + 60 * given.minutes
         self.without: list[str] = []
 
     def say(self, text: str) -> None:
@@ -76,13 +77,19 @@ class Command(Trial):
         if self.given.again:
             waiting = [m for m in waiting if before.get(_key(m), "survived") == "survived"]
         began = time.monotonic()
-        measured = self.measure(room, around=not self.given.sample)
+        measured = self.measure(room, (began + over) / 2, around=not self.given.sample)
         self.say(f"{room}: {len(measured)} tests measured in {time.monotonic() - began:.0f} s")
+        if self.given.sample:  # it says nothing of lines for which other tests stand
+            lines = [(m, reaching(measured, m.path, m.lines, ())) for m in waiting]
+            waiting = [mutant for mutant, tests in lines if tests]
         began, tried, killed, excused = time.monotonic(), 0, 0, 0
         for mutant in waiting:
             if time.monotonic() > over:
                 break
-            verdict = self.judge(mutant, measured) or self._judged_anew(mutant, room)
+            try:
+                verdict = self.judge(mutant, measured) or self._judged_anew(mutant)
+            except TimeoutError:
+                break
             tried += 1
             before[_key(mutant)] = "survived" if verdict.survived else verdict.by
             if tried % 10 == 0 or mutant is waiting[-1] or time.monotonic() > over:
@@ -100,11 +107,11 @@ class Command(Trial):
                 self.without.append(mutant.name)
         each = (time.monotonic() - began) / max(1, tried)
         self.say(
-            f"{room}: {tried} of {len(waiting)} tried at {each:.2f} s, {killed} killed, {excused} "
-            f"survived with a reason, {tried - killed - excused} without"
+            f"{room}, seed {self.given.seed}: {tried} of {len(waiting)} tried at {each:.2f} s, "
+            f"{killed} killed, {excused} survived with a reason, {tried - killed - excused} without"
         )
 
-    def _judged_anew(self, mutant: Mutant, room: str) -> Verdict:
+    def _judged_anew(self, mutant: Mutant) -> Verdict:
         """Run the room's own tests in a process that imports the mutant."""
 
         def work() -> int:
@@ -138,7 +145,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--room", action="append", choices=sorted(ROOMS))
     parser.add_argument("--minutes", type=float, default=10.0, help="wall-clock time, all in all")
     parser.add_argument("--seed", type=int, default=0, help="of the order in which they are tried")
-    parser.add_argument("--sample", action="store_true", help="one room, with its own tests only")
+    parser.add_argument(
+        "--sample",
+        action="store_true",
+        help="a room a day, with its own tests only",
+    )
     parser.add_argument("--again", action="store_true", help="only what survived the last time")
     parser.add_argument("--list", action="store_true", help="only say what could be broken")
     parser.add_argument("--one", metavar="NAME", help="run the tests of one mutant")
@@ -153,7 +164,8 @@ def main(arguments: list[str]) -> int:
                 print(f"  {mutant.place} {mutant.kind}: {mutant.text}")
         return 0
     if given.sample:
-        given.room = [random.Random(given.seed).choice(given.room)]  # noqa: S311
+        given.seed = given.seed or datetime.now(UTC).toordinal()  # every day another room
+        given.room = [given.room[given.seed % len(given.room)]]
     out = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     command = Command(given, out)
@@ -170,4 +182,5 @@ if __name__ == "__main__":
     for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
         os.environ[f"{library}_NUM_THREADS"] = "1"  # a child that forks has one thread
     sys.path[:0] = [str(SOURCE), str(ROOT)]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # after what a child has left is killed
     sys.exit(main(sys.argv[1:]))

@@ -47,6 +47,7 @@ def run_child(work: Callable[[], int], *, most_s: float) -> Ended:
         code = 70
         try:
             os.setsid()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
             nowhere = os.open(os.devnull, os.O_RDWR)
             for stream in (0, 1, 2):

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -40,8 +41,8 @@ class Verdict:
 class Trial:
     """A pytest plugin: its `work` is called in place of the run of the tests."""
 
-    def __init__(self, out: TextIO) -> None:
-        self.out = out
+    def __init__(self, out: TextIO, over: float) -> None:
+        self.out, self.over = out, over
         self.items: dict[str, pytest.Item] = {}
         self.failed = False
         self.error: BaseException | None = None
@@ -99,8 +100,11 @@ class Trial:
         """Note that a test has failed."""
         self.failed = self.failed or report.failed
 
-    def measure(self, room: str, *, around: bool = True) -> dict[str, Reached]:
-        """Return what each test of a room reaches, measured now where it is not kept."""
+    def measure(self, room: str, over: float, *, around: bool = True) -> dict[str, Reached]:
+        """Return what each test of a room reaches, measured now where it is not kept.
+
+        A test takes no part where the time is over before it is measured.
+        """
         folders = ROOMS[room][1] + (ROOMS[room][2] if around else ())
         files: dict[Path, list[str]] = defaultdict(list)
         for name, item in self.items.items():
@@ -108,11 +112,17 @@ class Trial:
                 files[item.path].append(name)
         measured: dict[str, Reached] = {}
         for path, names in files.items():
-            known = kept(path)
-            new = {name: self._measured(name) for name in names if name not in known}
-            if new:
-                keep(path, known | new)
-            measured |= {name: (known | new)[name] for name in names}
+            before = kept(path)
+            known = dict(before)
+            for name in names:
+                if name in known or time.monotonic() > over:
+                    continue
+                reached = self._measured(name)
+                if time.monotonic() < self.over:  # else it may have been ended for it
+                    known[name] = reached
+            if known != before:
+                keep(path, known)
+            measured |= {name: known[name] for name in names if name in known}
         return measured
 
     def _measured(self, name: str) -> Reached:
@@ -129,7 +139,10 @@ class Trial:
         return Reached(passed, round(ended.cpu_s, 3), json.loads(answer) if answer else {})
 
     def judge(self, mutant: Mutant, measured: dict[str, Reached]) -> Verdict | None:
-        """Run the tests that reach a mutant, until one fails; None where it needs a new process."""
+        """Run the tests that reach a mutant, until one fails; None where it needs a new process.
+
+        Raises TimeoutError where the command's time is over before the verdict.
+        """
         assert self._loaded is not None  # noqa: S101 - for mypy
         loaded, killers = self._loaded, self._killers[mutant.path, mutant.function]
         names = reaching(measured, mutant.path, mutant.lines, killers)
@@ -156,6 +169,8 @@ class Trial:
         ended, answer = self._child(work, most_s=60 + _WALL * taken)
         if ended.status == NOT_REPLACED:
             return None
+        if ended.why == "time" and time.monotonic() > self.over:
+            raise TimeoutError(mutant.name)
         if ended.status == 0:
             return Verdict(True, len(chosen), "")
         if answer in killers:
@@ -184,7 +199,8 @@ class Trial:
             return work()
 
         try:
-            ended = run_child(with_folders, most_s=most_s)
+            left = max(1.0, self.over - time.monotonic())
+            ended = run_child(with_folders, most_s=min(most_s, left))
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
             if "HYPERFED_CACHE" in os.environ:  # by tests/conftest.py
