@@ -115,6 +115,11 @@ _COMMANDS = {
         "Print least-privilege policies for coordinator, clients and auditors.",
         _OPERATOR,
     ),
+    "metrics": Entry(
+        "hyperfed.cli.operator.metrics:metrics",
+        "Export the newest round's figures to Prometheus.",
+        _OPERATOR,
+    ),
     "relay": Entry(
         "hyperfed.cli.operator.relay:relay",
         "Serve a folder to a federation without an object store.",
