@@ -142,7 +142,7 @@ _COMMANDS = {
     ),
     "check": Entry(
         "hyperfed.cli.local.check:check",
-        "Test a store of your own against every rule, before a federation relies on it.",
+        "Check whether tonight can go well, for people and monitors; try a store of your own.",
         _ALL,
     ),
     "keygen": Entry(
