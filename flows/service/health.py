@@ -30,7 +30,7 @@ from hyperfed.operations.health import ServerFacts
 from hyperfed.operations.schedules import Schedule, schedules_of
 from hyperfed.registry.registry import Registry
 
-__all__ = ["server_facts"]
+__all__ = ["server_facts", "server_versions"]
 
 _MOST_LATE = 20  # late runs that are named
 
@@ -65,6 +65,12 @@ def server_facts(registry: Registry) -> ServerFacts:
             subject="the Prefect server",
             remedy="Start it, or correct PREFECT_API_URL; its log says more",
         ) from exc
+
+
+def server_versions() -> tuple[str, str]:
+    """Return the version of Prefect here and the server's, whose address was checked before."""
+    with get_client(sync_client=True) as client:
+        return prefect.__version__, client.api_version()
 
 
 def _deployed(client: SyncPrefectClient, name: str) -> DeploymentResponse | None:

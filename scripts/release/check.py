@@ -1,10 +1,11 @@
 """Check an installed wheel by itself: `python -I check.py tests/vectors`, with nothing beside it.
 
 1. What is imported is the installed package, with a client's packages and no Prefect.
-2. The command answers, and every command's module can be imported.
+2. Every command's module can be imported.
 3. A federation of three plays a round in memory.
 4. Every drop-box that an earlier version left is read, its last round is finished, and it is
-   audited without keys, and with the coordinator's and the auditor's.
+   audited without keys, and with the coordinator's and the auditor's. Where the extra `privacy` is
+   not installed, a drop-box with charged noise is refused by a message that names it.
 """
 
 import importlib.util
@@ -57,17 +58,33 @@ def check_drop_box(name: str, about: dict[str, Any], make: dict[str, Any], folde
         require(not findings, f"{name}: the audit finds {findings[:3]}")
 
 
+def check_refused(name: str, about: dict[str, Any], make: dict[str, Any], folder: Path) -> None:
+    from hyperfed.errors import PrivacyError
+
+    try:
+        make["finished"](make["unzipped"](folder / f"{name}.zip"), about)
+    except PrivacyError as error:
+        require("dp-accounting" in str(error), f"{name}: the refusal names no package: {error}")
+    else:
+        require(False, f"{name}: was finished without an account of its noise")
+
+
 def main(vectors: Path) -> None:
     check_package()
     check_round()
     make = runpy.run_path(str(vectors / "make_dropboxes.py"), run_name="make_dropboxes")
     index = json.loads((vectors / "dropboxes" / "index.json").read_text(encoding="utf-8"))
+    bare = importlib.util.find_spec("dp_accounting") is None
     for name, about in index.items():
-        check_drop_box(name, about, make, vectors / "dropboxes")
+        if bare and any(said["charged"] for said in about["rounds"].values()):
+            check_refused(name, about, make, vectors / "dropboxes")
+        else:
+            check_drop_box(name, about, make, vectors / "dropboxes")
     version, numpy = metadata.version("hyperfed"), metadata.version("numpy")
     print(
-        f"hyperfed {version} on {platform.python_version()} with numpy {numpy}: a round was played; "
-        f"{', '.join(index)} were read, finished and audited"
+        f"hyperfed {version} on {platform.python_version()} with numpy {numpy}"
+        f"{'' if bare else ' and the extra privacy'} played a round, and did with the drop-boxes "
+        f"{', '.join(index)} what it should"
     )
 
 

@@ -4,8 +4,8 @@
    other names, and wheel and sdist are built in each, under another umask, time zone, locale and
    hash seed. They have the same bytes, or the members that differ are named and nothing is kept.
 2. On each Python that can be had, the wheel is installed into an empty environment with the lock's
-   versions and nothing else. `check.py` plays a round there, and reads, finishes and audits every
-   drop-box that an earlier version left in tests/vectors.
+   versions and nothing else, and then with the extra `privacy`. `check.py` plays a round there, and
+   reads, finishes and audits every drop-box that an earlier version left in tests/vectors.
 3. A CycloneDX document each says what a client and a coordinator install.
 4. dist/release/ then holds wheel, sdist, both documents and SHA256SUMS; nothing is uploaded.
 
@@ -199,9 +199,9 @@ def environment_with(
     return inside
 
 
-def check_wheel(wheel: Path, folder: Path, known: Mapping[str, str]) -> dict[str, Path]:
+def check_wheel(wheel: Path, folder: Path, known: Mapping[str, str]) -> dict[str, str]:
     """Return the Pythons on which the wheel was checked, by version. Raises Refused."""
-    checked: dict[str, Path] = {}
+    checked: dict[str, str] = {}
     empty = folder / "empty"
     empty.mkdir()
     for wanted in PYTHONS:
@@ -209,18 +209,12 @@ def check_wheel(wheel: Path, folder: Path, known: Mapping[str, str]) -> dict[str
         if python is None:
             say(f"Python {wanted} could not be had: the wheel is not checked there")
             continue
-        inside = environment_with(wheel, "", folder / wanted, python, known)
-        said = run(
-            inside,
-            "-I",
-            CHECK,
-            ROOT / "tests" / "vectors",
-            cwd=empty,
-            HOME=str(empty),
-            PYTHONPATH="",
-        )
-        say(f"Python {wanted}: {said.strip().splitlines()[-1]}")
-        checked[wanted] = inside
+        alone = {"HOME": str(empty), "PYTHONPATH": ""}
+        for extra in ("", "[privacy]"):
+            inside = environment_with(wheel, extra, folder / wanted, python, known)
+            said = run(inside, "-I", CHECK, ROOT / "tests" / "vectors", cwd=empty, **alone)
+            say(said.strip().splitlines()[-1])
+        checked[wanted] = python
     if not checked:
         raise Refused("no Python could be had to check the wheel on")
     return checked
@@ -269,13 +263,11 @@ def release(*, rehearse: bool) -> None:
         OUT.mkdir(parents=True)
         for path in files.values():
             shutil.copyfile(path, OUT / path.name)
-        newest, inside = list(pythons.items())[-1]
-        stem = f"hyperfed-{version_of(ROOT)}"
-        describe(inside, OUT / f"{stem}-client.cdx.json", known, epoch)
-        whole = environment_with(
-            wheel, "[coordinator]", folder / "coordinator", find_python(newest) or "", known
-        )
-        describe(whole, OUT / f"{stem}-coordinator.cdx.json", known, epoch)
+        newest = list(pythons.values())[-1]
+        for role, extra in (("client", ""), ("coordinator", "[coordinator,privacy]")):
+            inside = environment_with(wheel, extra, folder / role, newest, known)
+            name = f"hyperfed-{version_of(ROOT)}-{role}.cdx.json"
+            describe(inside, OUT / name, known, epoch)
     write_sums(OUT)
     for path in sorted(OUT.iterdir()):
         say(f"{path.relative_to(ROOT)}: {path.stat().st_size:,} bytes")

@@ -102,6 +102,11 @@ _COMMANDS = {
     "round": Entry(
         "hyperfed.cli.operator.round:round_group", "Open, run, retry and show rounds.", _OPERATOR
     ),
+    "upgrade": Entry(
+        "hyperfed.cli.operator.upgrade:upgrade",
+        "Say what a new version changes for the federation, before it is installed.",
+        _OPERATOR,
+    ),
     "schedule": Entry(
         "hyperfed.cli.operator.schedule:schedule", "Show or set when each flow runs.", _OPERATOR
     ),
