@@ -40,15 +40,17 @@ from hyperfed.crypto.sealing import seal_body
 from hyperfed.packets import PolicyPack, Update
 from hyperfed.protocol.digests import policy_digest
 from hyperfed.protocol.object_keys import Keys
+from hyperfed.registry.registry import ClientRecord, KeyRecord
 from hyperfed.storage.filesystem import FilesystemStore
 from hyperfed.storage.memory import MemoryStore
 from hyperfed.storage.store import ObjectStore
 from hyperfed.tables.tables import EdgeTable
 from hyperfed.tables.vocabulary import Vocabulary
-from hyperfed.testing.federation import SmallFederation
+from hyperfed.testing.federation import SmallFederation, key_of
 from hyperfed.testing.seaweedfs import SeaweedFS
 
 SAMPLES = 5000
+FIRST_VERSION = 40_000  # clients; a registry's first version cannot hold more (docs/scale.md)
 
 
 def true_graph(rng: np.random.Generator, edges: int, variables: int) -> tuple[Any, Any]:
@@ -88,12 +90,26 @@ def federation_in(
     """The federation of these numbers: the same one in every process, whoever publishes its
     registry first.
     """
-    return SmallFederation(
-        clients=[f"site-{i:05d}" for i in range(clients)],
+    ids = [f"site-{i:05d}" for i in range(clients)]
+    fed = SmallFederation(
+        clients=ids[:FIRST_VERSION],
         store=store,
         policy=PolicyPack(n_proposals=max(100_000, edges), max_staleness=staleness),
         vocabulary=Vocabulary.of(*(f"v{i}" for i in range(_variables(edges)))),
     )
+    if rest := ids[FIRST_VERSION:]:
+        fed.clients = tuple(ids)
+        fed.keys |= {client: key_of(f"small-fed/{client}") for client in rest}
+        records = (
+            ClientRecord(
+                client_id=client,
+                organisation=f"{client} ltd",
+                keys=(KeyRecord(keys=fed.keys[client].public),),
+            )
+            for client in rest
+        )
+        fed.amend(clients=(*fed.registry.clients, *records))
+    return fed
 
 
 def _variables(edges: int) -> int:

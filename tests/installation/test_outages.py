@@ -19,7 +19,7 @@ from hyperfed.protocol.entries import EntryKind
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.testing.seaweedfs import SeaweedFS
 from tests.installation.receivers import web_server
-from tests.installation.sites import Site
+from tests.installation.sites import WINDOW_S, Site
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -52,10 +52,15 @@ class Clients:
                         federation.submit(client, round_id=number, now=now)
                         done.add((client, number))
 
-    def are_in(self, number: int) -> bool:
-        return len([*self.site.federation.store.list(Keys.inbox(number))]) == len(
-            self.site.federation.clients
-        )
+    def round(self, *, after: int = 0) -> int | None:
+        """The running round, where all have submitted and a third of its window is left."""
+        windows, now = self.site.federation.registry.windows, datetime.now(UTC)
+        if now < windows.genesis or (number := windows.round_at(now)) <= after:
+            return None
+        left_s = (windows.deadline(number) - now).total_seconds()
+        there = len([*self.site.federation.store.list(Keys.inbox(number))])
+        is_full = there == len(self.site.federation.clients)
+        return number if is_full and left_s > WINDOW_S / 3 else None
 
 
 @pytest.fixture
@@ -72,21 +77,13 @@ def installed(site: Site, stack: ExitStack, *options: str) -> Clients:
     return clients
 
 
-def next_full_round(site: Site) -> int:
-    """The next round that has not begun."""
-    windows = site.federation.registry.windows
-    now = datetime.now(UTC)
-    return 1 if now < windows.genesis else windows.round_at(now) + 1
-
-
 def test_three_nights_without_a_worker_and_a_night_without_the_server(
     tmp_path: Path, stack: ExitStack
 ) -> None:
     site = Site(tmp_path, stack, PREFECT_WORKER_QUERY_SECONDS="0.5")
     clients = installed(site, stack)
     windows, worker = site.federation.registry.windows, site.start_worker()
-    first = next_full_round(site)
-    site.until(lambda: clients.are_in(first), "the clients have submitted")
+    first = site.until(clients.round, "the clients have submitted")
     site.until(site.quiet, "nothing runs")
     worker.stop()
 
@@ -97,10 +94,9 @@ def test_three_nights_without_a_worker_and_a_night_without_the_server(
         ("open-round", n) for n in range(first + 1, first + 4)
     }
     worker = site.start_worker()
-    back = first + 3
-    site.until(lambda: clients.are_in(back), "the clients have submitted for tonight")
+    back = site.until(lambda: clients.round(after=first + 2), "the clients have submitted again")
     site.until(site.quiet, "what was late has run")
-    assert [site.end_of(n) for n in range(first, back)] == [EntryKind.VOID] * 3
+    assert [site.end_of(n) for n in range(first, first + 3)] == [EntryKind.VOID] * 3
     for name in ("open-round", "federation-round"):
         for run in site.runs(name, state={"type": {"any_": ["FAILED", "CRASHED"]}}):
             raise AssertionError(f"{run['name']}: {run['state']['message']}")
@@ -141,8 +137,7 @@ def test_nights_without_the_store_without_room_with_a_wrong_clock_and_with_a_pow
     told.texts.clear()
 
     # the store is away when the night is due, for longer than requests are repeated
-    night = next_full_round(site)
-    site.until(lambda: clients.are_in(night), "the clients have submitted")
+    night = site.until(clients.round, "the clients have submitted")
     site.until_clock(windows.deadline(night), plus_s=-3)
     bucket.stop()
     site.until(
@@ -156,8 +151,7 @@ def test_nights_without_the_store_without_room_with_a_wrong_clock_and_with_a_pow
     assert site.until(lambda: site.end_of(night), "the night ends") is EntryKind.COMMIT
 
     # no room on the worker's disk
-    night += 1
-    site.until(lambda: clients.are_in(night), "the clients have submitted")
+    night = site.until(lambda n=night: clients.round(after=n), "the clients have submitted")
     site.until_clock(windows.deadline(night), plus_s=-5)
     _, hard = resource.prlimit(worker.record.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(worker.record.pid, resource.RLIMIT_FSIZE, (0, hard))
@@ -166,8 +160,7 @@ def test_nights_without_the_store_without_room_with_a_wrong_clock_and_with_a_pow
     print("disk", site.end_of(night), site.run_at("federation-round", windows.deadline(night)))
 
     # the worker's clock is an hour ahead
-    night += 1
-    site.until(lambda: clients.are_in(night), "the clients have submitted")
+    night = site.until(lambda n=night: clients.round(after=n), "the clients have submitted")
     site.until(site.quiet, "nothing runs")
     worker.stop()
     worker = site.start_worker(before=("faketime", "-f", "+1h"))
@@ -178,6 +171,5 @@ def test_nights_without_the_store_without_room_with_a_wrong_clock_and_with_a_pow
     print("clock end", site.until(lambda: site.end_of(night), "the night ends"), told.texts)
 
     # a power cut while the night runs
-    night = next_full_round(site)
-    site.until(lambda: clients.are_in(night), "the clients have submitted")
+    night = site.until(clients.round, "the clients have submitted")
     print(told.texts)
