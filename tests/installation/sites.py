@@ -7,23 +7,26 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from hyperfed.dev.processes import Process
 from hyperfed.dropbox.reader import DropBoxReader
+from hyperfed.errors import HyperfedError
 from hyperfed.protocol.entries import EntryKind
+from hyperfed.protocol.object_keys import Keys
 from hyperfed.storage.filesystem import FilesystemStore
 from hyperfed.testing.federation import SmallFederation
 from hyperfed.testing.seaweedfs import SeaweedFS, free_ports
 
-__all__ = ["WINDOW_S", "Site"]
+__all__ = ["WINDOW_S", "Clients", "Site"]
 
 WINDOW_S = int(os.environ.get("HYPERFED_TEST_WINDOW_S", "60"))
 """The seconds of a window; a machine that is busy with other things needs longer ones."""
@@ -138,6 +141,14 @@ class Site:
     def install(self, *options: str) -> Any:
         return self.run("service", "install", *options)
 
+    def begin(self, *options: str) -> "Clients":
+        """Install everything with these options, and let the clients be awake from now on."""
+        names = ",".join(self.federation.vocabulary.names)
+        self.install("--variables", names, "--poll", "1s", *options)
+        clients = Clients(self)
+        self.stack.callback(clients.close)
+        return clients
+
     # -- what Prefect says -------------------------------------------------------------------------
 
     def api(self, path: str, body: Any = None) -> Any:
@@ -219,3 +230,42 @@ class Site:
         """The clients that a round counts."""
         frozen = self.reader().freeze(round_id)
         return [] if frozen is None else [c.client for c in frozen.value.counted]
+
+
+class Clients:
+    """The clients of a site: each submits once for every round that it finds open."""
+
+    def __init__(self, site: Site) -> None:
+        self.site, self._over = site, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        federation, done = self.site.federation, set[tuple[str, int]]()
+        windows = federation.registry.windows
+        while not self._over.wait(0.5):
+            now = datetime.now(UTC)
+            if now < windows.genesis:
+                continue
+            number = windows.round_at(now)
+            with suppress(HyperfedError):  # the store is away, or the window ends this moment
+                if self.site.reader().plan(number) is None:
+                    continue
+                for client in federation.clients:
+                    if (client, number) not in done:
+                        federation.submit(client, round_id=number, now=now)
+                        done.add((client, number))
+
+    def round(self, *, after: int = 0) -> int | None:
+        """The running round, where all have submitted and a third of its window is left."""
+        windows, now = self.site.federation.registry.windows, datetime.now(UTC)
+        if now < windows.genesis or (number := windows.round_at(now)) <= after:
+            return None
+        left_s = (windows.deadline(number) - now).total_seconds()
+        there = len([*self.site.federation.store.list(Keys.inbox(number))])
+        is_full = there == len(self.site.federation.clients)
+        return number if is_full and left_s > WINDOW_S / 3 else None
