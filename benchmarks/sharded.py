@@ -6,8 +6,8 @@ beside the same night in one process, and whether all decide the same.
 
 1. The drop-box is a folder, copied once a night: all nights read the same bytes. The flow reads the
    real machine's clock nowhere (HYPERFED_REHEARSAL).
-2. CPU seconds are those of this process and its descendants, looked at twice a second: what starts
-   a cluster and what it does in the background are in them, and so is Prefect's server.
+2. CPU seconds are those of this process and its descendants: what starts a cluster and what it does
+   in the background are in them, and so is Prefect's server.
 3. The results are compared byte for byte with the same shards on threads.
 """
 
@@ -17,10 +17,9 @@ import os
 import shutil
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,50 +40,32 @@ from hyperfed.storage.filesystem import FilesystemStore
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def _processes() -> dict[int, tuple[int, float]]:
-    """(parent, CPU seconds) of each process that this user sees."""
-    found = {}
+def _seconds(fields: list[str], first: int, last: int) -> float:
+    return sum(map(int, fields[first:last])) / _TICKS
+
+
+def _family() -> dict[int, float]:
+    """CPU seconds of this process and its descendants, each with what it has waited for."""
+    parents, seconds = {}, {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
             with suppress(OSError):
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                found[int(folder.name)] = (
-                    int(fields[1]),
-                    (int(fields[11]) + int(fields[12])) / _TICKS,
-                )
-    return found
-
-
-def _family() -> dict[int, float]:
-    """CPU seconds of this process and its descendants."""
-    processes, family = _processes(), {os.getpid()}
-    while grown := {p for p, (parent, _) in processes.items() if parent in family} - family:
+                parents[int(folder.name)] = int(fields[1])
+                seconds[int(folder.name)] = _seconds(fields, 11, 15)
+    family = {os.getpid()}
+    while grown := {p for p, parent in parents.items() if parent in family} - family:
         family |= grown
-    return {p: processes[p][1] for p in family if p in processes}
+    return {process: seconds[process] for process in family}
 
 
-@contextmanager
-def cpu_of() -> Iterator[Callable[[], float]]:
-    """Yield a function that returns the CPU seconds of the family since the context began."""
-    began = _family()
-    most: dict[int, float] = {}
-    over = threading.Event()
-
-    def look() -> None:
-        for process, seconds in _family().items():
-            most[process] = max(most.get(process, 0.0), seconds)
-
-    def watch() -> None:
-        while not over.wait(0.5):
-            look()
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield lambda: (look(), sum(s - began.get(p, 0.0) for p, s in most.items()))[1]
-    finally:
-        over.set()
-        thread.join()
+def cpu_of(run: Callable[[], None]) -> dict[str, float]:
+    """The CPU seconds of a call: of this process, and of all others that it has started."""
+    before, began = _family(), time.process_time()
+    run()
+    own, after = time.process_time() - began, _family()
+    both = sum(seconds - before.get(process, 0.0) for process, seconds in after.items())
+    return {"own_seconds": own, "cpu_seconds": both}
 
 
 def measure(clients: int, edges: int, shards: int, runners: list[str]) -> list[dict[str, Any]]:
@@ -101,13 +82,15 @@ def measure(clients: int, edges: int, shards: int, runners: list[str]) -> list[d
             shutil.rmtree(box, ignore_errors=True)
             shutil.copytree(first, box)
             began = time.perf_counter()
-            with cpu_of() as cpu:
-                run()
-                seconds = cpu()
+            cpu = cpu_of(run)
             result = (box / "rounds" / "00000001" / "result").read_bytes()
-            row = {"night": name, "cpu_seconds": seconds, "result": hash(result)}
-            rows.append(row | {"seconds": time.perf_counter() - began})
-            print(f"{name:<22} {seconds:7.1f} s CPU {rows[-1]['seconds']:7.1f} s", flush=True)
+            row = {"night": name, "seconds": time.perf_counter() - began, "result": hash(result)}
+            rows.append(row | cpu)
+            print(
+                f"{name:<22} {cpu['cpu_seconds']:7.1f} s CPU, {cpu['own_seconds']:7.1f} s of them "
+                f"its own, in {row['seconds']:7.1f} s",
+                flush=True,
+            )
 
         with (
             prefect_test_harness(server_startup_timeout=120),

@@ -48,7 +48,7 @@ from flows.service.pool import POOL, make_pool
 from hyperfed.config import no_telemetry
 from hyperfed.errors import AccessDenied
 
-__all__ = ["CheckoutWorker", "entrypoints_of", "run_worker"]
+__all__ = ["CheckoutWorker", "end_by_sigterm", "entrypoints_of", "run_worker"]
 
 _GRACE_S = 30.0
 _CHECKOUT = Path(__file__).resolve().parents[2]
@@ -188,6 +188,16 @@ async def _end(child: "anyio.abc.Process") -> None:
             await child.wait()
 
 
+def end_by_sigterm() -> None:
+    """Let SIGTERM do what Ctrl-C does, also where a shell has this process ignore Ctrl-C.
+
+    Shells do that with what they start in the background.
+    """
+    interrupted = signal.getsignal(signal.SIGINT)
+    handler = interrupted if callable(interrupted) else signal.default_int_handler
+    signal.signal(signal.SIGTERM, handler)
+
+
 def run_worker(
     settings_file: Path,
     *,
@@ -212,6 +222,6 @@ def run_worker(
     worker: Any = CheckoutWorker(
         work_pool_name=pool, name=name, limit=limit, create_pool_if_not_found=False
     )
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    end_by_sigterm()
     with suppress(KeyboardInterrupt):
         asyncio.run(worker.start(run_once=once))

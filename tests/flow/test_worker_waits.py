@@ -1,6 +1,8 @@
 """The worker waits for its server, however long, and says so once; it takes no refusal for that."""
 
 import logging
+import os
+import signal
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -8,7 +10,7 @@ import httpx
 import pytest
 from prefect.utilities.services import critical_service_loop
 
-from flows.service.worker import CheckoutWorker
+from flows.service.worker import CheckoutWorker, end_by_sigterm
 
 pytestmark = pytest.mark.flow
 
@@ -74,3 +76,15 @@ def test_prefects_own_loop_would_end_and_ours_goes_on(monkeypatch: pytest.Monkey
     with pytest.raises(KeyboardInterrupt):
         anyio.run(loop, lambda: worker._while_away(ask))
     assert asked == 101
+
+
+def test_sigterm_ends_a_worker_that_a_shell_started_in_the_background() -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        end_by_sigterm()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
