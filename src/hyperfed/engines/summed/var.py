@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hyperfed.engines.base import Discovery
-from hyperfed.engines.summed.engine import SummedEngine, fewest
+from hyperfed.engines.summed.engine import SummedEngine, deviations, fewest
 from hyperfed.errors import EngineError
 from hyperfed.merge.student_t import MOST, t_central
 from hyperfed.statistics import Summed, block_lags
@@ -89,7 +89,8 @@ class SummedVar(SummedEngine):
                             remedy="More clients or rows are needed, or fewer lags",
                         )
                     known = (summed.degrees[columns, at[place]] > 0) & fit.used
-                    deviation = fit.errors(np.array(degrees))[:, place]
+                    noise = summed.noise / max(degrees, 1.0)
+                    deviation = deviations(fit, place, degrees, covariance, columns, noise)
                     known &= deviation > 0
                     keep = use[known]
                     effect[keep, target] = fit.coefficient[known, place]
