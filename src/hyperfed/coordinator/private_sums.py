@@ -67,7 +67,13 @@ def model_of_moments(
 
     std: the standard deviation of the noise on each moment. Raises AggregationError.
     """
-    sums = noised_sums(moments, variables=len(vocabulary), clients=clients, std=std)
+    sums = noised_sums(
+        moments,
+        variables=len(vocabulary),
+        clients=clients,
+        std=std,
+        centred=policy.statistics.centring == "client",
+    )
     found = discovered(sums, policy, vocabulary)
     measured, table = found.to_edges(vocabulary)
     table = table.take(

@@ -47,12 +47,17 @@ class SumsPolicy:
     """Private rounds: "client": each client's means are taken away; or "public": the vocabulary's
     centre is the mean of all rows, which needs less noise.
     """
+    short_bias: str = field(default="removed", metadata=since(7))
+    """Engine var: whether the bias that each client's own means bring into short series is
+    "removed" or "kept"; kept, the result is least squares on all centred rows.
+    """
 
     def __post_init__(self) -> None:
         for name, known in (
             ("engine", SUM_ENGINES),
             ("form", FORMS),
             ("centring", CENTRINGS),
+            ("short_bias", ("removed", "kept")),
         ):
             if getattr(self, name) not in known:
                 raise BoundsError(

@@ -38,10 +38,13 @@ def definite(matrix: Floats, std: float) -> tuple[Floats, bool]:
     return np.round((raised + raised.T) / 2, digits), True
 
 
-def noised_sums(statistics: Statistics, *, variables: int, clients: int, std: float) -> Sums:
+def noised_sums(
+    statistics: Statistics, *, variables: int, clients: int, std: float, centred: bool = True
+) -> Sums:
     """Return a noised sum, of that many clients, as sums that an engine takes.
 
-    std: the standard deviation of the noise on each moment.
+    std: the standard deviation of the noise on each moment. centred: whether clients took away
+    their own means; they count as of equally many rows.
     """
     sums = Sums(variables=variables, lags=statistics.lags, form=statistics.form)
     moments, _ = definite(statistics.matrix, std)
@@ -55,6 +58,7 @@ def noised_sums(statistics: Statistics, *, variables: int, clients: int, std: fl
             squares=degrees,
             clients=np.full(moments.shape, float(clients)),
             noise=std,
+            lengths={max(1, statistics.n // clients): float(clients)} if centred else {},
         )
     )
     return sums

@@ -17,7 +17,7 @@ What it does not do: it does not weigh clients (`trust`), nor find edges (`engin
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -52,6 +52,8 @@ class Summed:
     """The number of clients of weight above 0 that measured both ends."""
     noise: float = 0.0
     """The standard deviation of the noise on each moment; 0 where the sum is exact."""
+    lengths: Mapping[int, float] = field(default_factory=dict)
+    """The weight of the clients of each number of rows; empty where no own means were taken."""
 
     @classmethod
     def nothing(cls, variables: int, lags: tuple[int, ...]) -> Self:
@@ -101,6 +103,10 @@ class Summed:
             squares=self.squares + other.squares,
             clients=self.clients + other.clients,
             noise=math.hypot(self.noise, other.noise),
+            lengths={
+                rows: self.lengths.get(rows, 0.0) + other.lengths.get(rows, 0.0)
+                for rows in sorted({*self.lengths, *other.lengths})
+            },
         )
 
 
@@ -171,6 +177,9 @@ class Sums:
         known.degrees[block] += weight * degrees
         known.squares[block] += weight * weight * degrees
         known.clients[block] += rows > 1
+        lengths = dict(known.lengths)
+        lengths[statistics.n] = lengths.get(statistics.n, 0.0) + weight
+        self._parts[statistics.intervened] = replace(known, lengths=lengths)
 
     def put(self, summed: Summed) -> None:
         """Take a sum that was made elsewhere, of clients without experiments, in place of any."""
@@ -210,6 +219,7 @@ class Sums:
                     squares=one.squares * mask,
                     clients=one.clients * mask,
                     noise=one.noise,
+                    lengths=one.lengths,
                 )
             )
         return total
