@@ -135,6 +135,15 @@ def packets() -> dict[str, Any]:
             lags=(0,),
             statistics=SumsPolicy(engine="pc", version="causal-learn 0.1.4.8", alpha=0.125),
         ),
+        "policy-private-statistics": PolicyPack(
+            payload="statistics",
+            lags=(1,),
+            privacy="central",
+            strategy="mean",
+            trust_min=0,
+            max_staleness=0,
+            statistics=SumsPolicy(row_norm=3.0, centring="public"),
+        ),
         "update-statistics": one_of_statistics(),
         "update-statistics-counts": one_of_statistics(counts=np.full(10, 29, np.uint64)),
         "vocabulary": Vocabulary.of(
