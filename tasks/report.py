@@ -90,7 +90,7 @@ def _write_files(
     if os.environ.get(METRICS_DIR):
         _write(
             Path(os.environ[METRICS_DIR]) / file_name(view.federation),
-            metrics_text(view, reader.ledger(), timings=timings),
+            metrics_text(view, runner.reader.ledger(), timings=timings),
             METRICS_DIR,
         )
     if not os.environ.get(REPORT_DIR):
