@@ -189,22 +189,36 @@ def beside() -> list[dict[str, Any]]:
 
 
 def client_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What a client spends and sends."""
+    """What a client spends."""
     lines = [
-        "| clients | numbers | CPU: 4 helpers | 5 helpers | SecAgg+, few shares | all shares | "
-        "few shares to 4 helpers | sent: 4 helpers | SecAgg+, few shares |",
-        "|---" * 9 + "|",
+        "| clients x numbers | 4 helpers | 5 helpers | SecAgg+, few shares | all shares | "
+        "few shares to 4 helpers |",
+        "|---" * 6 + "|",
     ]
     for row in rows:
-        ours, few, sent = row["4 helpers"], row["few"], 8 * row["length"]
         cells = [
-            f"{row['clients']}",
-            f"{row['length']:,}",
+            _size(row),
             *(_ms(row[name]["client_s"]) for name in ("4 helpers", "5 helpers", "few")),
             _ms(row["all"]["client_s"]) if "all" in row else "not run",
-            f"{few['client_s'] / ours['client_s']:.1f} times",
-            *(f"{one['client_upload'] / sent:.3f}" for one in (ours, few)),
+            f"{row['few']['client_s'] / row['4 helpers']['client_s']:.1f} times",
         ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def sent_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What a client and a helper send, as multiples of 8 bytes a number."""
+    lines = [
+        "| clients x numbers | to 4 helpers | to 5 helpers | SecAgg+, few shares | "
+        "a helper of 4 | a helper of 5 |",
+        "|---" * 6 + "|",
+    ]
+    for row in rows:
+        sent = 8 * row["length"]
+        clients = [row[name]["client_upload"] for name in ("4 helpers", "5 helpers", "few")]
+        helpers = [row[name]["helper_upload"] for name in ("4 helpers", "5 helpers")]
+        cells = [_size(row), *(f"{one / sent:.3f}" for one in clients)]
+        cells += [f"{one / sent:.0f}" for one in helpers]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -212,24 +226,25 @@ def client_table(rows: Sequence[Mapping[str, Any]]) -> str:
 def others_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """What helpers, whoever opens, and the server of SecAgg+ spend."""
     lines = [
-        "| clients | numbers | a helper of 4 | of 5 | opening, 4 | 5 | a helper of 4 sends | "
-        "SecAgg+ server, few shares | a tenth drops out | all shares |",
-        "|---" * 10 + "|",
+        "| clients x numbers | a helper of 4 | of 5 | opening, 5 helpers | SecAgg+ server, "
+        "few shares | a tenth drops out | all shares |",
+        "|---" * 7 + "|",
     ]
     for row in rows:
         four, five = row["4 helpers"], row["5 helpers"]
-        seconds = [four["helper_s"], five["helper_s"], four["open_s"], five["open_s"]]
         dropped = row["few, a tenth drops out"]["server_s"]
+        seconds = (four["helper_s"], five["helper_s"], five["open_s"], row["few"]["server_s"])
         cells = [
-            f"{row['clients']}",
-            f"{row['length']:,}",
-            *map(_s, seconds),
-            f"{four['helper_upload'] / 1e6:.1f} MB",
-            *map(_s, (row["few"]["server_s"], dropped)),
+            _size(row),
+            *map(_s, (*seconds, dropped)),
             _s(row["all"]["server_s"]) if "all" in row else "not run",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _size(row: Mapping[str, Any]) -> str:
+    return f"{row['clients']} x {row['length']:,}"
 
 
 def curve_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -256,6 +271,7 @@ def with_tables(page: str, numbers: Mapping[str, Any]) -> str:
     """Return the page with each table between its marks."""
     tables = {
         "clients": client_table(numbers["beside"]["rows"]),
+        "sent": sent_table(numbers["beside"]["rows"]),
         "others": others_table(numbers["beside"]["rows"]),
         "groups": curve_table(numbers["curve"]["rows"]),
     }
