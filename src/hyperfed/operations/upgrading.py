@@ -102,7 +102,7 @@ def _formats(
     # what people decide is written as it is now, unless they decide something else
     yield _format("registry", registry, codec.encode(registry), codec.encode(registry))
     if plan is not None:
-        yield _format("plan", plan.value, plan.signed.body, codec.encode(plan.value))
+        yield _format("plan", plan.value, bytes(plan.signed.body), codec.encode(plan.value))
     if freeze is None:
         return
     # what is computed is written alike by one formula, and in any version by another
@@ -113,7 +113,7 @@ def _formats(
         ("state", reader.state(committed)),
     ):
         if stored is not None:
-            body = stored.signed.body
+            body = bytes(stored.signed.body)
             yield _format(name, stored.value, body, body if same else None)
 
 
