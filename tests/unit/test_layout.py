@@ -23,6 +23,7 @@ OF_THE_PROJECT = {
     "reference_docs",
     "reference_mapping",
     "reference_page",
+    "release",
     "rules",
     "setup",
     "threat_model",

@@ -14,8 +14,12 @@ from typing import Any
 
 import pytest
 
+from hyperfed.codec import SCHEMA_VERSION
 from hyperfed.config import Limits
+from hyperfed.crypto.envelope import PacketType, open_envelope, sign_envelope, verify_envelope
 from hyperfed.crypto.keys import KeyPair
+from hyperfed.crypto.sealing import bind_body
+from hyperfed.errors import SchemaError
 from hyperfed.operations.audit import AuditReport, audit
 from hyperfed.protocol.machine import Why
 from hyperfed.storage.memory import MemoryStore
@@ -122,6 +126,48 @@ def test_a_charged_round_is_not_charged_again() -> None:
         *charged,
         "ledger/000000000004",
     ]
+
+
+def of_a_newer_version(name: str, key: str) -> MemoryStore:
+    """A copy in which a coordinator of a newer version has signed one object."""
+    coordinator = KeyPair(bytes.fromhex(INDEX[name]["coordinator"]))
+    there = objects(opened(name))
+    envelope = open_envelope(there[key])
+    signed = verify_envelope(
+        envelope, expect=PacketType(envelope.type), key_of=lambda _: coordinator.public.signing
+    )
+    body = bytes(signed.body)
+    assert 1 <= body[1] <= SCHEMA_VERSION
+    newer = body[:1] + bytes([SCHEMA_VERSION + 1]) + body[2:]
+    there[key] = sign_envelope(
+        PacketType(envelope.type), bind_body(signed.header, newer), newer, [coordinator]
+    )
+    store = MemoryStore()
+    for at, data in there.items():
+        store.put_if_absent(at, data)
+    return store
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("plain", "rounds/00000004/plan"),
+        ("plain", "rounds/00000004/freeze"),
+        ("private", "ledger/000000000003"),
+        ("baskets", "rounds/00000001/state"),
+        ("baskets", "rounds/00000002/plan"),
+    ],
+)
+def test_what_a_newer_version_signed_stops_this_one_and_nothing_moves(name: str, key: str) -> None:
+    """The reverse of an upgrade: both versions are named, and the round goes on after one."""
+    store = of_a_newer_version(name, key)
+    before = objects(store)
+    with pytest.raises(SchemaError) as refused:
+        MAKE["finished"](store, INDEX[name])
+    assert refused.value.rule == "R-12"
+    assert f"version {SCHEMA_VERSION + 1}; this library reads up to" in refused.value.problem
+    assert refused.value.remedy == "Update hyperfed"
+    assert objects(store) == before
 
 
 @each

@@ -2,9 +2,9 @@
 
 It is run by the new version, before the old one is replaced, and only reads.
 
-1. Formats: of the newest object of each kind, the schema version that it lies in, the one in which
-   this version would write it, and the newest that this version reads (R-12). What older members
-   could not read any more is said, and so is what this version cannot read.
+1. Formats: of the newest object of each kind, the schema version that it lies in, the highest in
+   which this version would write the next, and the newest that this version reads (R-12). What
+   older members could not read any more is said, and so is what this version cannot read.
 2. Formula: the one of the newest freeze and this version's (`merge.pooling.FORMULA`). It never goes
    back (R-66). A round that is frozen and not ended should end before the formula changes.
 3. An engine on sums: the library that the plan was signed for and the one that is here.
@@ -16,7 +16,7 @@ What it does not do: upgrade anything, or look into sealed bodies.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -98,38 +98,41 @@ def _formats(
     committed: int,
 ) -> Iterator[UpgradeStep]:
     """Yield a step for each kind of object that the drop-box holds."""
-    registry = reader.registry
-    yield _format("registry", registry, None, registry)
+    codec, registry = PayloadCodec(), reader.registry
+    # what people decide is written as it is now, unless they decide something else
+    yield _format("registry", registry, codec.encode(registry), codec.encode(registry))
     if plan is not None:
-        yield _format("plan", plan.value, plan, plan.value)
-    if freeze is not None:
-        yield _format("freeze", freeze.value, freeze, replace(freeze.value, formula=FORMULA))
+        yield _format("plan", plan.value, bytes(plan.signed.body), codec.encode(plan.value))
+    if freeze is None:
+        return
+    # what is computed is written alike by one formula, and in any version by another
+    same = freeze.value.formula == FORMULA
     for name, stored in (
-        ("result", reader.result(committed) if committed else None),
-        ("state", reader.state(committed) if committed else None),
+        ("freeze", freeze),
+        ("result", reader.result(committed)),
+        ("state", reader.state(committed)),
     ):
         if stored is not None:
-            yield _format(name, stored.value, stored, stored.value)
+            body = bytes(stored.signed.body)
+            yield _format(name, stored.value, body, body if same else None)
 
 
-def _format(name: str, value: Any, stored: Stored[Any] | None, next_one: Any) -> UpgradeStep:
+def _format(name: str, value: Any, lies_as: bytes, next_one: bytes | None) -> UpgradeStep:
     """Return how the schema version of a kind of object goes on.
 
-    `next_one` is what this version would write for the same content.
+    `next_one` is what this version would write; None: it depends on what a round finds.
     """
-    codec = PayloadCodec()
-    written = leading_int(codec.encode(value) if stored is None else stored.signed.body)
-    to_write = leading_int(codec.encode(next_one))
-    up_to = newest(type(value))
+    written, up_to = leading_int(lies_as), newest(type(value))
+    to_write = up_to if next_one is None else leading_int(next_one)
     if to_write == written:
         said = f"stays in schema version {written}; this version reads up to {up_to}"
         return UpgradeStep(name=f"format of a {name}", said=said)
     return UpgradeStep(
         name=f"format of a {name}",
-        said=f"is in schema version {written} and will be written in {to_write}",
+        said=f"is in schema version {written}, and new ones are in {to_write} at most",
         changes=True,
-        before="Upgrade everybody who reads it first: an earlier version refuses it, naming both "
-        "versions",
+        before="Upgrade whoever reads it first: an earlier version refuses a newer one, and names "
+        "both versions",
     )
 
 

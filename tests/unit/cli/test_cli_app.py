@@ -99,11 +99,17 @@ def test_every_command_has_json_and_its_help_ends_with_examples(
     ],
 )
 def test_a_group_without_a_command_prints_its_help(desk: Desk, path: str) -> None:
-    """`budget` alone is a command: it shows the budget."""
+    """`budget` alone is a command that shows the budget, and `check` one that checks what is
+    configured.
+    """
     args = path.split()[1:]
     ran = desk(*args)
     if path == "hyperfed budget":
         assert (ran.code, ran.out) == (2, ""), "no drop-box is configured here"
+        return
+    if path == "hyperfed check":
+        assert (ran.code, ran.err) == (2, "")
+        assert ran.out.startswith("HYPERFED CRITICAL: store: ")
         return
     assert (ran.code, ran.err) == (0, "")
     assert ran.out == desk(*args, "--help").out

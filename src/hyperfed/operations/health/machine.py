@@ -36,7 +36,7 @@ def folders(named: Iterable[Path | None]) -> list[Path]:
     there = []
     for path in wanted:
         whole = path.expanduser().absolute()
-        there.append(next(p for p in (whole, *whole.parents) if p.is_dir()))
+        there.append(next(p for p in (whole, *whole.parents) if p.exists()))
     return list(dict.fromkeys(there))
 
 

@@ -1,0 +1,141 @@
+"""`make release`: builds that differ are told by their members, what a folder holds besides the
+commit is not released, and the check of a wheel finds a wheel that is wrong.
+"""
+
+import hashlib
+import runpy
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MAKE: dict[str, Any] = runpy.run_path(str(ROOT / "scripts" / "release" / "make.py"))
+CHECK: dict[str, Any] = runpy.run_path(str(ROOT / "scripts" / "release" / "check.py"))
+
+pytestmark = pytest.mark.unit
+
+
+def wheel(path: Path, files: dict[str, bytes], *, year: int = 2026, mode: int = 0o644) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            info = zipfile.ZipInfo(name, (year, 1, 1, 0, 0, 0))
+            info.external_attr = mode << 16
+            archive.writestr(info, data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"files": {"a.py": b"1", "b.py": b"2"}}, []),
+        ({"files": {"a.py": b"1", "b.py": b"3"}}, ["x.whl: b.py"]),
+        ({"files": {"a.py": b"1", "b.py": b"2"}, "year": 2027}, ["x.whl: a.py, b.py"]),
+        ({"files": {"a.py": b"1", "b.py": b"2"}, "mode": 0o600}, ["x.whl: a.py, b.py"]),
+        ({"files": {"b.py": b"2", "a.py": b"1"}}, ["x.whl: their order or compression"]),
+    ],
+)
+def test_two_builds_that_differ_are_told_by_member(
+    tmp_path: Path, other: dict[str, Any], told: list[str]
+) -> None:
+    one = {"x.whl": wheel(tmp_path / "one" / "x.whl", {"a.py": b"1", "b.py": b"2"})}
+    two = {"x.whl": wheel(tmp_path / "two" / "x.whl", **other)}
+    assert MAKE["differences"](one, two) == told
+
+
+def test_a_build_that_made_another_file_is_told(tmp_path: Path) -> None:
+    one = {"x.whl": wheel(tmp_path / "x.whl", {})}
+    assert MAKE["differences"](one, {})[0].startswith("the builds made ['x.whl'] and []")
+
+
+def test_sums_are_those_that_sha256sum_checks(tmp_path: Path) -> None:
+    (tmp_path / "b").write_bytes(b"2")
+    (tmp_path / "a").write_bytes(b"1")
+    MAKE["write_sums"](tmp_path)
+    MAKE["write_sums"](tmp_path)
+    assert (tmp_path / "SHA256SUMS").read_text() == "".join(
+        f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in (("a", b"1"), ("b", b"2"))
+    )
+
+
+def test_a_changed_folder_is_refused_and_rehearsed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inside = MAKE["check_tree"].__globals__
+    monkeypatch.setitem(inside, "run", lambda *_, **__: " M src/hyperfed/errors.py\n")
+    with pytest.raises(MAKE["Refused"], match="the checkout has changes"):
+        MAKE["check_tree"](rehearse=False)
+    MAKE["check_tree"](rehearse=True)
+    assert "rehearsal: the checkout has changes" in capsys.readouterr().out
+
+
+def test_a_version_that_the_changelog_does_not_know_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inside = MAKE["check_tree"].__globals__
+    monkeypatch.setitem(inside, "run", lambda *_, **__: "")
+    monkeypatch.setitem(inside, "version_of", lambda _: "99.0.0")
+    with pytest.raises(MAKE["Refused"], match=r"no section '## \[99.0.0\]'"):
+        MAKE["check_tree"](rehearse=False)
+
+
+def test_the_check_plays_a_round_and_wants_what_an_earlier_version_left() -> None:
+    CHECK["check_round"]()
+    about = {"rounds": {}, "finished": {}}
+    make = {"unzipped": lambda _: None, "said": lambda *_: {"1": "another"}}
+    with pytest.raises(SystemExit, match="plain: its rounds say something else"):
+        CHECK["check_drop_box"]("plain", about, make, Path())
+    with pytest.raises(SystemExit, match="without an account of its noise"):
+        CHECK["check_refused"]("private", about, make | {"finished": lambda *_: None}, Path())
+
+
+def test_the_checks_package_must_be_installed_and_bring_no_prefect() -> None:
+    """Here it is an editable install beside Prefect, which is just what a release may not be."""
+    with pytest.raises(SystemExit, match="is not installed"):
+        CHECK["check_package"]()
+
+
+@pytest.mark.slow
+def test_a_commit_is_built_twice_to_the_same_bytes(tmp_path: Path) -> None:
+    files = MAKE["build_twice"]("HEAD", tmp_path)
+    (built,) = [path for name, path in files.items() if name.endswith(".whl")]
+    (source,) = [path for name, path in files.items() if name.endswith(".tar.gz")]
+    tracked = subprocess.run(
+        ["git", "ls-tree", "-r", "--name-only", "HEAD", "src/hyperfed"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    with zipfile.ZipFile(built) as archive:
+        packaged = {name for name in archive.namelist() if name.startswith("hyperfed/")}
+    assert packaged == {name.removeprefix("src/") for name in tracked}
+    with tarfile.open(source) as archive:
+        assert any(name.endswith("/pyproject.toml") for name in archive.getnames())
+
+
+@pytest.mark.slow
+def test_a_build_that_depends_on_its_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = MAKE["build_twice"].__globals__
+    unpack = inside["unpack"]
+
+    def with_a_path(commit: str, folder: Path, umask: int) -> None:
+        unpack(commit, folder, umask)
+        (folder / "src" / "hyperfed" / "built.py").write_text(f"WHERE = {str(folder)!r}\n")
+
+    monkeypatch.setitem(inside, "unpack", with_a_path)
+    with pytest.raises(MAKE["Refused"], match=r"differ: .*hyperfed/built\.py"):
+        MAKE["build_twice"]("HEAD", tmp_path)
+
+
+def test_a_python_that_is_not_there_is_none() -> None:
+    here = ".".join(map(str, sys.version_info[:2]))
+    assert MAKE["find_python"](here) is not None
+    assert MAKE["find_python"]("3.4") is None
