@@ -1,4 +1,4 @@
-"""axe-core's WCAG 2 AA rules find nothing on any kind of page of a dossier of 60 variables, at three
+"""axe-core finds nothing by WCAG 2 AA on any kind of page of a dossier of 60 variables, at three
 widths, and nothing is wider than the screen.
 
 axe-core comes from a package that the lock does not have; only its one file is read.

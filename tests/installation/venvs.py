@@ -13,7 +13,7 @@ CLIENT = ("msgpack", "pynacl", "zstandard")
 
 
 def data_of(folder: Path, packages: tuple[str, ...]) -> None:
-    """Put these packages into `folder` without what they need: their data are read, not imported."""
+    """Put packages into `folder` without what they need: their data are read, not imported."""
     install = f"""
         set -eu
         eval "$SETTINGS"

@@ -73,6 +73,7 @@ def _summary(model: GlobalModel, edges: Sequence[EdgeRow]) -> str:
     ]
     clear = [edge for edge in edges if not _includes_zero(edge)]
     for edge in clear[:3]:
+        after = f"after {count(edge.lag, 'step')}" if edge.lag else "at the same time"
         way = "raises" if edge.effect >= 0 else "lowers"
         interval = (
             f" (95 % interval {significant(edge.ci_low)} to {significant(edge.ci_high)})"
@@ -81,7 +82,7 @@ def _summary(model: GlobalModel, edges: Sequence[EdgeRow]) -> str:
         )
         said.append(
             f"One unit more of {visible(edge.source)} {way} {visible(edge.target)} by "
-            f"{significant(abs(edge.effect))} after {count(edge.lag, 'step')}{interval}."
+            f"{significant(abs(edge.effect))} {after}{interval}."
         )
     unclear = len(edges) - len(clear)
     if unclear:
