@@ -18,7 +18,7 @@ from hyperfed.coordinator import RoundRunner
 from hyperfed.errors import ConfigError
 from hyperfed.report.html import html_report
 from hyperfed.report.markdown import markdown_page
-from hyperfed.report.metrics import metrics_text
+from hyperfed.report.metrics import file_name, metrics_text
 from hyperfed.report.notices import notices
 from hyperfed.report.outcome import outcome_of
 from hyperfed.report.rows import Outcome
@@ -89,8 +89,8 @@ def _write_files(
     """
     if os.environ.get(METRICS_DIR):
         _write(
-            Path(os.environ[METRICS_DIR]) / f"hyperfed_{view.federation}.prom",
-            metrics_text(view, timings=timings),
+            Path(os.environ[METRICS_DIR]) / file_name(view.federation),
+            metrics_text(view, runner.reader.ledger(), timings=timings),
             METRICS_DIR,
         )
     if not os.environ.get(REPORT_DIR):

@@ -31,6 +31,7 @@ from hyperfed.hypergraph.privacy_statement import PrivacyStatement
 from hyperfed.hypergraph.single_clients import ClientEstimates
 from hyperfed.hypergraph.suppression import EdgeStatus
 from hyperfed.packets import CausalSemanticPack, PolicyPack
+from hyperfed.statistics.record import Statistics
 from hyperfed.tables.hyperedges import HyperedgeTable
 from hyperfed.tables.tables import EdgeTable, pack_keys, unpack_keys
 from hyperfed.tables.vocabulary import Vocabulary
@@ -150,6 +151,8 @@ class GlobalModel(ModelReading):
     """Each client's own estimates of the edges, under pseudonyms, where the plan shows them."""
     lags: tuple[int, ...] | None = field(default=None, metadata=since(2))
     """The lags that enough clients looked at, ascending; None for all that the policy allows."""
+    moments: Statistics | None = field(default=None, metadata=since(7))
+    """The noised sum that a private model of statistics was found in, else None."""
 
     def __post_init__(self) -> None:
         _ = self.graph  # making it checks that its parts fit together
@@ -232,8 +235,8 @@ class GlobalModel(ModelReading):
     ) -> "GlobalModel":
         """Return the model of a merged graph.
 
-        `columns` holds the other fields: suppressed, few, baskets, support_by, unadjusted and
-        by_client.
+        `columns` holds the other fields: suppressed, few, baskets, support_by, unadjusted,
+        by_client and moments.
         Raises AggregationError where the graph carries no evidence.
         """
         if graph.evidence is None:

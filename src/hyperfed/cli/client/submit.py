@@ -162,6 +162,7 @@ def _noise(session: "ClientSession", plan: "Plan") -> dict[str, Any] | None:
 
     Raises PrivacyError where the policy cannot be kept.
     """
+    from hyperfed.privacy.moments import moment_count
     from hyperfed.privacy.policy import release_of
     from hyperfed.privacy.slots import slot_count
 
@@ -172,12 +173,18 @@ def _noise(session: "ClientSession", plan: "Plan") -> dict[str, Any] | None:
     )
     if night is None:
         return None
-    values = slot_count(len(plan.vocabulary), plan.policy.allowed_lags)
+    moments = plan.policy.payload != "edges"
+    values = (
+        moment_count(len(plan.vocabulary), plan.policy.lags)
+        if moments
+        else slot_count(len(plan.vocabulary), plan.policy.allowed_lags)
+    )
     return {
+        "of": "moments" if moments else "edges",
         "unit": night.mechanism.unit,
         "values": values,
         "std": night.noise_std,
-        "clip_norm": night.clip_norm,
+        "clip_norm": plan.policy.statistics.row_norm if moments else night.clip_norm,
         "epsilon": night.epsilon,
         "delta": night.delta,
     }
@@ -186,10 +193,19 @@ def _noise(session: "ClientSession", plan: "Plan") -> dict[str, Any] | None:
 def _noise_pairs(noise: dict[str, Any] | None) -> dict[str, Any]:
     if noise is None:
         return {}
+    if noise["of"] == "moments":
+        said = (
+            f"added here, to each of the {noise['values']} sums of products of rows clipped to "
+            f"norm {noise['clip_norm']:g}: standard deviation {noise['std']:.3g}"
+        )
+    else:
+        said = (
+            f"added here: one value for each of the {noise['values']} possible edges, "
+            f"found or not, clipped to norm {noise['clip_norm']:g}, with noise of "
+            f"standard deviation {noise['std']:.3g}; no counts, intervals or anything else"
+        )
     return {
-        "Noise": f"added here: one value for each of the {noise['values']} possible edges, "
-        f"found or not, clipped to norm {noise['clip_norm']:g}, with noise of "
-        f"standard deviation {noise['std']:.3g}; no counts, intervals or anything else",
+        "Noise": said,
         "Costs": f"epsilon {noise['epsilon']} and delta {noise['delta']} of your own budget, "
         f"for one {noise['unit']}; one message a round",
     }
