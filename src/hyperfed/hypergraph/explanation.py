@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Explanation", "edge_sentences", "explain"]
 
+_ALL_CHANCE = 0.005  # a share that reads 0 %
 _ZERO = ("The interval includes 0: clients agree on the sign, and the size may be none.",)
 
 
@@ -133,7 +134,10 @@ def edge_sentences(model: "GlobalModel", row: dict[str, Any]) -> list[str]:
     )
     if row["i2"] is not None:
         sentences.append(
-            f"Chance does not explain {100 * row['i2']:.0f} % of the spread between clients (I2)."
+            "Chance explains all of the spread between clients (I2 is 0 %)."
+            if row["i2"] < _ALL_CHANCE
+            else f"Chance does not explain {100 * row['i2']:.0f} % of the spread between clients "
+            "(I2)."
         )
     if row["predict_low"] is not None and row["predict_low"] < row["predict_high"]:
         sentences.append(
