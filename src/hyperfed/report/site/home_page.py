@@ -53,7 +53,8 @@ def home_page(
             trust_part(newest),
             _rounds(rounds),
             budget_part(budget),
-            '<section class="card" aria-label="Privacy"><h2>What this protects, and what not</h2>'
+            '<section class="card" aria-label="Privacy">'
+            "<h2>What this protects, and what it does not</h2>"
             f'<p class="statement">{text_cell(model.statement, 4000)}</p></section>',
         ]
     )
@@ -116,7 +117,8 @@ def _graph(
     model: GlobalModel, edges: Sequence[EdgeRow], baskets: Mapping[int, Sequence[str]]
 ) -> str:
     if not edges:
-        return '<section class="card" aria-label="Graph"><p>No edge stands.</p></section>'
+        words = "<p>The model has no edge yet.</p>"
+        return f'<section class="card" aria-label="Graph">{words}</section>'
     drawn = edges[:DRAWN]
     addresses = [address_of((edge.source, edge.target, edge.lag)) for edge in drawn]
     names = sorted({end for edge in edges for end in (edge.source, edge.target)})
