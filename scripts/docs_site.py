@@ -22,6 +22,8 @@ GUESTS = {
     "SECURITY.md": "security.md",
     "examples/states/README.md": "examples/states.md",
     "examples/firms/README.md": "examples/firms.md",
+    "examples/labs/README.md": "examples/labs.md",
+    "examples/hospitals/README.md": "examples/hospitals.md",
     "examples/hyperfed-pcmci/README.md": "examples/hyperfed-pcmci.md",
     "tests/files/README.md": "files.md",
 }

@@ -81,5 +81,7 @@ if __name__ == "__main__":
     model = federate()
     print(model)
     picture = Path(sys.argv[1] if len(sys.argv) > 1 else "hospitals.png")
-    model.plot().figure.savefig(picture, dpi=120)
+    axes = model.plot()
+    axes.set_title("Four hospitals")
+    axes.figure.savefig(picture, dpi=100)
     print(f"Drawn: {picture}")

@@ -98,5 +98,7 @@ if __name__ == "__main__":
         f"{len(found & known)} of {len(found)} arrows, are among the {len(known)} known edges"
     )
     picture = Path(sys.argv[1] if len(sys.argv) > 1 else "labs.png")
-    model.plot().figure.savefig(picture, dpi=120)
+    axes = model.plot()
+    axes.set_title("Nine laboratories")
+    axes.figure.savefig(picture, dpi=100)
     print(f"Drawn: {picture}")

@@ -14,6 +14,7 @@ from hyperfed.operations.audit import audit
 from hyperfed.packets import PolicyPack
 from hyperfed.protocol.machine import Why
 from hyperfed.registry.floors import Floors
+from hyperfed.registry.registry import Budget
 from hyperfed.testing.federation import SmallFederation
 from tests.attack.forged import forge_plan
 
@@ -85,6 +86,17 @@ def test_each_bound_holds_against_the_coordinators_key(changes: dict[str, Any]) 
     with pytest.raises(RoundError, match="below the floors"):
         fed.submit("site-01")
     assert not fed.objects("inbox/")
+    assert [f.rule for f in audit(fed.store, fed.fingerprint).findings] == ["R-125"]
+
+
+def test_nobody_shows_single_clients_under_a_minimum_support() -> None:
+    fed = SmallFederation(clients=4, auditors=1, budget=Budget(minimum_support=2))
+    assert fed.play(1).why is Why.COMMITTED
+    forge_plan(fed, 2, policy=replace(fed.policy, show_clients=True))
+    with pytest.raises(RoundError, match="single clients are shown") as caught:
+        fed.submit("site-01", round_id=2)
+    assert caught.value.rule == "R-125"
+    assert not fed.objects("inbox/00000002/")
     assert [f.rule for f in audit(fed.store, fed.fingerprint).findings] == ["R-125"]
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Explanation", "edge_sentences", "explain"]
 
+_ALL_CHANCE = 0.005  # a share that reads 0 %
 _ZERO = ("The interval includes 0: clients agree on the sign, and the size may be none.",)
 
 
@@ -133,22 +134,24 @@ def edge_sentences(model: "GlobalModel", row: dict[str, Any]) -> list[str]:
     )
     if row["i2"] is not None:
         sentences.append(
-            f"Of the spread between clients, {100 * row['i2']:.0f} % is more than chance explains "
+            "Chance explains all of the spread between clients (I2 is 0 %)."
+            if row["i2"] < _ALL_CHANCE
+            else f"Chance does not explain {100 * row['i2']:.0f} % of the spread between clients "
             "(I2)."
         )
     if row["predict_low"] is not None and row["predict_low"] < row["predict_high"]:
         sentences.append(
-            "At another client the effect would lie, 95 times in 100, in "
+            "At another client the effect would lie, 95 times in 100, in the range "
             f"{interval_words(row['predict_low'], row['predict_high'])}."
         )
     if row["without_low"] is not None:
         sentences.append(
-            "Without any one client the pooled effect stays in "
+            "Whichever client is left out, the pooled effect stays in the range "
             f"{interval_words(row['without_low'], row['without_high'])}."
         )
     if row["positive"] is not None:
         sentences.append(
-            f"Effects above 0: of {row['positive']} clients; below 0: of {row['negative']}."
+            f"{row['positive']} clients have an effect above 0, and {row['negative']} below."
         )
     if row["direction"] < DISPUTED:
         sentences.append(

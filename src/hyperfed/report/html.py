@@ -164,7 +164,7 @@ def _round(view: RoundView) -> str:
         _more_structure(view),
         _budget(view),
         _ledger(view),
-        "<h3>What this protects, and what not</h3><p "
+        "<h3>What this protects, and what it does not</h3><p "
         f'class="statement">{text_cell(view.statement, 4000)}</p>'
         if view.statement
         else "",

@@ -52,7 +52,7 @@ def edges_section(view: RoundView) -> str:
     table = (
         table_of(caption, columns, rows, numbers=range(1, 9), fold=True)
         if view.edges
-        else "<p>No edge stands.</p>"
+        else "<p>The model has no edge yet.</p>"
     )
     few = "".join(f"<p><strong>{text_cell(warning)}</strong></p>" for warning in view.warnings)
     left_out = (

@@ -43,8 +43,9 @@ figure.wide svg{max-width:820px}
 caption{text-align:left;color:var(--soft);padding:0 0 6px;font-size:13px}
 th,td{padding:6px 10px;text-align:left;border-bottom:1px solid var(--line);vertical-align:top;
 overflow-wrap:break-word}td code{overflow-wrap:anywhere}
+td code[title]{white-space:nowrap}
 thead th{background:var(--head);color:var(--soft);font-weight:600;font-size:13px;white-space:nowrap}
-tbody th{font-weight:500}
+tbody th{font-weight:500;min-width:8.5em}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .tag{font-size:12px;font-weight:600;color:var(--bad);margin-left:6px;white-space:nowrap}
 .meter{display:inline-block;width:74px;height:8px;border-radius:4px;background:var(--track);

@@ -149,7 +149,7 @@ def _window(view: RoundView) -> str:
 
 def _edges(view: RoundView, limit: int) -> str:
     if not view.edge_count:
-        return "## Merged edges\n\nNo edge stands."
+        return "## Merged edges\n\nThe model has no edge yet."
     rows = (
         (
             _t(e.source),

@@ -226,7 +226,7 @@ def _baskets(model: GlobalModel, row: Mapping[str, Any]) -> str:
         for one in model.support_by
     ]
     table = table_of(
-        "Clients that report it with its sign. Few read 0.",
+        "Clients that report it with its sign; counts that the minimum support hides read 0",
         ("basket", "support", "clients counted"),
         rows,
         numbers=(1, 2),

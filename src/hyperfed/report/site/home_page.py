@@ -53,7 +53,8 @@ def home_page(
             trust_part(newest),
             _rounds(rounds),
             budget_part(budget),
-            '<section class="card" aria-label="Privacy"><h2>What this protects, and what not</h2>'
+            '<section class="card" aria-label="Privacy">'
+            "<h2>What this protects, and what it does not</h2>"
             f'<p class="statement">{text_cell(model.statement, 4000)}</p></section>',
         ]
     )
@@ -73,6 +74,7 @@ def _summary(model: GlobalModel, edges: Sequence[EdgeRow]) -> str:
     ]
     clear = [edge for edge in edges if not _includes_zero(edge)]
     for edge in clear[:3]:
+        after = f"after {count(edge.lag, 'step')}" if edge.lag else "at the same time"
         way = "raises" if edge.effect >= 0 else "lowers"
         interval = (
             f" (95 % interval {significant(edge.ci_low)} to {significant(edge.ci_high)})"
@@ -81,7 +83,7 @@ def _summary(model: GlobalModel, edges: Sequence[EdgeRow]) -> str:
         )
         said.append(
             f"One unit more of {visible(edge.source)} {way} {visible(edge.target)} by "
-            f"{significant(abs(edge.effect))} after {count(edge.lag, 'step')}{interval}."
+            f"{significant(abs(edge.effect))} {after}{interval}."
         )
     unclear = len(edges) - len(clear)
     if unclear:
@@ -115,7 +117,8 @@ def _graph(
     model: GlobalModel, edges: Sequence[EdgeRow], baskets: Mapping[int, Sequence[str]]
 ) -> str:
     if not edges:
-        return '<section class="card" aria-label="Graph"><p>No edge stands.</p></section>'
+        words = "<p>The model has no edge yet.</p>"
+        return f'<section class="card" aria-label="Graph">{words}</section>'
     drawn = edges[:DRAWN]
     addresses = [address_of((edge.source, edge.target, edge.lag)) for edge in drawn]
     names = sorted({end for edge in edges for end in (edge.source, edge.target)})
