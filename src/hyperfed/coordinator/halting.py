@@ -43,7 +43,8 @@ def refuse_halt(
     """Raise an error where the machine halts because somebody must act.
 
     refused: the objects of the inbox that were refused, which may be why the quorum is missed.
-    support: the registry's minimum support. Raises QuorumMissed below quorum, RoundError where the
+    support: the registry's minimum support. Raises QuorumMissed below quorum, OpeningsPending where
+    helpers have not answered yet, AggregationError where their answers differ, RoundError where the
     round is not open or has not begun, or an earlier one has not ended.
     """
     if not isinstance(command, mc.Halt):

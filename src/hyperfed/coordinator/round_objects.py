@@ -46,6 +46,7 @@ _TOMBSTONE_REASONS = {
     "R-60": "it was not finished before its close_by",
     "R-62": "too few updates before its close_by",
     "R-65": "the privacy budget does not cover it",
+    "R-166": "its helpers did not open its sum before its close_by",
     "R-118": "no result can be computed from what it froze",
     "R-119": "a reserve that follows from no freeze and plan stands in the ledger",
     "R-69": "a round that was opened late was committed after this one was frozen",
