@@ -11,12 +11,22 @@ from hyperfed.packets.knowledge import Knowledge
 from hyperfed.packets.summing import PAYLOADS, SumsPolicy
 from hyperfed.tables.tables import MAX_LAG
 
-__all__ = ["AGGREGATION_RULES", "CUTS", "DEFAULT_LAGS", "PRIVACY", "STRATEGIES", "PolicyPack"]
+__all__ = [
+    "AGGREGATIONS",
+    "AGGREGATION_RULES",
+    "CUTS",
+    "DEFAULT_LAGS",
+    "PRIVACY",
+    "STRATEGIES",
+    "PolicyPack",
+]
 
 STRATEGIES = ("consensus", "union", "intersection", "weighted", "mean")
 """Names of the ways to merge graphs (`hyperfed.reconciler`)."""
 CUTS = ("vote", "fdr")
 """What keeps a merged edge: its weighted mean vote, or its q-value."""
+AGGREGATIONS = ("seen", "secure-sum")
+"""What the coordinator sees: each client's message, or their sum alone."""
 PRIVACY = ("none", "central", "local")
 """Where noise is added: nowhere, by the coordinator, or by each client."""
 DEFAULT_LAGS = (1, 2)
@@ -160,6 +170,10 @@ class PolicyPack:
     """
     statistics: SumsPolicy = field(default=SumsPolicy(), metadata=since(6))
     """How a model is found in the sum of clients' statistics."""
+    aggregation: str = field(default="seen", metadata=since(8))
+    """"seen": the coordinator sees each client's message; or "secure-sum": it sees their sum alone,
+    which the registry's helpers open. The latter belongs to the payload "statistics".
+    """
 
     def __post_init__(self) -> None:
         kind = "PolicyPack"
@@ -205,6 +219,7 @@ class PolicyPack:
         self._check_robustness(kind)
         self._check_privacy(kind)
         self._check_payload(kind)
+        self._check_aggregation(kind)
 
     @property
     def allowed_lags(self) -> Sequence[int]:
@@ -350,5 +365,37 @@ class PolicyPack:
             raise BoundsError(
                 f"payload {self.payload!r} does not go with the rest of the policy",
                 subject=kind,
+                remedy=f"Say {', '.join(name for name, bad in wrong.items() if bad)}",
+            )
+
+    def _check_aggregation(self, kind: str) -> None:
+        if self.aggregation not in AGGREGATIONS:
+            raise BoundsError(
+                f"aggregation is {self.aggregation!r:.40}; {', '.join(AGGREGATIONS)} are known",
+                subject=kind,
+            )
+        if self.aggregation == "seen":
+            return
+        if self.privacy != "none":
+            raise PrivacyError(
+                f"privacy={self.privacy!r} and secure sums: clients do not add noise in shares "
+                "yet, and a coordinator that adds it would see the sum without it",
+                subject=kind,
+                remedy='Say privacy = "none", or aggregation = "seen"',
+            )
+        wrong = {
+            "payload = 'statistics'": self.payload != "statistics",
+            "strategy = 'mean'": self.strategy != "mean",
+            "max_staleness = 0": self.max_staleness > 0,
+            "trust_min = 0": self.trust_min > 0,
+            "n_cap = 0": self.n_cap > 0,
+            "organisation_cap = 0": self.organisation_cap > 0,
+        }
+        if any(wrong.values()):
+            raise BoundsError(
+                "secure sums do not go with the rest of the policy: nobody sees a single message, "
+                "so that none is weighed, held, compared or counted late",
+                subject=kind,
+                rule="R-177",
                 remedy=f"Say {', '.join(name for name, bad in wrong.items() if bad)}",
             )

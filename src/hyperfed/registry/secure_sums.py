@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hyperfed.errors import ConfigError, RegistryError
+from hyperfed.registry.blocks import check_blocks
+from hyperfed.registry.helper_group import HelperGroup
 from hyperfed.registry.records import ClientRecord
-from hyperfed.secure_aggregation.blocks import check_blocks
-from hyperfed.secure_aggregation.helpers import HelperGroup
 
 __all__ = ["HelperRecord", "SecureSums", "counted_organisations"]
 
