@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from hyperfed.coordinator.basket_models import merged_baskets
 from hyperfed.coordinator.elsewhere import Elsewhere
+from hyperfed.coordinator.opened_model import opened_graph
 from hyperfed.coordinator.private_round import noised_groups, private_model
 from hyperfed.coordinator.summed_round import summed_round
 from hyperfed.crypto.envelope import PacketType
@@ -45,6 +46,8 @@ from hyperfed.protocol.objects import Counted, Plan
 from hyperfed.reconciler.reconcile import Reconciliation, build_reconciler
 from hyperfed.registry.registry import Budget
 from hyperfed.registry.windows import check_client_id
+from hyperfed.secure_aggregation import OpenedSum
+from hyperfed.secure_aggregation.streams import Words
 from hyperfed.tables.vocabulary import Vocabulary
 from hyperfed.trust_scorer import PRIOR
 from hyperfed.validator.admission import Admitted
@@ -103,6 +106,8 @@ class FederationCoordinator:
     """Gives the random bytes that the noise is drawn from."""
     elsewhere: Elsewhere | None = None
     """Where the edges of what is held lie; None: in the updates themselves."""
+    opened: OpenedSum | None = None
+    """The opened sum of what is held, in a round of secure sums; None elsewhere."""
     _held: dict[str, _Held] = field(default_factory=dict)
     """The newest update of each client."""
     _graphs: dict[str, tuple[_Held, HypergraphStore]] = field(default_factory=dict, init=False)
@@ -200,6 +205,11 @@ class FederationCoordinator:
             self._held[client_id] = _Held(update=content, made_for=made_for, sequence=sequence)
         return admitted
 
+    def masked(self) -> dict[str, Words]:
+        """Return the masked numbers of each client whose update is held."""
+        masked = {client: one.update.masked for client, one in self._held.items()}
+        return {client: one.values for client, one in masked.items() if one is not None}
+
     def hold(self, counted: Counted, update: Update) -> None:
         """Take an update that a freeze counts, or its small parts.
 
@@ -222,6 +232,12 @@ class FederationCoordinator:
         """
         self.weigh()
         merged = self.reconciliation
+        if self.policy.aggregation == "secure-sum" and self.opened is None:
+            raise AggregationError(
+                "nobody has opened its sum, and no single message can be merged",
+                subject=f"round {self.round}",
+                rule="R-166",
+            )
         if merged is None:
             raise QuorumMissed("nothing was merged", subject=f"round {self.round}")
         if self.policy.privacy != "none":
@@ -233,6 +249,16 @@ class FederationCoordinator:
                 budget=self.budget,
                 reserved=self.reserved,
                 noise=self.noise,
+            )
+        if self.opened is not None and self.vocabulary is not None:
+            graph = opened_graph(
+                self.opened, self.policy, self.vocabulary, clients=len(self.clients)
+            )
+            return GlobalModel.of(
+                graph,
+                **self._about(),
+                opened_by=self.opened.helpers,
+                unchecked=self.opened.unchecked,
             )
         suppressed = suppress(merged.graph, self.graphs(), self.budget.minimum_support)
         return GlobalModel.of(
@@ -270,6 +296,16 @@ class FederationCoordinator:
                 trust=counts,
                 weight=weight,
                 agreement=counts * 0,
+            )
+            return
+        if self.policy.aggregation == "secure-sum":
+            alike = np.ones(len(self.clients))
+            self.reconciliation = Reconciliation(
+                graph=HypergraphStore(),
+                clients=self.clients,
+                trust=alike,
+                weight=alike,
+                agreement=alike * 0,
             )
             return
         policy, clients = self.policy, self.clients

@@ -143,6 +143,11 @@ class GlobalModel(ModelReading):
     lags: tuple[int, ...] | None = field(default=None, metadata=since(2))
     """The lags that enough clients looked at, ascending; None for all that the policy allows."""
 
+    opened_by: tuple[str, ...] = field(default=(), metadata=since(8))
+    """The helpers whose answers opened the round's sum; empty where messages were seen."""
+    unchecked: tuple[tuple[str, ...], ...] = field(default=(), metadata=since(8))
+    """The sets of helpers without whom too few answered to check that seed's sum (R-166)."""
+
     def __post_init__(self) -> None:
         _ = self.graph  # making it checks that its parts fit together
         for name, dtype in (("suppressed", np.uint64), ("few", np.uint32)):

@@ -46,7 +46,7 @@ from hyperfed.statistics.trust import statistics_trust
 from hyperfed.tables.tables import EdgeTable
 from hyperfed.tables.vocabulary import Vocabulary
 
-__all__ = ["SummedMerge", "merge_statistics"]
+__all__ = ["SummedMerge", "cut_edges", "discovered", "merge_statistics"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -96,7 +96,7 @@ def merge_statistics(
     weights = dict(zip(clients, weight.tolist(), strict=True))
     lags = ordered[0].lags
     sums = Sums.of(counted, variables=variables, lags=lags, weights=weights)
-    discovery = _discovered(sums, policy, vocabulary)
+    discovery = discovered(sums, policy, vocabulary)
     measured, table = discovery.to_edges(vocabulary)
     table = table.take(
         ~forbidden_edges(policy.knowledge, vocabulary.names, table.source, table.target)
@@ -106,9 +106,7 @@ def merge_statistics(
         table = oriented(
             table, discovery, sums, others, vote_min=policy.vote_min, vocabulary=vocabulary
         )
-    q = q_values(1.0 - table.confidence, 1.0 - table.confidence)
-    stays = q <= policy.fdr_max if policy.cut == "fdr" else np.abs(table.vote) >= policy.vote_min
-    table, q = table.take(stays), q[stays]
+    table, q = cut_edges(table, policy, vocabulary)
     own = _own_graphs(graphs, ordered, table, vocabulary)
     ranks = ordered[0].form == "ranks"
     evidence, supporters = _evidence(
@@ -150,7 +148,19 @@ def merge_statistics(
     return SummedMerge(merged=merged, graphs=tuple(own))
 
 
-def _discovered(sums: Sums, policy: PolicyPack, vocabulary: Vocabulary) -> Discovery:
+def cut_edges(
+    table: EdgeTable, policy: PolicyPack, vocabulary: Vocabulary
+) -> tuple[EdgeTable, Floats]:
+    """Return the edges that the plan's knowledge allows and its cut keeps, and their q-values."""
+    table = table.take(
+        ~forbidden_edges(policy.knowledge, vocabulary.names, table.source, table.target)
+    )
+    q = q_values(1.0 - table.confidence, 1.0 - table.confidence)
+    stays = q <= policy.fdr_max if policy.cut == "fdr" else np.abs(table.vote) >= policy.vote_min
+    return table.take(stays), q[stays]
+
+
+def discovered(sums: Sums, policy: PolicyPack, vocabulary: Vocabulary) -> Discovery:
     """Return what the plan's engine finds. Raises AggregationError where it cannot."""
     settings = policy.statistics
     check_version(settings.engine, settings.version)
