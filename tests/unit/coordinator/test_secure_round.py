@@ -24,7 +24,7 @@ from hyperfed.operations.audit import audit
 from hyperfed.packets import PolicyPack
 from hyperfed.storage.memory import MemoryStore
 from hyperfed.testing.federation import SmallFederation
-from tests.unit.coordinator.secure_night import (
+from tests.secure_night import (
     HELPERS,
     MEMBERS,
     POLICY,
