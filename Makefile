@@ -22,8 +22,8 @@ up: setup ## start SeaweedFS, Prefect with its UI, a worker and two demo clients
 down: ## end exactly what `up` has started; the data stay
 	@$(BIN)/hyperfed dev down
 
-test: lint ## the linters, then every test except those marked slow or browser
-	@$(BIN)/pytest -m "not slow and not browser"
+test: lint ## the linters, then every test except those marked slow or browser, on every core
+	@$(BIN)/pytest -n auto --dist loadfile -m "not slow and not browser"
 
 lint: setup ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff check .

@@ -334,23 +334,20 @@ class Explorer:
     def explore(self) -> int:
         """The number of states, all of them visited. Raises Violation."""
         world = self._first()
-        first = (
-            self._number(self.worlds, self.world_ids, world),
-            *(
-                self._number(self.processes, self.process_ids, begin(aim))
-                for aim in self.setup.aims
-            ),
-            0,
+        p, q = (
+            self._number(self.processes, self.process_ids, begin(aim)) for aim in self.setup.aims
         )
+        first = _packed(self._number(self.worlds, self.world_ids, world), p, q, 0)
         seen, stack = {first}, [first]
         around, work = _Memo(self._environment), _Memo(self._work)
         while stack:
-            w, p, q, crashes = stack.pop()
-            after = [(v, p, q, crashes) for v in around[w]]
-            after += [(v, n, q, crashes) for v, n in work[w, p]]
-            after += [(v, p, n, crashes) for v, n in work[w, q]]
+            w, p, q, crashes = _unpacked(stack.pop())
+            after = [_packed(v, p, q, crashes) for v in around[w]]
+            after += [_packed(v, n, q, crashes) for v, n in work[w, p]]
+            after += [_packed(v, p, n, crashes) for v, n in work[w, q]]
             if crashes < self.setup.crashes:
-                after += [(w, self._fresh(p), q, crashes + 1), (w, p, self._fresh(q), crashes + 1)]
+                after.append(_packed(w, self._fresh(p), q, crashes + 1))
+                after.append(_packed(w, p, self._fresh(q), crashes + 1))
             for state in after:
                 if state not in seen:
                     seen.add(state)
@@ -369,6 +366,8 @@ class Explorer:
 
     def _number(self, values: list[Any], ids: dict[Any, int], value: Any) -> int:
         number = ids.setdefault(value, len(values))
+        if number >> 16 and ids is self.process_ids:
+            raise OverflowError("more processes than a packed state can number")
         if number == len(values):
             values.append(value)
         return number
@@ -500,6 +499,15 @@ class Explorer:
             world, answer = next(self.outcomes(world, process.command))
             process = Process(*self.step(process.machine, answer))
         return world
+
+
+def _packed(world: int, p: int, q: int, crashes: int) -> int:
+    """A state in one integer: millions of tuples would take a gigabyte."""
+    return world << 34 | p << 18 | q << 2 | crashes
+
+
+def _unpacked(state: int) -> tuple[int, int, int, int]:
+    return state >> 34, state >> 18 & 0xFFFF, state >> 2 & 0xFFFF, state & 3
 
 
 class _Memo(dict[Any, Any]):

@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from hyperfed.errors import TransientError, TransportError
 from hyperfed.storage.store import ObjectInfo, ObjectStore
@@ -38,8 +38,13 @@ T = TypeVar("T")
 class _Watch:
     """Call `tell` once in each silence of a store that lasts `after_s` seconds.
 
-    `look` decides whether to tell; a thread calls it.
+    `look` decides whether to tell. One thread of the process looks at all watches, and only while
+    a call of one of them runs.
     """
+
+    _busy: ClassVar[set["_Watch"]] = set()  # the watches with running calls
+    _busy_lock: ClassVar[threading.Lock] = threading.Lock()
+    _thread: ClassVar[threading.Thread | None] = None
 
     def __init__(
         self, tell: Callable[[], None], *, after_s: float, clock: Callable[[], float]
@@ -48,7 +53,6 @@ class _Watch:
         self._running: dict[object, float] = {}  # call -> the time since which it waits
         self._lock = threading.Lock()
         self._told = False
-        self._thread: threading.Thread | None = None
 
     @contextmanager
     def call(self) -> Iterator[Callable[[], None]]:
@@ -63,7 +67,7 @@ class _Watch:
                 self._running[token] = self._clock()
 
         again()
-        self._start()
+        self._begin()
         try:
             yield again
         finally:
@@ -80,15 +84,31 @@ class _Watch:
         if now:
             self._tell()
 
-    def _start(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._look_on, name="retrying", daemon=True)
-            self._thread.start()
+    def _begin(self) -> None:
+        """Have the thread look at this watch, until it finds no call of it."""
+        with _Watch._busy_lock:
+            _Watch._busy.add(self)
+            # a forked child has the object, not the thread
+            if _Watch._thread is None or not _Watch._thread.is_alive():
+                _Watch._thread = threading.Thread(target=_look_on, name="retrying", daemon=True)
+                _Watch._thread.start()
 
-    def _look_on(self) -> None:
-        while True:
-            time.sleep(min(_LOOK_S, self._after_s / 2))
-            self.look()
+    @classmethod
+    def _still_busy(cls) -> tuple["_Watch", ...]:
+        """Return the watches with running calls; where there are none the thread is given up."""
+        with cls._busy_lock:
+            cls._busy = {watch for watch in cls._busy if watch._running}
+            if not cls._busy:
+                cls._thread = None
+            return tuple(cls._busy)
+
+
+def _look_on() -> None:
+    """Look at every watch that has a running call, until there is none."""
+    while busy := _Watch._still_busy():
+        for watch in busy:
+            watch.look()
+        time.sleep(min(_LOOK_S, *(watch._after_s / 2 for watch in busy)))
 
 
 def pause_s(error: TransientError, delay_s: float) -> float:

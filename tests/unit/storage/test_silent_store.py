@@ -23,7 +23,7 @@ class Clock:
 def test_one_word_a_silence() -> None:
     clock, told = Clock(), []
     watch = _Watch(lambda: told.append(clock.now), after_s=10, clock=clock)
-    watch._start = lambda: None  # type: ignore[method-assign]  # the test looks itself
+    watch._begin = lambda: None  # type: ignore[method-assign]  # the test looks itself
     for now in (0.0, 50.0):
         clock.now = now
         watch.look()
@@ -97,10 +97,27 @@ def test_every_kind_of_call_gives_the_word(call: str) -> None:
     assert told == [word], "three tries of 100 s, and pauses of 2 and 4 s"
 
 
+def watching() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "retrying"]
+
+
+def nobody_watches_any_more() -> bool:
+    for thread in watching():
+        thread.join(5)
+    return not watching()
+
+
 def test_where_nobody_is_told_nothing_watches(tmp_path: Path) -> None:
-    before = threading.active_count()
+    assert nobody_watches_any_more()
     store = open_store(f"file://{tmp_path}")
     list(store.list(""))
-    assert threading.active_count() == before
+    assert not watching()
     with pytest.raises(TransportError):
         store.read("a", max_bytes=1)
+
+
+def test_one_thread_watches_all_stores_and_ends_when_nobody_waits() -> None:
+    for _ in range(20):
+        list(RetryingStore(MemoryStore(), tell=print, tell_after_s=0.02).list(""))
+        assert len(watching()) <= 1
+    assert nobody_watches_any_more()
