@@ -1,4 +1,4 @@
-"""Attacks on rounds of secure sums, each beside its honest twin (R-164 to R-176)."""
+"""Attacks on rounds of secure sums, each beside its honest twin: R-164, R-167, R-170 to R-176."""
 
 import copy
 from dataclasses import replace
@@ -70,6 +70,7 @@ def replaced(night: SecureNight, key: str, data: bytes) -> None:
 
 
 def test_a_coordinator_that_shows_helpers_two_cohorts_opens_one_of_them() -> None:
+    """R-173, and the refusal says which cohort was opened (R-175)."""
     night = SecureNight(members=(*MEMBERS, *OTHERS), blocks=(MEMBERS, OTHERS))
     night.confirmed()
     split = elsewhere(night, without="/yard-1/")
@@ -90,7 +91,7 @@ def test_a_coordinator_that_shows_helpers_two_cohorts_opens_one_of_them() -> Non
 
 
 def test_a_client_with_unequal_seeds_blames_nobody_else() -> None:
-    """It seals another seed to one helper: its own block waits for it, the other one counts."""
+    """A box of it does not open: that helper is not of the set that opens (R-171)."""
     night = SecureNight(members=(*MEMBERS, *OTHERS), blocks=(MEMBERS, OTHERS))
     night.opens()
     night.submit_all()
@@ -177,7 +178,7 @@ def test_an_answer_that_somebody_else_signed_counts_as_none() -> None:
 def test_helpers_refuse_what_does_not_follow_from_the_plan(
     changes: dict[str, Any], why: str
 ) -> None:
-    """A thief of the coordinator's key signs freeze, reserve and manifest of its own."""
+    """A thief of the coordinator's key signs a freeze and a manifest of its own (R-172)."""
     night = SecureNight()
     night.confirmed()
     honest = elsewhere(night)
@@ -228,7 +229,9 @@ def test_helpers_answer_nothing_that_was_not_reserved() -> None:
 
 
 def test_blocks_that_are_drawn_anew_cut_nobody_out() -> None:
-    """Nights with and without two wards would tell their sum, which the registry does not allow."""
+    """Nights with and without two wards would tell their sum, which the registry does not allow
+    (R-174).
+    """
     night = SecureNight()
     fed = night.federation
     night.confirmed()

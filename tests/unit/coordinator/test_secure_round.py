@@ -12,6 +12,7 @@ import pytest
 from hyperfed.client.masked import masked_operation
 from hyperfed.coordinator.runner import Why
 from hyperfed.errors import (
+    AggregationError,
     BoundsError,
     PrivacyError,
     QuorumMissed,
@@ -22,6 +23,9 @@ from hyperfed.errors import (
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.operations.audit import audit
 from hyperfed.packets import PolicyPack
+from hyperfed.secure_aggregation.fixed_point import to_fixed_point
+from hyperfed.secure_aggregation.streams import Words
+from hyperfed.statistics import Statistics
 from hyperfed.storage.memory import MemoryStore
 from hyperfed.testing.federation import SmallFederation
 from tests.secure_night import (
@@ -202,6 +206,7 @@ def test_keys_are_erased_once_the_round_has_ended() -> None:
 
 
 def test_an_audit_adds_messages_and_openings_up_to_the_result() -> None:
+    """R-178: also with the answer of a helper that came after the release."""
     night = SecureNight()
     night.confirmed()
     assert ended(night, answering=HELPERS[:3]) is Why.COMMITTED
@@ -231,6 +236,30 @@ def test_what_takes_single_messages_is_refused_with_secure_sums(
     with pytest.raises(BoundsError, match=why) as refused:
         replace(POLICY, **changes)
     assert "nobody sees a single message" in refused.value.problem
+    assert refused.value.rule == "R-177"
+
+
+def test_a_sum_that_no_rows_have_is_never_released(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One client sets it, and nobody sees which; the round ends void at its `close_by` (R-176)."""
+    night = SecureNight()
+    night.opens()
+    night.submit_all(but=("ward-1",))
+
+    def lies(statistics: Statistics, **_: Any) -> Words:
+        numbers = np.concatenate([[float(statistics.n)], -1e3 * statistics.moments])
+        return to_fixed_point(numbers, cohort=8)
+
+    monkeypatch.setattr("hyperfed.client.masked.vector_of", lies)
+    night.submit("ward-1")
+    night.visits(now=night.federation.night(1))
+    run_to_the_manifest(night)
+    after = night.federation.night(1) + timedelta(minutes=5)
+    night.visits(now=after)
+    with pytest.raises(AggregationError, match="a variance of -") as impossible:
+        night.federation.run(1, now=after)
+    assert impossible.value.rule == "R-176"
+    assert night.federation.reader().result(1) is None
+    assert night.federation.run(1, now=night.federation.plan(1).close_by).why is Why.VOID
 
 
 def test_private_rounds_have_no_secure_sums_yet() -> None:

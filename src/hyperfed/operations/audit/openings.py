@@ -1,4 +1,4 @@
-"""Check the opening of a committed round of secure sums.
+"""Check the opening of a committed round of secure sums (R-178).
 
 Cohort and manifest follow from plan, freeze, blocks and confirmations (R-172); all helpers' answers
 agree, late ones too (R-167); with keys that open the bodies, masked messages less the helpers' sums
