@@ -258,6 +258,17 @@ class GlobalModel(ModelReading):
     def warnings(self) -> tuple[str, ...]:
         """What a reader must know about how few data stand behind the model, in sentences."""
         warnings = []
+        if self.opened_by:
+            warnings.append(
+                f"{', '.join(self.opened_by)} opened the sum of {self.clients} clients, whose "
+                "messages nobody sees. One client can set the sum, and how much clients differ is "
+                "not known."
+            )
+        if self.unchecked:
+            warnings.append(
+                f"{len(self.unchecked)} parts of the opening were confirmed by too few helpers to "
+                "find a false one; `hyperfed audit` compares those who answered later."
+            )
         summed = self.policy.payload != "edges"
         if self.clients < FEW_CLIENTS and summed:
             warnings.append(

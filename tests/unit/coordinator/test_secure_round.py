@@ -94,6 +94,9 @@ def test_q_helpers_open_a_sum_and_what_is_unchecked_is_listed() -> None:
     assert ended(night, answering=HELPERS[:3]) is Why.COMMITTED
     model = model_of(night)
     assert model.opened_by == HELPERS[:3]
+    assert "nobody sees" in model.warnings[0]
+    assert "3 parts of the opening" in model.warnings[1]
+    assert "how many of them agree is not known" in str(model.explain("heat", "load"))
     assert model.unchecked == tuple(combinations(HELPERS[:3], 2))
 
 

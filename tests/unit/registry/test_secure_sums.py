@@ -7,6 +7,7 @@ import pytest
 
 from hyperfed.codec import PayloadCodec
 from hyperfed.errors import RegistryError
+from hyperfed.registry.differences import differences
 from hyperfed.registry.registry import Registry
 from hyperfed.registry.secure_sums import HelperRecord, SecureSums
 from hyperfed.testing.federation import SmallFederation
@@ -61,3 +62,9 @@ def test_two_helpers_of_one_organisation_are_refused(registry: Registry) -> None
     clients = (registry.clients[0], twin, *registry.clients[2:])
     with pytest.raises(RegistryError, match="one organisation"):
         replace(registry, clients=clients, secure_sums=_secure_sums())
+
+
+def test_whoever_signs_a_registry_reads_who_helps_and_which_blocks(registry: Registry) -> None:
+    changes = differences(registry, replace(registry, secure_sums=_secure_sums()))
+    assert "secure_sums, blocks: none -> site-05, site-06, site-07, site-08" in changes
+    assert any("site-01 from round 1; site-02 from round 1" in line for line in changes)
