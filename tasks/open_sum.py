@@ -1,4 +1,4 @@
-"""Open a sum: name what helpers are to open, and wait for them by the task's own retries (step 4)."""
+"""Open a sum: name what helpers are to open, and wait for them by the task's retries (step 4)."""
 
 from prefect import get_run_logger, runtime
 

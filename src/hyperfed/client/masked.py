@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from hyperfed.client.noised import KeptMessage
+from hyperfed.client.own_slots import written
 from hyperfed.crypto.envelope import PacketType
 from hyperfed.crypto.keys import KeyPair
 from hyperfed.dropbox.opening_objects import MaskBoxes
@@ -23,12 +24,14 @@ from hyperfed.dropbox.openings import PAYLOAD, OpeningReader, signed_part
 from hyperfed.errors import RefusedError
 from hyperfed.packets import Update
 from hyperfed.packets.masked import MaskedNumbers
+from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Plan
 from hyperfed.secure_aggregation import HelperGroup, MaskContext, mask_message
 from hyperfed.secure_aggregation.statistics_vector import vector_of
+from hyperfed.storage.store import ObjectStore
 from hyperfed.tables.tables import EdgeTable
 
-__all__ = ["masked_message", "masked_operation", "masks_in_words", "second_masked"]
+__all__ = ["masked_message", "masked_operation", "masks_in_words", "second_masked", "send_masked"]
 
 Sign = Callable[[Update], tuple[bytes, int, str]]
 """Signs an update: returns its envelope, its sequence and its digest in hexadecimal."""
@@ -99,6 +102,18 @@ def masked_message(
         data=data,
         boxes=signed_part(boxes, PacketType.BOXES, sender=client_id, key_pair=key_pair, now=now),
     )
+
+
+def send_masked(store: ObjectStore, kept: KeptMessage, *, client_id: str, round_id: int) -> str:
+    """Write a kept message, its boxes first, and return the update's key.
+
+    Raises RefusedError where another message of this client lies there.
+    """
+    key = Keys.inbox(round_id, client_id, 0)
+    boxes_there = written(store, Keys.boxes(round_id, client_id), kept.boxes)
+    if not boxes_there or not written(store, key, kept.data):
+        raise second_masked(client_id, round_id)
+    return key
 
 
 def second_masked(client_id: str, round_id: int) -> RefusedError:

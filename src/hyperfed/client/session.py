@@ -36,7 +36,7 @@ from hyperfed.client.checks import (
     check_result,
 )
 from hyperfed.client.going_on import ROOM, sequence_from_receipts
-from hyperfed.client.masked import masked_message, masked_operation, second_masked
+from hyperfed.client.masked import masked_message, masked_operation, second_masked, send_masked
 from hyperfed.client.memory import ClientMemory
 from hyperfed.client.noised import (
     KeptMessage,
@@ -47,7 +47,7 @@ from hyperfed.client.noised import (
     recover_all,
     second_message,
 )
-from hyperfed.client.own_slots import write_first_slot, write_free_slot, written
+from hyperfed.client.own_slots import write_first_slot, write_free_slot
 from hyperfed.client.sharing import Sharing
 from hyperfed.client.signing import signed_update
 from hyperfed.client.standing import check_cohort, check_still_open, revocation_of
@@ -337,10 +337,7 @@ class ClientSession:
     def _submit_masked(
         self, update: Update, *, now: datetime, plan: Stored[Plan], ledger: list[Chained]
     ) -> Submitted:
-        """Send the round's one masked message, its boxes first (R-164).
-
-        It is kept before anything is sent, and sent again as it is after a crash.
-        """
+        """Send the round's one masked message (R-164); what was kept is sent again as it is."""
         operation, round_id = masked_operation(plan.value), plan.value.round
         kept = self.memory.message.of(operation)
         if kept is not None and kept.arrived:
@@ -355,11 +352,7 @@ class ClientSession:
                 now=now,
             )
             kept = self.memory.message.keep(message)
-        key = Keys.inbox(round_id, self.client_id, 0)
-        if not written(self.store, Keys.boxes(round_id, self.client_id), kept.boxes) or (
-            not written(self.store, key, kept.data)
-        ):
-            raise second_masked(self.client_id, round_id)
+        key = send_masked(self.store, kept, client_id=self.client_id, round_id=round_id)
         self.memory.message.arrived(operation)
         return self._sent(kept, key, plan.value, now=now)
 

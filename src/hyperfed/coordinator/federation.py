@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hyperfed.coordinator.basket_models import merged_baskets
+from hyperfed.coordinator.basket_models import merged_baskets, origins_of
 from hyperfed.coordinator.elsewhere import Elsewhere
-from hyperfed.coordinator.opened_model import opened_graph
+from hyperfed.coordinator.opened_model import opened_model
 from hyperfed.coordinator.private_round import noised_groups, private_model
 from hyperfed.coordinator.summed_round import summed_round
 from hyperfed.crypto.envelope import PacketType
@@ -33,7 +33,6 @@ from hyperfed.hierarchy.layers import Layered, LayerRules, merge_layers
 from hyperfed.hierarchy.weight_caps import organisation_weights
 from hyperfed.hypergraph.global_model import BasketModel, GlobalModel
 from hyperfed.hypergraph.graph import HypergraphStore
-from hyperfed.hypergraph.origins import basket_supports, unadjusted_edges
 from hyperfed.hypergraph.suppression import suppress
 from hyperfed.packets import PolicyPack, Update
 from hyperfed.privacy.accountant import PrivacyAccountant
@@ -168,12 +167,8 @@ class FederationCoordinator:
             admitted = update
         if admitted is not None:
             if admitted.client != client_id:
-                raise RefusedError(
-                    f"is an update of {admitted.client}",
-                    subject=client_id,
-                    rule="R-82",
-                    remedy="A client speaks for itself only",
-                )
+                problem, remedy = f"is of {admitted.client}", "A client speaks for itself only"
+                raise RefusedError(problem, subject=client_id, rule="R-82", remedy=remedy)
             content, made_for, sequence = admitted.update, admitted.made_for, admitted.sequence
             if content is None:
                 raise RefusedError("its content was not read", subject=admitted.key)
@@ -232,12 +227,6 @@ class FederationCoordinator:
         """
         self.weigh()
         merged = self.reconciliation
-        if self.policy.aggregation == "secure-sum" and self.opened is None:
-            raise AggregationError(
-                "nobody has opened its sum, and no single message can be merged",
-                subject=f"round {self.round}",
-                rule="R-166",
-            )
         if merged is None:
             raise QuorumMissed("nothing was merged", subject=f"round {self.round}")
         if self.policy.privacy != "none":
@@ -250,16 +239,8 @@ class FederationCoordinator:
                 reserved=self.reserved,
                 noise=self.noise,
             )
-        if self.opened is not None and self.vocabulary is not None:
-            graph = opened_graph(
-                self.opened, self.policy, self.vocabulary, clients=len(self.clients)
-            )
-            return GlobalModel.of(
-                graph,
-                **self._about(),
-                opened_by=self.opened.helpers,
-                unchecked=self.opened.unchecked,
-            )
+        if self.policy.aggregation == "secure-sum":
+            return opened_model(self.opened, self._about())
         suppressed = suppress(merged.graph, self.graphs(), self.budget.minimum_support)
         return GlobalModel.of(
             suppressed.graph,
@@ -273,9 +254,9 @@ class FederationCoordinator:
     def weigh(self) -> None:
         """Merge what is held, and set `reconciliation` to the merge.
 
-        Where the policy asks for privacy nothing is merged: `reconciliation` holds an empty graph
-        and equal weights, times staleness. Raises QuorumMissed below quorum, AggregationError where
-        the updates cannot be merged.
+        Where the policy asks for privacy or secure sums nothing is merged: `reconciliation` holds
+        an empty graph and equal weights, times staleness. Raises QuorumMissed below quorum,
+        AggregationError where the updates cannot be merged.
         """
         self._estimates = {}
         if not self.should_aggregate():
@@ -284,11 +265,10 @@ class FederationCoordinator:
                 subject=f"round {self.round}",
                 remedy="Wait for more clients, or lower the quorum in the next plan",
             )
-        if self.policy.privacy != "none":
+        if self.policy.privacy != "none" or self.policy.aggregation == "secure-sum":
             inside, _ = noised_groups(self.policy, self.clients, self._groups())
-            counts = np.isin(
-                self.clients, [client for members in inside.values() for client in members]
-            ).astype(np.float64)
+            counted = [client for members in inside.values() for client in members]
+            counts = np.isin(self.clients, counted).astype(np.float64)
             weight = counts * self._staleness()
             self.reconciliation = Reconciliation(
                 graph=HypergraphStore(),
@@ -298,24 +278,13 @@ class FederationCoordinator:
                 agreement=counts * 0,
             )
             return
-        if self.policy.aggregation == "secure-sum":
-            alike = np.ones(len(self.clients))
-            self.reconciliation = Reconciliation(
-                graph=HypergraphStore(),
-                clients=self.clients,
-                trust=alike,
-                weight=alike,
-                agreement=alike * 0,
-            )
-            return
         policy, clients = self.policy, self.clients
         by_reputation = policy.weigh_by == "reputation"
-        rule = "mean" if by_reputation else policy.rule
         reconciler = build_reconciler(
             policy.strategy,
             vote_min=policy.vote_min,
             n_cap=policy.n_cap,
-            rule=rule,
+            rule="mean" if by_reputation else policy.rule,
             f=policy.f,
             cut=policy.cut,
             fdr_max=policy.fdr_max,
@@ -399,20 +368,15 @@ class FederationCoordinator:
         graph: the merged graph after suppression.
         """
         merged = self.reconciliation
-        if merged is None or merged.supporters is None:
+        if merged is None:
             return {}
-        rows = np.isin(merged.graph.edges.keys, graph.edges.keys)
-        supporters = merged.supporters[rows]
-        measured = {c: s.measured for c, s in zip(self.clients, self.graphs(), strict=True)}
-        domains = dict(self.plan.domains) if self.plan else {}
-        return {
-            "support_by": basket_supports(
-                supporters, merged.clients, domains, minimum=self.budget.minimum_support
-            ),
-            "unadjusted": unadjusted_edges(
-                graph.edges, supporters, [measured[client] for client in merged.clients]
-            ),
-        }
+        return origins_of(
+            graph,
+            merged,
+            measured={c: s.measured for c, s in zip(self.clients, self.graphs(), strict=True)},
+            domains=dict(self.plan.domains) if self.plan else {},
+            minimum=self.budget.minimum_support,
+        )
 
     def _groups(self) -> dict[str, tuple[str, ...]]:
         """Return the clients that take part, by the plan's baskets."""

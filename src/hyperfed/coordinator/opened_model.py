@@ -8,10 +8,14 @@
 What it does not do: open the sum (`opened_sums`).
 """
 
+from typing import Any
+
 import numpy as np
 
 from hyperfed.engines.structure import to_semantic
+from hyperfed.errors import AggregationError
 from hyperfed.hypergraph.evidence import Evidence, StoreEvidence
+from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.hypergraph.graph import HypergraphStore
 from hyperfed.kernels.layout import Z95
 from hyperfed.packets import CausalSemanticPack, PolicyPack
@@ -21,7 +25,23 @@ from hyperfed.secure_aggregation.statistics_vector import sums_of
 from hyperfed.tables.hyperedges import HyperedgeTable
 from hyperfed.tables.vocabulary import Vocabulary
 
-__all__ = ["opened_graph"]
+__all__ = ["opened_graph", "opened_model"]
+
+
+def opened_model(opened: OpenedSum | None, about: dict[str, Any]) -> GlobalModel:
+    """Return the model of an opened sum; `about` is its provenance, as fields of a model.
+
+    Raises AggregationError where nobody has opened it, or where no rows have such a sum.
+    """
+    if opened is None:
+        raise AggregationError(
+            "nobody has opened its sum, and no single message can be merged",
+            subject=f"round {about['round_id']}",
+            rule="R-166",
+            remedy="Have its helpers run `hyperfed helper night`",
+        )
+    graph = opened_graph(opened, about["policy"], about["vocabulary"], clients=about["clients"])
+    return GlobalModel.of(graph, **about, opened_by=opened.helpers, unchecked=opened.unchecked)
 
 
 def opened_graph(
