@@ -10,7 +10,7 @@ from hyperfed.client.helper_memory import HelperMemory
 from hyperfed.client.helper_night import HelperNight, HelperVisit
 from hyperfed.client.session import Submitted
 from hyperfed.client_agent import statistics_update
-from hyperfed.packets import PolicyPack, Update
+from hyperfed.packets import PolicyPack, SumsPolicy, Update
 from hyperfed.registry.secure_sums import HelperRecord, SecureSums
 from hyperfed.statistics import statistics_of
 from hyperfed.storage.store import ObjectStore
@@ -28,6 +28,7 @@ POLICY = PolicyPack(
     organisation_cap=0.0,
     vote_min=0.5,
     aggregation="secure-sum",
+    statistics=SumsPolicy(short_bias="kept"),
 )
 MEMBERS = ("ward-1", "ward-2", "ward-3", "ward-4")
 HELPERS = ("help-1", "help-2", "help-3", "help-4")

@@ -50,6 +50,7 @@ class Place:
                 "trust_min": 0.0,
                 "organisation_cap": 0.0,
                 "aggregation": "secure-sum",
+                "statistics": {"short_bias": "kept"},
             },
         ).save(name, overwrite=True)
         for seed, client in enumerate((*MEMBERS, *HELPERS)):

@@ -25,6 +25,7 @@ from hyperfed.coordinator.basket_models import merged_baskets, origins_of
 from hyperfed.coordinator.elsewhere import Elsewhere
 from hyperfed.coordinator.opened_model import opened_model
 from hyperfed.coordinator.private_round import noised_groups, private_model
+from hyperfed.coordinator.shown_clients import shown_estimates
 from hyperfed.coordinator.summed_round import summed_round
 from hyperfed.crypto.envelope import PacketType
 from hyperfed.crypto.keys import KeyPair
@@ -132,6 +133,11 @@ class FederationCoordinator:
         """The clients whose updates are held, ascending."""
         return tuple(sorted(self._held))
 
+    @property
+    def updates(self) -> dict[str, Update]:
+        """The updates that are held, by client, ascending."""
+        return {client: self._held[client].update for client in self.clients}
+
     def handle_update(
         self,
         client_id: str,
@@ -231,7 +237,7 @@ class FederationCoordinator:
             raise QuorumMissed("nothing was merged", subject=f"round {self.round}")
         if self.policy.privacy != "none":
             return private_model(
-                tables=dict(zip(self.clients, (s.edges for s in self.graphs()), strict=True)),
+                updates=self.updates,
                 weights=dict(zip(self.clients, self._staleness().tolist(), strict=True)),
                 baskets=self._groups(),
                 about=self._about(),
@@ -242,12 +248,14 @@ class FederationCoordinator:
         if self.policy.aggregation == "secure-sum":
             return opened_model(self.opened, self._about())
         suppressed = suppress(merged.graph, self.graphs(), self.budget.minimum_support)
+        edges = suppressed.graph.edges.keys
         return GlobalModel.of(
             suppressed.graph,
             **self._about(),
             suppressed=suppressed.edges,
             few=suppressed.few,
             baskets=self._baskets(),
+            by_client=shown_estimates(self, edges),
             **self._origins(suppressed.graph),
         )
 
@@ -310,14 +318,9 @@ class FederationCoordinator:
             self._by_reputation()
             return
         if policy.payload != "edges":
-            updates = {client: self._held[client].update for client in clients}
+            domains = self._domains()
             self.reconciliation, self._estimates = summed_round(
-                updates,
-                self.graphs(),
-                policy,
-                staleness=base,
-                shares=shares,
-                domains=self._domains(),
+                self.updates, self.graphs(), policy, staleness=base, shares=shares, domains=domains
             )
             return
         if not policy.basket_minimum:

@@ -173,6 +173,7 @@ def discovered(sums: Sums, policy: PolicyPack, vocabulary: Vocabulary) -> Discov
             alpha=settings.alpha,
             resamples=settings.resamples,
             seed=settings.seed,
+            short_bias=settings.short_bias,
         )
         return engine.discover()
     except EngineError as exc:

@@ -22,7 +22,7 @@ from hyperfed.errors import (
 )
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.operations.audit import audit
-from hyperfed.packets import PolicyPack
+from hyperfed.packets import PolicyPack, SumsPolicy
 from hyperfed.secure_aggregation.fixed_point import to_fixed_point
 from hyperfed.secure_aggregation.streams import Words
 from hyperfed.statistics import Statistics
@@ -230,6 +230,8 @@ def test_an_audit_adds_messages_and_openings_up_to_the_result() -> None:
         ({"trust_min": 0.1}, "trust_min = 0"),
         ({"n_cap": 100}, "n_cap = 0"),
         ({"organisation_cap": 1.0}, "organisation_cap = 0"),
+        ({"statistics": SumsPolicy()}, "statistics.short_bias = 'kept'"),
+        ({"show_clients": True}, "show_clients = false"),
         ({"payload": "both"}, "payload = 'statistics'"),
     ],
 )

@@ -5,6 +5,7 @@ computed again.
 """
 
 from hyperfed.codec import PayloadCodec
+from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.coordinator.reputation import next_states
 from hyperfed.dropbox.reader import Stored
 from hyperfed.hypergraph.global_model import GlobalModel
@@ -12,6 +13,8 @@ from hyperfed.merge.pooling import FORMULA
 from hyperfed.operations.audit.context import AuditContext, require
 from hyperfed.operations.audit.judging import opening_key
 from hyperfed.operations.audit.openings import open_again
+from hyperfed.privacy.moments import is_noised_sum
+from hyperfed.privacy.policy import release_of
 from hyperfed.protocol.entries import (
     EntryKind,
 )
@@ -121,6 +124,7 @@ def _compute_again(
                 open_again(context, stored, frozen, model, coordinator)
         if noised:
             coordinator.weigh()
+            _audit_noise(context, plan, frozen.value, model, coordinator)
         else:
             same = codec.encode(coordinator.aggregate()) == codec.encode(model)
             require(same, Keys.result(plan.round), "is not what the frozen updates give", "R-66")
@@ -146,3 +150,25 @@ def _compute_again(
             "is not what freeze and base state give",
             "R-67",
         )
+
+
+def _audit_noise(
+    context: AuditContext,
+    plan: Plan,
+    frozen: Freeze,
+    model: GlobalModel,
+    coordinator: FederationCoordinator,
+) -> None:
+    """Check the noised sum of a private round of statistics by the frozen updates (R-189)."""
+    budget = context.reader.registry_at(frozen.registry_version).budget
+    night = release_of(plan.policy, plan.vocabulary, budget)
+    if night is None or model.moments is None:
+        return
+    sums = {client: one.statistics for client, one in coordinator.updates.items() if one.statistics}
+    require(
+        is_noised_sum(model.moments, sums, night),
+        Keys.result(plan.round),
+        "has a sum that is not that of the frozen updates and the noise it states",
+        "R-189",
+    )
+    context.checked["noise compared"] += 1
