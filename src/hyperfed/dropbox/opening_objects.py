@@ -166,6 +166,15 @@ class OpeningSums:
     def __post_init__(self) -> None:
         object.__setattr__(self, "sums", as_column(self.sums, np.uint64, "OpeningSums.sums"))
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, OpeningSums):
+            return NotImplemented
+        about = (self.federation, self.round, self.helper, self.manifest, self.payload)
+        theirs = (other.federation, other.round, other.helper, other.manifest, other.payload)
+        return about == theirs and np.array_equal(self.sums, other.sums)
+
+    __hash__ = None  # type: ignore[assignment]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HelperRefusal:
