@@ -48,6 +48,14 @@ PAYLOAD = "statistics"
 """What rounds sum under masks."""
 _LIFETIME = timedelta(days=30)
 
+_PARTS: dict[str, tuple[PacketType, type[Any]]] = {
+    "keys": (PacketType.HELPER_KEY, HelperKey),
+    "boxes": (PacketType.BOXES, MaskBoxes),
+    "confirmed": (PacketType.CONFIRMATION, Confirmation),
+    "sums": (PacketType.OPENING, OpeningSums),
+    "refused": (PacketType.HELPER_REFUSAL, HelperRefusal),
+}
+
 T = TypeVar("T")
 
 
@@ -181,6 +189,13 @@ class OpeningReader:
         key = Keys.helper_refusal(self.round, helper)
         part = self._part(key, PacketType.HELPER_REFUSAL, HelperRefusal, helper)
         return None if part is None else part.value
+
+    def part_at(self, key: str) -> Stored[Any] | None:
+        """Return the part of the round's opening that lies at `key`, or None."""
+        if key == Keys.manifest(self.round):
+            return self.manifest()
+        folder, owner = key.split("/")[-2:]
+        return self._part(key, *_PARTS[folder], owner) if folder in _PARTS else None
 
     def _part(self, key: str, type_: PacketType, kind: type[T], owner: str) -> Stored[T] | None:
         """Return one part, verified and parsed, or None where none counts."""

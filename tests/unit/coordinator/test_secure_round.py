@@ -1,6 +1,7 @@
 """A night of secure sums from end to end: exact, and nothing of it without q helpers."""
 
 import copy
+import json
 from dataclasses import replace
 from datetime import timedelta
 from itertools import combinations
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hyperfed.cli.operator.inspection import inspect_object
 from hyperfed.client.masked import masked_operation
 from hyperfed.coordinator.runner import Why
 from hyperfed.errors import (
@@ -285,3 +287,25 @@ def test_a_registry_without_helpers_opens_no_such_round() -> None:
         fed.open(1)
     assert refused.value.rule == "R-168"
     assert fed.objects() == before
+
+
+def test_every_part_of_an_opening_can_be_inspected() -> None:
+    night = SecureNight()
+    night.confirmed()
+    assert ended(night) is Why.COMMITTED
+    parts = night.federation.objects("rounds/00000001/openings/")
+    assert len(parts) == 4 + 4 + 4 + 1 + 4  # keys, boxes, confirmations, manifest, answers
+    for key, data in parts.items():
+        reader = night.federation.reader()
+        view = inspect_object(data, key=key, reader=reader, keys_for=lambda: None)
+        assert view.verified, view.why
+        assert view.content is not None
+        json.dumps(view.document())
+    moved = next(key for key in parts if key.endswith("sums/help-1"))
+    store = MemoryStore()
+    for key, data in night.federation.objects().items():
+        store.put_if_absent(key, parts[moved.replace("help-1", "help-2")] if key == moved else data)
+    night.federation.store = store
+    data = store.read(moved, max_bytes=1 << 20)
+    reader = night.federation.reader()
+    assert not inspect_object(data, key=moved, reader=reader, keys_for=lambda: None).verified
