@@ -5,14 +5,21 @@ Clients and helpers die in memory, where a session of its own goes on with what 
 """
 
 import copy
+import itertools
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from hyperfed.client.helper_memory import HelperMemory
 from hyperfed.client.helper_night import HelperNight
 from hyperfed.errors import QuorumMissed
 from hyperfed.protocol.object_keys import parse_key
+from hyperfed.storage.filesystem import FilesystemStore
 from hyperfed.storage.memory import MemoryStore
 from hyperfed.storage.store import ObjectStore
 from hyperfed.testing.faults import FaultStore, Killed
@@ -128,3 +135,55 @@ def shape(night: SecureNight) -> dict[str, bytes]:
         )
         for key, data in night.federation.objects().items()
     }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["confirm", "answer"])
+def test_a_helper_that_is_killed_after_any_operation_answers_the_same(
+    phase: str, tmp_path: Path
+) -> None:
+    """A real SIGKILL in a process of its own; keys and marks are on a disk, as in a night."""
+    start = tmp_path / "start"
+    (start / "box").mkdir(parents=True)
+    night = SecureNight(
+        store=FilesystemStore(start / "box"),
+        memories={"help-1": HelperMemory(start / "help-1")},
+    )
+    night.opens()
+    night.submit_all()
+    fed, now = night.federation, night.federation.night(1)
+    if phase == "answer":
+        night.visits(now=now)
+        with pytest.raises(QuorumMissed):
+            fed.run(1)
+        now = later(night)
+    expected: dict[str, bytes] = {}
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.fault.secure_victim"],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as victim:
+        assert victim.stdin is not None
+        assert victim.stdout is not None
+        for operation in itertools.count(1):
+            folder = tmp_path / str(operation)
+            shutil.copytree(start, folder)
+            victim.stdin.write(f"{operation} {folder} {now.isoformat()}\n")
+            victim.stdin.flush()
+            killed = victim.stdout.readline() == "killed\n"
+            store = FilesystemStore(folder / "box")
+            memory = HelperMemory(folder / "help-1")
+            HelperNight(fed.session("help-1", store=store), memory).visit(now=now)
+            objects = {
+                info.key: store.read(info.key, max_bytes=1 << 24)
+                for info in store.list("rounds/00000001/openings/")
+            }
+            expected = expected or objects
+            assert objects == expected, f"after a SIGKILL at operation {operation}"
+            assert len(memory.marks.opened) == (phase == "answer")
+            if not killed:
+                break
+        victim.stdin.close()
+    assert operation > 10
