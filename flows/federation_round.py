@@ -1,7 +1,7 @@
 """Run a federation round, stage by stage (DESIGN section 4).
 
 The stages are collect -> validate -> score trust -> check privacy budget -> reconcile -> broadcast
--> report.
+-> report; a round of secure sums has its sum opened before it is reconciled.
 
 1. The flow may be run for any round at any time, any number of times, beside another: the protocol
    in the object store makes that harmless.
@@ -47,6 +47,7 @@ from tasks.check_privacy_budget import check_privacy_budget
 from tasks.collect import collect
 from tasks.coordinator import Coordinator, coordinating, runner_of
 from tasks.fire_drill import fire_drill as drill
+from tasks.open_sum import open_sum
 from tasks.reconcile import reconcile
 from tasks.report import report
 from tasks.score_trust import score_trust
@@ -162,6 +163,9 @@ def _run(
         score_trust.with_options(result_storage=kept)(coordinator, number, admission)
     with _timed("check privacy budget", timings):
         check_privacy_budget.with_options(result_storage=kept)(coordinator, number)
+    if runner_of(coordinator).plan(number).value.policy.aggregation == "secure-sum":
+        with _timed("open sum", timings):
+            open_sum.with_options(**waiting)(coordinator, number, poll_s, delay_s)
     if shards > 1:
         with _timed("shuffle", timings):
             _shuffled(coordinator, number, shards)

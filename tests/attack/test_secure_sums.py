@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from hyperfed.errors import BreakdownError, RefusedError
+from hyperfed.registry.helper_group import HelperSet
 from hyperfed.secure_aggregation import (
     HelperMarks,
     MaskContext,
@@ -20,7 +21,6 @@ from hyperfed.secure_aggregation import (
     open_box,
     open_sum,
 )
-from hyperfed.secure_aggregation.helpers import HelperSet
 from hyperfed.secure_aggregation.masking import draw_seeds, masked
 from hyperfed.secure_aggregation.streams import Words, mask
 from tests.unit.secure_aggregation.sums import SecureRound, group_of

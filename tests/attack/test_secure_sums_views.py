@@ -13,8 +13,8 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
+from hyperfed.registry.helper_group import HelperSet
 from hyperfed.secure_aggregation import HelperGroup, MaskContext, add_masks, masking, opening
-from hyperfed.secure_aggregation.helpers import HelperSet
 from hyperfed.secure_aggregation.masking import draw_seeds, masked
 from hyperfed.secure_aggregation.streams import Words, mask
 from tests.unit.secure_aggregation.sums import SecureRound, group_of

@@ -333,10 +333,7 @@ class Explorer:
 
     def explore(self) -> int:
         """The number of states, all of them visited. Raises Violation."""
-        world = World(
-            plans=(not (self.setup.late_plan or self.setup.unopened), True),
-            begun=(True, not self.setup.ahead),
-        )
+        world = self._first()
         p, q = (
             self._number(self.processes, self.process_ids, begin(aim)) for aim in self.setup.aims
         )
@@ -360,6 +357,12 @@ class Explorer:
             self._finishes(world)
             self._counts_whom_it_can(world)
         return self.states
+
+    def _first(self) -> World:
+        return World(
+            plans=(not (self.setup.late_plan or self.setup.unopened), True),
+            begun=(True, not self.setup.ahead),
+        )
 
     def _number(self, values: list[Any], ids: dict[Any, int], value: Any) -> int:
         number = ids.setdefault(value, len(values))
@@ -430,7 +433,7 @@ class Explorer:
         found = set()
         for world, answer in self.outcomes(before, process.command):
             if world != before:
-                check(world, before, self.setup.budget)
+                self._check(world, before)
             after = Process(*self.step(process.machine, answer))
             found.add(
                 (
@@ -439,6 +442,9 @@ class Explorer:
                 )
             )
         return sorted(found)
+
+    def _check(self, world: World, before: World) -> None:
+        check(world, before, self.setup.budget)
 
     def _after_halt(self, process: Process) -> Process:
         aim, ended = (

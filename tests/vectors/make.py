@@ -25,6 +25,14 @@ import zstandard
 from hyperfed.codec import PayloadCodec, pack, to_record, unpack
 from hyperfed.codec.versions import lowered
 from hyperfed.crypto.envelope import PacketType, assemble, open_envelope
+from hyperfed.dropbox.opening_objects import (
+    Confirmation,
+    HelperKey,
+    HelperRefusal,
+    MaskBoxes,
+    OpeningSums,
+    RoundManifest,
+)
 from hyperfed.hypergraph.evidence import Evidence, Spread, StoreEvidence
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.hypergraph.origins import BasketSupport, Unadjusted
@@ -39,6 +47,7 @@ from hyperfed.packets import (
     SumsPolicy,
     Update,
 )
+from hyperfed.packets.masked import MaskedNumbers
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Counted, Freeze, Plan, Refused
 from hyperfed.protocol.packs import make_pack
@@ -146,6 +155,23 @@ def packets() -> dict[str, Any]:
             statistics=SumsPolicy(row_norm=3.0, centring="public"),
         ),
         "policy-show-clients": PolicyPack(show_clients=True),
+        "policy-secure-sum": PolicyPack(
+            payload="statistics",
+            lags=(1,),
+            strategy="mean",
+            trust_min=0,
+            max_staleness=0,
+            organisation_cap=0,
+            statistics=SumsPolicy(short_bias="kept"),
+            aggregation="secure-sum",
+        ),
+        "update-masked": Update(
+            measured=measured,
+            edges=EdgeTable.empty(),
+            lags=(1,),
+            masked=MaskedNumbers(values=np.arange(5, dtype=np.uint64) << np.uint64(60)),
+        ),
+        **_of_openings(),
         "update-statistics": one_of_statistics(),
         "update-statistics-counts": one_of_statistics(counts=np.full(10, 29, np.uint64)),
         "vocabulary": Vocabulary.of(
@@ -436,7 +462,7 @@ def bad(fed: SmallFederation) -> dict[str, tuple[bytes, str]]:
                 {
                     name: value
                     for name, value in (
-                        freeze | {"formula": None, "signed_by": None} | fields
+                        freeze | {"formula": None, "signed_by": None, "helpers": None} | fields
                     ).items()
                     if value is not None
                 }
@@ -534,7 +560,7 @@ def bad(fed: SmallFederation) -> dict[str, tuple[bytes, str]]:
             "R-11",
         ),
         "update-version-3": (document(pack(update), kind="Update", version=3), "R-10"),
-        "update-version-7": (document(pack(update), kind="Update", version=7), "R-12"),
+        "update-version-9": (document(pack(update), kind="Update", version=9), "R-12"),
         "update-lags-out-of-order": (
             document(pack(update | {"lags": [1, 0, 7]}), kind="Update", version=2),
             "",
@@ -556,7 +582,7 @@ def bad(fed: SmallFederation) -> dict[str, tuple[bytes, str]]:
         "freeze-version-3-that-says-nothing-new": (frozen(3, formula=1), "R-10"),
         "freeze-version-4": (frozen(4, formula=2), "R-11"),
         "freeze-version-4-that-says-nothing-new": (frozen(4, formula=2, signed_by=[]), "R-10"),
-        "freeze-version-5": (frozen(5, formula=2, signed_by=[1]), "R-12"),
+        "freeze-version-9": (frozen(9, formula=2, signed_by=[1]), "R-12"),
         "freeze-signed-by-too-many": (frozen(4, formula=2, signed_by=[1] * 99), ""),
         "freeze-signed-by-first-keys": (frozen(4, formula=2, signed_by=[0, 0, 0]), ""),
         "freeze-formula-0": (frozen(3, formula=0), ""),
@@ -649,11 +675,55 @@ def _coded(
     return pack([1, "Update", "zstd", len(record) + 4 * 1300, pack([len(record), record, planes])])
 
 
+def _of_openings() -> dict[str, Any]:
+    """What clients, helpers and the coordinator write so that a sum is opened."""
+    about: dict[str, Any] = {"federation": "small-fed", "round": 3}
+    return {
+        "helper-key": HelperKey(**about, helper="clinic-a", sealing=bytes(range(32))),
+        "mask-boxes": MaskBoxes(
+            **about,
+            client="site-01",
+            registry_version=2,
+            plan=b"p" * 32,
+            update=b"u" * 32,
+            payload="statistics",
+            length=5,
+            commitments=(b"c" * 32, b"d" * 32),
+            boxes=(b"box", b""),
+            keys=(b"k" * 32, b""),
+        ),
+        "confirmation": Confirmation(
+            **about,
+            helper="clinic-a",
+            confirmed=(("site-01", b"b" * 32),),
+            refused=(("site-02", "its box does not open"),),
+        ),
+        "manifest": RoundManifest(
+            **about,
+            freeze=b"f" * 32,
+            payload="statistics",
+            length=5,
+            messages=(("site-01", b"b" * 32),),
+        ),
+        "opening": OpeningSums(
+            **about,
+            helper="clinic-a",
+            manifest=b"m" * 32,
+            payload="statistics",
+            sums=np.arange(10, dtype=np.uint64),
+        ),
+        "helper-refusal": HelperRefusal(
+            **about, helper="clinic-a", manifest=b"m" * 32, reason="another manifest was answered"
+        ),
+    }
+
+
 def _of_statistics(
     *, version: int = 6, at: int | None = None, moment: float = 0.0, lags: Any = None
 ) -> bytes:
     """An update of statistics with a moment or the lags changed."""
     plain = to_record(one_of_statistics())
+    del plain["masked"]
     statistics = dict(plain["statistics"])
     if at is not None:
         moments = one_of_statistics().statistics.moments.copy()  # type: ignore[union-attr]

@@ -16,8 +16,8 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 
 from hyperfed import errors
+from hyperfed.registry.helper_group import HelperSet
 from hyperfed.secure_aggregation import Cohort, Manifest, Opening, open_box, open_sum
-from hyperfed.secure_aggregation.helpers import HelperSet
 from tests.vectors.make_secure_sums import GOLDEN, golden, group_of
 
 pytestmark = pytest.mark.vectors

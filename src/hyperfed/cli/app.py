@@ -84,6 +84,11 @@ _COMMANDS = {
         "Average noised messages with your basket, without a coordinator.",
         _CLIENT,
     ),
+    "helper": Entry(
+        "hyperfed.cli.client.helper:helper",
+        "Help to open sums that nobody sees one by one.",
+        _CLIENT,
+    ),
     "carry": Entry(
         "hyperfed.cli.client.offline_transfer:carry",
         "Carry objects on a stick, for a site without a network.",

@@ -73,6 +73,8 @@ class KeptMessage:
     """The bytes of the envelope."""
     body: bytes = b""
     """The noised message, encoded; empty where an earlier version kept it."""
+    boxes: bytes = b""
+    """The envelope of a masked message's seeds, sealed to the helpers; empty elsewhere."""
     arrived: bool = False
     """Whether the message lies in the drop-box."""
 
@@ -92,7 +94,7 @@ class KeptMessage:
 
 
 class OneMessage:
-    """Keeps the newest message of local noise that this client has drawn.
+    """Keeps the newest message of local noise, or under masks, that this client has drawn.
 
     It is kept in the file `path`, or in this process only where `path` is None.
     """
@@ -144,7 +146,7 @@ class OneMessage:
             plain = json.loads(path.read_text())
             binary = {
                 name: base64.b64decode(plain.get(name, ""), validate=True)
-                for name in ("data", "body")
+                for name in ("data", "body", "boxes")
             }
             self._kept = KeptMessage(**(plain | binary))
         except (OSError, ValueError, TypeError, KeyError) as exc:
@@ -159,7 +161,8 @@ class OneMessage:
         if self._path is None:
             return
         binary = {
-            name: base64.b64encode(getattr(message, name)).decode() for name in ("data", "body")
+            name: base64.b64encode(getattr(message, name)).decode()
+            for name in ("data", "body", "boxes")
         }
         text = json.dumps(asdict(message) | binary)
         write_durably(self._path, text, error=ConfigError, remedy=_REMEDY)
@@ -273,7 +276,9 @@ def check_attested(update: Update, plan: Plan, planned: PlannedRelease) -> None:
 
 
 def before_noise(plan: Plan) -> Plan:
-    """Return the plan that an update has to fit before this client noises it."""
+    """Return the plan that an update has to fit before this client noises or masks it."""
+    if plan.policy.aggregation == "secure-sum":
+        return replace(plan, policy=replace(plan.policy, aggregation="seen"))
     if plan.policy.privacy != "local":
         return plan
     as_made = "none" if plan.policy.payload == "edges" else "central"  # clipped, without noise

@@ -202,6 +202,12 @@ class Opening:
             now=self.now(),
         )
 
+    @property
+    def helper_folder(self) -> Path:
+        """The folder of what a helper keeps, beside its key: hospital.key -> hospital.helper."""
+        key: Path = self.settings.need("client.key")
+        return key.parent / f"{key.name.removesuffix('.key')}.helper"
+
     def _memory_path(self) -> Path:
         """Return the path of the client's memory.
 

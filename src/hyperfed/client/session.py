@@ -16,7 +16,9 @@
    `client.noised`).
 7. Nothing leaves past the client's own rules, which are applied last (`client.sharing`).
 8. A plan below the floors that the registry's roots sign gets nothing (R-125).
-9. Where changes against the last counted update are much shorter, they are sent (`client.deltas`).
+9. In a round of secure sums there is one masked message, in slot 0, and its seeds' boxes beside it
+   (R-164, `client.masked`).
+10. Where changes against the last counted update are much shorter, they are sent (`client.deltas`).
 
 What it does not do: it does not discover (`client_agent`), read a clock (`now` is an argument) or a
 configuration (`cli`).
@@ -34,6 +36,7 @@ from hyperfed.client.checks import (
     check_result,
 )
 from hyperfed.client.going_on import ROOM, sequence_from_receipts
+from hyperfed.client.masked import masked_message, masked_operation, second_masked, send_masked
 from hyperfed.client.memory import ClientMemory
 from hyperfed.client.noised import (
     KeptMessage,
@@ -51,6 +54,7 @@ from hyperfed.client.standing import check_cohort, check_still_open, revocation_
 from hyperfed.config import DEFAULT_LIMITS, Limits
 from hyperfed.crypto.keys import KeyPair
 from hyperfed.dropbox.charges import charging
+from hyperfed.dropbox.openings import OpeningReader
 from hyperfed.dropbox.reader import DropBoxReader, Stored
 from hyperfed.errors import AccessDenied, RefusedError, RoundError
 from hyperfed.hypergraph.global_model import GlobalModel
@@ -263,6 +267,8 @@ class ClientSession:
         check_clock(self.store, most_s=self.limits.clock_skew_s)
         if plan.value.policy.privacy == "local":
             return self._submit_noised(update, now=now, plan=plan, ledger=ledger)
+        if plan.value.policy.aggregation == "secure-sum":
+            return self._submit_masked(update, now=now, plan=plan, ledger=ledger)
         last, previous = self.memory.last_update, self.memory.marks.previous
         leaving, depth = last.shortest(update, plan.value, previous, self.receipt)
         data, sequence, digest = self._signed(leaving, plan, ledger=ledger, now=now)
@@ -326,18 +332,41 @@ class ClientSession:
         if not write_first_slot(self.store, self.client_id, plan.value.round, kept_message.data):
             raise second_message(self.client_id, plan.value.round, drawn=True)
         self.memory.message.arrived(operation)
-        self.memory.raise_to(previous=kept_message.digest)
-        self.memory.sent.add(
-            plan.value, key=key, sequence=kept_message.sequence, digest=kept_message.digest, now=now
-        )
-        digest_bytes = bytes.fromhex(kept_message.digest)
+        return self._sent(kept_message, key, plan.value, now=now)
+
+    def _submit_masked(
+        self, update: Update, *, now: datetime, plan: Stored[Plan], ledger: list[Chained]
+    ) -> Submitted:
+        """Send the round's one masked message (R-164); what was kept is sent again as it is."""
+        operation, round_id = masked_operation(plan.value), plan.value.round
+        kept = self.memory.message.of(operation)
+        if kept is not None and kept.arrived:
+            raise second_masked(self.client_id, round_id)
+        if kept is None:
+            message = masked_message(
+                update,
+                OpeningReader(self.reader, plan),
+                client_id=self.client_id,
+                key_pair=self.key_pair,
+                sign=lambda masked: self._signed(masked, plan, ledger=ledger, now=now),
+                now=now,
+            )
+            kept = self.memory.message.keep(message)
+        key = send_masked(self.store, kept, client_id=self.client_id, round_id=round_id)
+        self.memory.message.arrived(operation)
+        return self._sent(kept, key, plan.value, now=now)
+
+    def _sent(self, kept: KeptMessage, key: str, plan: Plan, *, now: datetime) -> Submitted:
+        """Remember that a kept message was sent, and return what it was."""
+        self.memory.raise_to(previous=kept.digest)
+        self.memory.sent.add(plan, key=key, sequence=kept.sequence, digest=kept.digest, now=now)
         return Submitted(
             key=key,
-            round=plan.value.round,
-            sequence=kept_message.sequence,
-            digest=digest_bytes,
-            size=len(kept_message.data),
-            edges=kept_message.edges,
+            round=plan.round,
+            sequence=kept.sequence,
+            digest=bytes.fromhex(kept.digest),
+            size=len(kept.data) + len(kept.boxes),
+            edges=kept.edges,
         )
 
     def drawn_message(

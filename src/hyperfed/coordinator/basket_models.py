@@ -1,22 +1,29 @@
 """Makes the model of each basket, which is published beside the global one.
 
 Where nothing is private it is the basket's merge; in a private round it comes from the basket's own
-noised sum. A basket without a model is listed with the reason.
+noised sum. A basket without a model is listed with the reason. `origins_of` says from which baskets
+the edges of the global model come.
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from hyperfed.hierarchy.layers import Layered
 from hyperfed.hypergraph.evidence import Evidence
 from hyperfed.hypergraph.global_model import BasketModel
 from hyperfed.hypergraph.graph import HypergraphStore
+from hyperfed.hypergraph.origins import basket_supports, unadjusted_edges
 from hyperfed.hypergraph.suppression import suppress
 from hyperfed.privacy.groups import Grouped
 from hyperfed.privacy.release import released_graph
+from hyperfed.reconciler.reconcile import Reconciliation
 from hyperfed.tables.tables import EdgeTable
 from hyperfed.tables.vocabulary import Vocabulary
 
-__all__ = ["merged_baskets", "noised_baskets"]
+__all__ = ["merged_baskets", "noised_baskets", "origins_of"]
 
 
 def merged_baskets(
@@ -104,3 +111,27 @@ def noised_baskets(
             )
         )
     return tuple(sorted(models, key=lambda model: model.name))
+
+
+def origins_of(
+    graph: HypergraphStore,
+    merged: Reconciliation,
+    *,
+    measured: Mapping[str, npt.NDArray[np.uint32]],
+    domains: Mapping[str, str],
+    minimum: int,
+) -> dict[str, Any]:
+    """Return where the edges of a model come from, as fields of a model.
+
+    graph: the merged graph after suppression. measured, domains: what each client measured, and its
+    basket. minimum: the fewest clients of which a count is told.
+    """
+    if merged.supporters is None:
+        return {}
+    supporters = merged.supporters[np.isin(merged.graph.edges.keys, graph.edges.keys)]
+    return {
+        "support_by": basket_supports(supporters, merged.clients, domains, minimum=minimum),
+        "unadjusted": unadjusted_edges(
+            graph.edges, supporters, [measured[client] for client in merged.clients]
+        ),
+    }

@@ -59,6 +59,7 @@ def economy_of(reader: DropBoxReader, plan_of: Callable[[int], Plan]) -> Economy
             mechanism.place == "central" for mechanism in mechanisms(round_id)
         ),
         alien=alien,
+        masked=lambda round_id, _: plan_of(round_id).policy.aggregation == "secure-sum",
         computable=lambda round_id, frozen: enough_groups(
             plan_of(round_id), tuple(c.client for c in frozen.value.counted)
         ),

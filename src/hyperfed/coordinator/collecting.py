@@ -3,7 +3,9 @@
 That is the round's own inbox, and the inboxes of earlier rounds whose updates are not too late yet.
 """
 
+from hyperfed.coordinator.helper_choice import unconfirmed_helpers
 from hyperfed.dropbox.inbox import Arrivals, without_misplaced
+from hyperfed.dropbox.openings import OpeningReader
 from hyperfed.dropbox.reader import DropBoxReader
 from hyperfed.errors import RESTORE_BUCKET, RoundError
 from hyperfed.protocol.entries import (
@@ -36,11 +38,22 @@ def list_arrivals(reader: DropBoxReader, plan: Plan, *, closed: bool, decided: b
         round=plan.round,
         quorum=plan.quorum,
         present=tuple(c for c in plan.cohort if c in present),
-        missing=tuple(c for c in plan.cohort if c not in present),
+        missing=(
+            *(c for c in plan.cohort if c not in present),
+            *_unconfirmed(reader, plan, decided=closed or decided),
+        ),
         keys=tuple((info.key, info.size) for info in listed),
         closed=closed,
         decided=decided,
     )
+
+
+def _unconfirmed(reader: DropBoxReader, plan: Plan, *, decided: bool) -> list[str]:
+    """Return the helpers that are awaited as clients are: those that have confirmed nothing yet."""
+    stored = reader.plan(plan.round)
+    if decided or stored is None or plan.policy.aggregation != "secure-sum":
+        return []
+    return [f"the helper {name}" for name in unconfirmed_helpers(OpeningReader(reader, stored))]
 
 
 def _judged(reader: DropBoxReader, first: int, round_id: int) -> set[str]:

@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hyperfed.coordinator.basket_models import merged_baskets
+from hyperfed.coordinator.basket_models import merged_baskets, origins_of
 from hyperfed.coordinator.elsewhere import Elsewhere
+from hyperfed.coordinator.opened_model import opened_model
 from hyperfed.coordinator.private_round import noised_groups, private_model
 from hyperfed.coordinator.shown_clients import shown_estimates
 from hyperfed.coordinator.summed_round import summed_round
@@ -33,7 +34,6 @@ from hyperfed.hierarchy.layers import Layered, LayerRules, merge_layers
 from hyperfed.hierarchy.weight_caps import organisation_weights
 from hyperfed.hypergraph.global_model import BasketModel, GlobalModel
 from hyperfed.hypergraph.graph import HypergraphStore
-from hyperfed.hypergraph.origins import basket_supports, unadjusted_edges
 from hyperfed.hypergraph.suppression import suppress
 from hyperfed.packets import PolicyPack, Update
 from hyperfed.privacy.accountant import PrivacyAccountant
@@ -46,6 +46,8 @@ from hyperfed.protocol.objects import Counted, Plan
 from hyperfed.reconciler.reconcile import Reconciliation, build_reconciler
 from hyperfed.registry.registry import Budget
 from hyperfed.registry.windows import check_client_id
+from hyperfed.secure_aggregation import OpenedSum
+from hyperfed.secure_aggregation.streams import Words
 from hyperfed.tables.vocabulary import Vocabulary
 from hyperfed.trust_scorer import PRIOR
 from hyperfed.validator.admission import Admitted
@@ -104,6 +106,8 @@ class FederationCoordinator:
     """Gives the random bytes that the noise is drawn from."""
     elsewhere: Elsewhere | None = None
     """Where the edges of what is held lie; None: in the updates themselves."""
+    opened: OpenedSum | None = None
+    """The opened sum of what is held, in a round of secure sums; None elsewhere."""
     _held: dict[str, _Held] = field(default_factory=dict)
     """The newest update of each client."""
     _graphs: dict[str, tuple[_Held, HypergraphStore]] = field(default_factory=dict, init=False)
@@ -169,12 +173,8 @@ class FederationCoordinator:
             admitted = update
         if admitted is not None:
             if admitted.client != client_id:
-                raise RefusedError(
-                    f"is an update of {admitted.client}",
-                    subject=client_id,
-                    rule="R-82",
-                    remedy="A client speaks for itself only",
-                )
+                problem, remedy = f"is of {admitted.client}", "A client speaks for itself only"
+                raise RefusedError(problem, subject=client_id, rule="R-82", remedy=remedy)
             content, made_for, sequence = admitted.update, admitted.made_for, admitted.sequence
             if content is None:
                 raise RefusedError("its content was not read", subject=admitted.key)
@@ -205,6 +205,11 @@ class FederationCoordinator:
         if earlier is None or (made_for, sequence) >= (earlier.made_for, earlier.sequence):
             self._held[client_id] = _Held(update=content, made_for=made_for, sequence=sequence)
         return admitted
+
+    def masked(self) -> dict[str, Words]:
+        """Return the masked numbers of each client whose update is held."""
+        masked = {client: one.update.masked for client, one in self._held.items()}
+        return {client: one.values for client, one in masked.items() if one is not None}
 
     def hold(self, counted: Counted, update: Update) -> None:
         """Take an update that a freeze counts, or its small parts.
@@ -240,6 +245,8 @@ class FederationCoordinator:
                 reserved=self.reserved,
                 noise=self.noise,
             )
+        if self.policy.aggregation == "secure-sum":
+            return opened_model(self.opened, self._about())
         suppressed = suppress(merged.graph, self.graphs(), self.budget.minimum_support)
         edges = suppressed.graph.edges.keys
         return GlobalModel.of(
@@ -255,9 +262,9 @@ class FederationCoordinator:
     def weigh(self) -> None:
         """Merge what is held, and set `reconciliation` to the merge.
 
-        Where the policy asks for privacy nothing is merged: `reconciliation` holds an empty graph
-        and equal weights, times staleness. Raises QuorumMissed below quorum, AggregationError where
-        the updates cannot be merged.
+        Where the policy asks for privacy or secure sums nothing is merged: `reconciliation` holds
+        an empty graph and equal weights, times staleness. Raises QuorumMissed below quorum,
+        AggregationError where the updates cannot be merged.
         """
         self._estimates = {}
         if not self.should_aggregate():
@@ -266,11 +273,10 @@ class FederationCoordinator:
                 subject=f"round {self.round}",
                 remedy="Wait for more clients, or lower the quorum in the next plan",
             )
-        if self.policy.privacy != "none":
+        if self.policy.privacy != "none" or self.policy.aggregation == "secure-sum":
             inside, _ = noised_groups(self.policy, self.clients, self._groups())
-            counts = np.isin(
-                self.clients, [client for members in inside.values() for client in members]
-            ).astype(np.float64)
+            counted = [client for members in inside.values() for client in members]
+            counts = np.isin(self.clients, counted).astype(np.float64)
             weight = counts * self._staleness()
             self.reconciliation = Reconciliation(
                 graph=HypergraphStore(),
@@ -282,12 +288,11 @@ class FederationCoordinator:
             return
         policy, clients = self.policy, self.clients
         by_reputation = policy.weigh_by == "reputation"
-        rule = "mean" if by_reputation else policy.rule
         reconciler = build_reconciler(
             policy.strategy,
             vote_min=policy.vote_min,
             n_cap=policy.n_cap,
-            rule=rule,
+            rule="mean" if by_reputation else policy.rule,
             f=policy.f,
             cut=policy.cut,
             fdr_max=policy.fdr_max,
@@ -366,20 +371,15 @@ class FederationCoordinator:
         graph: the merged graph after suppression.
         """
         merged = self.reconciliation
-        if merged is None or merged.supporters is None:
+        if merged is None:
             return {}
-        rows = np.isin(merged.graph.edges.keys, graph.edges.keys)
-        supporters = merged.supporters[rows]
-        measured = {c: s.measured for c, s in zip(self.clients, self.graphs(), strict=True)}
-        domains = dict(self.plan.domains) if self.plan else {}
-        return {
-            "support_by": basket_supports(
-                supporters, merged.clients, domains, minimum=self.budget.minimum_support
-            ),
-            "unadjusted": unadjusted_edges(
-                graph.edges, supporters, [measured[client] for client in merged.clients]
-            ),
-        }
+        return origins_of(
+            graph,
+            merged,
+            measured={c: s.measured for c, s in zip(self.clients, self.graphs(), strict=True)},
+            domains=dict(self.plan.domains) if self.plan else {},
+            minimum=self.budget.minimum_support,
+        )
 
     def _groups(self) -> dict[str, tuple[str, ...]]:
         """Return the clients that take part, by the plan's baskets."""

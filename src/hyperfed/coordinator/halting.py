@@ -14,6 +14,7 @@ What it does not do: decide when a round halts (`protocol.machine`).
 import logging
 from collections.abc import Callable, Sequence
 
+from hyperfed.coordinator.opened_sums import await_helpers
 from hyperfed.coordinator.stragglers import below_quorum, refusals_in_words
 from hyperfed.errors import (
     AggregationError,
@@ -38,13 +39,20 @@ _REMEDIES = {
 
 
 def refuse_halt(
-    command: mc.Command, refused: Sequence[Refused], *, plan_of: Callable[[int], Plan], support: int
+    command: mc.Command,
+    refused: Sequence[Refused],
+    *,
+    plan_of: Callable[[int], Plan],
+    support: int,
+    openings: str = "",
 ) -> None:
     """Raise an error where the machine halts because somebody must act.
 
     refused: the objects of the inbox that were refused, which may be why the quorum is missed.
-    support: the registry's minimum support. Raises QuorumMissed below quorum, RoundError where the
-    round is not open or has not begun, or an earlier one has not ended.
+    support: the registry's minimum support. openings: what the last look at helpers' answers found
+    wrong. Raises QuorumMissed below quorum and where helpers have not answered, AggregationError
+    where their answers differ, RoundError where the round is not open or has not begun, or an
+    earlier one has not ended.
     """
     if not isinstance(command, mc.Halt):
         return
@@ -62,6 +70,16 @@ def refuse_halt(
             subject=subject,
             rule="R-62",
             remedy=below_quorum(plan.round),
+        )
+    if command.why is Why.AWAITING_HELPERS:
+        await_helpers(command.round, openings, waited_s=0.0, delay_s=0.0, poll_s=0.0)
+    if command.why is Why.DISPUTED:
+        raise AggregationError(
+            openings,
+            subject=subject,
+            rule="R-167",
+            remedy="Nothing is released. Find out which of them is wrong; after its close_by the "
+            "round is void",
         )
     if command.why in _REMEDIES:
         rule = "R-115" if command.why is Why.NOT_BEGUN else "R-60"

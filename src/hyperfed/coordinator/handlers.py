@@ -13,6 +13,7 @@ from hyperfed.config import Limits
 from hyperfed.coordinator import budget
 from hyperfed.coordinator.frozen_merge import FrozenMerge
 from hyperfed.coordinator.noised_release import NoisedRelease
+from hyperfed.coordinator.opened_sums import OpenedSums
 from hyperfed.coordinator.receipts import Receipts
 from hyperfed.coordinator.release_marks import ReleaseMarks
 from hyperfed.coordinator.round_objects import draft_entry, draft_state, draft_tombstone
@@ -54,6 +55,7 @@ class CommandHandlers:
         self.merge = merge
         self.writes = SignedWrites(store=store, reader=reader, key_pair=key_pair)
         self.noised = NoisedRelease(writes=self.writes, merge=merge, marks=marks)
+        self.opened = OpenedSums(writes=self.writes)
         self.receipts = Receipts(store=store, reader=reader, key_pair=key_pair, limits=limits)
         self._plans: dict[int, Stored[Plan]] = {}
         self._handlers: dict[type[Any], Callable[[mc.Machine, Any], Any]] = {
@@ -66,6 +68,15 @@ class CommandHandlers:
             mc.ReadNoise: lambda machine, command: self.noised.read(command.round, machine.freeze),
             mc.PutNoise: lambda _, command: self.noised.draw(command.round, command.freeze),
             mc.Append: self._append,
+            mc.ReadManifest: lambda machine, command: self.opened.is_named(
+                self.plan(command.round), machine.freeze
+            ),
+            mc.PutManifest: lambda _, command: self.opened.name(
+                self.plan(command.round), command.freeze
+            ),
+            mc.ReadOpenings: lambda _, command: self.opened.view(
+                self.plan(command.round), command.freeze
+            ),
             mc.Release: lambda _, command: self.noised.release(
                 self.plan(command.round).value, command.freeze, command.noise
             ),

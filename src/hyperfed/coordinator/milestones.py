@@ -25,9 +25,11 @@ class Milestone(IntEnum):
     """The freeze says which updates count (step 3)."""
     RESERVED = 3
     """The ledger holds what the round will spend (step 4)."""
-    RELEASED = 4
+    OPENED = 4
+    """Helpers have opened the sum, in a round of secure sums (step 4)."""
+    RELEASED = 5
     """The result is readable (step 5)."""
-    ENDED = 5
+    ENDED = 6
     """State, commit or void, and receipts are written (steps 6 and 7)."""
 
 
@@ -35,6 +37,8 @@ _TOWARDS: dict[type[mc.Command], Milestone] = {
     mc.Gather: Milestone.FROZEN,
     mc.PutFreeze: Milestone.FROZEN,
     mc.Append: Milestone.RESERVED,
+    mc.PutManifest: Milestone.OPENED,
+    mc.ReadOpenings: Milestone.OPENED,
     mc.Release: Milestone.RELEASED,
     mc.PutState: Milestone.ENDED,
 }

@@ -12,16 +12,20 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 from hyperfed.coordinator.frozen_merge import FrozenMerge
+from hyperfed.coordinator.opened_sums import manifest_of, opened_total
 from hyperfed.coordinator.release_marks import ReleaseMark, ReleaseMarks
 from hyperfed.coordinator.signed_writes import SignedWrites
 from hyperfed.crypto.sealing import new_key
+from hyperfed.dropbox.openings import OpeningReader
 from hyperfed.dropbox.reader import Stored
-from hyperfed.errors import PacketError, RoundError
+from hyperfed.errors import RESTORE_BUCKET, PacketError, RoundError
 from hyperfed.privacy.noise_source import SeededNoise
 from hyperfed.protocol.commands import NoiseView, WriteOutcome
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Freeze, Plan
 from hyperfed.protocol.round_noise import draw_noise, open_seed
+from hyperfed.secure_aggregation import OpenedSum
+from hyperfed.secure_aggregation.streams import Words
 
 __all__ = ["NoisedRelease"]
 
@@ -65,6 +69,8 @@ class NoisedRelease:
         RoundError where that seed is gone, or where another value of the round was shown from here.
         """
         coordinator = self.merge.of(plan, frozen, fresh=True)
+        if plan.policy.aggregation == "secure-sum":
+            coordinator.opened = self._opened(plan, frozen, coordinator.masked())
         noise = self._noise_of(frozen, named) if plan.policy.privacy == "central" else None
         if noise is not None:
             coordinator.noise = noise
@@ -78,6 +84,14 @@ class NoisedRelease:
             )
             self.marks.note(mark)
         return self.writes.create(write, plan.round)
+
+    def _opened(self, plan: Plan, frozen: Stored[Freeze], messages: dict[str, Words]) -> OpenedSum:
+        """Return the round's opened sum. Raises RoundError where the plan is gone."""
+        stored = self.writes.reader.plan(plan.round)
+        if stored is None:
+            raise RoundError("is gone", subject=Keys.plan(plan.round), remedy=RESTORE_BUCKET)
+        openings = OpeningReader(self.writes.reader, stored)
+        return opened_total(openings, manifest_of(openings, frozen), messages)
 
     def _noise_of(self, frozen: Stored[Freeze], named: Hashable) -> SeededNoise:
         """Return the noise of a round, by the seed that its reserve names."""

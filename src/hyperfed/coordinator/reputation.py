@@ -123,8 +123,8 @@ def next_states(
     compared = weighed and len(counted) > 2
     right = accuracy
     if right is None:
-        private = plan.policy.privacy != "none"
-        right = {c: 1.0 if private else accuracy_of(graphs[c], last_models) for c in counted}
+        unseen = plan.policy.privacy != "none" or plan.policy.aggregation == "secure-sum"
+        right = {c: 1.0 if unseen else accuracy_of(graphs[c], last_models) for c in counted}
     missing = 1.0 - float(np.median([right[c] for c in sorted(counted)])) if counted else 0.0
     for client in sorted(set(plan.cohort) | set(counted)):
         if client not in counted:

@@ -13,10 +13,12 @@ from typing import Any
 
 from hyperfed.coordinator.choose import Choice, choose
 from hyperfed.coordinator.federation import FederationCoordinator
+from hyperfed.coordinator.helper_choice import confirmed_choice
 from hyperfed.coordinator.reputation import next_states
 from hyperfed.crypto.envelope import PacketType
 from hyperfed.crypto.keys import KeyPair
 from hyperfed.dropbox.inbox import Judged
+from hyperfed.dropbox.openings import OpeningReader
 from hyperfed.dropbox.reader import DropBoxReader, Stored
 from hyperfed.errors import RESTORE_BUCKET, RoundError
 from hyperfed.hypergraph.global_model import GlobalModel
@@ -46,6 +48,7 @@ _TOMBSTONE_REASONS = {
     "R-60": "it was not finished before its close_by",
     "R-62": "too few updates before its close_by",
     "R-65": "the privacy budget does not cover it",
+    "R-166": "its helpers did not open its sum before its close_by",
     "R-118": "no result can be computed from what it froze",
     "R-119": "a reserve that follows from no freeze and plan stands in the ledger",
     "R-69": "a round that was opened late was committed after this one was frozen",
@@ -68,6 +71,9 @@ def draft_freeze(
     Returns None where fewer updates count than the quorum or the minimum support asks for.
     """
     choice: Choice = choose(admission, base=base.value if base else None, plan=plan.value)
+    helpers: tuple[str, ...] = ()
+    if plan.value.policy.aggregation == "secure-sum":
+        choice, helpers = confirmed_choice(choice, OpeningReader(reader, plan))
     registry, registry_digest = reader.registry_version(admission.registry_version)
     if len(choice.counted) < max(plan.value.quorum, registry.budget.minimum_support):
         return None
@@ -95,6 +101,7 @@ def draft_freeze(
         in_pack=tuple(place[lies[c.digest]] for c in choice.counted),
         formula=FORMULA,
         signed_by=signed_by if any(signed_by) else (),
+        helpers=helpers,
     )
     return replace(freeze, merkle_head=merkle.head(freeze.leaves))
 

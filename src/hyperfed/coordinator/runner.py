@@ -31,6 +31,7 @@ from hyperfed.coordinator.garbage import seldom_collecting
 from hyperfed.coordinator.halting import refuse_halt, released
 from hyperfed.coordinator.handlers import CommandHandlers
 from hyperfed.coordinator.milestones import Milestone, Stage, milestone_of
+from hyperfed.coordinator.opened_sums import await_helpers
 from hyperfed.coordinator.opening import open_plan
 from hyperfed.coordinator.release_marks import ReleaseMarks
 from hyperfed.coordinator.round_objects import draft_freeze
@@ -173,9 +174,35 @@ class RoundRunner:
         return self._stage(round_id, self._drive(round_id, to=Milestone.RESERVED)[1])
 
     @seldom_collecting()
+    def open_sum(
+        self, round_id: int, *, waited_s: float = 0.0, delay_s: float = 0.0, poll_s: float = 0.0
+    ) -> Stage:
+        """Name what helpers are to open, and return once they have (step 4); see `opened_sums`.
+
+        Until `delay_s` is used up all seeds' sums must be checked. Raises QuorumPending while
+        helpers are awaited, QuorumMissed after that, AggregationError where they differ. A round
+        without secure sums needs no helpers.
+        """
+        self.handlers.opened.deadline_past = waited_s >= delay_s
+        _, command = self._drive(round_id, to=Milestone.OPENED)
+        if isinstance(command, mc.Halt) and command.why is Why.AWAITING_HELPERS:
+            await_helpers(
+                round_id,
+                self.handlers.opened.problem,
+                waited_s=waited_s,
+                delay_s=delay_s,
+                poll_s=poll_s,
+            )
+        self._refuse_halt(command)
+        return self._stage(round_id, command)
+
+    @seldom_collecting()
     def release(self, round_id: int) -> Stage:
         """Compute and create the result, or adopt it (step 5)."""
-        return self._stage(round_id, self._drive(round_id, to=Milestone.RELEASED)[1])
+        self.handlers.opened.deadline_past = True  # `open_sum` has waited
+        _, command = self._drive(round_id, to=Milestone.RELEASED)
+        self._refuse_halt(command)
+        return self._stage(round_id, command)
 
     @seldom_collecting()
     def conclude(self, round_id: int) -> Stage:
@@ -185,7 +212,10 @@ class RoundRunner:
     def run(self, round_id: int) -> Stage:
         """Run all stages in one go, without waiting for stragglers."""
         stage = self.freeze(round_id, self.validate(self.collect(round_id)))
-        return stage if stage.why else self.conclude(round_id)
+        if stage.why:
+            return stage
+        self.open_sum(round_id)
+        return self.conclude(round_id)
 
     # -- driving ---------------------------------------------------------------------------------
 
@@ -238,6 +268,7 @@ class RoundRunner:
             refused,
             plan_of=lambda round_id: self.plan(round_id).value,
             support=self.reader.registry.budget.minimum_support,
+            openings=self.handlers.opened.problem,
         )
 
     def _stage(self, round_id: int, command: mc.Command) -> Stage:

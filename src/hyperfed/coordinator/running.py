@@ -125,11 +125,35 @@ def run_round(
     tell(f"score trust: {frozen.counted} counted, {frozen.refused} refused")
     runner.reserve(number)
     tell("check privacy budget: what the round spends stands in the ledger")
+    if runner.plan(number).value.policy.aggregation == "secure-sum":
+        _opened(runner, number, delay_s=delay_s, poll_s=poll_s, sleep=sleep, tell=tell)
     runner.release(number)
     tell("reconcile: the result is there")
     ended = runner.conclude(number)
     tell("broadcast: state, ledger entry and receipts are there")
     return ended
+
+
+def _opened(
+    runner: RoundRunner,
+    number: int,
+    *,
+    delay_s: float,
+    poll_s: float,
+    sleep: Callable[[float], None],
+    tell: Callable[[str], None],
+) -> None:
+    """Wait until helpers have opened the round's sum. Raises QuorumMissed once time is used up."""
+    poll_s = poll_every(delay_s=delay_s, poll_s=poll_s)
+    for looks in itertools.count():
+        try:
+            runner.open_sum(number, waited_s=looks * poll_s, delay_s=delay_s, poll_s=poll_s)
+        except QuorumPending as pending:
+            tell(f"{pending.subject}: {pending.problem}; {pending.remedy}")
+            sleep(poll_s)
+        else:
+            tell("open sum: helpers have opened the sum of what is counted")
+            return
 
 
 def _collected(

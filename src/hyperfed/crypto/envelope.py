@@ -82,6 +82,12 @@ class PacketType(StrEnum):
     ENROLMENT = "hyperfed/enrolment"
     PRUNED = "hyperfed/pruned"
     GOSSIP = "hyperfed/gossip"
+    HELPER_KEY = "hyperfed/helper-key"
+    BOXES = "hyperfed/boxes"
+    CONFIRMATION = "hyperfed/confirmation"
+    MANIFEST = "hyperfed/manifest"
+    OPENING = "hyperfed/opening"
+    HELPER_REFUSAL = "hyperfed/helper-refusal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

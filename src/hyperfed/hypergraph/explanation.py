@@ -123,7 +123,7 @@ def edge_sentences(model: "GlobalModel", row: dict[str, Any]) -> list[str]:
         f"At lag {row['lag']}: one unit more of {row['source']} {way} {row['target']} {change}"
         f"(95 % interval {interval_words(row['ci_low'], row['ci_high'])}).",
         *(_ZERO if _includes_zero(row) else ()),
-        _support_sentence(row),
+        _support_sentence(model, row),
         f"The weighted mean vote is {row['vote']:+.2f}, from -1 to 1.",
     ]
     sentences.append(
@@ -170,7 +170,12 @@ def _includes_zero(row: dict[str, Any]) -> bool:
     return row["ci_low"] is not None and row["ci_low"] <= 0 <= row["ci_high"]
 
 
-def _support_sentence(row: dict[str, Any]) -> str:
+def _support_sentence(model: "GlobalModel", row: dict[str, Any]) -> str:
+    if model.opened_by:
+        return (
+            f"It was found in the sum of {row['measured_by']} clients and {row['samples']:,} "
+            "samples, which nobody sees one by one: how many of them agree is not known."
+        )
     if row["support"] is None:
         return f"How many of {row['measured_by']} clients report it is not released."
     return (

@@ -154,6 +154,11 @@ class GlobalModel(ModelReading):
     moments: Statistics | None = field(default=None, metadata=since(7))
     """The noised sum that a private model of statistics was found in, else None."""
 
+    opened_by: tuple[str, ...] = field(default=(), metadata=since(8))
+    """The helpers whose answers opened the round's sum; empty where messages were seen."""
+    unchecked: tuple[tuple[str, ...], ...] = field(default=(), metadata=since(8))
+    """The sets of helpers without whom too few answered to check that seed's sum (R-166)."""
+
     def __post_init__(self) -> None:
         _ = self.graph  # making it checks that its parts fit together
         for name, dtype in (("suppressed", np.uint64), ("few", np.uint32)):
@@ -270,6 +275,17 @@ class GlobalModel(ModelReading):
     def warnings(self) -> tuple[str, ...]:
         """What a reader must know about how few data stand behind the model, in sentences."""
         warnings = []
+        if self.opened_by:
+            warnings.append(
+                f"{', '.join(self.opened_by)} opened the sum of {self.clients} clients, whose "
+                "messages nobody sees. One client can set the sum, and how much clients differ is "
+                "not known."
+            )
+        if self.unchecked:
+            warnings.append(
+                f"{len(self.unchecked)} parts of the opening were confirmed by too few helpers to "
+                "find a false one; `hyperfed audit` compares those who answered later."
+            )
         summed = self.policy.payload != "edges"
         if self.clients < FEW_CLIENTS and summed:
             warnings.append(

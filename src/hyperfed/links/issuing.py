@@ -6,6 +6,8 @@
    - every registry version and ledger entry there is, and those that may come while it lives;
    - plans and results of the last rounds and the next ones;
    - the client's own inbox slots, receipts and links;
+   - in a federation with secure sums, its own boxes and the helpers' round keys; helpers themselves
+     read more, and need an account of their own;
    - what `mail` names: another transport's messages, or gossip with the client's peers.
    It does not reach `accepted/`, `freeze` or `state`, or anybody else's folder.
 2. The next rounds' links are reached one by one for a week of nights, and then in doubling steps.
@@ -207,12 +209,15 @@ class LinkIssuer:
                 r, client, clients=len(registry.clients), limits=self.reader.limits
             )
         }
+        boxes = self._boxes(client)
         client_keys = [
             *slots,
+            *boxes,
+            *self._round_keys(),
             *sorted(receipts),
             *(Keys.links(r, client) for r in self._next_bundles()),
         ]
-        written = [*slots, *(self.mail.written(client) if self.mail else ())]
+        written = [*slots, *boxes, *(self.mail.written(client) if self.mail else ())]
         client_keys += self.mail.read(client) if self.mail else ()
         links = Links(
             federation=registry.federation,
@@ -226,6 +231,20 @@ class LinkIssuer:
             puts=_sorted(self._put(written)),
         )
         return seal_links(links, recipients=recipients, key_pair=self.key_pair)
+
+    def _boxes(self, client: str) -> list[str]:
+        """Return where a client leaves its seeds for helpers, none where nobody helps."""
+        helping = self.reader.registry.secure_sums is not None
+        return [Keys.boxes(r, client) for r in self._rounds((0, 1, 2))] if helping else []
+
+    def _round_keys(self) -> list[str]:
+        """Return where helpers publish the keys that a client seals its seeds to."""
+        named = self.reader.registry.secure_sums
+        return [
+            Keys.helper_key(r, helper.client_id)
+            for r in self._rounds((0, 1, 2))
+            for helper in (() if named is None else named.helpers)
+        ]
 
     def file(self, client: str) -> bytes:
         """Return one client's links as a file to hand over.

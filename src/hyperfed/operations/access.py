@@ -8,7 +8,9 @@
 3. In AWS's form a write is allowed only where it creates (condition key `s3:if-none-match`), so
    that not even a stolen key overwrites an object. MinIO refuses a policy with a condition key that
    it does not know, and Ceph's gateway does not list this one, so their form has no condition.
-4. Everybody may list. Without that right a store answers 403 instead of 404 for a missing object.
+4. A helper of secure sums is a client that also reads the freeze and what lies in `openings/`, and
+   creates its own keys, confirmations, answers and refusals there.
+5. Everybody may list. Without that right a store answers 403 instead of 404 for a missing object.
    A listing shows names and sizes, and no content.
 
 What it does not do: create users or keys, or talk to a cloud.
@@ -30,6 +32,7 @@ class Role(StrEnum):
 
     COORDINATOR = "coordinator"
     CLIENT = "client"
+    HELPER = "helper"
     AUDITOR = "auditor"
     ROOTS = "roots"
     HOUSEKEEPING = "housekeeping"
@@ -50,15 +53,15 @@ class Access:
 def access_of(role: Role, *, client: str | None = None, links: bool = False) -> Access:
     """Return what a role needs and nothing more.
 
-    `client` is the id of the client, for that role only. With `links`, the coordinator may also
-    create in inboxes, because it presigns clients' writes. Raises ConfigError where the client's
-    id is missing, out of place or malformed.
+    `client` is the id of the client or helper, for those roles only. With `links`, the coordinator
+    may also create in inboxes, because it presigns clients' writes. Raises ConfigError where the
+    client's id is missing, out of place or malformed.
     """
-    if (role is Role.CLIENT) != (client is not None):
+    if (role in (Role.CLIENT, Role.HELPER)) != (client is not None):
         raise ConfigError(
-            "a client's policy, and only that, needs a client's id",
+            "a client's or helper's policy, and only that, needs a client's id",
             subject=f"role {role.value}",
-            remedy="Give --client-id with --role client",
+            remedy="Give --client-id with --role client or helper",
         )
     match role:
         case Role.COORDINATOR:
@@ -90,6 +93,14 @@ def access_of(role: Role, *, client: str | None = None, links: bool = False) -> 
         case Role.AUDITOR:
             return Access(reads=("*",))
     client_id = check_client_id(client or "")
+    parts = "rounds/*/openings"
+    own: tuple[str, ...] = (f"{parts}/boxes/{client_id}",)
+    read: tuple[str, ...] = (f"{parts}/keys/*", *own)
+    if role is Role.HELPER:
+        # what it checks before it answers: the freeze, and what all others leave
+        read = ("rounds/*/freeze", f"{parts}/*")
+        named = ("keys", "confirmed", "sums", "refused")
+        own = (*own, *(f"{parts}/{name}/{client_id}" for name in named))
     return Access(
         reads=(
             "registry/*",
@@ -101,8 +112,9 @@ def access_of(role: Role, *, client: str | None = None, links: bool = False) -> 
             f"rounds/*/receipt-pages/{page_of(client_id):02x}",
             f"inbox/*/{client_id}/*",
             "gossip/*",
+            *read,
         ),
-        creates=(f"inbox/*/{client_id}/*", f"gossip/*/*/{client_id}"),
+        creates=(f"inbox/*/{client_id}/*", f"gossip/*/*/{client_id}", *own),
     )
 
 

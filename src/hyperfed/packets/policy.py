@@ -11,12 +11,22 @@ from hyperfed.packets.knowledge import Knowledge
 from hyperfed.packets.summing import PAYLOADS, PRIVATE_ENGINES, SumsPolicy
 from hyperfed.tables.tables import MAX_LAG
 
-__all__ = ["AGGREGATION_RULES", "CUTS", "DEFAULT_LAGS", "PRIVACY", "STRATEGIES", "PolicyPack"]
+__all__ = [
+    "AGGREGATIONS",
+    "AGGREGATION_RULES",
+    "CUTS",
+    "DEFAULT_LAGS",
+    "PRIVACY",
+    "STRATEGIES",
+    "PolicyPack",
+]
 
 STRATEGIES = ("consensus", "union", "intersection", "weighted", "mean")
 """Names of the ways to merge graphs (`hyperfed.reconciler`)."""
 CUTS = ("vote", "fdr")
 """What keeps a merged edge: its weighted mean vote, or its q-value."""
+AGGREGATIONS = ("seen", "secure-sum")
+"""What the coordinator sees: each client's message, or their sum alone."""
 PRIVACY = ("none", "central", "local")
 """Where noise is added: nowhere, by the coordinator, or by each client."""
 DEFAULT_LAGS = (1, 2)
@@ -160,6 +170,10 @@ class PolicyPack:
     """
     statistics: SumsPolicy = field(default=SumsPolicy(), metadata=since(6))
     """How a model is found in the sum of clients' statistics."""
+    aggregation: str = field(default="seen", metadata=since(8))
+    """"seen": the coordinator sees each client's message; or "secure-sum": it sees their sum alone,
+    which the registry's helpers open. The latter belongs to the payload "statistics".
+    """
     show_clients: bool = field(default=False, metadata=since(7))
     """Whether members see each client's own estimates of the model's edges, under pseudonyms. It
     belongs to rounds without privacy of a registry whose minimum support is 1.
@@ -213,6 +227,7 @@ class PolicyPack:
         self._check_robustness(kind)
         self._check_privacy(kind)
         self._check_payload(kind)
+        self._check_aggregation(kind)
 
     @property
     def allowed_lags(self) -> Sequence[int]:
@@ -364,6 +379,42 @@ class PolicyPack:
             raise (PrivacyError if private else BoundsError)(
                 f"payload {self.payload!r} does not go with the rest of the policy",
                 subject=kind,
+                remedy=f"Say {', '.join(name for name, bad in wrong.items() if bad)}",
+            )
+
+    def _check_aggregation(self, kind: str) -> None:
+        if self.aggregation not in AGGREGATIONS:
+            raise BoundsError(
+                f"aggregation is {self.aggregation!r:.40}; {', '.join(AGGREGATIONS)} are known",
+                subject=kind,
+            )
+        if self.aggregation == "seen":
+            return
+        if self.privacy != "none":
+            raise PrivacyError(
+                f"privacy={self.privacy!r} and secure sums: clients do not add noise in shares "
+                "yet, and a coordinator that adds it would see the sum without it",
+                subject=kind,
+                remedy='Say privacy = "none", or aggregation = "seen"',
+            )
+        wrong = {
+            "payload = 'statistics'": self.payload != "statistics",
+            "strategy = 'mean'": self.strategy != "mean",
+            "max_staleness = 0": self.max_staleness > 0,
+            "trust_min = 0": self.trust_min > 0,
+            "n_cap = 0": self.n_cap > 0,
+            "organisation_cap = 0": self.organisation_cap > 0,
+            "show_clients = false": self.show_clients,
+            # the bias follows from each client's own number of rows
+            "statistics.short_bias = 'kept'": self.statistics.engine == "var"
+            and self.statistics.short_bias != "kept",
+        }
+        if any(wrong.values()):
+            raise BoundsError(
+                "secure sums do not go with the rest of the policy: nobody sees a single message, "
+                "so that none is weighed, held, compared or counted late",
+                subject=kind,
+                rule="R-177",
                 remedy=f"Say {', '.join(name for name, bad in wrong.items() if bad)}",
             )
 

@@ -18,6 +18,7 @@ from hyperfed.config import MAX_VARIABLES
 from hyperfed.errors import BoundsError
 from hyperfed.packets.edges import PathPack
 from hyperfed.packets.fields import ascending_lags, keep_checked, number
+from hyperfed.packets.masked import MaskedNumbers
 from hyperfed.packets.semantic import CausalSemanticPack
 from hyperfed.statistics.record import Statistics
 from hyperfed.tables.columns import as_column, first_outside
@@ -56,6 +57,7 @@ _PARTS = (
     ("semantic", CausalSemanticPack),
     ("claims", Claims),
     ("statistics", Statistics),
+    ("masked", MaskedNumbers),
 )
 _parts_of = attrgetter(*(name for name, _ in _PARTS))
 
@@ -96,6 +98,8 @@ class Update:
     """The second moments of the client's rows, or None where edges alone are shared. Its variables
     are `measured`, its lags are `lags`, and its experiments those of `semantic`.
     """
+    masked: MaskedNumbers | None = field(default=None, metadata=since(8))
+    """The same moments under masks, in a round whose sum helpers open; None elsewhere."""
 
     def __post_init__(self) -> None:
         measured = as_column(self.measured, np.uint32, "Update.measured")
@@ -139,6 +143,12 @@ class Update:
             self._check_lags(ascending_lags("Update", self.lags))
         if self.statistics is not None:
             self._check_statistics(self.statistics)
+        if self.masked is not None and (self.statistics is not None or self.deltas is not None):
+            raise BoundsError(
+                "carries masked numbers beside statistics or changes, which tell them",
+                subject="Update",
+                remedy="Send the masked numbers alone",
+            )
 
     def _check_statistics(self, statistics: Statistics) -> None:
         """Raise BoundsError where the statistics are of other data than the update says."""
@@ -172,7 +182,7 @@ class Update:
         tables = (
             table for table in (self.edges, self.deltas, self.hyperedges) if table is not None
         )
-        moments = 0 if self.statistics is None else self.statistics.nbytes
+        moments = sum(part.nbytes for part in (self.statistics, self.masked) if part is not None)
         return int(self.measured.nbytes) + moments + sum(table.nbytes for table in tables)
 
     def parted(self) -> tuple[EdgeTable, "Update"]:
@@ -250,6 +260,7 @@ class Update:
             self.deltas,
             self.hyperedges,
             self.statistics,
+            self.masked,
         )
         theirs = (
             other.lags,
@@ -260,6 +271,7 @@ class Update:
             other.deltas,
             other.hyperedges,
             other.statistics,
+            other.masked,
         )
         return np.array_equal(self.measured, other.measured) and mine == theirs
 

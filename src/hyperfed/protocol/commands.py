@@ -20,15 +20,19 @@ __all__ = [
     "Halt",
     "Line",
     "NoiseView",
+    "OpeningsView",
     "PlanView",
     "PutFreeze",
+    "PutManifest",
     "PutNoise",
     "PutReceipts",
     "PutState",
     "PutTombstone",
     "ReadFreeze",
     "ReadLedger",
+    "ReadManifest",
     "ReadNoise",
+    "ReadOpenings",
     "ReadPlan",
     "ReadResult",
     "Release",
@@ -90,6 +94,17 @@ class NoiseView:
     """Whether it is a coordinator's, of this round and freeze, and this coordinator can open it."""
 
 
+class OpeningsView(Enum):
+    """What the helpers' answers to a round's manifest come to."""
+
+    OPEN = "open"
+    """They open the sum, and as much of it is checked as this run asks for."""
+    MISSING = "missing"
+    """Too few helpers have answered so far."""
+    DISPUTED = "disputed"
+    """Two helpers gave different sums of one seed."""
+
+
 class WriteOutcome(Enum):
     """How a create-only write ended."""
 
@@ -110,6 +125,8 @@ class Why(Enum):
     PREDECESSOR_OPEN = "an earlier round is still open"
     BELOW_QUORUM = "below quorum"
     IMPOSSIBLE = "has no result"
+    AWAITING_HELPERS = "waits for its helpers"
+    DISPUTED = "its helpers contradict each other"
     SKIPPED = "a later round has ended"
 
 
@@ -179,6 +196,34 @@ class PutNoise:
     """The round of the noise."""
     freeze: Any
     """The round's freeze, which the seed is bound to."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadManifest:
+    """Read the round's manifest. The answer is whether there is one."""
+
+    round: int
+    """The round whose manifest is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutManifest:
+    """Create the round's manifest, which follows from its freeze. The answer is a WriteOutcome."""
+
+    round: int
+    """The round of the manifest."""
+    freeze: Any
+    """The round's freeze, whose cohort it names."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOpenings:
+    """Read the helpers' answers to the round's manifest. The answer is an OpeningsView."""
+
+    round: int
+    """The round whose sum is to be opened."""
+    freeze: Any
+    """The round's freeze."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +299,9 @@ Command = (
     | PutFreeze
     | ReadNoise
     | PutNoise
+    | ReadManifest
+    | PutManifest
+    | ReadOpenings
     | Append
     | Release
     | PutTombstone

@@ -31,6 +31,7 @@ from hyperfed.protocol.objects import (
 )
 from hyperfed.protocol.plan_checks import (
     baskets_of,
+    check_helpers,
     domains_of,
     least_quorum,
     organisations_of,
@@ -116,7 +117,7 @@ def make_plan(
     commit's round. Raises ConfigError where the quorum cannot be met, where the key is not the
     coordinator's in this round, where the policy is below the registry's floors (R-125), or where
     its `max_staleness` is too large. Raises RoundError where `close_by` is beyond what the registry
-    allows (R-116).
+    allows (R-116), and where nobody could open its secure sums (R-168).
     """
     cohort = registry.clients_in(round_id)
     if registry.coordinator_key(key_pair.key_id, round_id) is None:
@@ -142,6 +143,7 @@ def make_plan(
             remedy="Ask for what the registry asks for, or let its roots sign other floors: "
             "`hyperfed registry set`",
         )
+    check_helpers(policy, registry, round_id, subject=f"plan of round {round_id}")
     support = registry.budget.minimum_support
     least = least_quorum(policy)
     quorum = max(len(cohort) // 2 + 1, support, least) if quorum is None else quorum

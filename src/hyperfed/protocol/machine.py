@@ -24,6 +24,9 @@ everything it decides rests on create-only writes and on what it has just read. 
    A reserve that is not of this round's freeze, or asks for something else than its plan, is alien:
    its round ends in a void, whether or not it was opened, and so does an earlier round that an
    alien reserve has overtaken (R-119).
+   In a round of secure sums a manifest then names the frozen cohort for the helpers; one that
+   exists is adopted (R-165). The round waits for their answers. Past `close_by` it ends in a
+   tombstone, whoever has answered; where answers differ, nothing is released (R-166, R-167).
 5. Release: compute and create the result in one step, never from a cache; one that exists is
    adopted (R-66). The noise follows from the seed that the reserve names. Where that seed is gone,
    is another one or does not open, the round ends in a tombstone (R-111). So does a round of which
@@ -55,15 +58,19 @@ from hyperfed.protocol.commands import Gather as Gather
 from hyperfed.protocol.commands import Halt as Halt
 from hyperfed.protocol.commands import Line as Line
 from hyperfed.protocol.commands import NoiseView as NoiseView
+from hyperfed.protocol.commands import OpeningsView as OpeningsView
 from hyperfed.protocol.commands import PlanView as PlanView
 from hyperfed.protocol.commands import PutFreeze as PutFreeze
+from hyperfed.protocol.commands import PutManifest as PutManifest
 from hyperfed.protocol.commands import PutNoise as PutNoise
 from hyperfed.protocol.commands import PutReceipts as PutReceipts
 from hyperfed.protocol.commands import PutState as PutState
 from hyperfed.protocol.commands import PutTombstone as PutTombstone
 from hyperfed.protocol.commands import ReadFreeze as ReadFreeze
 from hyperfed.protocol.commands import ReadLedger as ReadLedger
+from hyperfed.protocol.commands import ReadManifest as ReadManifest
 from hyperfed.protocol.commands import ReadNoise as ReadNoise
+from hyperfed.protocol.commands import ReadOpenings as ReadOpenings
 from hyperfed.protocol.commands import ReadPlan as ReadPlan
 from hyperfed.protocol.commands import ReadResult as ReadResult
 from hyperfed.protocol.commands import Release as Release
@@ -97,6 +104,9 @@ class Phase(Enum):
     NOISE = "noise"
     DRAWING = "drawing"
     RESERVING = "reserving"
+    MANIFEST = "manifest"
+    NAMING = "naming"
+    OPENINGS = "openings"
     RELEASING = "releasing"
     BURYING = "burying"
     STATE = "state"
@@ -152,6 +162,8 @@ class Economy:
     """(round, freeze) -> whether the round's reserve asks for something else than its plan."""
     computable: Callable[[int, Any], bool] = lambda _round, _freeze: True
     """(round, freeze) -> False where it is known beforehand that no result can be computed."""
+    masked: Callable[[int, Any], bool] = lambda _round, _freeze: False
+    """(round, freeze) -> whether helpers must open the round's sum before it is released."""
 
 
 def finished(ledger: tuple[Line, ...], round_id: int) -> bool:
@@ -290,7 +302,7 @@ def _on_reserve(m: Machine, ledger: tuple[Line, ...], economy: Economy) -> tuple
         ):
             return _bury(m, "R-119")
         if own_reserve.noise is None:
-            return replace(m, phase=Phase.RELEASING), Release(m.round, m.freeze)
+            return _reserved(m, None, economy)
         return replace(m, phase=Phase.NOISE, reserved=own_reserve), ReadNoise(m.round)
     if economy.base_of(m.freeze) != last_committed(ledger, m.round):
         return _bury(m, "R-69")
@@ -324,7 +336,7 @@ def _on_noise(m: Machine, noise: NoiseView | None, economy: Economy) -> tuple[Ma
         return _reserve(m, noise.digest, economy)
     if noise is None or not noise.opens or noise.digest != m.reserved.noise:
         return _bury(m, "R-111")
-    return replace(m, phase=Phase.RELEASING), Release(m.round, m.freeze, noise.digest)
+    return _reserved(m, noise.digest, economy)
 
 
 def _on_drawing(m: Machine, _outcome: WriteOutcome, _: Economy) -> tuple[Machine, Command]:
@@ -332,12 +344,37 @@ def _on_drawing(m: Machine, _outcome: WriteOutcome, _: Economy) -> tuple[Machine
     return replace(m, phase=Phase.NOISE), ReadNoise(m.round)
 
 
-def _on_reserving(m: Machine, outcome: WriteOutcome, _: Economy) -> tuple[Machine, Command]:
+def _on_reserving(m: Machine, outcome: WriteOutcome, economy: Economy) -> tuple[Machine, Command]:
     if outcome is WriteOutcome.CREATED and m.reserved is not None:
-        return replace(m, phase=Phase.RELEASING, reserved=None), Release(
-            m.round, m.freeze, m.reserved.noise
-        )
+        return _reserved(replace(m, reserved=None), m.reserved.noise, economy)
     return replace(m, phase=Phase.RESERVE, reserved=None), ReadLedger()
+
+
+def _reserved(m: Machine, noise: Hashable, economy: Economy) -> tuple[Machine, Command]:
+    """Go on from the round's reserve: to its helpers, or to its release."""
+    if economy.masked(m.round, m.freeze):
+        if m.closed:
+            return _bury(replace(m, reserved=None), "R-166")
+        return replace(m, phase=Phase.MANIFEST, reserved=None), ReadManifest(m.round)
+    return replace(m, phase=Phase.RELEASING), Release(m.round, m.freeze, noise)
+
+
+def _on_manifest(m: Machine, is_there: bool, _: Economy) -> tuple[Machine, Command]:
+    if not is_there:
+        return replace(m, phase=Phase.NAMING), PutManifest(m.round, m.freeze)
+    return replace(m, phase=Phase.OPENINGS), ReadOpenings(m.round, m.freeze)
+
+
+def _on_naming(m: Machine, _outcome: WriteOutcome, _: Economy) -> tuple[Machine, Command]:
+    # adopt the manifest that stands there, whoever wrote it
+    return replace(m, phase=Phase.MANIFEST), ReadManifest(m.round)
+
+
+def _on_openings(m: Machine, openings: OpeningsView, _: Economy) -> tuple[Machine, Command]:
+    if openings is OpeningsView.OPEN:
+        return replace(m, phase=Phase.RELEASING), Release(m.round, m.freeze)
+    disputed = openings is OpeningsView.DISPUTED
+    return _halt(m, Why.DISPUTED if disputed else Why.AWAITING_HELPERS)
 
 
 def _on_releasing(m: Machine, outcome: WriteOutcome, _: Economy) -> tuple[Machine, Command]:
@@ -411,6 +448,9 @@ _STEPS: dict[Phase, Callable[[Machine, Any, Economy], tuple[Machine, Command]]] 
     Phase.NOISE: _on_noise,
     Phase.DRAWING: _on_drawing,
     Phase.RESERVING: _on_reserving,
+    Phase.MANIFEST: _on_manifest,
+    Phase.NAMING: _on_naming,
+    Phase.OPENINGS: _on_openings,
     Phase.RELEASING: _on_releasing,
     Phase.BURYING: _on_written,
     Phase.STATE: _on_state,

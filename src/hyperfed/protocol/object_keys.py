@@ -103,6 +103,36 @@ class Keys:
         return f"rounds/{round_id:08d}/noise"
 
     @staticmethod
+    def helper_key(round_id: int, helper: str) -> str:
+        """Return the key of a helper's sealing key of a round."""
+        return f"rounds/{round_id:08d}/openings/keys/{helper}"
+
+    @staticmethod
+    def boxes(round_id: int, client: str | None = None) -> str:
+        """Return the key of a client's seeds for the helpers, or the prefix of all."""
+        return f"rounds/{round_id:08d}/openings/boxes/{client or ''}"
+
+    @staticmethod
+    def confirmation(round_id: int, helper: str) -> str:
+        """Return the key of what a helper confirms before the freeze."""
+        return f"rounds/{round_id:08d}/openings/confirmed/{helper}"
+
+    @staticmethod
+    def manifest(round_id: int) -> str:
+        """Return the key of the manifest that helpers answer."""
+        return f"rounds/{round_id:08d}/openings/manifest"
+
+    @staticmethod
+    def opening(round_id: int, helper: str) -> str:
+        """Return the key of a helper's answer to the round's manifest."""
+        return f"rounds/{round_id:08d}/openings/sums/{helper}"
+
+    @staticmethod
+    def helper_refusal(round_id: int, helper: str) -> str:
+        """Return the key of a helper's refusal to answer the round's manifest."""
+        return f"rounds/{round_id:08d}/openings/refused/{helper}"
+
+    @staticmethod
     def result(round_id: int) -> str:
         """Return the key of a round's result or tombstone."""
         return f"rounds/{round_id:08d}/result"
@@ -134,6 +164,7 @@ class Keys:
 
 
 _DIGITS = re.compile(r"[0-9]{1,15}")
+_OPENINGS = ("keys", "boxes", "confirmed", "sums", "refused")
 _DIGEST, _PAGE = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{2}")
 _EPOCH = re.compile(r"[0-9]{2}")
 _INBOX_KEY = re.compile(r"inbox/([0-9]{8,15})/([a-z0-9][a-z0-9_-]{2,31})/([0-9])")
@@ -189,7 +220,8 @@ class ObjectKey:
     round: int = 0
     """The round whose folder the object lies in, 0 for none. It is known where `kind` is not."""
     client: str = ""
-    """The client that a receipt, links, an update or gossip are of, or empty."""
+    """The client that a receipt, links, an update, gossip or a part of an opening are of, or empty.
+    """
     number: int = -1
     """The number of a registry version, a ledger entry, a record, a page or an epoch, or -1."""
 
@@ -235,6 +267,10 @@ def _of_a_round(key: str, round_id: int, names: list[str]) -> ObjectKey:
             kind = name
         case ["accepted" as name, digest] if _DIGEST.fullmatch(digest):
             kind = name
+        case ["openings" as name, "manifest"]:
+            kind = name
+        case ["openings" as name, part, whose] if part in _OPENINGS and is_client_id(whose):
+            kind, client = name, whose
         # a merge's scratch objects are sealed for the coordinator, until housekeeping erases them
         case ["scratch" as name, _, _, _, *_]:
             kind = name

@@ -223,6 +223,9 @@ class Freeze:
     registry that the freeze names. It is empty where every client signed with its first key.
     """
 
+    helpers: tuple[str, ...] = field(default=(), metadata=since(8))
+    """In a round of secure sums, the helpers that have confirmed all counted clients, ascending."""
+
     def __post_init__(self) -> None:
         if self.formula < 1:
             raise SchemaError(

@@ -25,6 +25,7 @@ __all__ = [
     "baskets_of",
     "check_floors",
     "check_follows",
+    "check_helpers",
     "domains_of",
     "least_quorum",
     "not_derived",
@@ -85,6 +86,22 @@ def check_floors(policy: PolicyPack, registry: Registry, *, subject: str) -> Non
         )
 
 
+def check_helpers(policy: PolicyPack, registry: Registry, round_id: int, *, subject: str) -> None:
+    """Raise RoundError where a policy asks for secure sums that nobody could open (R-168)."""
+    if policy.aggregation != "secure-sum":
+        return
+    rules, here = registry.secure_sums, set(registry.clients_in(round_id))
+    helping = [] if rules is None else [h for h in rules.group.helpers if h in here]
+    if rules is None or not rules.blocks or not rules.group.can_open(helping):
+        raise RoundError(
+            f"asks for secure sums, and registry version {registry.version} names "
+            + ("no helpers" if rules is None or not helping else "no blocks, or too few helpers"),
+            subject=subject,
+            rule="R-168",
+            remedy="The roots name them: `hyperfed registry helpers`",
+        )
+
+
 def check_follows(plan: Plan, registry: Registry, digest: bytes) -> None:
     """Raise RoundError where a plan does not follow from the registry version that it names.
 
@@ -101,6 +118,7 @@ def check_follows(plan: Plan, registry: Registry, digest: bytes) -> None:
             "registry's roots",
         )
     check_floors(plan.policy, registry, subject=subject)
+    check_helpers(plan.policy, registry, plan.round, subject=subject)
     derived = {
         "cohort": (plan.cohort, registry.clients_in(plan.round)),
         "organisations": (plan.organisations, organisations_of(registry)),

@@ -46,7 +46,7 @@ from hyperfed.statistics.trust import statistics_trust
 from hyperfed.tables.tables import EdgeTable
 from hyperfed.tables.vocabulary import Vocabulary
 
-__all__ = ["SummedMerge", "discovered", "merge_statistics"]
+__all__ = ["SummedMerge", "cut_edges", "discovered", "merge_statistics"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -106,9 +106,7 @@ def merge_statistics(
         table = oriented(
             table, discovery, sums, others, vote_min=policy.vote_min, vocabulary=vocabulary
         )
-    q = q_values(1.0 - table.confidence, 1.0 - table.confidence)
-    stays = q <= policy.fdr_max if policy.cut == "fdr" else np.abs(table.vote) >= policy.vote_min
-    table, q = table.take(stays), q[stays]
+    table, q = cut_edges(table, policy, vocabulary)
     own = _own_graphs(graphs, ordered, table, vocabulary)
     ranks = ordered[0].form == "ranks"
     evidence, supporters = _evidence(
@@ -148,6 +146,18 @@ def merge_statistics(
         supporters=supporters,
     )
     return SummedMerge(merged=merged, graphs=tuple(own))
+
+
+def cut_edges(
+    table: EdgeTable, policy: PolicyPack, vocabulary: Vocabulary
+) -> tuple[EdgeTable, Floats]:
+    """Return the edges that the plan's knowledge allows and its cut keeps, and their q-values."""
+    table = table.take(
+        ~forbidden_edges(policy.knowledge, vocabulary.names, table.source, table.target)
+    )
+    q = q_values(1.0 - table.confidence, 1.0 - table.confidence)
+    stays = q <= policy.fdr_max if policy.cut == "fdr" else np.abs(table.vote) >= policy.vote_min
+    return table.take(stays), q[stays]
 
 
 def discovered(sums: Sums, policy: PolicyPack, vocabulary: Vocabulary) -> Discovery:

@@ -12,6 +12,7 @@ from dataclasses import fields
 from typing import Any
 
 from hyperfed.registry.registry import ClientRecord, KeyRecord, Registry
+from hyperfed.registry.secure_sums import HelperRecord
 
 __all__ = ["differences"]
 
@@ -22,6 +23,7 @@ _APART = (
     "clients",
     "budget",
     "floors",
+    "secure_sums",
     "annulled",
     "least_sequences",
 )
@@ -42,7 +44,7 @@ def _differences(before: Registry, after: Registry) -> Iterator[str]:
     roots = [{keys.key_id for keys in version.roots} for version in (before, after)]
     yield from (f"root {key_id}: signs no more" for key_id in sorted(roots[0] - roots[1]))
     yield from (f"root {key_id}: is new" for key_id in sorted(roots[1] - roots[0]))
-    for name in ("budget", "floors"):
+    for name in ("budget", "floors", "secure_sums"):
         yield from _record(name, getattr(before, name), getattr(after, name))
     for annulment in after.annulled:
         if annulment not in before.annulled:
@@ -65,6 +67,10 @@ def _changed(name: str, old: Any, new: Any) -> Iterator[str]:
 
 
 def _said(value: Any) -> str:
+    if isinstance(value, HelperRecord):
+        return f"{value.client_id} from round {value.first_round}"
+    if isinstance(value, tuple):
+        return "; ".join(", ".join(v) if isinstance(v, tuple) else _said(v) for v in value)
     return "none" if value is None else str(value)
 
 

@@ -40,6 +40,7 @@ from hyperfed.registry.budget import Budget as Budget
 from hyperfed.registry.floors import Floors
 from hyperfed.registry.records import ClientRecord as ClientRecord
 from hyperfed.registry.records import KeyRecord as KeyRecord
+from hyperfed.registry.secure_sums import SecureSums
 from hyperfed.registry.windows import Windows, check_client_id, check_instant
 
 __all__ = [
@@ -105,6 +106,8 @@ class Registry:
     """
     floors: Floors | None = field(default=None, metadata=since(2))
     """Bounds of every plan's policy (R-125); None, as in schema version 1: there are none."""
+    secure_sums: SecureSums | None = field(default=None, metadata=since(3))
+    """Who helps to open secure sums (R-168); None: no round carries such sums."""
 
     def __post_init__(self) -> None:
         check_client_id(self.federation)
@@ -178,6 +181,8 @@ class Registry:
                 )
         for pair in pairs:
             pair.check_points()
+        if self.secure_sums is not None:
+            self.secure_sums.check(self.clients)
         _ = self.windows
 
     @property

@@ -194,12 +194,12 @@ def _keys_of(registry: Registry) -> Mapping[str, _Key]:
     for root in registry.roots:
         party = Party(name=f"root {root.key_id[:8]}", role=Role.ROOTS, rights=rights)
         found[root.key_id] = _Key(signing=root.signing, valid_until=None, party=party)
+    named = () if registry.secure_sums is None else registry.secure_sums.helpers
+    helpers = {helper.client_id for helper in named}
     for client in registry.clients:
-        party = Party(
-            name=client.client_id,
-            role=Role.CLIENT,
-            rights=_with_mail(access_of(Role.CLIENT, client=client.client_id), client.client_id),
-        )
+        name = client.client_id
+        access = access_of(Role.HELPER if name in helpers else Role.CLIENT, client=name)
+        party = Party(name=name, role=Role.CLIENT, rights=_with_mail(access, name))
         for record in client.keys:
             found[record.keys.key_id] = _Key(
                 signing=record.keys.signing, valid_until=record.valid_until, party=party

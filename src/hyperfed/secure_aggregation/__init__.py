@@ -2,8 +2,9 @@
 
 1. A client masks its numbers with seeds that it gives to helpers, in sealed boxes (`masking`).
 2. Helpers confirm their boxes before the freeze, and after it add the masks of one cohort
-   (`opening`). Any q of them open the sum; fewer learn nothing (`helpers`).
-3. What was opened before decides what may be opened next (`helper_marks`, `blocks`).
+   (`opening`). Any q of them open the sum; fewer learn nothing (`registry.helper_group`).
+3. What was opened before decides what may be opened next (`helper_marks`,
+   `registry.blocks`).
 4. With noise shares the sum is differentially private towards everyone (`noise`).
 
 Bonawitz's pairwise masks (CCS 2017) and SecAgg+ (Bell et al., CCS 2020) need clients that answer
@@ -12,10 +13,11 @@ three times and keep secrets in between; a drop-box sees each client once a nigh
 What it does not do: judge a client's numbers, which nobody sees; any client can set a masked sum.
 """
 
-from hyperfed.secure_aggregation.blocks import BlockCohort as BlockCohort
-from hyperfed.secure_aggregation.blocks import check_blocks as check_blocks
-from hyperfed.secure_aggregation.blocks import complete_blocks as complete_blocks
-from hyperfed.secure_aggregation.blocks import smallest_class as smallest_class
+from hyperfed.registry.blocks import BlockCohort as BlockCohort
+from hyperfed.registry.blocks import check_blocks as check_blocks
+from hyperfed.registry.blocks import complete_blocks as complete_blocks
+from hyperfed.registry.blocks import smallest_class as smallest_class
+from hyperfed.registry.helper_group import HelperGroup as HelperGroup
 from hyperfed.secure_aggregation.boxes import box_digest as box_digest
 from hyperfed.secure_aggregation.boxes import check_seeds as check_seeds
 from hyperfed.secure_aggregation.boxes import open_box as open_box
@@ -23,7 +25,6 @@ from hyperfed.secure_aggregation.boxes import open_published_box as open_publish
 from hyperfed.secure_aggregation.fixed_point import from_fixed_point as from_fixed_point
 from hyperfed.secure_aggregation.fixed_point import to_fixed_point as to_fixed_point
 from hyperfed.secure_aggregation.helper_marks import HelperMarks as HelperMarks
-from hyperfed.secure_aggregation.helpers import HelperGroup as HelperGroup
 from hyperfed.secure_aggregation.masking import MaskedMessage as MaskedMessage
 from hyperfed.secure_aggregation.masking import mask_message as mask_message
 from hyperfed.secure_aggregation.noise import add_noise_share as add_noise_share
@@ -34,6 +35,7 @@ from hyperfed.secure_aggregation.opening import Manifest as Manifest
 from hyperfed.secure_aggregation.opening import OpenedSum as OpenedSum
 from hyperfed.secure_aggregation.opening import Opening as Opening
 from hyperfed.secure_aggregation.opening import add_masks as add_masks
+from hyperfed.secure_aggregation.opening import check_openings as check_openings
 from hyperfed.secure_aggregation.opening import open_sum as open_sum
 from hyperfed.secure_aggregation.streams import MaskContext as MaskContext
 
@@ -51,6 +53,7 @@ __all__ = [
     "add_noise_share",
     "box_digest",
     "check_blocks",
+    "check_openings",
     "check_seeds",
     "complete_blocks",
     "from_fixed_point",

@@ -21,7 +21,7 @@ import nacl.bindings
 import nacl.exceptions
 
 from hyperfed.errors import RefusedError, SignatureError
-from hyperfed.secure_aggregation.helpers import HelperGroup, HelperSet
+from hyperfed.registry.helper_group import HelperGroup, HelperSet
 from hyperfed.secure_aggregation.streams import SEED_BYTES, MaskContext, commitment
 
 __all__ = [
@@ -29,8 +29,10 @@ __all__ = [
     "Seeds",
     "box_digest",
     "check_seeds",
+    "new_round_key",
     "open_box",
     "open_published_box",
+    "public_round_key",
     "seal_seeds",
 ]
 
@@ -45,7 +47,7 @@ class SealedSeeds:
     """Holds what a client sends with its masked numbers, and what it keeps for an accusation."""
 
     boxes: Mapping[str, bytes]
-    """The sealed seeds of each helper."""
+    """The sealed seeds of each helper that has a key."""
     commitments: Mapping[HelperSet, bytes]
     """The commitment to each seed, 32 bytes."""
     ephemeral_keys: Mapping[str, bytes]
@@ -58,6 +60,16 @@ def _nonce(ephemeral: bytes, helper_key: bytes) -> bytes:
     return hashlib.blake2b(ephemeral + helper_key, digest_size=_NONCE_BYTES).digest()
 
 
+def new_round_key() -> bytes:
+    """Return the secret of a helper's key of one round, X25519, 32 bytes."""
+    return nacl.bindings.crypto_box_keypair()[1]
+
+
+def public_round_key(secret: bytes) -> bytes:
+    """Return the public half of a helper's key of one round, 32 bytes."""
+    return nacl.bindings.crypto_scalarmult_base(secret)
+
+
 def box_digest(box: bytes) -> bytes:
     """Return the digest of a box as the client's header names it, SHA-256."""
     return hashlib.sha256(box).digest()
@@ -68,18 +80,22 @@ def seal_seeds(
 ) -> SealedSeeds:
     """Return boxes and commitments for one message.
 
-    `helper_keys` are the helpers' X25519 public keys of this round, 32 bytes each. Raises
-    RefusedError where a helper's key is missing.
+    `helper_keys` are the helpers' X25519 public keys of this round, 32 bytes each. A helper without
+    one has no box, and does not open this round. Raises RefusedError where fewer than q have a key.
     """
     boxes, ephemeral_keys = {}, {}
+    missing = [helper for helper in group.helpers if helper not in helper_keys]
+    if not group.can_open(list(helper_keys)):
+        raise RefusedError(
+            f"have published no key for this round, and {group.quorum} helpers open a sum",
+            subject=", ".join(missing),
+            rule="R-169",
+            remedy="Nothing was sent. Submit again once their `hyperfed helper night` has run, or "
+            "ask the operator to replace them in the registry",
+        )
     for helper in group.helpers:
-        if helper not in helper_keys:
-            raise RefusedError(
-                "has published no key for this round",
-                subject=helper,
-                remedy="Submit again once its `helper night` has run, or ask the operator to "
-                "replace it in the registry",
-            )
+        if helper in missing:
+            continue
         plain = b"".join(seeds[names] for names in group.held_by(helper))
         public, secret = nacl.bindings.crypto_box_keypair()
         nonce = _nonce(public, helper_keys[helper])

@@ -4,7 +4,8 @@
    is refused, and the reason names the first.
 2. A message is thereby summed in one manifest ever, whatever became of the round: a manifest sums
    only messages whose header names its round (`opening.add_masks`).
-3. Without noise the classes of clients by all openings stay large enough (`blocks`, rule 4).
+3. Without noise the classes of clients by all openings stay large enough (`registry.blocks`, rule
+   4).
 4. Rounds before `first_round` are not answered. A helper whose marks are lost is revoked and enrols
    anew; its new registry entry names the first round that it may answer.
 5. A mark is on disk before an answer leaves. A crash in between costs nothing: the same manifest is
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperfed.errors import ConfigError, RefusedError
-from hyperfed.secure_aggregation.blocks import smallest_class
+from hyperfed.registry.blocks import smallest_class
 from hyperfed.secure_aggregation.opening import Manifest
 from hyperfed.storage.local_files import alone_with, write_durably
 

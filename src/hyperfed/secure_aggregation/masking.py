@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hyperfed.registry.helper_group import HelperGroup
 from hyperfed.secure_aggregation.boxes import SealedSeeds, Seeds, seal_seeds
-from hyperfed.secure_aggregation.helpers import HelperGroup
 from hyperfed.secure_aggregation.streams import SEED_BYTES, MaskContext, Words, mask
 
 __all__ = ["MaskedMessage", "draw_seeds", "mask_message", "masked"]
@@ -56,8 +56,8 @@ def mask_message(
 ) -> MaskedMessage:
     """Return what a client sends for `values`, uint64[n].
 
-    `helper_keys` are the helpers' public keys of this round. Raises RefusedError where one is
-    missing; then no seed has been drawn for anybody.
+    `helper_keys` are the helpers' public keys of this round. Raises RefusedError where fewer than q
+    have one; nothing is sent then.
     """
     seeds = draw_seeds(group, random_bytes=random_bytes)
     sealed = seal_seeds(seeds, group, helper_keys, context)

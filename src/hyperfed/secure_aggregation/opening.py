@@ -24,11 +24,19 @@ import numpy as np
 
 from hyperfed.codec import pack
 from hyperfed.errors import AggregationError, BreakdownError, RefusedError
+from hyperfed.registry.helper_group import HelperGroup, HelperSet
 from hyperfed.secure_aggregation.boxes import Seeds
-from hyperfed.secure_aggregation.helpers import HelperGroup, HelperSet
 from hyperfed.secure_aggregation.streams import MaskContext, Words, mask
 
-__all__ = ["Cohort", "Manifest", "OpenedSum", "Opening", "add_masks", "open_sum"]
+__all__ = [
+    "Cohort",
+    "Manifest",
+    "OpenedSum",
+    "Opening",
+    "add_masks",
+    "check_openings",
+    "open_sum",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +181,28 @@ def open_sum(
     awaited; AggregationError where helpers differ, naming them, and where an answer or a message is
     not what the manifest asks for.
     """
+    unchecked = check_openings(manifest, payload, group, openings, deadline_past=deadline_past)
+    cohort = manifest.cohort(payload)
+    by_helper = {opening.helper: opening for opening in openings}
+    total = _masked_total(cohort, messages)
+    for names in group.sets():
+        holder = next(helper for helper in group.holders(names) if helper in by_helper)
+        np.subtract(total, by_helper[holder].sums[names], out=total)
+    return OpenedSum(total=total, helpers=tuple(sorted(by_helper)), unchecked=unchecked)
+
+
+def check_openings(
+    manifest: Manifest,
+    payload: str,
+    group: HelperGroup,
+    openings: Sequence[Opening],
+    *,
+    deadline_past: bool,
+) -> tuple[HelperSet, ...]:
+    """Return the sets for which fewer than t + 1 helpers gave the same vector.
+
+    Raises as `open_sum`, but for messages.
+    """
     cohort = manifest.cohort(payload)
     by_helper = _answers(manifest, cohort, group, openings)
     answering = tuple(sorted(by_helper))
@@ -183,7 +213,6 @@ def open_sum(
             subject=f"openings of round {manifest.round}",
             remedy=f"Wait for {', '.join(h for h in group.helpers if h not in by_helper)}",
         )
-    total = _masked_total(cohort, messages)
     unchecked = []
     for names in group.sets():
         holders = [helper for helper in group.holders(names) if helper in by_helper]
@@ -197,7 +226,6 @@ def open_sum(
             )
         if len(holders) <= group.colluding_helpers:
             unchecked.append(names)
-        np.subtract(total, vector, out=total)
     awaited = [helper for helper in group.helpers if helper not in by_helper]
     if unchecked and awaited and not deadline_past:
         raise BreakdownError(
@@ -206,7 +234,7 @@ def open_sum(
             subject=f"openings of round {manifest.round}",
             remedy=f"Wait for {', '.join(awaited)} until the deadline",
         )
-    return OpenedSum(total=total, helpers=answering, unchecked=tuple(unchecked))
+    return tuple(unchecked)
 
 
 def _answers(

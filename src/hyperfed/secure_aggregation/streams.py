@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from hyperfed.codec import pack
 from hyperfed.errors import SchemaError
-from hyperfed.secure_aggregation.helpers import HelperSet
+from hyperfed.registry.helper_group import HelperSet
 
 __all__ = ["SEED_BYTES", "MaskContext", "Words", "commitment", "mask"]
 

@@ -73,6 +73,10 @@ def check_counts(plain: Any, plan: Plan, *, subject: str) -> None:
     if type(moments) is dict:
         count, bound = rows_stated(moments.get("moments")), most_moments(plan)
         counts.append((count, bound, "moments"))
+    masked = record.get("masked")
+    if type(masked) is dict:
+        # one more than moments: the number of rows
+        counts.append((rows_stated(masked.get("values")), most_moments(plan) + 1, "numbers"))
     # changes may take every row away and bring as many others
     for name, bound in (("edges", most), ("deltas", 2 * most), ("hyperedges", most)):
         table = record.get(name)

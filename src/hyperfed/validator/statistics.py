@@ -6,6 +6,8 @@
 - R-162: they are of at least the policy's rows, and of 2 more than they have columns.
 - R-163: no variance is larger than the vocabulary's plausible range lets it be; without a range it
   is at most what effects may be.
+- R-170: in a round of secure sums an update is masked numbers, as many as the plan has, and nothing
+  else. Then nobody can look at R-161 to R-163 but the sender, before it masks.
 - R-186: in a private round they are of clipped rows (of noised ones, where clients noise), of all
   variables, without missing cells or experiments, in whole steps of the round's grid.
 - R-187: no moment of clipped rows is larger than n C^2, which its rows cannot exceed; a noised one
@@ -20,9 +22,10 @@ import numpy as np
 
 from hyperfed.config import MAX_EFFECT
 from hyperfed.errors import BoundsError, EngineError, RefusedError
-from hyperfed.packets import Update
+from hyperfed.packets import Claims, Update
 from hyperfed.privacy.moments import plan_moments, step_of
 from hyperfed.protocol.objects import Plan
+from hyperfed.secure_aggregation.statistics_vector import vector_length
 from hyperfed.statistics import Scaling, Statistics, block_lags
 from hyperfed.statistics.clipped import steps_of
 from hyperfed.statistics.making import least_rows
@@ -44,6 +47,9 @@ def most_moments(plan: Plan) -> int:
 
 def check_statistics(update: Update, plan: Plan, *, subject: str) -> None:
     """Check rules R-160 to R-163. Raises RefusedError or BoundsError, which names `subject`."""
+    if plan.policy.aggregation == "secure-sum" or update.masked is not None:
+        _check_masked(update, plan, subject)
+        return
     payload, statistics = plan.policy.payload, update.statistics
     if (statistics is None) != (payload == "edges"):
         raise RefusedError(
@@ -69,6 +75,40 @@ def check_statistics(update: Update, plan: Plan, *, subject: str) -> None:
         _check_variances(statistics, plan, subject)
     else:
         _check_clipped(statistics, plan, subject)
+
+
+def _check_masked(update: Update, plan: Plan, subject: str) -> None:
+    """Check that an update is as many masked numbers as the plan asks for, and nothing else.
+
+    What stands beside masked numbers would tell of a single client (R-170).
+    """
+    variables, lags = len(plan.vocabulary), tuple(plan.policy.allowed_lags)
+    alone = (
+        update.statistics is None
+        and not len(update.edges or ())
+        and update.hyperedges is None
+        and update.semantic is None
+        and update.claims == Claims()
+    )
+    if plan.policy.aggregation != "secure-sum" or update.masked is None or not alone:
+        raise RefusedError(
+            "carries masked numbers, and the round sums none"
+            if plan.policy.aggregation != "secure-sum"
+            else "is not masked numbers alone, which a round of secure sums takes",
+            subject=subject,
+            rule="R-170",
+            remedy="Pull the round's plan and submit again with `hyperfed submit`",
+        )
+    length = vector_length(variables, lags)
+    whole = (update.measured.tolist(), update.lags) == (list(range(variables)), lags)
+    if len(update.masked.values) != length or not whole:
+        raise BoundsError(
+            f"has {len(update.masked.values)} masked numbers of {len(update.measured)} variables; "
+            f"{length} of all {variables} at lags {list(lags)[:8]} are summed",
+            subject=subject,
+            rule="R-170",
+            remedy="Sums under masks are of clients that measured all variables",
+        )
 
 
 def _check_addable(statistics: Statistics, plan: Plan, subject: str) -> None:

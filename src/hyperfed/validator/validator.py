@@ -323,6 +323,13 @@ class PacketValidator:
             made_for=made_for,
             key=key,
         )
+        if slot and context.plan.policy.aggregation == "secure-sum":
+            raise RefusedError(
+                f"lies in slot {slot}; a secure sum takes one message a client, in slot 0",
+                subject=key,
+                rule="R-164",
+                remedy="Nothing to do: correct in the next round",
+            )
         if slot and context.plan.policy.privacy == "local":
             raise RefusedError(
                 f"lies in slot {slot}; a round of local noise takes one message a client, in "

@@ -142,6 +142,13 @@ TEXTS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("status", "--endpoint", "https://s3.example"),
     ),
     "--to": (("export", "--to", "papyrus"),),
+    "--helper": (("registry", "helpers", "--helper", "texas@soon", "--block", "texas"),),
+    "--block": (
+        (
+            *("registry", "helpers", "--helper", "a", "--helper", "b", "--helper", "c"),
+            *("--helper", "d", "--block", "nobody"),
+        ),
+    ),
     "--from": (("convert", "edges.csv", "--from", "papyrus"),),
     "--region": (("status", "--region", "eu-central-1"),),
     "--fingerprint": (

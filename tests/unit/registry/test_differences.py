@@ -9,9 +9,10 @@ from hyperfed.registry.annulments import Annulment
 from hyperfed.registry.differences import differences
 from hyperfed.registry.floors import Floors
 from hyperfed.registry.registry import Budget, KeyRecord, Registry
+from hyperfed.registry.secure_sums import HelperRecord, SecureSums
 from hyperfed.testing.federation import SmallFederation, key_of
 
-BEFORE = SmallFederation(auditors=1).registry
+BEFORE = SmallFederation(clients=4, auditors=1).registry
 FIRST = BEFORE.clients[0]
 CHANGED = {
     "federation": "other-fed",
@@ -27,6 +28,9 @@ CHANGED = {
     "expires": BEFORE.genesis + timedelta(days=9),
     "annulled": (Annulment(sequence=3, digest=b"\3" * 32),),
     "least_sequences": (("site-01", 7),),
+    "secure_sums": SecureSums(
+        helpers=tuple(HelperRecord(client_id=f"site-0{n}") for n in (1, 2, 3, 4))
+    ),
 }
 
 

@@ -190,6 +190,21 @@ def _noise(session: "ClientSession", plan: "Plan") -> dict[str, Any] | None:
     }
 
 
+def _masks(session: "ClientSession", plan: "Stored[Plan]") -> str:
+    """Return in words what masks do to this update, or "" where messages are seen."""
+    from hyperfed.client.masked import masks_in_words
+    from hyperfed.dropbox.openings import OpeningReader
+    from hyperfed.secure_aggregation.statistics_vector import vector_length
+
+    if plan.value.policy.aggregation != "secure-sum":
+        return ""
+    openings = OpeningReader(session.reader, plan)
+    length = vector_length(len(plan.value.vocabulary), tuple(plan.value.policy.lags))
+    here = openings.helper_keys()
+    missing = [helper for helper in openings.group.helpers if helper not in here]
+    return masks_in_words(openings.group, length, missing)
+
+
 def _noise_pairs(noise: dict[str, Any] | None) -> dict[str, Any]:
     if noise is None:
         return {}
@@ -344,6 +359,9 @@ def _show_dry_run(
         **({"leaving_statistics": moments} if moments else {}),
     }
 
+    masks = _masks(session, plan)
+    document |= {"masks": masks} if masks else {}
+
     def render(to: "Console") -> None:
         shown = ("source", "target", "lag", "effect", "confidence", "stability", "hits", "n")
         what = (
@@ -379,6 +397,7 @@ def _show_dry_run(
                 **_shown_to_members(policy),
                 "Confidence": "1 - p of the sign: .50 on average where there is nothing, not 0",
                 **_noise_pairs(noise),
+                **({"Masks": masks} if masks else {}),
                 "Body": (f"{len(body)} bytes, " if noise is None else "")
                 + (
                     f"sealed to key {', '.join(sealed_to)}"

@@ -16,7 +16,7 @@ from hyperfed.errors import ConfigError
 
 __all__ = ["iam"]
 
-_ROLES = ("coordinator", "client", "auditor", "roots", "housekeeping")
+_ROLES = ("coordinator", "client", "helper", "auditor", "roots", "housekeeping")
 
 
 @click.command(cls=Command)
@@ -24,7 +24,7 @@ _ROLES = ("coordinator", "client", "auditor", "roots", "housekeeping")
     "--role",
     type=click.Choice(_ROLES),
     required=True,
-    help="The role; a client's policy needs --client-id.",
+    help="The role; a client's or helper's policy needs --client-id.",
 )
 @click.option(
     "--format",
@@ -68,7 +68,7 @@ def iam(invocation: Invocation, role: str, form: str, presigns: bool) -> None:
         )
     access = access_of(
         Role(role),
-        client=invocation.settings.text("client.id") if role == "client" else None,
+        client=invocation.settings.text("client.id") if role in ("client", "helper") else None,
         links=presigns,
     )
     document: Any = (

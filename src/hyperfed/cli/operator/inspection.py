@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hyperfed.cli.operator.inspected_content import content_of
+from hyperfed.cli.operator.inspected_openings import opening_part
 from hyperfed.cli.operator.registry_view import summary_of
 from hyperfed.cli.output import plain
 from hyperfed.codec import PayloadCodec
@@ -148,6 +149,9 @@ def _fill(
     elif (object_key := parse_key(key)).kind == "gossip":
         view.kind = "gossip"
         _gossip(view, data, reader, keys_for, place=object_key)
+    elif object_key.kind == "openings":
+        view.kind = "part of a secure sum"
+        _verified(view, *opening_part(reader, key, object_key.round))
     elif key.startswith("rounds/") and "/scratch/" in key:
         view.kind = "scratch"
         view.why = (

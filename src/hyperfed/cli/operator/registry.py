@@ -58,6 +58,10 @@ _CLOSE_WINDOWS = 7  # a long holiday; who holds the coordinator's key stops late
             "hyperfed.cli.operator.registry_gossip:gossip",
             "Draft a version that keeps a share of the privacy budget for gossip.",
         ),
+        "helpers": Entry(
+            "hyperfed.cli.operator.registry_helpers:helpers",
+            "Draft a version that names helpers of secure sums, and blocks of clients.",
+        ),
         "set": Entry(
             "hyperfed.cli.operator.registry_floors:set_promises",
             "Draft a version with another budget, or other floors of every plan.",

@@ -55,6 +55,7 @@ def summary_of(shown: "Registry") -> dict[str, Any]:
         "expires": shown.expires,
         "annulled": [{"sequence": a.sequence, "digest": a.digest} for a in shown.annulled],
         "floors": shown.floors,
+        "secure_sums": shown.secure_sums,
     }
 
 
@@ -88,6 +89,20 @@ def _floors(shown: "Registry") -> str:
     if floors.organisation_cap:
         lines.append(f"organisation_cap to {floors.organisation_cap:g}")
     return ", ".join(lines)
+
+
+def _secure_sums(shown: "Registry") -> dict[str, str]:
+    """Return who helps to open secure sums, and the blocks, as pairs; none where nobody does."""
+    rules = shown.secure_sums
+    if rules is None:
+        return {}
+    group = rules.group
+    return {
+        "Secure sums": f"{group.quorum} of the helpers {', '.join(group.helpers)} open one; "
+        f"{group.colluding_helpers} of them may collude",
+        "Blocks": f"of {rules.smallest} organisations or more: "
+        + "; ".join(", ".join(block) for block in rules.blocks),
+    }
 
 
 def show_changes(to: "Console", changes: list[str] | None) -> None:
@@ -129,6 +144,7 @@ def show_registry(to: "Console", shown: "Registry") -> None:
             if shown.close_windows
             else "without a bound",
             "Floors of every plan": _floors(shown),
+            **_secure_sums(shown),
         }
         | (
             {

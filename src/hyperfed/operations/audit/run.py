@@ -11,12 +11,14 @@ from hyperfed.config import DEFAULT_LIMITS, Limits
 from hyperfed.coordinator.budget import accountant_of
 from hyperfed.crypto.keys import KeyPair
 from hyperfed.errors import PrivacyBudgetExhausted
+from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.links.bundle import verify_links
 from hyperfed.operations.audit.annulled import is_annulled, remark_annulled
 from hyperfed.operations.audit.context import AuditContext, require
 from hyperfed.operations.audit.freezes import audit_freeze, remark_unnamed_packs
 from hyperfed.operations.audit.freshness import audit_freshness, remark_expired
 from hyperfed.operations.audit.inbox import audit_inbox
+from hyperfed.operations.audit.openings import audit_opening
 from hyperfed.operations.audit.plans import audit_plan, remember_registry
 from hyperfed.operations.audit.receipts import audit_receipts
 from hyperfed.operations.audit.report import AuditReport
@@ -84,6 +86,10 @@ def audit(
             if key.startswith("rounds/") and (round_id := parse_key(key).round):
                 of_round.setdefault(round_id, []).append(key)
         for round_id in sorted(of_round):
+            # helpers publish keys before a round is opened
+            ahead = Keys.helper_key(round_id, "")
+            if all(key.startswith(ahead) for key in of_round[round_id]):
+                continue
             _round(context, round_id, of_round[round_id])
         remark_expired(context)
         remark_annulled(context)
@@ -216,6 +222,13 @@ def _round(context: AuditContext, r: int, keys: list[str]) -> None:
     if Keys.noise(r) in keys:
         _noise(context, r, lines, end)
     result = audit_result(context, plan, frozen, lines, end)
+    if (
+        frozen is not None
+        and result is not None
+        and isinstance(result.value, GlobalModel)
+        and plan.value.policy.aggregation == "secure-sum"
+    ):
+        audit_opening(context, plan, frozen, result.value)
     if frozen is not None and end is not None and end.entry.kind is EntryKind.COMMIT:
         audit_inbox(context, plan.value, frozen)
     audit_state(context, plan.value, frozen, result, end)

@@ -12,6 +12,7 @@ from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.merge.pooling import FORMULA
 from hyperfed.operations.audit.context import AuditContext, require
 from hyperfed.operations.audit.judging import opening_key
+from hyperfed.operations.audit.openings import open_again
 from hyperfed.privacy.moments import is_noised_sum
 from hyperfed.privacy.policy import release_of
 from hyperfed.protocol.entries import (
@@ -117,6 +118,10 @@ def _compute_again(
     ]
     with context.finding(Keys.result(plan.round), "" if noised else "results recomputed"):
         coordinator = context.sets.coordinator(plan, frozen, models=lambda: models)
+        if plan.policy.aggregation == "secure-sum":
+            stored = context.reader.plan(plan.round)
+            if stored is not None:
+                open_again(context, stored, frozen, model, coordinator)
         if noised:
             coordinator.weigh()
             _audit_noise(context, plan, frozen.value, model, coordinator)

@@ -10,7 +10,8 @@
    included. Clients that were always opened together form a class; a manifest that would leave a
    class of fewer than k + m organisations is refused, with the earlier cohort as the reason. So a
    registry that draws its blocks anew cannot cut a small group out.
-5. A block of one organisation's many clients protects that organisation from nobody: organisations
+5. Organisations named "" hide nobody: those of helpers, who may collude.
+6. A block of one organisation's many clients protects that organisation from nobody: organisations
    are counted, not clients.
 
 What it does not do: hide a change. Where one client's data changed between two nights with the same
@@ -39,7 +40,7 @@ class BlockCohort:
 
 
 def _organisations(clients: Iterable[str], organisation_of: Mapping[str, str]) -> int:
-    return len({organisation_of[client] for client in clients})
+    return len({organisation_of[client] for client in clients} - {""})
 
 
 def check_blocks(

@@ -1,0 +1,137 @@
+"""Mask a client's statistics: one message a round, and its seeds in boxes beside it.
+
+1. The numbers are masked with fresh seeds, and the update is signed; the boxes name it by digest.
+   Both are on disk before anything is sent, so that a repeat sends the same bytes.
+2. Boxes are written first: an update without boxes would take the client's only slot, and count for
+   nothing.
+3. Nothing that is kept or sent tells a seed: once this returns, the client cannot unmask its own
+   message any more.
+4. There is one message a round, in slot 0 (R-164): two messages of one client under one opening
+   would tell their difference.
+
+What it does not do: choose helpers (the registry does), or write (`session`).
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from hyperfed.client.noised import KeptMessage
+from hyperfed.client.own_slots import written
+from hyperfed.crypto.envelope import PacketType
+from hyperfed.crypto.keys import KeyPair
+from hyperfed.dropbox.opening_objects import MaskBoxes
+from hyperfed.dropbox.openings import PAYLOAD, OpeningReader, signed_part
+from hyperfed.errors import RefusedError
+from hyperfed.packets import Update
+from hyperfed.packets.masked import MaskedNumbers
+from hyperfed.protocol.object_keys import Keys
+from hyperfed.protocol.objects import Plan
+from hyperfed.secure_aggregation import HelperGroup, MaskContext, mask_message
+from hyperfed.secure_aggregation.statistics_vector import vector_of
+from hyperfed.storage.store import ObjectStore
+from hyperfed.tables.tables import EdgeTable
+
+__all__ = ["masked_message", "masked_operation", "masks_in_words", "second_masked", "send_masked"]
+
+Sign = Callable[[Update], tuple[bytes, int, str]]
+"""Signs an update: returns its envelope, its sequence and its digest in hexadecimal."""
+
+
+def masked_operation(plan: Plan) -> str:
+    """Return the name under which a round's masked message is kept."""
+    return f"{plan.federation}/round/{plan.round}/masked"
+
+
+def masked_message(
+    update: Update,
+    openings: OpeningReader,
+    *,
+    client_id: str,
+    key_pair: KeyPair,
+    sign: Sign,
+    now: datetime,
+) -> KeptMessage:
+    """Return the round's masked message with its boxes, signed.
+
+    Raises RefusedError where fewer than q helpers have published a key, or where the statistics
+    cannot be summed under masks.
+    """
+    plan, group = openings.plan.value, openings.group
+    subject = f"update of {client_id} for round {plan.round}"
+    if update.statistics is None:
+        raise RefusedError("carries no statistics", subject=subject, rule="R-160")
+    variables = len(plan.vocabulary)
+    values = vector_of(
+        update.statistics, variables=variables, cohort=len(plan.cohort), subject=subject
+    )
+    context = MaskContext(
+        federation=plan.federation,
+        registry_version=plan.registry_version,
+        round=plan.round,
+        plan_digest=openings.plan.digest,
+        client=client_id,
+        payload=PAYLOAD,
+    )
+    keys = openings.helper_keys()
+    message = mask_message(values, group, keys, context)
+    masked = Update(
+        measured=update.measured,
+        edges=EdgeTable.empty(),
+        lags=update.lags,
+        masked=MaskedNumbers(values=message.values),
+    )
+    data, sequence, digest = sign(masked)
+    boxes = MaskBoxes(
+        federation=plan.federation,
+        round=plan.round,
+        client=client_id,
+        registry_version=plan.registry_version,
+        plan=openings.plan.digest,
+        update=bytes.fromhex(digest),
+        payload=PAYLOAD,
+        length=len(values),
+        commitments=tuple(message.sealed.commitments[names] for names in group.sets()),
+        boxes=tuple(message.sealed.boxes.get(helper, b"") for helper in group.helpers),
+        keys=tuple(keys.get(helper, b"") for helper in group.helpers),
+    )
+    return KeptMessage(
+        operation=masked_operation(plan),
+        sequence=sequence,
+        digest=digest,
+        edges=0,
+        data=data,
+        boxes=signed_part(boxes, PacketType.BOXES, sender=client_id, key_pair=key_pair, now=now),
+    )
+
+
+def send_masked(store: ObjectStore, kept: KeptMessage, *, client_id: str, round_id: int) -> str:
+    """Write a kept message, its boxes first, and return the update's key.
+
+    Raises RefusedError where another message of this client lies there.
+    """
+    key = Keys.inbox(round_id, client_id, 0)
+    boxes_there = written(store, Keys.boxes(round_id, client_id), kept.boxes)
+    if not boxes_there or not written(store, key, kept.data):
+        raise second_masked(client_id, round_id)
+    return key
+
+
+def second_masked(client_id: str, round_id: int) -> RefusedError:
+    """Return the error for a second masked message in one round."""
+    return RefusedError(
+        f"round {round_id} has its masked message already",
+        subject=f"client {client_id}",
+        rule="R-164",
+        remedy="Nothing was sent. A secure sum takes one message of each client: correct in the "
+        "next round",
+    )
+
+
+def masks_in_words(group: HelperGroup, length: int, missing: Sequence[str]) -> str:
+    """Return in words what masks do to the numbers of a message."""
+    text = (
+        f"{length} numbers of 64 bits, each plus the masks of {group.seeds} seeds: they look like "
+        f"noise until {group.quorum} of the helpers {', '.join(group.helpers)} open the sum of "
+        "all clients. Your own numbers are opened by nobody"
+    )
+    return text + (f". No key yet from {', '.join(missing)}" if missing else "")

@@ -1,0 +1,192 @@
+"""What clients, helpers and the coordinator write so that a sum is opened (DESIGN section 8).
+
+1. A helper publishes a sealing key for each round, ahead of it (R-169).
+2. A client leaves its seeds for the helpers in one object, beside its update. It names the update
+   by digest, and commits to each seed (R-170).
+3. A helper confirms which of these objects opened and matched, once, before the freeze (R-171).
+4. The coordinator's manifest names what is to be opened; a helper answers it with sums of masks, or
+   refuses with a reason (R-172, R-175).
+
+Each is one signed, create-only object. What helpers and clients sign, they sign with their key of
+the registry.
+
+What it does not do: read or verify them (`dropbox.openings`).
+"""
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from hyperfed.errors import SchemaError
+from hyperfed.secure_aggregation.opening import Cohort, Manifest
+from hyperfed.secure_aggregation.streams import MaskContext
+from hyperfed.tables.columns import as_column
+
+__all__ = [
+    "Confirmation",
+    "HelperKey",
+    "HelperRefusal",
+    "MaskBoxes",
+    "OpeningSums",
+    "RoundManifest",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HelperKey:
+    """A helper's sealing key of one round."""
+
+    federation: str
+    """The federation's name."""
+    round: int
+    """The round."""
+    helper: str
+    """The helper's client id."""
+    sealing: bytes
+    """Its X25519 public key of this round, 32 bytes."""
+
+    def __post_init__(self) -> None:
+        if len(self.sealing) != 32:
+            raise SchemaError("a key has 32 bytes", subject=f"round key of {self.helper:.40}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskBoxes:
+    """A client's seeds, sealed to the helpers, and its commitments to them."""
+
+    federation: str
+    """The federation's name."""
+    round: int
+    """The round."""
+    client: str
+    """The client's id."""
+    registry_version: int
+    """The version of the registry that the plan names."""
+    plan: bytes
+    """Packet digest of the round's plan."""
+    update: bytes
+    """Packet digest of the client's masked update."""
+    payload: str
+    """What is summed."""
+    length: int
+    """How many numbers the update has."""
+    commitments: tuple[bytes, ...]
+    """The commitment to each seed, in the order of the sets."""
+    boxes: tuple[bytes, ...]
+    """The sealed seeds of each helper, ascending by helper."""
+    keys: tuple[bytes, ...]
+    """The round key of each helper that its box was sealed to."""
+
+    @property
+    def context(self) -> MaskContext:
+        """What its masks are bound to."""
+        return MaskContext(
+            federation=self.federation,
+            registry_version=self.registry_version,
+            round=self.round,
+            plan_digest=self.plan,
+            client=self.client,
+            payload=self.payload,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation:
+    """Which clients' boxes opened and matched at one helper.
+
+    Raises SchemaError where clients do not ascend, or stand twice.
+    """
+
+    federation: str
+    """The federation's name."""
+    round: int
+    """The round."""
+    helper: str
+    """The helper's client id."""
+    confirmed: tuple[tuple[str, bytes], ...]
+    """(client, packet digest of its boxes), ascending by client."""
+    refused: tuple[tuple[str, str], ...] = ()
+    """(client, why its boxes were not confirmed), ascending by client."""
+
+    def __post_init__(self) -> None:
+        for pairs in (self.confirmed, self.refused):
+            names = [client for client, _ in pairs]
+            if names != sorted(set(names)):
+                raise SchemaError(
+                    "clients ascend, each once", subject=f"confirmation of {self.helper:.40}"
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundManifest:
+    """What is to be opened in a round, as freeze and reserve bind it."""
+
+    federation: str
+    """The federation's name."""
+    round: int
+    """The round."""
+    freeze: bytes
+    """Packet digest of the round's freeze."""
+    payload: str
+    """What is summed."""
+    length: int
+    """How many numbers each message has."""
+    messages: tuple[tuple[str, bytes], ...]
+    """(client, packet digest of its boxes), ascending by client."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What helpers answer."""
+        cohort = Cohort(payload=self.payload, length=self.length, messages=dict(self.messages))
+        return Manifest(round=self.round, freeze_digest=self.freeze, cohorts=(cohort,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OpeningSums:
+    """A helper's answer: for each set whose seed it holds, the sum of the cohort's masks."""
+
+    # without an annotation, which would make it a field
+    COLUMNS = MappingProxyType({"sums": np.uint64})
+
+    federation: str
+    """The federation's name."""
+    round: int
+    """The round."""
+    helper: str
+    """The helper's client id."""
+    manifest: bytes
+    """Digest of the manifest that it answers, 32 bytes."""
+    payload: str
+    """Which of its sums."""
+    sums: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
+    """uint64[sets x length], set after set in their order."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sums", as_column(self.sums, np.uint64, "OpeningSums.sums"))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, OpeningSums):
+            return NotImplemented
+        about = (self.federation, self.round, self.helper, self.manifest, self.payload)
+        theirs = (other.federation, other.round, other.helper, other.manifest, other.payload)
+        return about == theirs and np.array_equal(self.sums, other.sums)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HelperRefusal:
+    """Why a helper does not answer a manifest."""
+
+    federation: str
+    """The federation's name."""
+    round: int
+    """The round."""
+    helper: str
+    """The helper's client id."""
+    manifest: bytes
+    """Digest of the manifest that it refuses, 32 bytes."""
+    reason: str
+    """What is wrong with it; it names the earlier cohort where there is one."""

@@ -1,0 +1,243 @@
+"""Read what clients and helpers leave so that a sum is opened, and verify whose it is.
+
+1. A part is signed by a key of its client that the plan's registry has valid in the round, and it
+   lies in that client's place. Anything else counts as not there, with its reason.
+2. A client's boxes name the plan, and have one commitment for each set of helpers and one box for
+   each helper, sealed to the key that this helper has published (R-170).
+3. Whether boxes open is for helpers to say, and whether an update fits them for who reads the
+   update (`mask_boxes` gives both digests).
+
+What it does not do: it does not open boxes or sums.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from hyperfed.codec import PayloadCodec
+from hyperfed.crypto.envelope import (
+    Header,
+    PacketType,
+    Signed,
+    open_envelope,
+    sign_envelope,
+    verify_envelope,
+)
+from hyperfed.crypto.keys import KeyPair
+from hyperfed.crypto.sealing import bind_body
+from hyperfed.dropbox.opening_objects import (
+    Confirmation,
+    HelperKey,
+    HelperRefusal,
+    MaskBoxes,
+    OpeningSums,
+    RoundManifest,
+)
+from hyperfed.dropbox.reader import DropBoxReader, Stored
+from hyperfed.errors import ObjectNotFound, PacketError, RefusedError, RegistryError
+from hyperfed.protocol.object_keys import Keys
+from hyperfed.protocol.objects import Plan
+from hyperfed.registry.helper_group import HelperGroup
+from hyperfed.registry.registry import Registry
+from hyperfed.registry.secure_sums import SecureSums
+from hyperfed.secure_aggregation.opening import Opening
+
+__all__ = ["PAYLOAD", "OpeningReader", "secure_sums_of", "signed_part"]
+
+PAYLOAD = "statistics"
+"""What rounds sum under masks."""
+_LIFETIME = timedelta(days=30)
+
+_PARTS: dict[str, tuple[PacketType, type[Any]]] = {
+    "keys": (PacketType.HELPER_KEY, HelperKey),
+    "boxes": (PacketType.BOXES, MaskBoxes),
+    "confirmed": (PacketType.CONFIRMATION, Confirmation),
+    "sums": (PacketType.OPENING, OpeningSums),
+    "refused": (PacketType.HELPER_REFUSAL, HelperRefusal),
+}
+
+T = TypeVar("T")
+
+
+def secure_sums_of(registry: Registry) -> SecureSums:
+    """Return who helps to open sums. Raises RegistryError where nobody does (R-168)."""
+    if registry.secure_sums is None:
+        raise RegistryError(
+            f"version {registry.version} names no helpers, who open secure sums",
+            subject="registry",
+            rule="R-168",
+            remedy="The roots name them with `hyperfed registry helpers`",
+        )
+    return registry.secure_sums
+
+
+def signed_part(
+    value: Any, type_: PacketType, *, sender: str, key_pair: KeyPair, now: datetime
+) -> bytes:
+    """Return the signed object of a client or helper; `value` has `federation` and `round`."""
+    body = PayloadCodec().encode(value)
+    header = Header(
+        federation=value.federation,
+        round=value.round,
+        sender=sender,
+        key_id=key_pair.key_id,
+        audience="all",
+        sequence=0,
+        nonce=b"",
+        created=now,
+        expires=now + _LIFETIME,
+    )
+    return sign_envelope(type_, bind_body(header, body), body, [key_pair])
+
+
+@dataclass(slots=True)
+class OpeningReader:
+    """Reads the parts of one round's opening."""
+
+    reader: DropBoxReader
+    """Reads the drop-box."""
+    plan: Stored[Plan]
+    """The round's plan."""
+    why_not: dict[str, str] = field(default_factory=dict)
+    """Why parts that lie there do not count, by their keys."""
+    _known: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def registry(self) -> Registry:
+        """The registry that the plan names."""
+        return self.reader.registry_at(self.plan.value.registry_version)
+
+    @property
+    def secure_sums(self) -> SecureSums:
+        """Who helps. Raises RegistryError where nobody does."""
+        return secure_sums_of(self.registry)
+
+    @property
+    def group(self) -> HelperGroup:
+        """The helpers of the round."""
+        return self.secure_sums.group
+
+    @property
+    def round(self) -> int:
+        """The round."""
+        return self.plan.value.round
+
+    def helper_key(self, helper: str) -> bytes | None:
+        """Return the key that a helper has published for the round, or None."""
+        part = self._part(
+            Keys.helper_key(self.round, helper), PacketType.HELPER_KEY, HelperKey, helper
+        )
+        return None if part is None else part.value.sealing
+
+    def helper_keys(self) -> dict[str, bytes]:
+        """Return the keys that helpers have published for the round."""
+        named = {helper: self.helper_key(helper) for helper in self.group.helpers}
+        return {helper: key for helper, key in named.items() if key is not None}
+
+    def mask_boxes(self, client: str) -> Stored[MaskBoxes] | None:
+        """Return a client's boxes, or None where there are none, or where they do not fit."""
+        key = Keys.boxes(self.round, client)
+        part = self._part(key, PacketType.BOXES, MaskBoxes, client)
+        if part is None:
+            return None
+        value, group = part.value, self.group
+        fits = (
+            value.plan == self.plan.digest
+            and value.registry_version == self.plan.value.registry_version
+            and value.payload == PAYLOAD
+            and len(value.commitments) == group.seeds
+            and len(value.boxes) == len(group.helpers) == len(value.keys)
+        )
+        if not fits:
+            self.why_not[key] = "is of another plan, or its commitments or boxes lack one"
+            return None
+        return part
+
+    def confirmation(self, helper: str) -> Stored[Confirmation] | None:
+        """Return what a helper has confirmed, or None."""
+        return self._part(
+            Keys.confirmation(self.round, helper), PacketType.CONFIRMATION, Confirmation, helper
+        )
+
+    def manifest(self) -> Stored[RoundManifest] | None:
+        """Return the round's manifest, signed by the coordinator, or None."""
+        kinds: dict[str, type[Any]] = {PacketType.MANIFEST: RoundManifest}
+        return self.reader.read(
+            Keys.manifest(self.round), PacketType.MANIFEST, kinds, round_id=self.round
+        )
+
+    def opening(self, helper: str, length: int) -> Opening | None:
+        """Return a helper's answer with `length` numbers a set, or None."""
+        key = Keys.opening(self.round, helper)
+        part = self._part(key, PacketType.OPENING, OpeningSums, helper)
+        if part is None:
+            return None
+        sets = self.group.held_by(helper)
+        if part.value.sums.shape != (len(sets) * length,):
+            self.why_not[key] = f"has not {len(sets)} sums of {length} numbers"
+            return None
+        rows = part.value.sums.reshape(len(sets), length)
+        return Opening(
+            helper=helper,
+            manifest_digest=part.value.manifest,
+            payload=part.value.payload,
+            sums=dict(zip(sets, rows, strict=True)),
+        )
+
+    def refusal(self, helper: str) -> HelperRefusal | None:
+        """Return why a helper refuses the round's manifest, or None."""
+        key = Keys.helper_refusal(self.round, helper)
+        part = self._part(key, PacketType.HELPER_REFUSAL, HelperRefusal, helper)
+        return None if part is None else part.value
+
+    def part_at(self, key: str) -> Stored[Any] | None:
+        """Return the part of the round's opening that lies at `key`, or None."""
+        if key == Keys.manifest(self.round):
+            return self.manifest()
+        folder, owner = key.split("/")[-2:]
+        return self._part(key, *_PARTS[folder], owner) if folder in _PARTS else None
+
+    def _part(self, key: str, type_: PacketType, kind: type[T], owner: str) -> Stored[T] | None:
+        """Return one part, verified and parsed, or None where none counts."""
+        if key in self._known:
+            part: Stored[T] = self._known[key]
+            return part
+        try:
+            data = self.reader.store.read(key, max_bytes=self.reader.limits.max_object_bytes)
+        except ObjectNotFound:
+            return None
+        try:
+            part = self._verified(data, key, type_, kind, owner)
+        except PacketError as error:
+            self.why_not[key] = str(error)
+            return None
+        self._known[key] = part
+        return part
+
+    def _verified(
+        self, data: bytes, key: str, type_: PacketType, kind: type[T], owner: str
+    ) -> Stored[T]:
+        signing_keys = self.registry.signing_keys(self.round)
+
+        def key_of(key_id: str) -> bytes | None:
+            name, public = signing_keys.get(key_id, ("", b""))
+            return public if name == owner else None
+
+        signed: Signed = verify_envelope(
+            open_envelope(data, subject=key), expect=type_, key_of=key_of, subject=key
+        )
+        value: Any = PayloadCodec(limits=self.reader.limits).decode(signed.body, kind)
+        whose = getattr(value, "client", None) or getattr(value, "helper", None)
+        stated = (signed.header.federation, signed.header.round, signed.header.sender)
+        federation = self.plan.value.federation
+        if stated != (federation, self.round, owner) or (
+            (value.federation, value.round, whose) != stated
+        ):
+            raise RefusedError(
+                f"speaks for {signed.header.sender!r:.40} in round {signed.header.round} of "
+                f"federation {signed.header.federation!r:.40}",
+                subject=key,
+                rule="R-51",
+                remedy="It was moved from another place, and does not count",
+            )
+        return Stored(key=key, value=value, digest=signed.digest, signed=signed)

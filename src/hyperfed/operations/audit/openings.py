@@ -1,0 +1,81 @@
+"""Check the opening of a committed round of secure sums (R-178).
+
+Cohort and manifest follow from plan, freeze, blocks and confirmations (R-172); all helpers' answers
+agree, late ones too (R-167); with keys that open the bodies, masked messages less the helpers' sums
+give the result (`states`).
+"""
+
+from dataclasses import replace
+
+from hyperfed.client.helper_night import not_following
+from hyperfed.coordinator.federation import FederationCoordinator
+from hyperfed.coordinator.opened_sums import answers_of, manifest_of
+from hyperfed.dropbox.openings import OpeningReader
+from hyperfed.dropbox.reader import Stored
+from hyperfed.hypergraph.global_model import GlobalModel
+from hyperfed.operations.audit.context import AuditContext, require
+from hyperfed.protocol.object_keys import Keys
+from hyperfed.protocol.objects import Freeze, Plan
+from hyperfed.secure_aggregation import check_openings, open_sum
+
+__all__ = ["audit_opening", "open_again"]
+
+
+def audit_opening(
+    context: AuditContext, plan: Stored[Plan], frozen: Stored[Freeze], model: GlobalModel
+) -> None:
+    """Check the opening of a round that has a result."""
+    key, openings = Keys.manifest(plan.value.round), OpeningReader(context.reader, plan)
+    with context.finding(key, "openings"):
+        stored = openings.manifest()
+        require(stored is not None, key, "is missing, and the round has a result", "R-165")
+        expected = manifest_of(openings, frozen)
+        require(
+            stored is not None and stored.value == expected,
+            key,
+            "does not follow from the round's freeze",
+            "R-165",
+        )
+        problem = not_following(openings, frozen, expected)
+        require(not problem, key, problem, "R-172")
+    with context.finding(key, "helpers' answers"):
+        check_openings(
+            expected.manifest,
+            expected.payload,
+            openings.group,
+            answers_of(openings, expected),
+            deadline_past=True,
+        )
+    for helper in openings.group.helpers:
+        refusal = openings.refusal(helper)
+        if refusal is not None:
+            context.remarks.append(
+                f"round {plan.value.round}: {helper} refused to open it: {refusal.reason}"
+            )
+    if model.unchecked:
+        context.remarks.append(
+            f"round {plan.value.round}: {len(model.unchecked)} seeds' sums were checked by fewer "
+            f"than {openings.group.colluding_helpers + 1} helpers when it was released"
+        )
+
+
+def open_again(
+    context: AuditContext,
+    plan: Stored[Plan],
+    frozen: Stored[Freeze],
+    model: GlobalModel,
+    coordinator: FederationCoordinator,
+) -> None:
+    """Give a coordinator that holds the frozen set the sum that the result was found in."""
+    openings = OpeningReader(context.reader, plan)
+    manifest = manifest_of(openings, frozen)
+    answers = [one for one in answers_of(openings, manifest) if one.helper in model.opened_by]
+    opened = open_sum(
+        manifest.manifest,
+        manifest.payload,
+        openings.group,
+        coordinator.masked(),
+        answers,
+        deadline_past=True,
+    )
+    coordinator.opened = replace(opened, helpers=model.opened_by)

@@ -1,0 +1,111 @@
+"""A small federation whose rounds sum statistics under masks, with its helpers' visits."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from hyperfed.client.helper_memory import HelperMemory
+from hyperfed.client.helper_night import HelperNight, HelperVisit
+from hyperfed.client.session import Submitted
+from hyperfed.client_agent import statistics_update
+from hyperfed.packets import PolicyPack, SumsPolicy, Update
+from hyperfed.registry.secure_sums import HelperRecord, SecureSums
+from hyperfed.statistics import statistics_of
+from hyperfed.storage.store import ObjectStore
+from hyperfed.tables.vocabulary import Vocabulary
+from hyperfed.testing.federation import SmallFederation
+
+NAMES = ("heat", "load", "wear")
+VOCABULARY = Vocabulary.of(*NAMES, domain="plant")
+POLICY = PolicyPack(
+    payload="statistics",
+    lags=(1,),
+    strategy="mean",
+    max_staleness=0,
+    trust_min=0.0,
+    organisation_cap=0.0,
+    vote_min=0.5,
+    aggregation="secure-sum",
+    statistics=SumsPolicy(short_bias="kept"),
+)
+MEMBERS = ("ward-1", "ward-2", "ward-3", "ward-4")
+HELPERS = ("help-1", "help-2", "help-3", "help-4")
+
+
+def rows(seed: int, count: int = 60) -> np.ndarray:
+    """Return a series in which heat drives load, and load drives wear."""
+    rng = np.random.default_rng(seed)
+    y = np.zeros((count + 10, 3))
+    for t in range(1, len(y)):
+        y[t] = rng.normal(size=3) + 0.3 * y[t - 1]
+        y[t, 1] += 0.6 * y[t - 1, 0]
+        y[t, 2] += 0.6 * y[t - 1, 1]
+    return y[10:] + 10 * rng.normal(size=3)
+
+
+def update(seed: int) -> Update:
+    data = rows(seed)
+    return statistics_update(statistics_of(data, names=NAMES, vocabulary=VOCABULARY, lags=(1,)))
+
+
+@dataclass
+class SecureNight:
+    """A federation of wards in blocks and of helpers."""
+
+    members: tuple[str, ...] = MEMBERS
+    blocks: tuple[tuple[str, ...], ...] = (MEMBERS,)
+    together: int = 3
+    store: ObjectStore | None = None
+    helpers: tuple[str, ...] = HELPERS
+    memories: dict[str, HelperMemory] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.federation = SmallFederation(
+            clients=(*self.members, *self.helpers),
+            policy=POLICY,
+            vocabulary=VOCABULARY,
+            store=self.store,
+        )
+        self.federation.amend(
+            secure_sums=SecureSums(
+                helpers=tuple(HelperRecord(client_id=name) for name in self.helpers),
+                together=self.together,
+                blocks=self.blocks,
+            )
+        )
+        for helper in self.helpers:
+            self.memories.setdefault(helper, HelperMemory())
+
+    def visit(self, helper: str, *, now: datetime) -> HelperVisit:
+        """Let a helper do what is due."""
+        night = HelperNight(self.federation.session(helper), self.memories[helper])
+        return night.visit(now=now)
+
+    def visits(self, *, now: datetime, but: tuple[str, ...] = ()) -> list[HelperVisit]:
+        """Let all helpers but some do what is due."""
+        return [self.visit(helper, now=now) for helper in self.helpers if helper not in but]
+
+    def opens(self, round_id: int = 1, **policy: Any) -> None:
+        """Open a round once its helpers have published their keys."""
+        fed = self.federation
+        self.visits(now=fed.opens(round_id) + timedelta(minutes=1))
+        fed.open(round_id, quorum=3, **policy)
+
+    def submit(self, client: str, round_id: int = 1, *, seed: int | None = None) -> Submitted:
+        """Submit a client's statistics."""
+        seed = self.members.index(client) if seed is None else seed
+        return self.federation.submit(client, update(seed), round_id=round_id)
+
+    def submit_all(self, round_id: int = 1, *, but: tuple[str, ...] = ()) -> None:
+        """Submit for every member but some."""
+        for client in self.members:
+            if client not in but:
+                self.submit(client, round_id)
+
+    def confirmed(self, round_id: int = 1, *, but: tuple[str, ...] = ()) -> None:
+        """Let clients submit and helpers confirm."""
+        self.opens(round_id)
+        self.submit_all(round_id)
+        self.visits(now=self.federation.night(round_id), but=but)

@@ -1,0 +1,62 @@
+"""`hyperfed registry helpers` drafts who helps, and `hyperfed helper night` says who is none."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from hyperfed.cli.app import app
+from hyperfed.storage.filesystem import FilesystemStore
+from hyperfed.testing.federation import SmallFederation
+
+HELPERS = [f"--helper=site-0{n}" for n in (1, 2, 3, 4)]
+
+
+@pytest.fixture
+def federation(tmp_path: Path) -> SmallFederation:
+    (tmp_path / "box").mkdir()
+    return SmallFederation(clients=8, store=FilesystemStore(tmp_path / "box"))
+
+
+def run(federation: SmallFederation, tmp_path: Path, *args: str) -> tuple[int, Any]:
+    where = [f"--store=file://{tmp_path / 'box'}", f"--fingerprint={federation.fingerprint}"]
+    done = CliRunner().invoke(app, [*args, *where, "--json"])
+    return done.exit_code, json.loads(done.output)
+
+
+def test_a_draft_names_helpers_their_first_rounds_and_blocks(
+    federation: SmallFederation, tmp_path: Path
+) -> None:
+    code, said = run(
+        federation,
+        tmp_path,
+        "registry",
+        "helpers",
+        *HELPERS[:3],
+        "--helper=site-04@9",
+        "--block=site-07,site-06,site-05",
+        f"--out={tmp_path / 'next.draft'}",
+    )
+    assert code == 0, said
+    rules = said["secure_sums"]
+    assert [one["first_round"] for one in rules["helpers"]] == [1, 1, 1, 9]
+    assert rules["blocks"] == [["site-05", "site-06", "site-07"]]
+
+
+def test_what_hides_nobody_is_no_draft(federation: SmallFederation, tmp_path: Path) -> None:
+    out = tmp_path / "next.draft"
+    args = ("registry", "helpers", *HELPERS, "--block=site-05,site-06", f"--out={out}")
+    code, said = run(federation, tmp_path, *args)
+    assert code
+    assert "2 organisations; 3 are needed" in json.dumps(said)
+    assert not out.exists()
+
+
+def test_a_client_that_is_no_helper_is_told_so(federation: SmallFederation, tmp_path: Path) -> None:
+    federation.keys["site-05"].save(tmp_path / "site-05.key")
+    who = ("--client-id=site-05", f"--key={tmp_path / 'site-05.key'}")
+    code, said = run(federation, tmp_path, "helper", "night", *who)
+    assert code
+    assert "R-168" in json.dumps(said)
