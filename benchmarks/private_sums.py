@@ -1,6 +1,6 @@
 """Play private rounds of statistics, and write the table and the picture of docs/sums.md.
 
-python benchmarks/private_sums.py           # about three minutes of a core
+python benchmarks/private_sums.py           # about a minute of a core
 python benchmarks/private_sums.py --page    # only the table and the picture, of the numbers kept
 """
 

@@ -3,11 +3,11 @@
 1. `brain` is made in the manner of NetSim (Smith et al. 2011, NeuroImage 54): ten regions in two
    clusters, a linear neural process driven by noise and by switching inputs, seen through a
    haemodynamic response every 2 s with noise. A client is a subject. Pairs are scored.
-2. `genes` is made in the manner of DREAM4 (Marbach et al. 2009, J. Comput. Biol. 16): ten genes on a
-   scale-free graph, Hill kinetics with molecular noise; a client is an experiment, in whose first
-   half some basal rates are changed. Directed edges with signs are scored, without effects of a
-   gene on itself. 100 genes, as in the challenge, are refused: a series has fewer rows than moments
-   have columns (R-162).
+2. `genes` is made in the manner of DREAM4 (Marbach et al. 2009, J. Comput. Biol. 16): ten genes
+   on a scale-free graph, Hill kinetics with molecular noise; a client is an experiment, in whose
+   first half some basal rates are changed. Directed edges with signs are scored, without effects
+   of a gene on itself. 100 genes, as in the challenge, are refused: a series has fewer rows than
+   moments have columns (R-162).
 3. `cells` are the 7,466 cells of Sachs et al. 2005 (Science 308), experiments among them, with the
    published network's pairs as truth; cells are dealt to clients at random.
 4. `states` are the demonstration's 48 states. There is no truth: the score is how far a way agrees

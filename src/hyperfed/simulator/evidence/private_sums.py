@@ -26,7 +26,7 @@ __all__ = ["CLIP", "EPSILONS", "PRIVATE_PICTURE", "filled_private", "measure_pri
 
 EPSILONS = (1, 2, 4, 8, 16)
 """What a night asks for."""
-ROWS = (2_000, 16_000, 128_000)
+ROWS = (500, 2_000, 8_000)
 """The rows of all clients together."""
 CLIP = 4.0
 """The norm of a row, in standard deviations of the noise that drives a variable."""
