@@ -310,10 +310,10 @@ class FederationCoordinator:
             self._by_reputation()
             return
         if policy.payload != "edges":
-            domains = self._domains()
-            self.reconciliation, self._estimates = summed_round(
-                self.updates, self.graphs(), policy, staleness=base, shares=shares, domains=domains
-            )
+            self.reconciliation, self._estimates, self.layered = summed_round(
+                self.updates, self.graphs(), policy, staleness=base, shares=shares,
+                domains=self._domains(), groups=self._groups(),
+            )  # fmt: skip
             return
         if not policy.basket_minimum:
             self.reconciliation = reconciler.merge(
