@@ -1,18 +1,22 @@
 """Break the code one line at a time, and see whether a test notices.
 
-    python scripts/mutate.py --minutes 10            a sample of every room, in a fixed random order
+    python scripts/mutate.py --minutes 10            every room in turn, in a fixed random order
     python scripts/mutate.py --room validator --minutes 60 --seed 3
+    python scripts/mutate.py --room validator --again      only what survived the last time
     python scripts/mutate.py --list --room guard     what could be broken, without running anything
+    python scripts/mutate.py --one NAME              the tests of one mutant, with their output
 
 1. A mutant is one change of one expression: a comparison is flipped or moved to its boundary, a
    condition is never or always true, a check that is called for its error is left out, a digest
    or signature that is compared is not looked at, `and` becomes `or`, a truth value is turned.
-2. The file on the disk is never touched. A parent has imported the libraries; for each mutant it
-   forks a child that imports the package with the changed source, and runs the room's own tests.
-   Where these pass the child's brother runs the tests around the room.
-3. A mutant is killed where a test fails, the import fails, or the child needs far more processor
-   time than the whole code does. It survives where all tests pass.
-4. A survivor has its reason in tests/mutation/survivors.toml, under its name: file, function, the
+2. Which test reaches which line is measured once and kept in build/mutation by content. A test that
+   fails alone on the whole code takes no part.
+3. The file on the disk is never touched. A parent has imported the package and collected the tests;
+   for each mutant it forks a child that exchanges the changed functions, and runs the tests that
+   reach the line: those first that noticed a mutant of the same function, then the quickest.
+4. A mutant is killed where a test fails, or needs far more processor time than on the whole code.
+   It survives where all tests pass that reach it and take 25 s together.
+5. A survivor has its reason in tests/mutation/survivors.toml, under its name: file, function, the
    kind of change and the text of the line, so that names outlive changes of other lines. One
    without a reason makes the command end with 1.
 
@@ -20,343 +24,119 @@ What it does not do: break two things at once, or run more than one child.
 """
 
 import argparse
-import ast
-import importlib.abc
-import importlib.util
+import json
 import os
 import random
-import resource
+import signal
 import sys
 import time
 import tomllib
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
-from pathlib import Path
-from types import CodeType
-from typing import Any
+from datetime import UTC, datetime
+from typing import TextIO
 
-ROOT = Path(__file__).resolve().parents[1]
-SOURCE = ROOT / "src"
+from mutation.children import run_child
+from mutation.loaded import Changed
+from mutation.mutants import Mutant, mutants_in
+from mutation.reach import KEPT, reaching
+from mutation.rooms import ROOMS, ROOT, SOURCE
+from mutation.trial import Trial, Verdict
+
 SURVIVORS = ROOT / "tests" / "mutation" / "survivors.toml"
-ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
-    # room: files below src/hyperfed, its own tests, the tests around it
-    "validator": (
-        ("validator/*.py",),
-        ("tests/unit/validator",),
-        (
-            "tests/attack",
-            "tests/unit/privacy/test_local_noise.py",
-            "tests/unit/privacy/test_private_night.py",
-        ),
-    ),
-    "crypto": (
-        ("crypto/*.py",),
-        ("tests/unit/crypto",),
-        ("tests/unit/registry", "tests/unit/validator", "tests/attack"),
-    ),
-    "machine": (
-        ("protocol/machine.py",),
-        ("tests/unit/protocol/test_machine.py",),
-        ("tests/property/test_protocol_model.py", "tests/fault/test_crash_anywhere.py"),
-    ),
-    "ledger": (
-        (
-            "protocol/ledger.py",
-            "protocol/entries.py",
-            "protocol/sequences.py",
-            "dropbox/ledger_*.py",
-            "dropbox/charges.py",
-            "dropbox/claims.py",
-        ),
-        (
-            "tests/unit/protocol/test_ledger.py",
-            "tests/unit/protocol/test_sequences.py",
-            "tests/unit/dropbox/test_ledger_copy.py",
-        ),
-        (
-            "tests/attack/test_alien_reserves.py",
-            "tests/attack/test_annulled_entries.py",
-            "tests/attack/test_sequences_of_a_stolen_key.py",
-            "tests/attack/test_ways_back.py",
-            "tests/unit/dropbox",
-            "tests/unit/operations/test_audit.py",
-            "tests/unit/coordinator",
-        ),
-    ),
-    "registry": (
-        ("registry/*.py", "dropbox/registries.py", "dropbox/annulling.py"),
-        ("tests/unit/registry",),
-        (
-            "tests/unit/cli/test_cli_registry.py",
-            "tests/unit/cli/test_cli_registry_mending.py",
-            "tests/attack",
-            "tests/unit/coordinator",
-        ),
-    ),
-    "release": (
-        ("privacy/release.py", "protocol/round_noise.py", "coordinator/release_marks.py"),
-        (
-            "tests/unit/privacy/test_release.py",
-            "tests/unit/protocol/test_round_noise.py",
-            "tests/unit/coordinator/test_release_marks.py",
-        ),
-        ("tests/unit/privacy", "tests/attack/test_one_noise_a_round.py"),
-    ),
-    "guard": (
-        ("privacy/guard.py", "privacy/accountant.py"),
-        (
-            "tests/unit/privacy/test_guard.py",
-            "tests/unit/privacy/test_privacy_guard.py",
-            "tests/unit/privacy/test_accountant.py",
-        ),
-        ("tests/unit/privacy",),
-    ),
-    "receipts": (
-        ("protocol/receipt*.py", "protocol/merkle.py", "coordinator/receipts.py"),
-        ("tests/unit/protocol",),
-        ("tests/unit/client", "tests/unit/operations", "tests/attack"),
-    ),
-    "audit": (
-        ("operations/audit/*.py",),
-        ("tests/unit/operations/test_audit.py", "tests/unit/operations/test_audit_formula.py"),
-        (
-            "tests/attack/test_counted_though_inadmissible.py",
-            "tests/attack/test_updates_left_out.py",
-            "tests/attack/test_ways_back.py",
-            "tests/unit/privacy/test_audited_statement.py",
-            "tests/unit/protocol",
-        ),
-    ),
-    "client": (
-        (
-            "client/session.py",
-            "client/signing.py",
-            "client/memory.py",
-            "client/checks.py",
-            "client/own_slots.py",
-            "client/sharing.py",
-            "client/noised.py",
-            "client/deltas.py",
-            "client/standing.py",
-        ),
-        ("tests/unit/client", "tests/unit/privacy/test_local_noise.py"),
-        ("tests/attack", "tests/unit/cli/test_cli_standing.py"),
-    ),
-}
-_FLIPPED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
-    ast.Lt: (ast.GtE, ast.LtE),
-    ast.LtE: (ast.Gt, ast.Lt),
-    ast.Gt: (ast.LtE, ast.GtE),
-    ast.GtE: (ast.Lt, ast.Gt),
-    ast.Eq: (ast.NotEq,),
-    ast.NotEq: (ast.Eq,),
-    ast.In: (ast.NotIn,),
-    ast.NotIn: (ast.In,),
-    ast.Is: (ast.IsNot,),
-    ast.IsNot: (ast.Is,),
-}
-_CHECKS = ("check", "_check", "verify", "expect", "need", "_need", "refuse")
-_COMPARED = ("compare_digest", "issubset", "isdisjoint")
-_SAMPLED_S = 15.0  # what tests are taken to need where they were not run on the whole code
-_FEWEST_S, _TIMES = 20, 8  # a child may take so many times the processor time of the whole code
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One change of one file."""
-
-    path: str
-    """The file, below src."""
-    function: str
-    """The function or class around the change, "" for the module."""
-    kind: str
-    """What was changed."""
-    line: int
-    """Where, from 1."""
-    text: str
-    """The line as it is."""
-    source: str
-    """The file's source with the change."""
-
-    @property
-    def name(self) -> str:
-        """Return the name under which a reason for its survival is kept."""
-        return f"{self.path} {self.function}: {self.kind}: {self.text}"
-
-
-class _Finder(ast.NodeVisitor):
-    """Find the changes of a module: (node, kind, what stands there instead)."""
-
-    def __init__(self) -> None:
-        self.around: list[str] = []
-        self.found: list[tuple[ast.expr | ast.stmt, str, ast.AST, str]] = []
-
-    def _add(self, node: Any, kind: str, instead: ast.AST) -> None:
-        self.found.append((node, kind, instead, ".".join(self.around)))
-
-    def _scope(self, node: Any) -> None:
-        self.around.append(node.name)
-        self.generic_visit(node)
-        self.around.pop()
-
-    visit_FunctionDef = visit_ClassDef = visit_AsyncFunctionDef = _scope
-
-    def visit_Compare(self, node: ast.Compare) -> None:
-        for i, operator in enumerate(node.ops):
-            for other in _FLIPPED[type(operator)]:
-                operators = [*node.ops[:i], other(), *node.ops[i + 1 :]]
-                self._add(
-                    node,
-                    f"{type(operator).__name__} to {other.__name__}",
-                    ast.Compare(node.left, operators, node.comparators),
-                )
-        if any("digest" in ast.unparse(part) for part in (node.left, *node.comparators)):
-            for value in (True, False):
-                self._add(node, f"digest ignored: {value}", ast.Constant(value))
-        self.generic_visit(node)
-
-    def visit_If(self, node: ast.If) -> None:
-        if any(isinstance(child, ast.Raise) for child in node.body):
-            self._add(node.test, "check never true", ast.Constant(False))
-        else:
-            self._add(node.test, "condition never true", ast.Constant(False))
-            self._add(node.test, "condition always true", ast.Constant(True))
-        self.generic_visit(node)
-
-    def visit_BoolOp(self, node: ast.BoolOp) -> None:
-        other = ast.Or() if isinstance(node.op, ast.And) else ast.And()
-        self._add(node, "and and or exchanged", ast.BoolOp(other, node.values))
-        self.generic_visit(node)
-
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> None:
-        if isinstance(node.op, ast.Not):
-            self._add(node, "not left out", node.operand)
-        self.generic_visit(node)
-
-    def visit_Expr(self, node: ast.Expr) -> None:
-        if isinstance(node.value, ast.Call):
-            called = ast.unparse(node.value.func).rpartition(".")[2]
-            if called.startswith(_CHECKS):
-                self._add(node, "check left out", ast.Pass())
-        self.generic_visit(node)
-
-    def visit_Call(self, node: ast.Call) -> None:
-        if ast.unparse(node.func).rpartition(".")[2] in _COMPARED:
-            self._add(node, "comparison ignored", ast.Constant(True))
-        self.generic_visit(node)
-
-    def visit_Return(self, node: ast.Return) -> None:
-        if isinstance(node.value, ast.Constant) and type(node.value.value) is bool:
-            self._add(node.value, "truth turned", ast.Constant(not node.value.value))
-        self.generic_visit(node)
-
-
-def mutants_of(path: Path) -> Iterator[Mutant]:
-    """Yield the mutants of a file, in the order of its lines."""
-    source = path.read_text(encoding="utf-8")
-    lines = source.splitlines(keepends=True)
-    starts = [0]
-    for line in lines:
-        starts.append(starts[-1] + len(line.encode()))
-    finder, data = _Finder(), source.encode()
-    finder.visit(ast.parse(source))
-    for node, kind, instead, function in finder.found:
-        begin = starts[node.lineno - 1] + node.col_offset
-        end = starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
-        new = "pass" if isinstance(instead, ast.Pass) else f"({ast.unparse(instead)})"
-        changed = (data[:begin] + new.encode() + data[end:]).decode()
-        yield Mutant(
-            str(path.relative_to(SOURCE)),
-            function,
-            kind,
-            node.lineno,
-            lines[node.lineno - 1].strip(),
-            changed,
-        )
-
-
-def mutants_in(room: str) -> list[Mutant]:
-    """Return the mutants of a room's files."""
-    files = sorted({p for glob in ROOMS[room][0] for p in (SOURCE / "hyperfed").glob(glob)})
-    return [mutant for path in files for mutant in mutants_of(path)]
-
-
-class _Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Import one module from a changed source, and leave all others to Python."""
-
-    def __init__(self, mutant: Mutant) -> None:
-        self.path = SOURCE / mutant.path
-        name = mutant.path.removesuffix(".py").replace("/", ".")
-        self.name, self.source = name.removesuffix(".__init__"), mutant.source
-
-    def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
-        if fullname != self.name:
-            return None
-        package = [str(self.path.parent)] if self.path.name == "__init__.py" else None
-        return importlib.util.spec_from_file_location(
-            fullname, self.path, loader=self, submodule_search_locations=package
-        )
-
-    def exec_module(self, module: Any) -> None:
-        code: CodeType = compile(self.source, str(self.path), "exec")
-        exec(code, module.__dict__)  # noqa: S102 - our own code, changed
-
-
-def run(
-    tests: tuple[str, ...], mutant: Mutant | None, *, most_s: float | None
-) -> tuple[bool, float]:
-    """Run tests in a child, on the whole code or on a mutant; (all passed, processor seconds).
-
-    Raises RuntimeError where the child found no test to run.
-    """
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    child = os.fork()
-    if child == 0:
-        code = 70
-        try:
-            if most_s is not None:
-                seconds = int(most_s) + 1
-                resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-            if mutant is not None:
-                sys.meta_path.insert(0, _Changed(mutant))
-            with (
-                Path(os.devnull).open("w") as nowhere,
-                redirect_stdout(nowhere),
-                redirect_stderr(nowhere),
-            ):
-                import pytest
-
-                options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow and not browser"]
-                code = int(pytest.main([*options, *tests]))
-        finally:
-            os._exit(code)
-    status = os.waitpid(child, 0)[1]
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    taken = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 5:
-        raise RuntimeError(f"there is no test in {', '.join(tests)}")
-    return os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0, taken
-
-
-def survives(mutant: Mutant, room: str, whole_s: dict[tuple[str, ...], float]) -> bool:
-    """Return whether the room's tests, and then those around it, all pass on a mutant."""
-    for tests in ROOMS[room][1:]:
-        if tests not in whole_s:
-            passed, whole_s[tests] = run(tests, None, most_s=None)
-            if not passed:
-                raise RuntimeError(f"the tests fail on the whole code: {', '.join(tests)}")
-        passed, _ = run(tests, mutant, most_s=max(_FEWEST_S, _TIMES * whole_s[tests]))
-        if not passed:
-            return False
-    return True
+_COLD_S = 300.0
 
 
 def reasons() -> dict[str, str]:
     """Return why each known survivor may survive, by its name."""
     document = tomllib.loads(SURVIVORS.read_text(encoding="utf-8"))
     return {mutant["name"]: mutant["reason"] for mutant in document.get("survivor", [])}
+
+
+class Command(Trial):
+    """Try mutants of some rooms for some minutes."""
+
+    def __init__(self, given: argparse.Namespace, out: TextIO) -> None:
+        super().__init__(out, time.monotonic() + 60 * given.minutes)
+        self.given, self.reasons = given, reasons()
+        self.without: list[str] = []
+
+    def say(self, text: str) -> None:
+        """Print a line past pytest, which has taken the output."""
+        print(text, file=self.out, flush=True)
+
+    def work(self) -> None:
+        """Try one room after the other, each for its share of the time that is left."""
+        for done, room in enumerate(self.given.room):
+            share = (self.over - time.monotonic()) / (len(self.given.room) - done)
+            self._try_room(room, time.monotonic() + share)
+
+    def _try_room(self, room: str, over: float) -> None:
+        record = KEPT / f"{room}.json"
+        before = json.loads(record.read_text()) if record.exists() else {}
+        waiting = mutants_in(room)
+        random.Random(f"{self.given.seed} {room}").shuffle(waiting)  # noqa: S311
+        if self.given.again:
+            waiting = [m for m in waiting if before.get(_key(m), "survived") == "survived"]
+        began = time.monotonic()
+        measured = self.measure(room, (began + over) / 2, around=not self.given.sample)
+        self.say(f"{room}: {len(measured)} tests measured in {time.monotonic() - began:.0f} s")
+        if self.given.sample:  # it says nothing of lines for which other tests stand
+            lines = [(m, reaching(measured, m.path, m.lines, ())) for m in waiting]
+            waiting = [mutant for mutant, tests in lines if tests]
+        began, tried, killed, excused = time.monotonic(), 0, 0, 0
+        for mutant in waiting:
+            if time.monotonic() > over:
+                break
+            try:
+                verdict = self.judge(mutant, measured) or self._judged_anew(mutant)
+            except TimeoutError:
+                break
+            tried += 1
+            before[_key(mutant)] = "survived" if verdict.survived else verdict.by
+            if tried % 10 == 0 or mutant is waiting[-1] or time.monotonic() > over:
+                record.parent.mkdir(parents=True, exist_ok=True)
+                record.write_text(json.dumps(before))
+            reason = self.reasons.get(mutant.name)
+            if not verdict.survived:
+                killed += 1
+                if reason:
+                    self.say(f"KILLED, though there is a reason\n  {mutant.name}")
+                continue
+            excused += reason is not None
+            self.say(f"SURVIVED {verdict.tests} tests {mutant.place}\n  {mutant.name}")
+            if reason is None:
+                self.without.append(mutant.name)
+        each = (time.monotonic() - began) / max(1, tried)
+        self.say(
+            f"{room}, seed {self.given.seed}: {tried} of {len(waiting)} tried at {each:.2f} s, "
+            f"{killed} killed, {excused} survived with a reason, {tried - killed - excused} without"
+        )
+
+    def _judged_anew(self, mutant: Mutant) -> Verdict:
+        """Run the room's own tests in a process that imports the mutant."""
+
+        def work() -> int:
+            os.execv(sys.executable, [sys.executable, __file__, "--one", mutant.name])  # noqa: S606
+
+        ended = run_child(work, most_s=_COLD_S)
+        return Verdict(ended.status == 0, 0, f"status {ended.status} in a new process")
+
+
+def _key(mutant: Mutant) -> str:
+    return f"{mutant.lines[0]} {mutant.name}"
+
+
+def run_one(name: str) -> int:
+    """Run the own tests of a mutant's room on it, and show what they say."""
+    import pytest
+
+    for room in ROOMS:
+        for mutant in mutants_in(room):
+            if name in (mutant.name, mutant.place):
+                sys.meta_path.insert(0, Changed(mutant))
+                options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow and not browser"]
+                return int(pytest.main([*options, *ROOMS[room][1]]))
+    print(f"there is no mutant {name!r}; --list names them", file=sys.stderr)
+    return 2
 
 
 def main(arguments: list[str]) -> int:
@@ -366,62 +146,41 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="wall-clock time, all in all")
     parser.add_argument("--seed", type=int, default=0, help="of the order in which they are tried")
     parser.add_argument(
-        "--sample", action="store_true", help="the tests have just passed on the whole code"
+        "--sample",
+        action="store_true",
+        help="a room a day, with its own tests only",
     )
+    parser.add_argument("--again", action="store_true", help="only what survived the last time")
     parser.add_argument("--list", action="store_true", help="only say what could be broken")
+    parser.add_argument("--one", metavar="NAME", help="run the tests of one mutant")
     given = parser.parse_args(arguments)
-    rooms = given.room or [*ROOMS]
-    waiting = {room: mutants_in(room) for room in rooms}
-    for room in rooms:
-        random.Random(f"{given.seed} {room}").shuffle(waiting[room])  # noqa: S311
-    total = sum(map(len, waiting.values()))
+    given.room = given.room or [*ROOMS]
+    if given.one:
+        return run_one(given.one)
     if given.list:
-        for room in rooms:
-            print(f"{room}: {len(waiting[room])}")
-            for mutant in sorted(waiting[room], key=lambda m: (m.path, m.line)):
-                print(f"  {mutant.path}:{mutant.line} {mutant.kind}: {mutant.text}")
+        for room in given.room:
+            print(f"{room}: {len(mutants_in(room))}")
+            for mutant in sorted(mutants_in(room), key=lambda m: (m.path, m.lines[0])):
+                print(f"  {mutant.place} {mutant.kind}: {mutant.text}")
         return 0
-    known, whole_s = reasons(), dict[tuple[str, ...], float]()
     if given.sample:
-        whole_s = {tests: _SAMPLED_S for room in rooms for tests in ROOMS[room][1:]}
-    over = time.monotonic() + 60 * given.minutes
-    tried: Counter[str] = Counter()
-    alone: list[Mutant] = []
-    _import_libraries()
-    while any(waiting.values()) and time.monotonic() < over:
-        for room in rooms:  # in turns, so that a small budget looks into every room
-            if not waiting[room] or time.monotonic() >= over:
-                continue
-            mutant = waiting[room].pop()
-            tried[room] += 1
-            if sum(tried[r] for r in rooms) % 25 == 0:
-                print(f"... {sum(tried[r] for r in rooms)} tried", file=sys.stderr)
-            if not survives(mutant, room, whole_s):
-                continue
-            tried[f"{room} survived"] += 1
-            reason = known.get(mutant.name)
-            print(
-                f"SURVIVED {mutant.path}:{mutant.line}\n  {mutant.name}\n  {reason or 'NO REASON'}"
-            )
-            if reason is None:
-                alone.append(mutant)
-    for room in rooms:
-        print(
-            f"{room}: {tried[room]} tried of {tried[room] + len(waiting[room])}, "
-            f"{tried[f'{room} survived']} survived"
-        )
-    done = sum(tried[room] for room in rooms)
-    print(f"{done} of {total} mutants tried; {len(alone)} survived without a reason")
-    return 1 if alone else 0
-
-
-def _import_libraries() -> None:
-    """Import what every child needs and no mutant changes."""
-    for name in ("numpy", "msgpack", "zstandard", "nacl.bindings", "pytest", "click"):
-        importlib.import_module(name)
+        given.seed = given.seed or datetime.now(UTC).toordinal()  # every day another room
+        given.room = [given.room[given.seed % len(given.room)]]
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    command = Command(given, out)
+    command.collect(
+        sorted({t for r in given.room for t in ROOMS[r][1] + ROOMS[r][2] * (not given.sample)})
+    )
+    command.say(f"{len(command.without)} survived without a reason")
+    return 1 if command.without else 0
 
 
 if __name__ == "__main__":
     os.chdir(ROOT)
+    os.environ["HYPOTHESIS_PROFILE"] = "mutants"
+    for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
+        os.environ[f"{library}_NUM_THREADS"] = "1"  # a child that forks has one thread
     sys.path[:0] = [str(SOURCE), str(ROOT)]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # after what a child has left is killed
     sys.exit(main(sys.argv[1:]))

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from hyperfed.coordinator.basket_models import merged_baskets
 from hyperfed.coordinator.elsewhere import Elsewhere
 from hyperfed.coordinator.private_round import noised_groups, private_model
+from hyperfed.coordinator.shown_clients import shown_estimates
 from hyperfed.coordinator.summed_round import summed_round
 from hyperfed.crypto.envelope import PacketType
 from hyperfed.crypto.keys import KeyPair
@@ -240,12 +241,14 @@ class FederationCoordinator:
                 noise=self.noise,
             )
         suppressed = suppress(merged.graph, self.graphs(), self.budget.minimum_support)
+        edges = suppressed.graph.edges.keys
         return GlobalModel.of(
             suppressed.graph,
             **self._about(),
             suppressed=suppressed.edges,
             few=suppressed.few,
             baskets=self._baskets(),
+            by_client=shown_estimates(self, edges),
             **self._origins(suppressed.graph),
         )
 

@@ -160,6 +160,10 @@ class PolicyPack:
     """
     statistics: SumsPolicy = field(default=SumsPolicy(), metadata=since(6))
     """How a model is found in the sum of clients' statistics."""
+    show_clients: bool = field(default=False, metadata=since(7))
+    """Whether members see each client's own estimates of the model's edges, under pseudonyms. It
+    belongs to rounds without privacy of a registry whose minimum support is 1.
+    """
 
     def __post_init__(self) -> None:
         kind = "PolicyPack"
@@ -200,6 +204,10 @@ class PolicyPack:
             raise BoundsError(
                 f"strategy is {self.strategy!r:.80}; one of {', '.join(STRATEGIES)} is needed",
                 subject=kind,
+            )
+        if type(self.show_clients) is not bool:
+            raise BoundsError(
+                f"show_clients is {self.show_clients!r:.80}; true or false is needed", subject=kind
             )
         self._check_cut(kind)
         self._check_robustness(kind)
@@ -304,6 +312,12 @@ class PolicyPack:
             "n_cap=0": self.n_cap > 0,  # above 0, weights depend on data
             "group_weights='size'": self.basket_minimum > 0 and self.group_weights == "trust",
         }
+        if self.show_clients:
+            raise PrivacyError(
+                f"privacy={self.privacy!r} and show_clients: clients' estimates have no noise",
+                subject=kind,
+                remedy="Say show_clients = false",
+            )
         if self.cut == "fdr":
             raise PrivacyError(
                 f"privacy={self.privacy!r} and the cut fdr: a noised mean has no q-value, because "

@@ -52,7 +52,7 @@ def _exact(name: str, value: Number) -> Decimal:
         raise PrivacyError(
             f"{name} is {value!r}; a finite number of at least 0 is needed", subject="privacy guard"
         )
-    if number.adjusted() > 100 or int(number.as_tuple().exponent) < -100:
+    if number.adjusted() >= 100 or int(number.as_tuple().exponent) < -100:
         raise PrivacyError(
             f"{name} is {value!r:.60}; at most 100 digits before and after the point are added "
             "exactly",

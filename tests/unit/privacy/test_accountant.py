@@ -207,6 +207,36 @@ def test_no_noise_costs_nothing_and_a_budget_without_delta_takes_no_noise() -> N
     )
 
 
+def test_what_meets_the_filters_threshold_exactly_fits_and_a_digit_more_does_not() -> None:
+    spent = accountant(noise(100, 1))
+    room = (spent.filter.rho - spent.rho) * Fraction(spent.filter.order)
+    assert room.denominator % 3, "a decimal number"
+    exact = Decimal(room.numerator) / Decimal(room.denominator)
+    for epsilon, nights in ((exact, 1), (exact + Decimal("1e-20"), 0), (exact / 4, 4)):
+        pure = Mechanism(kind="basic", epsilon=epsilon, delta=Decimal(0))
+        assert spent.fits([pure]) == (nights > 0)
+        assert spent.nights_left([pure]) == nights
+    assert spent.charged([replace(BASIC, epsilon=exact, delta=Decimal(0))]).share == 1
+
+
+def test_the_share_is_of_epsilon_or_of_delta_whichever_is_more_spent() -> None:
+    for epsilon, delta, share in ((1, "0.00002", 0.2), (3, "0.00002", 0.3), (3, "0", 0.3)):
+        basic = Mechanism(kind="basic", epsilon=Decimal(epsilon), delta=Decimal(delta))
+        assert accountant(basic).share == accountant(basic).total.share == share
+    pure = PrivacyAccountant(
+        epsilon=Decimal(1),
+        delta=Decimal(0),
+        mechanisms=(Mechanism(kind="basic", epsilon=Decimal("0.5"), delta=Decimal(0)),),
+    )
+    assert pure.share == 0.5
+
+
+def test_nights_that_cost_nothing_never_end() -> None:
+    free = Mechanism(kind="basic", epsilon=Decimal(0), delta=Decimal(0))
+    for budget in (accountant(), PrivacyAccountant(epsilon=Decimal(1), delta=Decimal(0))):
+        assert budget.nights_left([free]) == budget.nights_left([]) == 1_000_000
+
+
 @pytest.mark.parametrize(
     ("later", "what"),
     [

@@ -55,7 +55,7 @@ def test_what_is_tiny_beside_what_was_spent_still_counts() -> None:
         True,
         [1],
         "1e-101",
-        "1e101",
+        "1e100",
         Decimal("-1"),
     ],
 )
@@ -72,6 +72,12 @@ def test_what_is_no_cost_is_refused_and_nothing_moves(bad: object) -> None:
     assert guard.spent_delta == 0
 
 
+def test_a_hundred_digits_before_and_after_the_point_are_added() -> None:
+    guard = PrivacyGuard("1e99")
+    guard.record(epsilon="1e-100")
+    assert guard.remaining[0] == Decimal("9" * 99 + "." + "9" * 100)
+
+
 def test_a_delta_of_one_protects_nobody() -> None:
     with pytest.raises(PrivacyError, match="below 1"):
         PrivacyGuard(1, 1)
@@ -84,6 +90,8 @@ def test_an_operation_counts_once() -> None:
     for _ in range(3):
         guard.record(epsilon=0.6, operation="round-7")
     assert guard.spent_epsilon == Decimal("0.6")
+    assert guard.has_charged("round-7")
+    assert not guard.has_charged("round-8")
     with pytest.raises(PrivacyError, match="was recorded with epsilon"):
         guard.record(epsilon=0.5, operation="round-7")
     guard.record(epsilon=0.1)

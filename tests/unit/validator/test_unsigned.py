@@ -104,3 +104,10 @@ def test_a_bad_packet_is_not_valid_and_the_error_says_why(name: str) -> None:
     assert not valid
     assert error
     assert re.search(r"\[R-\d+\]\. .+", error), f"rule and remedy belong to it: {error}"
+
+
+@pytest.mark.parametrize("stranger", [None, {"source_idx": 0}, 5, re.compile("a")])
+def test_a_stranger_is_called_no_packet(stranger: Any) -> None:
+    _, error = PacketValidator().validate(stranger)
+    assert error is not None
+    assert f"a {type(stranger).__name__} is no packet" in error

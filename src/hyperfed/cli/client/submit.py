@@ -132,8 +132,15 @@ def _story_pairs(story: dict[str, Any]) -> dict[str, Any]:
 
 def _policy(policy: "PolicyPack") -> dict[str, Any]:
     """Return what the round's policy lets out, by field."""
-    names = ("g_min", "stability_min", "n_proposals")
+    names = ("g_min", "stability_min", "n_proposals", "show_clients")
     return {name: getattr(policy, name) for name in names}
+
+
+def _shown_to_members(policy: "PolicyPack") -> dict[str, str]:
+    """Return that members will see the client's estimates, where the plan says so."""
+    if not policy.show_clients:
+        return {}
+    return {"Members will see": "your own estimates of the model's edges, under a pseudonym"}
 
 
 def _own_rules(session: "ClientSession", held_back: int) -> str:
@@ -369,6 +376,7 @@ def _show_dry_run(
                 **{title: listed(values) for title, values in told_beside_edges(beside).items()},
                 "Your own rules": _own_rules(session, document["own_rules_held_back"]),
                 **_told_as_measured(document),
+                **_shown_to_members(policy),
                 "Confidence": "1 - p of the sign: .50 on average where there is nothing, not 0",
                 **_noise_pairs(noise),
                 "Body": (f"{len(body)} bytes, " if noise is None else "")
