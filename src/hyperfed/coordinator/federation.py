@@ -241,14 +241,13 @@ class FederationCoordinator:
                 noise=self.noise,
             )
         suppressed = suppress(merged.graph, self.graphs(), self.budget.minimum_support)
-        edges = suppressed.graph.edges.keys
         return GlobalModel.of(
             suppressed.graph,
             **self._about(),
             suppressed=suppressed.edges,
             few=suppressed.few,
             baskets=self._baskets(),
-            by_client=shown_estimates(self, edges),
+            by_client=shown_estimates(self, suppressed.graph.edges.keys),
             **self._origins(suppressed.graph),
         )
 
@@ -302,14 +301,9 @@ class FederationCoordinator:
         self.layered = None
         if self.elsewhere is not None:
             self.reconciliation = self.elsewhere.merge(
-                reconciler,
-                self.graphs(),
-                clients=clients,
-                base=base,
-                losses=losses,
-                shares=shares,
-                domains=self._domains(),
-            )
+                reconciler, self.graphs(), clients=clients, base=base, losses=losses,
+                shares=shares, domains=self._domains(),
+            )  # fmt: skip
             self._by_reputation()
             return
         if policy.payload != "edges":
