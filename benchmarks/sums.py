@@ -15,7 +15,7 @@ from hyperfed.simulator.evidence.sums_page import PICTURES, filled, picture
 
 ROOT = Path(__file__).resolve().parents[1]
 NUMBERS = ROOT / "benchmarks" / "results" / "sums.json"
-SEEDS = {"var": range(2000, 2008), "sem": range(2000, 2002)}
+SEEDS = {"var": range(2000, 2008), "sem": range(2000, 2003)}
 
 
 def main() -> None:
