@@ -25,8 +25,9 @@ CLIENTS = ("ward-1", "ward-2")
 
 
 def _hidden(group: HelperGroup, colluders: Sequence[str]) -> list[HelperSet]:
-    """The sets whose seed none of the colluders holds."""
-    return [names for names in group.sets() if set(colluders) <= set(names)]
+    """The sets whose seed none of the colluders is given."""
+    given = {names for helper in colluders for names in group.held_by(helper)}
+    return [names for names in group.sets() if names not in given]
 
 
 @cache

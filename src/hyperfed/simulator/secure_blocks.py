@@ -42,7 +42,7 @@ MARKS = ("<!-- blocks: made by benchmarks/secure_blocks.py -->", "<!-- end -->")
 """What stands before and after the table in docs/secure-sums.md."""
 
 _QUORUM = 0.5
-_FIGURES = ("left_out", "nights_lost", "longest_wait")
+_FIGURES = ("left_out", "missed_nights", "longest_wait")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class BlockYear:
 
     left_out: float
     """Which share of the clients that were there waited for another of their block."""
-    nights_lost: float
+    missed_nights: float
     """On which share of the nights fewer than half of the clients were summed."""
     longest_wait: float
     """The mean over the clients of the longest run of nights in which a client was in no sum."""
@@ -83,17 +83,17 @@ def play(world: BlockWorld) -> BlockYear:
         blocks[-2:] = [blocks[-2] + blocks[-1]]
     there = _there(world)
     waiting, longest = np.zeros(world.clients, dtype=int), np.zeros(world.clients, dtype=int)
-    left_out = lost = 0
+    left_out = missed = 0
     for night in there:
         cohort = complete_blocks(blocks, {names[i] for i in np.flatnonzero(night)})
         left_out += len(cohort.left_out)
-        lost += len(cohort.clients) < _QUORUM * world.clients
+        missed += len(cohort.clients) < _QUORUM * world.clients
         summed = np.isin(names, cohort.clients)
         waiting = np.where(summed, 0, waiting + 1)
         longest = np.maximum(longest, waiting)
     return BlockYear(
         left_out=left_out / max(1, int(there.sum())),
-        nights_lost=lost / world.nights,
+        missed_nights=missed / world.nights,
         longest_wait=float(longest.mean()),
     )
 
@@ -101,14 +101,14 @@ def play(world: BlockWorld) -> BlockYear:
 def _there(world: BlockWorld) -> npt.NDArray[np.bool_]:
     """Return who is there on which night, bool[nights, clients]."""
     rng = np.random.default_rng(world.seed)
-    returns = 1.0 / world.spell
-    leaves = returns * world.absence / (1.0 - world.absence)
+    ends = 1.0 / world.spell
+    begins = ends * world.absence / (1.0 - world.absence)
     here = rng.random(world.clients) >= world.absence
     nights = np.empty((world.nights, world.clients), dtype=bool)
     for night in nights:
         night[:] = here
         drawn = rng.random(world.clients)
-        here = np.where(here, drawn >= leaves, drawn < returns)
+        here = np.where(here, drawn >= begins, drawn < ends)
     return nights
 
 
@@ -150,7 +150,7 @@ def table(numbers: Mapping[str, Any]) -> str:
         cells = ["none" if size == "1" else size]
         for rows in numbers.values():
             row = rows[size]
-            cells += [f"{row['left_out'][0]:.1%}", f"{row['nights_lost'][0]:.1%}"]
+            cells += [f"{row['left_out'][0]:.1%}", f"{row['missed_nights'][0]:.1%}"]
             cells.append(f"{row['longest_wait'][0]:.0f} nights")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -176,7 +176,7 @@ def picture(numbers: Mapping[str, Any]) -> str:
 
     titles = {
         "left_out": "Clients that are there and left out",
-        "nights_lost": "Nights with fewer than half summed",
+        "missed_nights": "Nights with fewer than half summed",
     }
     panels = [
         Panel(

@@ -46,7 +46,7 @@ def test_a_year_gives_the_numbers_that_are_kept() -> None:
 def test_without_blocks_nobody_is_left_out_and_a_client_waits_as_long_as_it_is_away() -> None:
     year = play(BlockWorld(block=1, absence=0.1, nights=60))
     assert year.left_out == 0.0
-    assert year.nights_lost == 0.0
+    assert year.missed_nights == 0.0
     assert play(BlockWorld(block=1, absence=1e-12, nights=20)).longest_wait == 0.0
 
 
