@@ -27,7 +27,7 @@ from hyperfed.simulator.evidence.sums import World, f1_of, ways_of
 
 __all__ = ["NETWORKS", "brain", "cells_world", "genes", "measure_networks", "play_network"]
 
-NETWORKS = {"brain": (8, 32), "genes": (8, 32), "cells": (8, 64), "states": (48,)}
+NETWORKS = {"brain": (8, 32), "genes": (8, 32), "cells": (8,), "states": (48,)}
 """The networks, and how many clients share their rows."""
 ROWS = {"brain": 3_200, "genes": 1_600}
 """The rows of all clients together."""
