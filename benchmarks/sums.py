@@ -1,7 +1,8 @@
 """Play votes, sums and pooled rows, and write the table and the pictures of docs/sums.md.
 
-python benchmarks/sums.py           # some minutes on two cores
-python benchmarks/sums.py --page    # only the table and the pictures, of the numbers kept
+python benchmarks/sums.py               # some minutes on two cores
+python benchmarks/sums.py --only sem    # one world; the numbers of the other stay
+python benchmarks/sums.py --page        # only the table and the pictures, of the numbers kept
 """
 
 import json
@@ -24,7 +25,12 @@ def main() -> None:
         def tell(said: str) -> None:
             print(f"{time.monotonic() - begun:6.0f} s  {said}", flush=True)
 
-        cells = measure_sums(SEEDS, progress=tell)
+        only = sys.argv[sys.argv.index("--only") + 1] if "--only" in sys.argv else ""
+        seeds = {kind: SEEDS[kind] for kind in SEEDS if only in ("", kind)}
+        earlier = json.loads(NUMBERS.read_text()) if only else []
+        cells = [cell for cell in earlier if cell["world"] not in seeds]
+        cells += measure_sums(seeds, progress=tell)
+        cells.sort(key=lambda cell: (list(SEEDS).index(cell["world"]), cell["liars"]))
         NUMBERS.write_text("[\n" + ",\n".join(f"  {json.dumps(one)}" for one in cells) + "\n]\n")
     cells = json.loads(NUMBERS.read_text())
     page = ROOT / "docs" / "sums.md"

@@ -113,7 +113,8 @@ def demo_policy(privacy: str, nights: int, *, payload: str = "edges") -> dict[st
         return {"lags": [1], **({} if payload == "edges" else {"payload": payload})}
     if payload != "edges":
         raise ConfigError(
-            f"--payload {payload} and --privacy {privacy}: sums of statistics carry no noise yet",
+            f"--payload {payload} and --privacy {privacy}: noise on sums protects records, and "
+            "the demonstration's budget is for clients",
             subject="demo",
             remedy="Leave out one of them",
         )

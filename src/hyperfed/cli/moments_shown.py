@@ -29,7 +29,8 @@ def moments_shown(statistics: "Statistics", vocabulary: "Vocabulary | None") -> 
         for name in names
     ]
     variance = matrix.diagonal() / np.maximum(rows.diagonal() - 1.0, 1.0)
-    spread = np.sqrt(matrix.diagonal())
+    # noise may leave a sum of squares below 0
+    spread = np.sqrt(np.where(matrix.diagonal() > 0, matrix.diagonal(), np.inf))
     correlation = matrix / spread[:, None] / spread[None, :]
     first, second = np.triu_indices(len(labels), 1)
     order = np.argsort(-np.abs(correlation[first, second]), kind="stable")[:_SHOWN_PAIRS]

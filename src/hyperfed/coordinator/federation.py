@@ -248,14 +248,13 @@ class FederationCoordinator:
         if self.policy.aggregation == "secure-sum":
             return opened_model(self.opened, self._about())
         suppressed = suppress(merged.graph, self.graphs(), self.budget.minimum_support)
-        edges = suppressed.graph.edges.keys
         return GlobalModel.of(
             suppressed.graph,
             **self._about(),
             suppressed=suppressed.edges,
             few=suppressed.few,
             baskets=self._baskets(),
-            by_client=shown_estimates(self, edges),
+            by_client=shown_estimates(self, suppressed.graph.edges.keys),
             **self._origins(suppressed.graph),
         )
 
@@ -307,21 +306,16 @@ class FederationCoordinator:
         self.layered = None
         if self.elsewhere is not None:
             self.reconciliation = self.elsewhere.merge(
-                reconciler,
-                self.graphs(),
-                clients=clients,
-                base=base,
-                losses=losses,
-                shares=shares,
-                domains=self._domains(),
-            )
+                reconciler, self.graphs(), clients=clients, base=base, losses=losses,
+                shares=shares, domains=self._domains(),
+            )  # fmt: skip
             self._by_reputation()
             return
         if policy.payload != "edges":
-            domains = self._domains()
-            self.reconciliation, self._estimates = summed_round(
-                self.updates, self.graphs(), policy, staleness=base, shares=shares, domains=domains
-            )
+            self.reconciliation, self._estimates, self.layered = summed_round(
+                self.updates, self.graphs(), policy, staleness=base, shares=shares,
+                domains=self._domains(), groups=self._groups(),
+            )  # fmt: skip
             return
         if not policy.basket_minimum:
             self.reconciliation = reconciler.merge(

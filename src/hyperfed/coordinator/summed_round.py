@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from hyperfed.coordinator.summed_baskets import summed_layers
 from hyperfed.errors import AggregationError
+from hyperfed.hierarchy.layers import Layered
 from hyperfed.hypergraph.graph import HypergraphStore
 from hyperfed.packets import PolicyPack, Update
 from hyperfed.reconciler.reconcile import Reconciliation, group_numbers
@@ -22,12 +24,14 @@ def summed_round(
     staleness: npt.NDArray[np.float64],
     shares: Sequence[float],
     domains: Sequence[str] | None,
-) -> tuple[Reconciliation, dict[str, HypergraphStore]]:
-    """Return the merge of clients' statistics, and each client's own estimates of its edges.
+    groups: Mapping[str, Sequence[str]],
+) -> tuple[Reconciliation, dict[str, HypergraphStore], Layered | None]:
+    """Return the merge of clients' statistics, each client's own estimates, and baskets' models.
 
     updates: those held, by client. graphs, staleness, shares and domains are in the order of the
-    clients' ids. Raises AggregationError where an update has no statistics, or the sum does not
-    suffice.
+    clients' ids. groups: the clients of each basket, used where the policy has baskets; None is
+    returned where it has none. Raises AggregationError where an update has no statistics, or the
+    sum does not suffice, and BreakdownError where too few baskets have a model.
     """
     statistics = {
         client: update.statistics
@@ -44,6 +48,18 @@ def summed_round(
     vocabulary = graphs[0].vocabulary
     if vocabulary is None:
         raise AggregationError("has no vocabulary", subject=min(updates))
+    clients = sorted(updates)
+    if policy.basket_minimum:
+        layered, estimates = summed_layers(
+            dict(zip(clients, graphs, strict=True)),
+            statistics,
+            groups,
+            policy=policy,
+            vocabulary=vocabulary,
+            staleness=dict(zip(clients, staleness.tolist(), strict=True)),
+            shares=dict(zip(clients, shares, strict=True)),
+        )
+        return layered.merged, estimates, layered
     summed = merge_statistics(
         graphs,
         statistics,
@@ -53,4 +69,4 @@ def summed_round(
         shares=np.asarray(shares, dtype=np.float64),
         groups=group_numbers(domains),
     )
-    return summed.merged, dict(zip(sorted(updates), summed.graphs, strict=True))
+    return summed.merged, dict(zip(clients, summed.graphs, strict=True)), None

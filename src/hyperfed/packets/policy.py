@@ -373,7 +373,6 @@ class PolicyPack:
             "strategy = 'consensus' or 'mean'": self.strategy not in ("consensus", "mean"),
             "rule = 'bounded-trust' and f = 0": self.rule != "bounded-trust" or self.f > 0,
             "weigh_by = 'rule'": self.weigh_by != "rule",
-            "basket_minimum = 0": self.basket_minimum > 0,
         } | (self._wrong_in_private() if private else self._wrong_in_open())
         if any(wrong.values()):
             raise (PrivacyError if private else BoundsError)(
@@ -427,6 +426,7 @@ class PolicyPack:
             "statistics.form = 'values'": sums.form != "values",  # a rank depends on all rows
             f"statistics.engine of {', '.join(PRIVATE_ENGINES)}": sums.engine
             not in PRIVATE_ENGINES,
+            "basket_minimum = 0": self.basket_minimum > 0,
             "max_staleness = 0": self.max_staleness > 0,  # a late row has another weight
             "record_bound = 0": self.record_bound > 0,  # the clip bounds a record
             "discovery = 'public'": self.discovery != "public",

@@ -204,6 +204,13 @@ def noise_words(privacy: PrivacyStatement, edges: int) -> str:
 
     `edges` is the number of edges that the release shows.
     """
+    if privacy.released == "moments":
+        shown = "Nothing" if not edges else "Shown is what"
+        return (
+            f"{shown} stands out in the noised sums: each has noise of standard deviation "
+            f"{privacy.noise_std:.3g}, which tests and intervals count. What is not shown may be "
+            "there."
+        )
     shown = f"means below {privacy.cut:.3g} are not shown"
     if privacy.clients_needed > privacy.clients:
         return (

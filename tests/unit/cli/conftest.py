@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from hyperfed.cli import app
 from hyperfed.cli.invocation import Invocation
 from hyperfed.demo import VARIABLES, series
+from hyperfed.registry.registry import Budget
 from hyperfed.storage.filesystem import FilesystemStore
 from hyperfed.tables.vocabulary import Vocabulary
 from hyperfed.testing.federation import SmallFederation
@@ -102,13 +103,14 @@ class World:
     hyperfed.toml each.
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, *, budget: Budget | None = None) -> None:
         self.desk, self.box = desk, desk.folder / "box"
         self.box.mkdir()
         self.federation = SmallFederation(
             clients=CLIENTS,
             store=FilesystemStore(self.box),
             vocabulary=Vocabulary.of(*VARIABLES, domain="economics"),
+            budget=budget,
         )
         for client in CLIENTS:
             self.federation.keys[client].save(desk.folder / f"{client}.key")

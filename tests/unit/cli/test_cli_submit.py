@@ -1,17 +1,18 @@
 """What `hyperfed submit` sends, and what it shows before it sends anything."""
 
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from hyperfed.cli.operator.inspected_content import content_of
 from hyperfed.demo import VARIABLES
-from hyperfed.packets import Update
+from hyperfed.packets import SumsPolicy, Update
 from hyperfed.registry.registry import Budget
 from hyperfed.validator.admission import Admission
 from hyperfed.validator.validator import PacketValidator
-from tests.unit.cli.conftest import World
+from tests.unit.cli.conftest import Desk, World
 
 
 def _received(world: World, client: str = "texas") -> Update:
@@ -399,3 +400,38 @@ def test_a_round_of_statistics_takes_moments_and_says_what_they_tell(world: Worl
     assert content["correlations"] == shown["correlations"]
     refused = world.desk.fails(2, "submit", "--edges", world.data())
     assert "no rows to make them of" in refused["problem"]
+
+
+@pytest.mark.parametrize("place", ["central", "local"])
+def test_a_private_round_of_statistics_says_what_noise_hides_a_row(desk: Desk, place: str) -> None:
+    world = World(desk, budget=Budget(epsilon=Decimal(50), unit="record"))
+    world.federation.open(
+        1,
+        payload="statistics",
+        lags=(1,),
+        privacy=place,
+        strategy="mean",
+        trust_min=0.0,
+        max_staleness=0,
+        statistics=SumsPolicy(row_norm=2.0),
+    )
+    objects = world.objects()
+    for client in ("texas", "ohio"):
+        (desk.folder / "hyperfed.toml").write_text(world.config(client))
+        told = desk("submit", "--data", world.data(client), "--dry-run")
+        assert "clipped to the plan's norm" in told.out
+        assert ("standard deviation" in told.out) == (place == "local")
+        if client == "texas":
+            assert world.objects() == objects
+        said = desk.ok("submit", "--data", world.data(client))
+        noise = said["noise"]
+        assert (noise is not None) == (place == "local")
+        if noise is not None:
+            assert (noise["of"], noise["values"], noise["unit"]) == ("moments", 55, "record")
+    sent = _received(world)
+    assert sent.statistics is not None
+    assert sent.statistics.form == {"central": "clipped", "local": "noised"}[place]
+    world.federation.run(1)
+    shown = desk("pull")
+    assert "one row, not a person" in shown.out
+    assert "one record of one client" in shown.out

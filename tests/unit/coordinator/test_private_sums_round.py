@@ -180,8 +180,9 @@ def test_a_policy_without_a_known_reach_is_refused(wrong: dict[str, object], wor
 def test_a_budget_for_clients_opens_no_private_round_of_sums() -> None:
     fed = SmallFederation(policy=CENTRAL, vocabulary=VOCABULARY)
     before = fed.objects()
-    with pytest.raises(PrivacyError, match="protect records"):
+    with pytest.raises(PrivacyError, match="protect records") as caught:
         fed.open(1)
+    assert caught.value.rule == "R-185"
     assert fed.objects() == before
 
 

@@ -110,7 +110,7 @@ def test_an_update_whose_statistics_are_of_other_data_is_none() -> None:
         ({"payload": "statistics", "lags": (0, 1)}, "lags"),
         ({"payload": "both", "lags": (1,), "rule": "median"}, "bounded-trust"),
         ({"payload": "both", "lags": (1,), "strategy": "union"}, "consensus"),
-        ({"payload": "both", "lags": (1,), "basket_minimum": 5}, "basket_minimum"),
+        ({"payload": "both", "lags": (1,), "weigh_by": "reputation"}, "weigh_by"),
         (
             {
                 "payload": "statistics",

@@ -50,10 +50,15 @@ def dots_svg(title: str, rows: Mapping[str, Mapping[str, Sequence[float]]]) -> s
     return _closed(parts)
 
 
-def lines_svg(title: str, lines: Mapping[str, Mapping[int, Sequence[float]]]) -> str:
+def lines_svg(
+    title: str,
+    lines: Mapping[str, Mapping[int, Sequence[float]]],
+    *,
+    axis: str = "clients that share the rows",
+) -> str:
     """Return a line for each way of merging over how many clients share the rows (log scale).
 
-    lines: name of the line -> number of clients -> F1 of each seed.
+    lines: name of the line -> number of clients -> F1 of each seed. axis: what the numbers count.
     """
     counts = sorted({count for line in lines.values() for count in line})
     top = 64.0 + 20.0 * len(lines)
@@ -65,7 +70,7 @@ def lines_svg(title: str, lines: Mapping[str, Mapping[int, Sequence[float]]]) ->
         parts.append(_line((_LEFT, y), (_LEFT + _WIDTH, y), _GRID))
         parts.append(_text(_LEFT - 10, y + 4, f"{tick:.1f}", anchor="end"))
     parts += [_text(x, top + _TALL + 20, str(count)) for count, x in x_of.items()]
-    parts.append(_text(_LEFT + _WIDTH / 2, top + _TALL + 40, "clients that share the rows"))
+    parts.append(_text(_LEFT + _WIDTH / 2, top + _TALL + 40, axis))
     for i, line in enumerate(lines.values()):
         colour, before = _colour(i), None
         for count, values in sorted(line.items()):

@@ -31,7 +31,20 @@ from hyperfed.statistics import statistics_of
 from hyperfed.tables.tables import EdgeTable
 from hyperfed.tables.vocabulary import Vocabulary
 
-__all__ = ["CLIENTS", "LIARS", "ROWS", "WAYS", "measure_sums", "play_sums"]
+__all__ = [
+    "CLIENTS",
+    "LIARS",
+    "ROWS",
+    "WAYS",
+    "World",
+    "edges_of",
+    "f1_of",
+    "measure_sums",
+    "play_sums",
+    "sem_world",
+    "var_world",
+    "ways_of",
+]
 
 CLIENTS = (2, 4, 8, 16, 32, 64)
 """How many clients share the rows."""
@@ -50,19 +63,28 @@ Edges = set[tuple[int, int, int, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _World:
+class World:
+    """Holds a process with a known graph."""
+
     kind: str
+    """"var" or "sem": what engines and scores suit it."""
     names: tuple[str, ...]
+    """The variables."""
     lags: tuple[int, ...]
+    """The lags of its edges."""
     edges: Edges
+    """The edges: (source, target, lag, sign); of a SEM pairs, (lower, higher, 0, 1)."""
     sample: Callable[[int, np.random.Generator], Floats]
+    """Returns float64[rows, variables]."""
 
     @property
     def vocabulary(self) -> Vocabulary:
+        """The variables as a vocabulary."""
         return Vocabulary.of(*self.names)
 
 
-def _var(rng: np.random.Generator, width: int = 6) -> _World:
+def var_world(rng: np.random.Generator, width: int = 6) -> World:
+    """Return a stable VAR(1) with effects of .2 to .5."""
     while True:
         there = rng.uniform(size=(width, width)) < 0.25
         size = rng.choice([-1.0, 1.0], there.shape) * rng.uniform(0.2, 0.5, there.shape)
@@ -82,10 +104,11 @@ def _var(rng: np.random.Generator, width: int = 6) -> _World:
         for t, s in zip(*np.nonzero(there), strict=True)
     }
     names = tuple(f"y{i}" for i in range(width))
-    return _World(kind="var", names=names, lags=(1,), edges=edges, sample=sample)
+    return World(kind="var", names=names, lags=(1,), edges=edges, sample=sample)
 
 
-def _sem(rng: np.random.Generator, width: int = 20) -> _World:
+def sem_world(rng: np.random.Generator, width: int = 20) -> World:
+    """Return a linear SEM on an Erdos-Renyi graph with as many edges as variables expected."""
     order = rng.permutation(width)
     target, source = np.tril_indices(width, -1)
     there = rng.uniform(size=len(source)) < width / len(source)
@@ -104,10 +127,10 @@ def _sem(rng: np.random.Generator, width: int = 20) -> _World:
         for a, b in zip(order[target[there]].tolist(), order[source[there]].tolist(), strict=True)
     }
     names = tuple(f"x{i}" for i in range(width))
-    return _World(kind="sem", names=names, lags=(0,), edges=edges, sample=sample)
+    return World(kind="sem", names=names, lags=(0,), edges=edges, sample=sample)
 
 
-def _edges_of(world: _World, table: EdgeTable, votes: Floats) -> Edges:
+def edges_of(world: World, table: EdgeTable, votes: Floats) -> Edges:
     """Return a table's edges as what F1 compares: of the SEM, pairs by both directions' votes."""
     rows = zip(
         table.source.tolist(), table.target.tolist(), table.lag.tolist(), table.effect.tolist(),
@@ -122,11 +145,12 @@ def _edges_of(world: _World, table: EdgeTable, votes: Floats) -> Edges:
     return {pair for pair, vote in strength.items() if vote >= _CUT}
 
 
-def _f1(found: Edges, true: Edges) -> float:
+def f1_of(found: Edges, true: Edges) -> float:
+    """Return the F1 of some edges."""
     return 2 * len(found & true) / max(1, len(found) + len(true))
 
 
-def _own(world: _World, data: Sequence[Floats], rng: np.random.Generator) -> EdgeTable:
+def _own(world: World, data: Sequence[Floats], rng: np.random.Generator) -> EdgeTable:
     """Return all that the engine finds in some clients' rows together."""
     count, seed = _BOOTSTRAPS[world.kind], int(rng.integers(1 << 31))
     if world.kind == "var":
@@ -142,7 +166,7 @@ def _own(world: _World, data: Sequence[Floats], rng: np.random.Generator) -> Edg
     return table
 
 
-def _least(world: _World) -> float:
+def _least(world: World) -> float:
     """Return the vote_min of a merge: an edge of a SEM has votes in both directions."""
     return _CUT if world.kind == "var" else 0.02
 
@@ -151,7 +175,16 @@ def _vote(evidence: StoreEvidence | None) -> Floats:
     return np.zeros(0) if evidence is None else evidence.edges.vote
 
 
-def _votes(world: _World, data: Sequence[Floats], rng: np.random.Generator) -> Edges:
+def ways_of(
+    world: World, data: Sequence[Floats], rng: np.random.Generator
+) -> Iterator[tuple[str, Edges]]:
+    """Yield (way of merging, the edges it finds) of some clients' rows, in the order of `WAYS`."""
+    yield "votes", _votes(world, data, rng)
+    yield "sums", _sums(world, data)
+    yield "pooled rows", _pooled(world, data, rng)
+
+
+def _votes(world: World, data: Sequence[Floats], rng: np.random.Generator) -> Edges:
     policy = PolicyPack(lags=world.lags)
     graphs = [
         HypergraphStore(
@@ -163,10 +196,10 @@ def _votes(world: _World, data: Sequence[Floats], rng: np.random.Generator) -> E
         for one in data
     ]
     merged = StoreReconciler(vote_min=_least(world)).reconcile(graphs)
-    return _edges_of(world, merged.edges, _vote(merged.evidence))
+    return edges_of(world, merged.edges, _vote(merged.evidence))
 
 
-def _sums(world: _World, data: Sequence[Floats], *, strategy: str = "consensus") -> Edges:
+def _sums(world: World, data: Sequence[Floats], *, strategy: str = "consensus") -> Edges:
     engine = "var" if world.kind == "var" else "pc"
     policy = PolicyPack(
         payload="statistics",
@@ -182,33 +215,30 @@ def _sums(world: _World, data: Sequence[Floats], *, strategy: str = "consensus")
         )
         coordinator.handle_update(f"site-{client:03d}", statistics_update(moments))
     model = coordinator.aggregate()
-    return _edges_of(world, model.edges, _vote(model.evidence))
+    return edges_of(world, model.edges, _vote(model.evidence))
 
 
-def _pooled(world: _World, data: Sequence[Floats], rng: np.random.Generator) -> Edges:
+def _pooled(world: World, data: Sequence[Floats], rng: np.random.Generator) -> Edges:
     table = _own(world, data, rng)
     if world.kind == "var":
         table = table.take(table.stability > _CUT)
-    return _edges_of(world, table, table.vote.astype(np.float64))
+    return edges_of(world, table, table.vote.astype(np.float64))
 
 
 def play_sums(kind: str, clients: int, seed: int, *, liars: int = 0) -> Iterator[tuple[str, float]]:
     """Yield (way of merging, F1) of one federation; with liars the plain sum is one more."""
     rng = np.random.default_rng([seed, clients])
-    world = _var(rng) if kind == "var" else _sem(rng)
+    world = var_world(rng) if kind == "var" else sem_world(rng)
     rows = ROWS[kind] // clients
     other = world
     if liars:
-        other = _var(rng) if kind == "var" else _sem(rng)
+        other = var_world(rng) if kind == "var" else sem_world(rng)
     data = [(other if client < liars else world).sample(rows, rng) for client in range(clients)]
-    yield "votes", _f1(_votes(world, data, rng), world.edges)
-    yield "sums", _f1(_sums(world, data), world.edges)
+    for way, edges in ways_of(world, data, rng):
+        yield way, f1_of(edges, world.edges)
     if liars:
-        yield (
-            "plain sum",
-            _f1(_sums(world, data, strategy="mean"), world.edges),
-        )
-    yield "pooled rows", _f1(_pooled(world, data, rng), world.edges)
+        plain = _sums(world, data, strategy="mean")
+        yield "plain sum", f1_of(plain, world.edges)
 
 
 def measure_sums(
