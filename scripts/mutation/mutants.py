@@ -113,6 +113,9 @@ class _Finder(ast.NodeVisitor):
             self._add(node, "comparison ignored", ast.Constant(True))
         self.generic_visit(node)
 
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
+        """Leave the text of messages as it is."""
+
     def visit_Return(self, node: ast.Return) -> None:
         if isinstance(node.value, ast.Constant) and type(node.value.value) is bool:
             self._add(node.value, "truth turned", ast.Constant(not node.value.value))

@@ -12,7 +12,14 @@ import mpmath
 import pytest
 
 from hyperfed.errors import PrivacyBudgetExhausted, PrivacyError
-from hyperfed.privacy.accountant import Composition, PrivacyAccountant, rho_of, running_budget
+from hyperfed.privacy.accountant import (
+    Composition,
+    PrivacyAccountant,
+    charges_of,
+    cost_of,
+    rho_of,
+    running_budget,
+)
 from hyperfed.privacy.guard import PrivacyGuard
 from hyperfed.privacy.mechanisms import plan_release
 from hyperfed.privacy.rdp import (
@@ -229,6 +236,24 @@ def test_the_share_is_of_epsilon_or_of_delta_whichever_is_more_spent() -> None:
         mechanisms=(Mechanism(kind="basic", epsilon=Decimal("0.5"), delta=Decimal(0)),),
     )
     assert pure.share == 0.5
+    assert PrivacyAccountant(epsilon=Decimal(0), delta=Decimal(0)).share == 0
+    noised = accountant(NIGHT)
+    assert noised.share == float(rho_of(NIGHT) / noised.filter.rho)
+    selecting = accountant(replace(noise(1000, 1), delta=DELTA / 4, selection_delta=DELTA / 4))
+    assert selecting.share == 0.5, "a quarter of delta is half of what is set aside"
+
+
+def test_a_night_costs_what_its_mechanisms_cost_together() -> None:
+    together = (NIGHT.epsilon + 1, NIGHT.delta + BASIC.delta)
+    assert cost_of([NIGHT, BASIC]) == together
+    assert cost_of([]) == (0, 0)
+    twice, delta = cost_of([NIGHT, NIGHT])
+    assert twice == rdp_epsilon(2 * rho_of(NIGHT), delta) < 2 * NIGHT.epsilon
+
+
+def test_what_a_void_refunds_is_not_charged() -> None:
+    entries = ledger_of([(NIGHT, False), (BASIC, True), (BASIC, False)])
+    assert charges_of(entries) == [(1, NIGHT), (3, BASIC)]
 
 
 def test_nights_that_cost_nothing_never_end() -> None:
