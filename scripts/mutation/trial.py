@@ -98,10 +98,10 @@ class Trial:
         """Note that a test has failed."""
         self.failed = self.failed or report.failed
 
-    def measure(self, folders: tuple[str, ...], over: float) -> dict[str, Reached]:
+    def measure(self, folders: tuple[str, ...], over: float) -> tuple[dict[str, Reached], int]:
         """Return what each test of files or folders reaches, measured now where it is not kept.
 
-        A test takes no part where the time is over before it is measured.
+        Also return how many are left unmeasured, because the time was over before.
         """
         files: dict[Path, list[str]] = defaultdict(list)
         for name, item in self.items.items():
@@ -120,7 +120,7 @@ class Trial:
             if known != before:
                 keep(path, known)
             measured |= {name: known[name] for name in names if name in known}
-        return measured
+        return measured, sum(map(len, files.values())) - len(measured)
 
     def _measured(self, name: str) -> Reached:
         def work() -> int:

@@ -251,6 +251,23 @@ def test_a_night_costs_what_its_mechanisms_cost_together() -> None:
     assert twice == rdp_epsilon(2 * rho_of(NIGHT), delta) < 2 * NIGHT.epsilon
 
 
+def test_noise_alone_is_told_at_the_best_order_and_beside_pure_epsilons_at_the_filters() -> None:
+    spent = accountant(NIGHT)
+    best = rdp_epsilon(rho_of(NIGHT), DELTA)
+    assert spent.total.epsilon == best
+    mixed = spent.charged([Mechanism(kind="basic", epsilon=Decimal("0.001"), delta=Decimal(0))])
+    order, overhead = mixed.filter.order, mixed.filter.overhead
+    assert mixed.total.epsilon == Decimal(float(Fraction(order) * mixed.rho)) + overhead
+    assert best < mixed.total.epsilon < EPSILON
+
+
+def test_what_costs_nothing_fits_into_a_budget_that_was_cut_below_what_is_spent() -> None:
+    overspent = accountant(*[BASIC] * 11)
+    assert not overspent.fits([BASIC])
+    assert overspent.fits([])
+    assert overspent.fits([Mechanism(kind="basic", epsilon=Decimal(0), delta=Decimal(0))])
+
+
 def test_what_a_void_refunds_is_not_charged() -> None:
     entries = ledger_of([(NIGHT, False), (BASIC, True), (BASIC, False)])
     assert charges_of(entries) == [(1, NIGHT), (3, BASIC)]
