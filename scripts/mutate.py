@@ -82,7 +82,7 @@ class Command(Trial):
         if self.given.again:
             waiting = [m for m in waiting if verdicts.get(_key(m), "survived") == "survived"]
         began, measured = time.monotonic(), dict[str, Reached]()
-        left, judged, unmeasured = waiting, 0, 0
+        left, judged, unmeasured, excused = waiting, 0, 0, list[Mutant]()
         for tests in (own,) if self.given.sample else (own, around):
             now = time.monotonic()
             more, missing = self.measure(tests, (now + over) / 2)
@@ -95,25 +95,29 @@ class Command(Trial):
             if self.given.sample:  # it says nothing of lines for which other tests stand
                 waiting = left = [m for m in left if reaching(new, m.path, m.lines, ())]
             left, judged = self._try(left, new, verdicts, over)
+            with_reason = [m for m in left[:judged] if m.name in self.reasons]
+            excused += with_reason
+            left = [m for m in left if m not in with_reason]
+            judged -= len(with_reason)
             unmeasured += missing
-        if unmeasured and not self.given.sample:
-            judged = 0  # a test that was not measured may notice what is left
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_text(json.dumps(verdicts))
-        survived, untried = left[:judged], len(left) - judged
-        for mutant in survived:
-            reason = self.reasons.get(mutant.name)
+            if not left:
+                break
+        if unmeasured and not self.given.sample:
+            judged = 0  # a test that was not measured may notice what is left
+        untried = len(left) - judged
+        for mutant in excused + left[:judged]:
             tests = len(reaching(measured, mutant.path, mutant.lines, ()))
-            self.say(f"SURVIVED {tests} tests {mutant.place} {reason or ''}\n  {mutant.name}")
-            if reason is None:
-                self.without.append(mutant.name)
+            reason = self.reasons.get(mutant.name, "")
+            self.say(f"SURVIVED {tests} tests {mutant.place} {reason}\n  {mutant.name}")
+        self.without += [mutant.name for mutant in left[:judged]]
         tried = len(waiting) - untried
         each = (time.monotonic() - began) / max(1, tried)
-        excused = sum(mutant.name in self.reasons for mutant in survived)
         self.say(
             f"{room}, seed {self.given.seed}: {tried} of {len(waiting)} tried at {each:.2f} s, "
-            f"{tried - len(survived)} killed, {excused} survived with a reason, "
-            f"{len(survived) - excused} without"
+            f"{tried - len(excused) - judged} killed, {len(excused)} survived with a reason, "
+            f"{judged} without"
         )
 
     def _try(
@@ -152,7 +156,7 @@ class Command(Trial):
 
 
 def _key(mutant: Mutant) -> str:
-    return f"{mutant.lines[0]} {mutant.name}"
+    return f"{mutant.lines[0]}.{mutant.column} {mutant.name}"
 
 
 def run_one(name: str) -> int:

@@ -36,6 +36,8 @@ class Mutant:
     """What was changed."""
     lines: range
     """Where, from 1."""
+    column: int
+    """Where in its first line, in bytes from 0: several changes of one kind may be in a line."""
     text: str
     """The line as it is."""
     source: str
@@ -144,6 +146,7 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
             function,
             kind,
             range(node.lineno, last + 1),
+            node.col_offset,
             lines[node.lineno - 1].strip(),
             (data[:begin] + new.encode() + data[end:]).decode(),
         )
