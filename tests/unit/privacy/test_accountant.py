@@ -170,6 +170,9 @@ def test_pld_agrees_with_dp_accountings_accountant() -> None:
 def test_the_first_charge_decides_how_a_ledger_is_composed() -> None:
     assert accountant().composition is Composition.NOTHING
     assert accountant(NIGHT).composition is Composition.RDP
+    free = Mechanism(kind="basic", epsilon=Decimal(0), delta=Decimal(0))
+    assert accountant(free).composition is Composition.NOTHING
+    assert accountant(free, NIGHT).composition is Composition.RDP
     by_sum = accountant(BASIC, NIGHT)
     assert by_sum.composition is Composition.BASIC
     assert by_sum.total.epsilon == 1 + NIGHT.epsilon
