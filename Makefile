@@ -5,7 +5,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 DIST := dist
 
-.PHONY: help setup demo up down test lint mutate evidence statistics docs wheel lock clean
+.PHONY: help setup demo up down test lint mutate evidence statistics docs wheel release lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -54,6 +54,9 @@ docs: setup ## build the documentation site into site/, with every link checked;
 
 wheel: setup ## build the wheel (the library and the command) with the lock's hatchling, and print its path
 	@$(BIN)/python -m hatchling build -t wheel -d $(DIST) 2>&1
+
+release: setup ## build twice and compare bytes, check the wheel on each Python, describe it (CycloneDX), into dist/release
+	@$(BIN)/python scripts/release/make.py $(RELEASE_ARGUMENTS)
 
 COMPILE := $(BIN)/uv pip compile pyproject.toml --all-extras --python-version 3.11 --upgrade --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header --quiet

@@ -1,14 +1,15 @@
 """A night: N clients of E edges each, collected, verified, decoded, merged and signed. Where the
 time goes, stage by stage.
 
-    python benchmarks/night.py [--clients 1000] [--edges 10000] [--store memory|s3] \\
+    python benchmarks/night.py [--clients 1000] [--edges 10000] [--store memory|folder|s3] \\
         [--profile FILE]
 
 1. Every client is honest, sealed and signed, and found most of one true graph; its effects,
    confidence and stability are its own. Updates are float32, zstd.
 2. Only the coordinator's work is timed: `RoundRunner`'s stages in their order, each with the wall
    clock and the CPU time of this process beside it.
-3. s3 is a SeaweedFS of this machine, on the same cores. Requests are counted.
+3. s3 is a SeaweedFS of this machine, on the same cores. Requests are counted. folder is one of
+   TMPDIR: nothing of the store is in this process's memory.
 4. The clients submit in a process of their own, which ends before the night begins: this one has
    held none of their tables. The peak is that of this process (VmHWM after a reset), less what it
    held before the night began: Python, the libraries, and with the store "memory" what lies in the
@@ -39,15 +40,17 @@ from hyperfed.crypto.sealing import seal_body
 from hyperfed.packets import PolicyPack, Update
 from hyperfed.protocol.digests import policy_digest
 from hyperfed.protocol.object_keys import Keys
+from hyperfed.registry.registry import ClientRecord, KeyRecord
 from hyperfed.storage.filesystem import FilesystemStore
 from hyperfed.storage.memory import MemoryStore
 from hyperfed.storage.store import ObjectStore
 from hyperfed.tables.tables import EdgeTable
 from hyperfed.tables.vocabulary import Vocabulary
-from hyperfed.testing.federation import SmallFederation
+from hyperfed.testing.federation import SmallFederation, key_of
 from hyperfed.testing.seaweedfs import SeaweedFS
 
 SAMPLES = 5000
+FIRST_VERSION = 40_000  # clients; a registry's first version cannot hold more (docs/scale.md)
 
 
 def true_graph(rng: np.random.Generator, edges: int, variables: int) -> tuple[Any, Any]:
@@ -87,12 +90,26 @@ def federation_in(
     """The federation of these numbers: the same one in every process, whoever publishes its
     registry first.
     """
-    return SmallFederation(
-        clients=[f"site-{i:05d}" for i in range(clients)],
+    ids = [f"site-{i:05d}" for i in range(clients)]
+    fed = SmallFederation(
+        clients=ids[:FIRST_VERSION],
         store=store,
         policy=PolicyPack(n_proposals=max(100_000, edges), max_staleness=staleness),
         vocabulary=Vocabulary.of(*(f"v{i}" for i in range(_variables(edges)))),
     )
+    if rest := ids[FIRST_VERSION:]:
+        fed.clients = tuple(ids)
+        fed.keys |= {client: key_of(f"small-fed/{client}") for client in rest}
+        records = (
+            ClientRecord(
+                client_id=client,
+                organisation=f"{client} ltd",
+                keys=(KeyRecord(keys=fed.keys[client].public),),
+            )
+            for client in rest
+        )
+        fed.amend(clients=(*fed.registry.clients, *records))
+    return fed
 
 
 def _variables(edges: int) -> int:
@@ -210,6 +227,10 @@ def open_bench_store(kind: str) -> Iterator[ObjectStore]:
     if kind == "memory":
         yield MemoryStore()
         return
+    if kind == "folder":
+        with tempfile.TemporaryDirectory() as folder:
+            yield FilesystemStore(folder)
+        return
     with SeaweedFS() as server:
         yield server.store("night")
 
@@ -281,7 +302,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clients", type=int, default=1000)
     parser.add_argument("--edges", type=int, default=10_000)
-    parser.add_argument("--store", choices=("memory", "s3"), default="memory")
+    parser.add_argument("--store", choices=("memory", "folder", "s3"), default="memory")
     parser.add_argument("--profile", type=Path)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)

@@ -9,8 +9,9 @@ The stages are collect -> validate -> score trust -> check privacy budget -> rec
    stragglers' time the run fails and names who is missing; Retry works until `close_by`.
 3. Finished stages are remembered in the drop-box (`tasks.stages`), so that a Retry goes on where
    the round failed. A round that has ended is only verified.
-4. A dry run says who would count now, and writes nothing: no plan, no copy, no freeze, no result.
-5. The flow needs no Prefect server: without one, Prefect starts its own for the run.
+4. A store that is away, or a clock that is wrong, ends a run for a while (`flows.again`).
+5. A dry run says who would count now, and writes nothing: no plan, no copy, no freeze, no result.
+6. The flow needs no Prefect server: without one, Prefect starts its own for the run.
 """
 
 import os
@@ -26,6 +27,7 @@ from pydantic import Field
 
 from blocks import FederationPolicy, StageResults
 from blocks.bounds import bounds
+from flows.again import again_later
 from flows.coordination import rehearsing, rename_run, scheduled
 from flows.task_runners import task_runner
 from hyperfed.coordinator.admission_stage import combined, shards_of
@@ -97,7 +99,8 @@ def federation_round(
     instant = instant_of(now, datetime.now(UTC), dry_run=dry_run, environment=os.environ)
     coordinator = Coordinator(drop_box, coordinator_keys, instant)
     policy = FederationPolicy.load(federation_policy)
-    with rehearsing(coordinator) if dry_run else coordinating(coordinator) as runner:
+    acting = rehearsing(coordinator) if dry_run else coordinating(coordinator)
+    with again_later(policy.poll_s), acting as runner:
         registry = runner.reader.registry
         number, early = round_to_run(registry, scheduled(now, runner), wanted=round_id)
         if early:

@@ -12,6 +12,7 @@ from prefect.states import Completed, State
 
 from blocks import DropBox, FederationPolicy
 from blocks.bounds import bounds
+from flows.again import again_later
 from flows.coordination import rename_run, scheduled
 from hyperfed.coordinator.opening import open_checked
 from hyperfed.coordinator.running import opened_as, round_to_open
@@ -47,23 +48,26 @@ def open_round(
     """
     policy, box = FederationPolicy.load(federation_policy), DropBox.load(drop_box)
     instant = instant_of(now, datetime.now(UTC), dry_run=False, environment=os.environ)
-    runner = new_runner(Coordinator(drop_box, coordinator_keys, instant))
-    registry = runner.reader.registry
-    number, early = round_to_open(registry, scheduled(now, runner), wanted=round_id)
-    if early:
-        return Completed(name="Skipped", message=early, data={"round": 0})
-    bounds().check_round(round_id, registry.windows.round_at(runner.now))
-    plan = open_checked(runner, number, policy.terms(policy_overrides), overrides=policy_overrides)
-    links = issue_links(
-        runner.store,
-        box.clients_by_link,
-        round_id=number,
-        now=runner.now,
-        key_pair=runner.key_pair,
-        fingerprint=None,
-        reader=runner.reader,
-        mail=GossipReach(runner.reader, number),
-    )
+    with again_later(policy.poll_s):
+        runner = new_runner(Coordinator(drop_box, coordinator_keys, instant))
+        registry = runner.reader.registry
+        number, early = round_to_open(registry, scheduled(now, runner), wanted=round_id)
+        if early:
+            return Completed(name="Skipped", message=early, data={"round": 0})
+        bounds().check_round(round_id, registry.windows.round_at(runner.now))
+        plan = open_checked(
+            runner, number, policy.terms(policy_overrides), overrides=policy_overrides
+        )
+        links = issue_links(
+            runner.store,
+            box.clients_by_link,
+            round_id=number,
+            now=runner.now,
+            key_pair=runner.key_pair,
+            fingerprint=None,
+            reader=runner.reader,
+            mail=GossipReach(runner.reader, number),
+        )
     for client, reason in links.refused:
         get_run_logger().warning(
             "flow=open-round round=%d client=%s links=none reason=%s",

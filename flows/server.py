@@ -12,7 +12,13 @@ The server must be named, and must answer.
 What it does not do: start a server (`hyperfed dev` and `hyperfed demo` do).
 """
 
-from prefect.settings import PREFECT_API_URL
+import ssl
+
+from prefect.settings import (
+    PREFECT_API_SSL_CERT_FILE,
+    PREFECT_API_TLS_INSECURE_SKIP_VERIFY,
+    PREFECT_API_URL,
+)
 
 from hyperfed.errors import AccessDenied, ConfigError, TransportError
 
@@ -70,7 +76,9 @@ def check_authentication(url: str) -> None:
 
     try:
         # no credential of Prefect's settings goes along; /health would answer in any case
-        answer = httpx.get(f"{url.rstrip('/')}/admin/version", timeout=_ANSWER_S)
+        answer = httpx.get(
+            f"{url.rstrip('/')}/admin/version", timeout=_ANSWER_S, verify=_certificates()
+        )
     except httpx.HTTPError as exc:
         raise TransportError(
             f"does not answer: {exc!s:.200}", subject=url, remedy="Check PREFECT_API_URL"
@@ -83,3 +91,11 @@ def check_authentication(url: str) -> None:
             remedy="Start the server with PREFECT_SERVER_API_AUTH_STRING=NAME:SECRET, and set "
             "PREFECT_API_AUTH_STRING here; or say --without-login where nobody else reaches it",
         )
+
+
+def _certificates() -> ssl.SSLContext | bool:
+    """Return how the server's certificate is verified: as Prefect's own client does it."""
+    if PREFECT_API_TLS_INSECURE_SKIP_VERIFY.value():
+        return False
+    authority = PREFECT_API_SSL_CERT_FILE.value()
+    return ssl.create_default_context(cafile=authority) if authority else True

@@ -14,11 +14,11 @@ from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 
-from hyperfed.dropbox.reader import DropBoxReader
+from hyperfed.coordinator import RoundRunner
 from hyperfed.errors import ConfigError
 from hyperfed.report.html import html_report
 from hyperfed.report.markdown import markdown_page
-from hyperfed.report.metrics import metrics_text
+from hyperfed.report.metrics import file_name, metrics_text
 from hyperfed.report.notices import notices
 from hyperfed.report.outcome import outcome_of
 from hyperfed.report.rows import Outcome
@@ -46,9 +46,10 @@ def report(
 
     `timings` are (stage, seconds), in order.
     """
-    reader = runner_of(coordinator).reader
+    runner = runner_of(coordinator)
+    reader = runner.reader
     view = view_of(reader, round_id)
-    page = markdown_page(view, timings=timings, links=_write_files(reader, view, timings))
+    page = markdown_page(view, timings=timings, links=_write_files(runner, view, timings))
     create_markdown_artifact(
         key=f"round-{round_id:08d}", markdown=page, description=markdown_text(headline(view))
     )
@@ -80,7 +81,7 @@ def report(
 
 
 def _write_files(
-    reader: DropBoxReader, view: RoundView, timings: Sequence[tuple[str, float]]
+    runner: RoundRunner, view: RoundView, timings: Sequence[tuple[str, float]]
 ) -> list[tuple[str, str]]:
     """Write the figures, the HTML report and the site, where the environment names a folder.
 
@@ -88,8 +89,8 @@ def _write_files(
     """
     if os.environ.get(METRICS_DIR):
         _write(
-            Path(os.environ[METRICS_DIR]) / f"hyperfed_{view.federation}.prom",
-            metrics_text(view, timings=timings),
+            Path(os.environ[METRICS_DIR]) / file_name(view.federation),
+            metrics_text(view, runner.reader.ledger(), timings=timings),
             METRICS_DIR,
         )
     if not os.environ.get(REPORT_DIR):
@@ -98,18 +99,22 @@ def _write_files(
     _write(Path(os.environ[REPORT_DIR]) / name, html_report([view]), REPORT_DIR)
     links = [("The report as one HTML file", name)]
     if view.outcome is Outcome.COMMITTED and view.edge_count <= _SITE_EDGES:
-        _write_site(reader, Path(os.environ[REPORT_DIR]) / view.federation, view.round)
+        _write_site(runner, Path(os.environ[REPORT_DIR]) / view.federation, view.round)
         links.append(("What the federation knows", f"{view.federation}/index.html"))
     base = os.environ.get(REPORT_URL, "").rstrip("/")
     return [(words, f"{base}/{address}") for words, address in links] if base else []
 
 
-def _write_site(reader: DropBoxReader, folder: Path, round_id: int) -> None:
-    """Write the dossier site; pages of earlier rounds that are there stay as they are."""
+def _write_site(runner: RoundRunner, folder: Path, round_id: int) -> None:
+    """Write the operator's own site; pages of earlier rounds that are there stay as they are."""
     names = (path.stem for path in folder.glob("rounds/*.html"))
     written = {int(name) for name in names if name.isdigit()} - {round_id}
     content = SiteContent.read(
-        reader, reader.ledger(), last=_SITE_ROUNDS, written=frozenset(written)
+        runner.reader,
+        runner.reader.ledger(),
+        last=_SITE_ROUNDS,
+        written=frozenset(written),
+        sets=runner.frozen,
     )
     files = site_files(content)
     for path, text in sorted(files.items(), key=lambda item: item[0] == "index.html"):

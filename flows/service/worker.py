@@ -14,7 +14,9 @@ what they say. This one takes from the server which deployment is meant, the par
    as the server says.
 4. HYPERFED_WORKER names the hyperfed.toml that bounds what blocks and parameters may say
    (`blocks.bounds`).
-5. A run that is cancelled on the server is ended, and so are all where the worker is.
+5. A Prefect server that does not answer is waited for, however long: the runs that go on here are
+   not ended, and those that became late begin when it is back.
+6. A run that is cancelled on the server is ended, and so are all where the worker is.
 
 What it does not do: protect from a server that refuses to run anything, or that runs what the
 deployments allow as often as it likes. Running a round again is harmless.
@@ -25,13 +27,14 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import anyio.abc
+import httpx
 import yaml
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import get_current_settings
@@ -45,10 +48,11 @@ from flows.service.pool import POOL, make_pool
 from hyperfed.config import no_telemetry
 from hyperfed.errors import AccessDenied
 
-__all__ = ["CheckoutWorker", "entrypoints_of", "run_worker"]
+__all__ = ["CheckoutWorker", "end_by_sigterm", "entrypoints_of", "run_worker"]
 
 _GRACE_S = 30.0
 _CHECKOUT = Path(__file__).resolve().parents[2]
+T = TypeVar("T")
 
 
 def entrypoints_of(checkout: Path) -> dict[str, str]:
@@ -66,6 +70,40 @@ with warnings.catch_warnings():
         """A worker of the pool that starts only what this checkout deploys."""
 
         type = "process"
+
+        _away = False
+        """Whether the server has stopped answering, and that was logged."""
+
+        async def get_and_submit_flow_runs(self) -> list[FlowRun]:
+            """Look for runs that are due; while the server does not answer there are none."""
+            return await self._while_away(super().get_and_submit_flow_runs) or []
+
+        async def sync_with_backend(self) -> None:
+            """Tell the server that this worker is there, where the server is there."""
+            await self._while_away(super().sync_with_backend)
+
+        async def _while_away(self, ask: Callable[[], Awaitable[T]]) -> T | None:
+            """Return what `ask` returns, or None where the server does not answer.
+
+            Prefect's own worker ends itself and its runs after some minutes of that. The first
+            silence and its end are logged, each once.
+            """
+            try:
+                answer = await ask()
+            except (httpx.TransportError, httpx.HTTPStatusError) as exc:
+                if isinstance(exc, httpx.HTTPStatusError) and exc.response.status_code < 500:
+                    raise
+                if not self._away:
+                    self._logger.warning(
+                        "The Prefect server does not answer (%s); runs go on, it is asked again",
+                        type(exc).__name__,
+                    )
+                self._away = True
+                return None
+            if self._away:
+                self._logger.warning("The Prefect server answers again")
+            self._away = False
+            return answer
 
         async def run(
             self,
@@ -150,6 +188,16 @@ async def _end(child: "anyio.abc.Process") -> None:
             await child.wait()
 
 
+def end_by_sigterm() -> None:
+    """Let SIGTERM do what Ctrl-C does, also where a shell has this process ignore Ctrl-C.
+
+    Shells do that with what they start in the background.
+    """
+    interrupted = signal.getsignal(signal.SIGINT)
+    handler = interrupted if callable(interrupted) else signal.default_int_handler
+    signal.signal(signal.SIGTERM, handler)
+
+
 def run_worker(
     settings_file: Path,
     *,
@@ -174,6 +222,6 @@ def run_worker(
     worker: Any = CheckoutWorker(
         work_pool_name=pool, name=name, limit=limit, create_pool_if_not_found=False
     )
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    end_by_sigterm()
     with suppress(KeyboardInterrupt):
         asyncio.run(worker.start(run_once=once))

@@ -5,6 +5,7 @@ what to do.
 
     HyperfedError
     ├── ConfigError            a setting, a file or an argument of the user's
+    │   └── ClockError         this machine's clock and the store's differ
     ├── MachineError           this machine lacks room, memory, threads or a right
     ├── EngineError            data that a discovery engine cannot use: a column, a NaN
     ├── PacketError            bytes or values that break the protocol; never retried
@@ -40,6 +41,7 @@ __all__ = [
     "AggregationError",
     "BoundsError",
     "BreakdownError",
+    "ClockError",
     "ConfigError",
     "EngineError",
     "FrozenUpdateLost",
@@ -101,6 +103,28 @@ def _rebuild(
 
 class ConfigError(HyperfedError):
     """A setting, a file or an argument of the user's is wrong."""
+
+
+class ClockError(ConfigError):
+    """This machine's clock and the store's differ by more than is tolerated.
+
+    `ahead_s` says by how many seconds this machine's is ahead; it is negative where it is behind.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        subject: str = "",
+        rule: str = "",
+        remedy: str = "",
+        ahead_s: float = 0.0,
+    ) -> None:
+        super().__init__(problem, subject=subject, rule=rule, remedy=remedy)
+        self.ahead_s = ahead_s
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (*super().__reduce__(), {"ahead_s": self.ahead_s})
 
 
 class MachineError(HyperfedError):

@@ -145,3 +145,13 @@ def test_a_client_whose_seeds_differ_spoils_no_sum_because_it_is_not_confirmed()
         _opened(night, WARDS[:4], night.group.helpers),
         np.sum([night.values[ward] for ward in WARDS[:4]], axis=0),
     )
+
+
+def test_without_noise_two_nights_show_what_one_client_changed() -> None:
+    """What docs/secure-sums.md says plainly: masks do not prevent it."""
+    first = SecureRound(group_of(), WARDS)
+    second = SecureRound(group_of(), WARDS, round=13, changed={"ward-3": 0.25})
+    difference = _opened(second, WARDS, second.group.helpers) - _opened(
+        first, WARDS, first.group.helpers
+    )
+    np.testing.assert_array_equal(difference, np.full(first.length, 0.25))

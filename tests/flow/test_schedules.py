@@ -15,14 +15,18 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.states import Late
 
 from flows.service.automations import automation_of, create_automations, read_automations
+from flows.service.health import server_facts
+from flows.service.pool import POOL, make_pool
 from flows.service.schedules import apply_schedules
 from hyperfed.cli.checkout import import_from_checkout
 from hyperfed.errors import ConfigError
 from hyperfed.operations.schedules import schedules_of
 from hyperfed.registry.windows import Windows
 from hyperfed.report.notices import KINDS
+from hyperfed.testing.federation import SmallFederation
 
 ROOT = Path(__file__).parents[2]
 GENESIS = datetime(2026, 1, 1, tzinfo=UTC)
@@ -199,3 +203,26 @@ def test_automations_are_off_until_somebody_is_to_be_told_but_zombies_are_always
     assert sum(create_automations(path, notify=[]).values()) == 1
     with pytest.raises(ConfigError, match="no such notification block"):
         create_automations(path, notify=["custom-webhook/nobody"])
+
+
+def test_a_check_tells_what_keeps_rounds_from_running(prefect_harness: None) -> None:
+    """`hyperfed check` of the operator: each step of setting up makes it better."""
+    registry = SmallFederation(genesis=GENESIS).registry
+    before = server_facts(registry)
+    assert before.versions[0]
+    deployments = [deploy(name) for name in ("open-round", "federation-round")]
+    assert set(server_facts(registry).schedules.values()) == {"has no active schedule"}
+    schedules = schedules_of(genesis=GENESIS, round_duration=registry.window_s)
+    apply_schedules([replace(s, anchor=s.anchor + timedelta(hours=1)) for s in schedules])
+    wrong = server_facts(registry)
+    assert set(wrong.schedules.values()) == {"runs at other instants than the registry's windows"}
+    apply_schedules(schedules)
+    make_pool()
+    with get_client(sync_client=True) as client:
+        client.create_flow_run_from_deployment(deployments[0], name="a late one", state=Late())
+        client.send_worker_heartbeat(POOL, "a worker")
+    good = server_facts(registry)
+    assert set(good.schedules.values()) == {""}
+    assert "a late one" in good.late
+    assert good.worker_seen is not None
+    assert abs((datetime.now(UTC) - good.worker_seen).total_seconds()) < 120

@@ -5,13 +5,40 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from hyperfed.testing.seaweedfs import free_ports
 
-__all__ = ["postgresql"]
+__all__ = ["Cluster", "cluster", "postgresql"]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A server that runs, with its socket in its folder."""
+
+    folder: Path
+    port: int
+    binaries: Path
+    user: str | None
+
+    def run(self, name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
+        """What one of PostgreSQL's programs says."""
+        done = subprocess.run(
+            [self.binaries / name, *arguments],
+            user=self.user,
+            cwd=self.folder,
+            env={**os.environ, "PGHOST": str(self.folder), "PGPORT": str(self.port)}
+            | dict(environment or {}),
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )  # type: ignore[call-overload]
+        assert done.returncode == 0, f"{name} {arguments}: {done.stdout}{done.stderr}"
+        return str(done.stdout)
 
 
 def _binaries() -> Path | None:
@@ -32,46 +59,66 @@ def _user() -> str | None:
 
 
 @contextmanager
-def postgresql(*databases: str) -> Iterator[dict[str, str] | None]:
-    """A server with these databases: name -> address for sqlalchemy. None where PostgreSQL is not
-    installed.
+def cluster(superuser: str, *, password: str = "") -> Iterator[Cluster | None]:
+    """A server with this superuser, or None where PostgreSQL is not installed.
+
+    Whoever comes by its socket is trusted. Over TCP, `password` is asked for where it is given.
     """
     binaries, user = _binaries(), _user()
     if binaries is None or user == "":
         yield None
         return
-    folder, port = (
-        Path(tempfile.mkdtemp(prefix="hyperfed-postgres-")),
-        free_ports(["postgres"])["postgres"],
-    )
+    folder = Path(tempfile.mkdtemp(prefix="hyperfed-postgres-"))
+    server = Cluster(folder, free_ports(["postgres"])["postgres"], binaries, user)
     if user:
         shutil.chown(folder, user)
-
-    def run(name: str, *arguments: str) -> None:
-        subprocess.run(
-            [binaries / name, *arguments],
-            user=user,
-            cwd=folder,
-            check=True,
-            capture_output=True,
-            timeout=120,
-        )  # type: ignore[call-overload]
-
+    (folder / "password").write_text(password or "unused")
+    (folder / "password").chmod(0o644)
+    folder.chmod(0o755)  # data is its own; the socket is for whoever it trusts
     try:
-        run("initdb", "-D", f"{folder}/data", "-U", "prefect", "--auth=trust", "--no-sync")
+        server.run(
+            *("initdb", "-D", f"{folder}/data", "-U", superuser, "--auth-local=trust"),
+            f"--auth-host={'scram-sha-256' if password else 'trust'}",
+            *(f"--pwfile={folder}/password", "--no-sync"),
+        )
         options = (
-            f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} "
+            f"-p {server.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} "
             "-c fsync=off"
         )
-        run("pg_ctl", "start", "-w", "-D", f"{folder}/data", "-l", f"{folder}/log", "-o", options)
+        # to a file: the server would keep a pipe open
+        with (folder / "started").open("wb") as log:
+            subprocess.run(
+                [
+                    *(binaries / "pg_ctl", "start", "-w", "-D", f"{folder}/data"),
+                    *("-l", f"{folder}/log", "-o", options),
+                ],
+                user=user,
+                cwd=folder,
+                check=True,
+                stdout=log,
+                stderr=log,
+                timeout=120,
+            )  # type: ignore[call-overload]
         try:
-            for name in databases:
-                run("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "prefect", name)
-            yield {
-                name: f"postgresql+asyncpg://prefect:unused@127.0.0.1:{port}/{name}"
-                for name in databases
-            }
+            yield server
         finally:
-            run("pg_ctl", "stop", "-m", "immediate", "-D", f"{folder}/data")
+            server.run("pg_ctl", "stop", "-m", "immediate", "-D", f"{folder}/data")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def postgresql(*databases: str) -> Iterator[dict[str, str] | None]:
+    """A server with these databases: name -> address for sqlalchemy. None where PostgreSQL is not
+    installed.
+    """
+    with cluster("prefect") as server:
+        if server is None:
+            yield None
+            return
+        for name in databases:
+            server.run("createdb", "-U", "prefect", name)
+        yield {
+            name: f"postgresql+asyncpg://prefect:unused@127.0.0.1:{server.port}/{name}"
+            for name in databases
+        }

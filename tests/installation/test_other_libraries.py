@@ -1,7 +1,8 @@
-"""Results of the real pgmpy and the real tigramite become a Discovery.
+"""Results of the real pgmpy and the real tigramite become a Discovery; what we export, the real
+pgmpy and the real xgi read.
 
-The lock has neither: pgmpy brings what nothing else needs, and tigramite is under the GPL. They
-share an environment of their own, in which the example package's engine is installed, too.
+The lock has none of them: pgmpy and xgi bring what nothing else needs, and tigramite is under the
+GPL. They share an environment, in which the example package's engine is installed, too.
 """
 
 from pathlib import Path
@@ -12,7 +13,7 @@ from tests.installation.venvs import ROOT, run_with
 
 pytestmark = [pytest.mark.installation, pytest.mark.slow, pytest.mark.timeout(700)]
 
-NEEDS = ("pgmpy==1.1.2", "tigramite==5.2.10.1")
+NEEDS = ("pgmpy==1.1.2", "tigramite==5.2.10.1", "xgi==0.10.2")
 CHILD = """
 import numpy as np
 import pandas as pd
@@ -109,5 +110,54 @@ for (source, target, lag), row in rows_of(found).items():
 """
 
 
-def test_what_pgmpy_and_tigramite_return_is_read_as_they_mean_it(tmp_path: Path) -> None:
-    run_with(tmp_path, NEEDS, CHILD, package=ROOT / "examples" / "hyperfed-pcmci")
+EVIDENCE = (
+    f"""
+import json
+import sys
+
+sys.path.insert(0, {str(ROOT)!r})
+"""
+    + """
+import xgi
+from pgmpy.readwrite import BIFReader
+
+from hyperfed.evidence import EdgeEvidence, read, to_xgi, write
+from tests.unit.evidence.example import full_table, plain_table
+
+
+def cause(row, sign):
+    return f"{row.source}{sign}{row.lag}" if row.lag else row.source
+
+
+# 6. pgmpy reads dagitty, lavaan and BIF. Its reader of lavaan's language takes letters and digits
+# alone, not heat_lag1.
+table = plain_table()
+now = EdgeEvidence(
+    variables=("heat", "load", "wear"), rows=tuple(r for r in table.rows if not r.lag)
+)
+assert len(table.rows) > len(now.rows) > 0
+edges = {(r.source, r.target) for r in now.rows}
+assert set(DAG.from_lavaan(string=write(now, "lavaan").decode()).edges()) == edges
+for held in (table, now):
+    dag = DAG.from_dagitty(string=write(held, "dagitty").decode())
+    assert set(dag.edges()) == {(cause(r, ":"), r.target) for r in held.rows}
+structure = BIFReader(string=write(table, "bif").decode())
+assert set(map(tuple, structure.variable_edges)) == {
+    (cause(r, "_lag"), r.target) for r in table.rows
+}
+
+# 7. xgi holds causes as tails, and gives them back.
+table = full_table()
+graph = to_xgi(table)
+assert graph.num_edges == len(table.rows) + len(table.joint)
+tail, head = graph.edges.dimembers(f"e{len(table.rows)}")
+assert (tail, head) == ({"heat", "load"}, {"wear"})
+back = read(json.dumps(xgi.to_hif_dict(graph)).encode(), "hif")
+assert set(back.rows) == set(table.rows)
+assert {frozenset(one.sources) for one in back.joint} == {frozenset(("heat", "load"))}
+"""
+)
+
+
+def test_what_the_libraries_return_and_read_is_as_they_mean_it(tmp_path: Path) -> None:
+    run_with(tmp_path, NEEDS, CHILD + EVIDENCE, package=ROOT / "examples" / "hyperfed-pcmci")

@@ -6,161 +6,22 @@ and a worker starts: the merge that is late runs, and the round is committed. A 
 the round's `close_by` passes meanwhile has seen no such night: then the next round is tried.
 """
 
-import base64
-import json
-import os
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from hyperfed.dev.processes import Process
-from hyperfed.dropbox.reader import DropBoxReader
 from hyperfed.protocol.entries import (
     EntryKind,
 )
 from hyperfed.protocol.object_keys import Keys
-from hyperfed.storage.filesystem import FilesystemStore
-from hyperfed.testing.federation import SmallFederation
-from hyperfed.testing.seaweedfs import free_ports
+from tests.installation.sites import WINDOW_S, Site
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-CHECKOUT = Path(__file__).parents[2]
-BIN = Path(sys.executable).parent
-WINDOW_S = 60
 ROUNDS = 5
-LOGIN = "operator:for this test"
-AUTHORIZATION = f"Basic {base64.b64encode(LOGIN.encode()).decode()}"
-
-
-class Site:
-    """A drop-box in a folder, a Prefect server, and a worker that comes and goes."""
-
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self.folder, self.stack, self.workers = folder, stack, 0
-        (folder / "box").mkdir()
-        genesis = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=WINDOW_S)
-        self.federation = SmallFederation(
-            clients=2, store=FilesystemStore(folder / "box"), window_s=WINDOW_S, genesis=genesis
-        )
-        self.federation.coordinator.save(folder / "coordinator.key")
-        (folder / "hyperfed.toml").write_text(
-            f'[store]\nurl = "file://{folder}/box"\n[federation]\nfingerprint = '
-            f'"{self.federation.fingerprint}"\n[coordinator]\nkey = "coordinator.key"\n'
-        )
-        port = free_ports(["prefect"])["prefect"]
-        self.url = f"http://127.0.0.1:{port}/api"
-        self.environment = {
-            "PREFECT_API_URL": self.url,
-            "PREFECT_HOME": str(folder / "prefect"),
-            "PREFECT_SERVER_API_PORT": str(port),
-            "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "PREFECT_WORKER_QUERY_SECONDS": "2",
-            "PREFECT_SERVER_API_AUTH_STRING": LOGIN,
-            "PREFECT_API_AUTH_STRING": LOGIN,
-            "DO_NOT_TRACK": "1",
-        }
-        self.start("server", "server", "start", "--host", "127.0.0.1")
-        self.until(self.answers, "the server answers")
-
-    def start(self, name: str, *arguments: str, program: str = "prefect") -> Process:
-        made = Process(
-            name,
-            [str(BIN / program), *arguments],
-            environment=self.environment,
-            log=self.folder / f"{name}.log",
-            cwd=CHECKOUT,
-        )
-        made.start()
-        self.stack.callback(made.stop)
-        return made
-
-    def start_worker(self) -> Process:
-        self.workers += 1
-        return self.start(
-            f"worker-{self.workers}",
-            *("service", "worker", "--config", str(self.folder / "hyperfed.toml")),
-            program="hyperfed",
-        )
-
-    def api(self, path: str, body: Any = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(  # noqa: S310 - our own address
-            self.url + path,
-            data,
-            {"content-type": "application/json", "authorization": AUTHORIZATION},
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-            return json.loads(answer.read())
-
-    def answers(self) -> bool:
-        try:
-            return bool(self.api("/health"))
-        except (urllib.error.URLError, OSError):
-            return False
-
-    def until(self, holds: Callable[[], Any], what: str) -> Any:
-        over = time.monotonic() + 180
-        while not (found := holds()):
-            assert time.monotonic() < over, f"in vain: {what}"
-            time.sleep(0.2)
-        return found
-
-    def install(self, *options: str) -> Any:
-        done = subprocess.run(
-            [BIN / "hyperfed", "service", "install", *options, "--json"],
-            cwd=self.folder,
-            env=os.environ | self.environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads(done.stdout)
-
-    def overdue(self) -> dict[str, str]:
-        """The runs of rounds that are due and have not begun: id -> deployment and instant."""
-        state = {
-            "state": {"type": {"any_": ["SCHEDULED"]}},
-            "expected_start_time": {"before_": datetime.now(UTC).isoformat()},
-        }
-        out = {}
-        for name in ("open-round", "federation-round"):
-            deployment = self.api(f"/deployments/name/{name}/{name}")["id"]
-            for run in self.api(
-                "/flow_runs/filter",
-                {"flow_runs": state, "deployments": {"id": {"any_": [deployment]}}},
-            ):
-                out[run["id"]] = f"{name} {run['expected_start_time']}"
-        return out
-
-    def quiet(self) -> bool:
-        """Whether no run is about to begin, or running: a worker that stops in a run leaves its
-        slot held for minutes.
-        """
-        state = {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}
-        return not self.overdue() and not self.api("/flow_runs/filter", {"flow_runs": state})
-
-    def reader(self) -> DropBoxReader:
-        return DropBoxReader(self.federation.store, fingerprint=self.federation.fingerprint)
-
-    def end_of(self, round_id: int) -> EntryKind | None:
-        ends = {
-            c.entry.round: c.entry.kind
-            for c in self.reader().ledger()
-            if c.entry.kind is not EntryKind.RESERVE
-        }
-        return ends.get(round_id)
 
 
 @pytest.fixture

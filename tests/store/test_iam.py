@@ -141,6 +141,24 @@ def test_aws_policies_allow_no_overwriting_and_stay_inside_the_prefix() -> None:
         s["Sid"] for s in aws_policy(access_of(Role.HOUSEKEEPING), bucket="fed")["Statement"]
     }
     assert "inbox/*" in access_of(Role.COORDINATOR, links=True).creates
+    longest = aws_policy(access_of(Role.CLIENT, client="a" * 32), bucket="b" * 63)
+    assert len("".join(json.dumps(longest).split())) <= 2048, "the most that a user's policy holds"
+
+
+@pytest.mark.parametrize("role", [r for r in Role if r is not Role.CLIENT])
+def test_a_store_without_awss_condition_gets_the_same_rights_and_no_condition(role: Role) -> None:
+    aws, others = (
+        aws_policy(access_of(role), bucket="fed", create_only=create_only)
+        for create_only in (True, False)
+    )
+    for statement in aws["Statement"]:
+        statement.pop("Condition", None)
+        statement["Sid"] = statement["Sid"].replace("CreateOnly", "Create")
+    assert others == aws
+    assert "Condition" not in json.dumps(others)
+
+
+def test_a_clients_id_is_what_its_policy_is_for() -> None:
     with pytest.raises(ConfigError, match="client's id"):
         access_of(Role.CLIENT)
     with pytest.raises(ConfigError, match="client's id"):

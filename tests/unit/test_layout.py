@@ -17,6 +17,7 @@ OF_THE_PROJECT = {
     "glossary",
     "how_to",
     "layout",
+    "mutation",
     "public_names",
     "pythons",
     "reference_docs",

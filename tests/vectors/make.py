@@ -28,6 +28,7 @@ from hyperfed.crypto.envelope import PacketType, assemble, open_envelope
 from hyperfed.hypergraph.evidence import Evidence, Spread, StoreEvidence
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.hypergraph.origins import BasketSupport, Unadjusted
+from hyperfed.hypergraph.single_clients import ClientEstimates
 from hyperfed.packets import (
     CausalSemanticPack,
     Claims,
@@ -135,6 +136,16 @@ def packets() -> dict[str, Any]:
             lags=(0,),
             statistics=SumsPolicy(engine="pc", version="causal-learn 0.1.4.8", alpha=0.125),
         ),
+        "policy-private-statistics": PolicyPack(
+            payload="statistics",
+            lags=(1,),
+            privacy="central",
+            strategy="mean",
+            trust_min=0,
+            max_staleness=0,
+            statistics=SumsPolicy(row_norm=3.0, centring="public"),
+        ),
+        "policy-show-clients": PolicyPack(show_clients=True),
         "update-statistics": one_of_statistics(),
         "update-statistics-counts": one_of_statistics(counts=np.full(10, 29, np.uint64)),
         "vocabulary": Vocabulary.of(
@@ -146,6 +157,17 @@ def packets() -> dict[str, Any]:
         ),
         "model": one_model(),  # schema version 1: no interval but that of the effect
         "model-spread": one_model(spread=True),
+        "model-by-client": dataclasses.replace(
+            one_model(),
+            by_client=ClientEstimates(
+                edge=[0, 0, 2],
+                client=[0, 1, 1],
+                effect=[0.5, -0.25, 1.5],
+                ci_low=[0.25, -0.25, 1.0],
+                ci_high=[0.75, -0.25, 2.0],
+                weight=[0.75, 0.25, 0.25],
+            ),
+        ),
         "receipt": one_receipt(),  # schema version 1: it tells no weighing
         "receipt-weighing": dataclasses.replace(
             one_receipt(),

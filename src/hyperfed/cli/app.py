@@ -102,6 +102,11 @@ _COMMANDS = {
     "round": Entry(
         "hyperfed.cli.operator.round:round_group", "Open, run, retry and show rounds.", _OPERATOR
     ),
+    "upgrade": Entry(
+        "hyperfed.cli.operator.upgrade:upgrade",
+        "Say what a new version changes for the federation, before it is installed.",
+        _OPERATOR,
+    ),
     "schedule": Entry(
         "hyperfed.cli.operator.schedule:schedule", "Show or set when each flow runs.", _OPERATOR
     ),
@@ -113,6 +118,11 @@ _COMMANDS = {
     "iam": Entry(
         "hyperfed.cli.operator.iam:iam",
         "Print least-privilege policies for coordinator, clients and auditors.",
+        _OPERATOR,
+    ),
+    "metrics": Entry(
+        "hyperfed.cli.operator.metrics:metrics",
+        "Export the newest round's figures to Prometheus.",
         _OPERATOR,
     ),
     "relay": Entry(
@@ -137,7 +147,7 @@ _COMMANDS = {
     ),
     "check": Entry(
         "hyperfed.cli.local.check:check",
-        "Test a store of your own against every rule, before a federation relies on it.",
+        "Check whether tonight can go well, for people and monitors; try a store of your own.",
         _ALL,
     ),
     "keygen": Entry(

@@ -11,6 +11,7 @@ from hyperfed.errors import ConfigError
 if TYPE_CHECKING:
     from hyperfed.client.finding import Found
     from hyperfed.client.sources import Source
+    from hyperfed.engines.readers.series import Series
     from hyperfed.protocol.objects import Plan
     from hyperfed.statistics import Statistics
 
@@ -41,15 +42,18 @@ def found_statistics(source: "Source", plan: "Plan", *, beside: "Found | None" =
         )
     table = not any(policy.lags) and source.kind == "series" and not source.series
     series = read_data(replace(source, kind="table") if table else source, vocabulary)
-    statistics = statistics_of(
-        series.values,
-        names=series.names,
-        vocabulary=vocabulary,
-        lags=policy.lags,
-        intervened=source.intervened,
-        form=policy.statistics.form,
-        rows_min=policy.statistics.rows_min,
-    )
+    if policy.privacy == "none":
+        statistics = statistics_of(
+            series.values,
+            names=series.names,
+            vocabulary=vocabulary,
+            lags=policy.lags,
+            intervened=source.intervened,
+            form=policy.statistics.form,
+            rows_min=policy.statistics.rows_min,
+        )
+    else:
+        statistics = _clipped(series, source, plan)
     update = statistics_update(statistics, beside=None if beside is None else beside.update)
     told = _told(statistics)
     if beside is not None:
@@ -73,6 +77,30 @@ def found_statistics(source: "Source", plan: "Plan", *, beside: "Found | None" =
     )
 
 
+def _clipped(series: "Series", source: "Source", plan: "Plan") -> "Statistics":
+    """Return the statistics of a private round. Raises EngineError, ConfigError."""
+    from hyperfed.privacy.moments import plan_moments
+    from hyperfed.statistics.clipped import clipped_statistics
+
+    policy, vocabulary = plan.policy, plan.vocabulary
+    if source.intervened:
+        raise ConfigError(
+            "names what an experiment set, which a private sum has no place for",
+            subject="--intervened, or [data] intervened",
+            remedy="Leave the client out of this round; nothing was sent",
+        )
+    return clipped_statistics(
+        series.values,
+        names=series.names,
+        vocabulary=vocabulary,
+        lags=policy.lags,
+        row_norm=policy.statistics.row_norm,
+        grid=plan_moments(policy, len(vocabulary)).bound,
+        centring=policy.statistics.centring,
+        rows_min=policy.statistics.rows_min,
+    )
+
+
 def _told(statistics: "Statistics") -> dict[str, Any]:
     """Return what statistics come to, as a document."""
     return {
@@ -91,7 +119,11 @@ def statistics_words(told: dict[str, Any]) -> dict[str, str]:
     counts = (
         f", and {told['counts']} numbers of rows, since cells are missing" if told["counts"] else ""
     )
-    of = "the scaled values" if told["form"] == "values" else "the normal scores of ranks"
+    of = {
+        "values": "the scaled values",
+        "ranks": "the normal scores of ranks",
+        "clipped": "scaled rows, each clipped to the plan's norm",
+    }[told["form"]]
     return {
         "Statistics": f"{told['moments']} sums of products of {of} ({told['bytes']} bytes) over "
         f"{told['rows']} rows: {told['variables']} variables at {told['blocks']} lags{counts}",

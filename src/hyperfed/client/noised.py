@@ -27,6 +27,7 @@ from hyperfed.errors import ConfigError, PrivacyBudgetExhausted, PrivacyError, R
 from hyperfed.packets import Update
 from hyperfed.privacy.guard import PrivacyGuard
 from hyperfed.privacy.mechanisms import PlannedRelease
+from hyperfed.privacy.moments import noised_statistics
 from hyperfed.privacy.policy import release_of
 from hyperfed.privacy.release import noised_message
 from hyperfed.protocol.entries import (
@@ -39,6 +40,7 @@ from hyperfed.protocol.objects import (
 )
 from hyperfed.registry.registry import Budget
 from hyperfed.storage.local_files import alone_with, write_durably
+from hyperfed.tables.tables import EdgeTable
 
 __all__ = [
     "KeptMessage",
@@ -227,10 +229,32 @@ def noised(update: Update, plan: Plan, *, budget: Budget, guard: PrivacyGuard) -
     planned = release_of(plan.policy, plan.vocabulary, budget)
     if planned is None:
         raise RefusedError("is no round of local noise", subject=f"round {plan.round}")
+    if plan.policy.payload != "edges":
+        return _noised_sums(update, plan, planned, guard)
     check_attested(update, plan, planned)
     guard.charge(planned.mechanisms, operation=operation_of(plan))
     return noised_message(
         update, planned, vocabulary=plan.vocabulary, lags=plan.policy.allowed_lags
+    )
+
+
+def _noised_sums(
+    update: Update, plan: Plan, planned: PlannedRelease, guard: PrivacyGuard
+) -> Update:
+    """Return the message of a round of statistics, with noise on every moment."""
+    if update.statistics is None:
+        raise RefusedError(
+            "has no statistics to noise",
+            subject=f"update for round {plan.round}",
+            rule="R-160",
+            remedy="Nothing was noised or sent; submit data with `hyperfed submit --data`",
+        )
+    guard.charge(planned.mechanisms, operation=operation_of(plan))
+    return Update(
+        measured=update.measured,
+        edges=EdgeTable.empty(),
+        lags=update.lags,
+        statistics=noised_statistics(update.statistics, planned),
     )
 
 
@@ -252,4 +276,5 @@ def before_noise(plan: Plan) -> Plan:
     """Return the plan that an update has to fit before this client noises it."""
     if plan.policy.privacy != "local":
         return plan
-    return replace(plan, policy=replace(plan.policy, privacy="none"))
+    as_made = "none" if plan.policy.payload == "edges" else "central"  # clipped, without noise
+    return replace(plan, policy=replace(plan.policy, privacy=as_made))

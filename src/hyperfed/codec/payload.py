@@ -31,7 +31,7 @@ from hyperfed.errors import ConfigError, SchemaError
 
 __all__ = ["SCHEMA_VERSION", "PayloadCodec"]
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """The newest version that any kind of document has."""
 
 T = TypeVar("T")

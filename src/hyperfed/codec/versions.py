@@ -154,11 +154,11 @@ def _filled(kind: Any, later: _Later, version: int, plain: Any) -> Any:
             subject=kind.__name__,
             rule="R-11",
         )
-    whole = plain | defaults
-    whole |= _each_inner(
-        later, whole, lambda kind, inner, item: _filled(kind, inner, version, item)
+    # a default is a whole record already, with what its own kind gained
+    inside = _each_inner(
+        later, plain, lambda kind, inner, item: _filled(kind, inner, version, item)
     )
-    return dict(sorted(whole.items()))
+    return dict(sorted((plain | inside | defaults).items()))
 
 
 def _each_inner(

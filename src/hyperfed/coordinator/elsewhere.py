@@ -4,8 +4,8 @@ They lie in a spool of this process (`streamed`), or in scratch for other machin
 
 1. What is merged from there is, to the last bit, what a merge of whole tables would give.
 2. A private round has whole tables in one process: what it holds before its noise must not leave
-   it. So has a round with baskets, whose merge needs them, and one of statistics, which are no
-   rows (`may_lie_elsewhere`).
+   it. So has a round with baskets, whose merge needs them, one of statistics, which are no rows,
+   and one that shows single clients, whose rows are read once more (`may_lie_elsewhere`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,8 @@ Floats = npt.NDArray[np.float64]
 
 def may_lie_elsewhere(policy: PolicyPack) -> bool:
     """Return whether a round's merge can do without whole tables in one process."""
-    return policy.privacy == "none" and not policy.basket_minimum and policy.payload == "edges"
+    whole = policy.basket_minimum or policy.payload != "edges" or policy.show_clients
+    return policy.privacy == "none" and not whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

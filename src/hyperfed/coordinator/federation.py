@@ -24,6 +24,7 @@ import numpy.typing as npt
 from hyperfed.coordinator.basket_models import merged_baskets
 from hyperfed.coordinator.elsewhere import Elsewhere
 from hyperfed.coordinator.private_round import noised_groups, private_model
+from hyperfed.coordinator.shown_clients import shown_estimates
 from hyperfed.coordinator.summed_round import summed_round
 from hyperfed.crypto.envelope import PacketType
 from hyperfed.crypto.keys import KeyPair
@@ -128,6 +129,11 @@ class FederationCoordinator:
         """The clients whose updates are held, ascending."""
         return tuple(sorted(self._held))
 
+    @property
+    def updates(self) -> dict[str, Update]:
+        """The updates that are held, by client, ascending."""
+        return {client: self._held[client].update for client in self.clients}
+
     def handle_update(
         self,
         client_id: str,
@@ -226,7 +232,7 @@ class FederationCoordinator:
             raise QuorumMissed("nothing was merged", subject=f"round {self.round}")
         if self.policy.privacy != "none":
             return private_model(
-                tables=dict(zip(self.clients, (s.edges for s in self.graphs()), strict=True)),
+                updates=self.updates,
                 weights=dict(zip(self.clients, self._staleness().tolist(), strict=True)),
                 baskets=self._groups(),
                 about=self._about(),
@@ -235,12 +241,14 @@ class FederationCoordinator:
                 noise=self.noise,
             )
         suppressed = suppress(merged.graph, self.graphs(), self.budget.minimum_support)
+        edges = suppressed.graph.edges.keys
         return GlobalModel.of(
             suppressed.graph,
             **self._about(),
             suppressed=suppressed.edges,
             few=suppressed.few,
             baskets=self._baskets(),
+            by_client=shown_estimates(self, edges),
             **self._origins(suppressed.graph),
         )
 
@@ -305,14 +313,9 @@ class FederationCoordinator:
             self._by_reputation()
             return
         if policy.payload != "edges":
-            updates = {client: self._held[client].update for client in clients}
+            domains = self._domains()
             self.reconciliation, self._estimates = summed_round(
-                updates,
-                self.graphs(),
-                policy,
-                staleness=base,
-                shares=shares,
-                domains=self._domains(),
+                self.updates, self.graphs(), policy, staleness=base, shares=shares, domains=domains
             )
             return
         if not policy.basket_minimum:

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hyperfed.coordinator.basket_models import noised_baskets
+from hyperfed.coordinator.private_sums import private_sums_model
 from hyperfed.errors import BreakdownError, PrivacyError
 from hyperfed.hierarchy.weight_caps import capped_shares
 from hyperfed.hypergraph.global_model import GlobalModel
-from hyperfed.packets import PolicyPack
+from hyperfed.packets import PolicyPack, Update
 from hyperfed.privacy.accountant import PrivacyAccountant
 from hyperfed.privacy.groups import counted_groups, grouped_means
 from hyperfed.privacy.noise_source import NoiseSource
@@ -62,7 +63,7 @@ def enough_groups(plan: Plan, clients: tuple[str, ...]) -> bool:
 
 def private_model(
     *,
-    tables: Mapping[str, EdgeTable],
+    updates: Mapping[str, Update],
     weights: Mapping[str, float],
     baskets: Groups,
     about: Mapping[str, Any],
@@ -72,11 +73,11 @@ def private_model(
 ) -> GlobalModel:
     """Return the global model of a private round.
 
-    tables, weights: the edges and the weight of each client, which are in ascending order. about:
-    what the model says of its round, with `policy`, `vocabulary` and `round_id`. reserved: the
-    ledger's accountant after the round's reserve; None: the round stands alone. Raises PrivacyError
-    where the noise is not what was reserved (R-64), and BreakdownError where too few groups are
-    left.
+    updates, weights: the update, with whole edges, and the weight of each client, which are in
+    ascending order. about: what the model says of its round, with `policy`, `vocabulary` and
+    `round_id`. reserved: the ledger's accountant after the round's reserve; None: the round stands
+    alone. Raises PrivacyError where the noise is not what was reserved (R-64), and BreakdownError
+    where too few groups are left.
     """
     policy, vocabulary = about["policy"], about["vocabulary"]
     subject = f"round {about['round_id']}"
@@ -94,6 +95,15 @@ def private_model(
             rule="R-64",
             remedy="Nothing was released",
         )
+    if policy.payload == "statistics":
+        return private_sums_model(
+            {client: one.statistics for client, one in updates.items() if one.statistics},
+            night,
+            about=about,
+            after=after,
+            noise=noise,
+        )
+    tables = {client: one.edges or EdgeTable.empty() for client, one in updates.items()}
     inside, left_out = noised_groups(policy, tuple(tables), baskets)
     shares = _shares(policy, [len(members) for members in inside.values()])
     released = grouped_means(

@@ -6,7 +6,8 @@
    fields (`privacy`); DESIGN section 6.
 3. How it is read in Python (a summary, frames, pictures, explanations) is in `model_reading`.
 4. It holds nothing of a single client but its interventions, which clients publish on purpose: no
-   effects, no votes, no trust.
+   effects, no votes, no trust. Where the signed plan says so, it holds each client's own estimates
+   of its edges, under pseudonyms (`single_clients`), and its statement says that.
 
 What it does not do: it does not merge (`reconciler`) or travel (`codec`, `signing`).
 """
@@ -27,13 +28,15 @@ from hyperfed.hypergraph.graph import HypergraphStore
 from hyperfed.hypergraph.model_reading import ModelReading
 from hyperfed.hypergraph.origins import BasketSupport, Unadjusted
 from hyperfed.hypergraph.privacy_statement import PrivacyStatement
+from hyperfed.hypergraph.single_clients import ClientEstimates
 from hyperfed.hypergraph.suppression import EdgeStatus
 from hyperfed.packets import CausalSemanticPack, PolicyPack
+from hyperfed.statistics.record import Statistics
 from hyperfed.tables.hyperedges import HyperedgeTable
 from hyperfed.tables.tables import EdgeTable, pack_keys, unpack_keys
 from hyperfed.tables.vocabulary import Vocabulary
 
-__all__ = ["FEW_CLIENTS", "FEW_ROWS", "NOT_PRIVATE", "BasketModel", "GlobalModel"]
+__all__ = ["FEW_CLIENTS", "FEW_ROWS", "NOT_PRIVATE", "SHOWN", "BasketModel", "GlobalModel"]
 
 FEW_CLIENTS, FEW_ROWS = 5, 5
 """Below so many clients, and so many rows a variable, a model warns."""
@@ -43,6 +46,10 @@ NOT_PRIVATE = (
     "Bodies are sealed to the coordinator, "
     "the coordinator sees every update, and whoever reads this model may learn about single "
     "clients from it."
+)
+SHOWN = (
+    " The plan lets members see each client's own estimates under a pseudonym: whoever knows one "
+    "of a client's estimates knows which are its others."
 )
 
 
@@ -140,8 +147,12 @@ class GlobalModel(ModelReading):
     """Who supports each edge, by basket; empty where clients are of one basket."""
     unadjusted: Unadjusted | None = field(default=None, metadata=since(3))
     """The edges most of whose supporters lack a common parent that others measured."""
+    by_client: ClientEstimates | None = field(default=None, metadata=since(7))
+    """Each client's own estimates of the edges, under pseudonyms, where the plan shows them."""
     lags: tuple[int, ...] | None = field(default=None, metadata=since(2))
     """The lags that enough clients looked at, ascending; None for all that the policy allows."""
+    moments: Statistics | None = field(default=None, metadata=since(7))
+    """The noised sum that a private model of statistics was found in, else None."""
 
     def __post_init__(self) -> None:
         _ = self.graph  # making it checks that its parts fit together
@@ -158,6 +169,9 @@ class GlobalModel(ModelReading):
                 )
         if any(len(one.support) != len(self.edges) for one in self.support_by):
             raise AggregationError("has not one count an edge", subject="model.support_by")
+        shown = self.by_client
+        if shown is not None and int(shown.edge.max(initial=0)) >= max(1, len(self.edges)):
+            raise AggregationError("names no edge", subject="model.by_client")
         missing = self.unadjusted
         if missing is not None and (
             int(missing.edge.max(initial=0)) >= max(1, len(self.edges))
@@ -221,7 +235,8 @@ class GlobalModel(ModelReading):
     ) -> "GlobalModel":
         """Return the model of a merged graph.
 
-        `columns` holds the other fields: suppressed, few, baskets, support_by, unadjusted.
+        `columns` holds the other fields: suppressed, few, baskets, support_by, unadjusted,
+        by_client and moments.
         Raises AggregationError where the graph carries no evidence.
         """
         if graph.evidence is None:
@@ -243,7 +258,9 @@ class GlobalModel(ModelReading):
             hyperedges=graph.hyperedges,
             semantic=graph.semantic,
             evidence=graph.evidence,
-            statement=privacy.sentences if privacy is not None else NOT_PRIVATE,
+            statement=privacy.sentences
+            if privacy is not None
+            else NOT_PRIVATE + (SHOWN if policy.show_clients else ""),
             privacy=privacy,
             lags=graph.lags,
             **columns,

@@ -11,12 +11,13 @@ What it does not do: it does not compute (`mechanisms`, `accountant`).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
+from hyperfed.codec.versions import since
 from hyperfed.errors import PrivacyError
 
-__all__ = ["NOT_COVERED", "PrivacyStatement"]
+__all__ = ["NOT_COVERED", "ROWS_NOT_COVERED", "PrivacyStatement"]
 
 NOT_COVERED = {
     "central": (
@@ -36,6 +37,8 @@ NOT_COVERED = {
     ),
 }
 
+ROWS_NOT_COVERED = "how many rows each client has"
+"""What moments do not cover beside that."""
 
 _ADDED_UP = {
     "rdp": "added up as Rényi DP of noise fixed in advance",
@@ -47,8 +50,8 @@ _ADDED_UP = {
 class PrivacyStatement:
     """Holds everything that a private release says about itself.
 
-    Raises PrivacyError for an unknown place, unit or discovery, and for numbers that are not finite
-    or not positive.
+    Raises PrivacyError for an unknown place, unit, discovery or release, and for numbers that are
+    not finite or not positive.
     """
 
     place: str
@@ -104,15 +107,20 @@ class PrivacyStatement:
     """The delta that is never exceeded."""
     not_covered: tuple[str, ...]
     """What is not covered, in words."""
+    released: str = field(default="effects", metadata=since(7))
+    """What was noised: means of clients' "effects"; or sums of "moments" of clipped rows, where
+    `clip_norm` bounds a row, `record_bound` its influence, and `grid` steps are a squared clip.
+    """
 
     def __post_init__(self) -> None:
         if (
             self.place not in NOT_COVERED
             or self.unit not in ("client", "record")
             or self.discovery not in ("public", "selected")
+            or self.released not in ("effects", "moments")
         ):
             raise PrivacyError(
-                "names no place, unit or discovery we know", subject="privacy statement"
+                "names no place, unit, discovery or release we know", subject="privacy statement"
             )
         numbers = (
             self.epsilon,
@@ -134,6 +142,43 @@ class PrivacyStatement:
     def sentences(self) -> str:
         """The statement in words."""
         what = "one record of one client" if self.unit == "record" else "one client"
+        return (
+            f"Differentially private for {what}: with and without its contribution (counted as "
+            "zero; that it took part is public), what is released "
+            f"here has nearly the same law, epsilon {_plain(self.epsilon)} and delta "
+            f"{_plain(self.delta)} tonight, "
+            f"epsilon {_plain(self.total_epsilon)} and delta {_plain(self.total_delta)} with "
+            "all nights before "
+            f"({_ADDED_UP.get(self.composition, self.composition)}), never above "
+            f"{_plain(self.budget_epsilon)} and {_plain(self.budget_delta)}. "
+            f"{self._of_moments if self.released == 'moments' else self._of_effects}"
+            "Not covered: "
+            f"{'; '.join(self.not_covered)}."
+        )
+
+    @property
+    def _of_moments(self) -> str:
+        """What was released where moments were."""
+        where = (
+            "to their sum the coordinator"
+            if self.place == "central"
+            else "each client to its own sums"
+        )
+        return (
+            f"Released are {self.slots} sums of products over the rows of {self.clients} clients, "
+            f"in public units of the vocabulary {self.vocabulary.hex()[:12]}, and what is computed "
+            "from them and nothing else. A record is one row, not a person. Each client clips each "
+            f"row to L2 norm {self.clip_norm:g} before lags are built, so that one row moves the "
+            f"sums by at most {self.record_bound:.4g}, and rounds the sums to whole numbers, "
+            f"{self.grid} to a squared clip; {where} adds {self.mechanism} noise of standard "
+            f"deviation {self.sigma} where one row moves the whole numbers by at most "
+            f"{self.sensitivity}. On a sum that is {self.noise_std:.4g}; tests and intervals count "
+            "it. "
+        )
+
+    @property
+    def _of_effects(self) -> str:
+        """What was released where means of effects were."""
         chosen = (
             f"all {self.slots} possible edges of the vocabulary {self.vocabulary.hex()[:12]}, "
             "whether or not anybody has them"
@@ -152,22 +197,13 @@ class PrivacyStatement:
             else "each client to its own message"
         )
         return (
-            f"Differentially private for {what}: with and without its contribution (counted as "
-            "zero; that it took part is public), what is released "
-            f"here has nearly the same law, epsilon {_plain(self.epsilon)} and delta "
-            f"{_plain(self.delta)} tonight, "
-            f"epsilon {_plain(self.total_epsilon)} and delta {_plain(self.total_delta)} with "
-            "all nights before "
-            f"({_ADDED_UP.get(self.composition, self.composition)}), never above "
-            f"{_plain(self.budget_epsilon)} and {_plain(self.budget_delta)}. "
             f"Released are means over {self.clients} clients of effects on {chosen}. Each "
             f"client's effects are clipped to L2 norm {self.clip_norm:g}"
             f"{attested} and rounded to integers, {self.grid} to a clip; {where} adds "
             f"{self.mechanism} noise of standard deviation {self.sigma} where "
             f"one {self.unit} moves the integers by at most {self.sensitivity}. On a mean that "
             f"is {self.noise_std:.3g}; "
-            f"means below {self.cut:.3g} are not shown. {self._baskets}Not covered: "
-            f"{'; '.join(self.not_covered)}."
+            f"means below {self.cut:.3g} are not shown. {self._baskets}"
         )
 
     @property

@@ -1,4 +1,4 @@
-"""Grant each role the least access to a drop-box, as AWS IAM policies and SeaweedFS identities.
+"""Grant each role the least access to a drop-box, as IAM policies and SeaweedFS identities.
 
 1. `access_of` says once which keys a role reads, which it creates, and which it may erase. The two
    forms only spell that out.
@@ -6,7 +6,8 @@
    `scratch/`, and others' inboxes and receipts stay closed to it (DESIGN 3). It creates its own
    gossip and may read all of it: what others leave there is sealed to their peers.
 3. In AWS's form a write is allowed only where it creates (condition key `s3:if-none-match`), so
-   that not even a stolen key overwrites an object.
+   that not even a stolen key overwrites an object. MinIO refuses a policy with a condition key that
+   it does not know, and Ceph's gateway does not list this one, so their form has no condition.
 4. Everybody may list. Without that right a store answers 403 instead of 404 for a missing object.
    A listing shows names and sizes, and no content.
 
@@ -105,8 +106,14 @@ def access_of(role: Role, *, client: str | None = None, links: bool = False) -> 
     )
 
 
-def aws_policy(access: Access, *, bucket: str, prefix: str = "") -> dict[str, Any]:
-    """Return the IAM policy document that grants an access to one bucket, below `prefix`."""
+def aws_policy(
+    access: Access, *, bucket: str, prefix: str = "", create_only: bool = True
+) -> dict[str, Any]:
+    """Return the IAM policy document that grants an access to one bucket, below `prefix`.
+
+    Without `create_only`, a write need not be create-only: for stores that do not know AWS's
+    condition.
+    """
     inside = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
     arn = f"arn:aws:s3:::{bucket}"
     statements: list[dict[str, Any]] = [
@@ -119,15 +126,15 @@ def aws_policy(access: Access, *, bucket: str, prefix: str = "") -> dict[str, An
         },
     ]
     if access.creates:
-        statements.append(
-            {
-                "Sid": "CreateOnly",
-                "Effect": "Allow",
-                "Action": "s3:PutObject",
-                "Resource": [f"{arn}/{inside}{k}" for k in access.creates],
-                "Condition": {"Null": {"s3:if-none-match": "false"}},
-            }
-        )
+        statement: dict[str, Any] = {
+            "Sid": "CreateOnly" if create_only else "Create",
+            "Effect": "Allow",
+            "Action": "s3:PutObject",
+            "Resource": [f"{arn}/{inside}{k}" for k in access.creates],
+        }
+        if create_only:
+            statement["Condition"] = {"Null": {"s3:if-none-match": "false"}}
+        statements.append(statement)
     if access.erases:
         statements.append(
             {

@@ -8,7 +8,7 @@ from hyperfed.codec.versions import since
 from hyperfed.errors import BoundsError, PrivacyError
 from hyperfed.packets.fields import ascending_lags, decimal, index, integer, keep_checked, number
 from hyperfed.packets.knowledge import Knowledge
-from hyperfed.packets.summing import PAYLOADS, SumsPolicy
+from hyperfed.packets.summing import PAYLOADS, PRIVATE_ENGINES, SumsPolicy
 from hyperfed.tables.tables import MAX_LAG
 
 __all__ = ["AGGREGATION_RULES", "CUTS", "DEFAULT_LAGS", "PRIVACY", "STRATEGIES", "PolicyPack"]
@@ -160,6 +160,10 @@ class PolicyPack:
     """
     statistics: SumsPolicy = field(default=SumsPolicy(), metadata=since(6))
     """How a model is found in the sum of clients' statistics."""
+    show_clients: bool = field(default=False, metadata=since(7))
+    """Whether members see each client's own estimates of the model's edges, under pseudonyms. It
+    belongs to rounds without privacy of a registry whose minimum support is 1.
+    """
 
     def __post_init__(self) -> None:
         kind = "PolicyPack"
@@ -200,6 +204,10 @@ class PolicyPack:
             raise BoundsError(
                 f"strategy is {self.strategy!r:.80}; one of {', '.join(STRATEGIES)} is needed",
                 subject=kind,
+            )
+        if type(self.show_clients) is not bool:
+            raise BoundsError(
+                f"show_clients is {self.show_clients!r:.80}; true or false is needed", subject=kind
             )
         self._check_cut(kind)
         self._check_robustness(kind)
@@ -304,6 +312,12 @@ class PolicyPack:
             "n_cap=0": self.n_cap > 0,  # above 0, weights depend on data
             "group_weights='size'": self.basket_minimum > 0 and self.group_weights == "trust",
         }
+        if self.show_clients:
+            raise PrivacyError(
+                f"privacy={self.privacy!r} and show_clients: clients' estimates have no noise",
+                subject=kind,
+                remedy="Say show_clients = false",
+            )
         if self.cut == "fdr":
             raise PrivacyError(
                 f"privacy={self.privacy!r} and the cut fdr: a noised mean has no q-value, because "
@@ -339,16 +353,35 @@ class PolicyPack:
                 remedy="Name the lags: some above 0, and no other, for var; 0 alone for pc, fci "
                 "and ges",
             )
+        private = self.privacy != "none"
         wrong = {
-            "privacy = 'none'": self.privacy != "none",
             "strategy = 'consensus' or 'mean'": self.strategy not in ("consensus", "mean"),
             "rule = 'bounded-trust' and f = 0": self.rule != "bounded-trust" or self.f > 0,
             "weigh_by = 'rule'": self.weigh_by != "rule",
             "basket_minimum = 0": self.basket_minimum > 0,
-        }
+        } | (self._wrong_in_private() if private else self._wrong_in_open())
         if any(wrong.values()):
-            raise BoundsError(
+            raise (PrivacyError if private else BoundsError)(
                 f"payload {self.payload!r} does not go with the rest of the policy",
                 subject=kind,
                 remedy=f"Say {', '.join(name for name, bad in wrong.items() if bad)}",
             )
+
+    def _wrong_in_private(self) -> dict[str, bool]:
+        """Return what a private round of statistics needs, and whether it is missing (R-185)."""
+        sums = self.statistics
+        return {
+            "payload = 'statistics'": self.payload != "statistics",
+            "statistics.row_norm above 0": sums.row_norm <= 0,
+            "statistics.form = 'values'": sums.form != "values",  # a rank depends on all rows
+            f"statistics.engine of {', '.join(PRIVATE_ENGINES)}": sums.engine
+            not in PRIVATE_ENGINES,
+            "max_staleness = 0": self.max_staleness > 0,  # a late row has another weight
+            "record_bound = 0": self.record_bound > 0,  # the clip bounds a record
+            "discovery = 'public'": self.discovery != "public",
+        }
+
+    def _wrong_in_open(self) -> dict[str, bool]:
+        """Return what a round of statistics without noise needs, and whether it is missing."""
+        sums = self.statistics
+        return {"statistics.row_norm = 0": sums.row_norm > 0 or sums.centring != "client"}

@@ -31,9 +31,10 @@ from hyperfed.protocol.entries import (
     Mechanism,
 )
 
-__all__ = ["PlannedRelease", "Selection", "plan_release"]
+__all__ = ["LEAST_BOUND", "PlannedRelease", "Selection", "gaussian_mechanism", "plan_release"]
 
-_LEAST_BOUND = 32  # grid units in a clip; on a coarser grid truncation decides, not noise
+LEAST_BOUND = 32
+"""Fewest grid units in a clip; on a coarser grid truncation decides, not noise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +141,7 @@ def plan_release(
     most = int(MAX_SIGMA / noise_multiplier)
     bound, sensitivity = _grid(most, clip_norm, slots, record_bound if unit == "record" else None)
     stage_delta = noise_delta / stages
-    effects = _mechanism(sensitivity, stage_delta, place=place, unit=unit)
+    effects = gaussian_mechanism(sensitivity, stage_delta, place=place, unit=unit)
     selection = (
         _selection(most, edges_per_client, stage_delta, delta / 2) if edges_per_client else None
     )
@@ -170,17 +171,17 @@ def _grid(most: int, clip_norm: float, slots: int, record_bound: float | None) -
         while sensitivity > most and bound > 0:
             bound -= 1
             sensitivity = math.ceil(bound * record_bound / clip_norm) + rounding
-    if bound < _LEAST_BOUND:
+    if bound < LEAST_BOUND:
         raise PrivacyError(
             f"so much noise leaves a grid of {max(bound, 0)} steps for a whole clip; "
-            f"{_LEAST_BOUND} are needed",
+            f"{LEAST_BOUND} are needed",
             subject="privacy policy",
             remedy="A larger epsilon a night, or (unit record) fewer possible edges",
         )
     return bound, sensitivity
 
 
-def _mechanism(
+def gaussian_mechanism(
     sensitivity: int,
     delta: Decimal,
     *,
@@ -188,6 +189,7 @@ def _mechanism(
     unit: str,
     selection_delta: Decimal = Decimal(0),
 ) -> Mechanism:
+    """Return noise of the largest sigma over a sensitivity, as the ledger is charged for it."""
     noise = Mechanism(
         kind="gaussian",
         epsilon=Decimal(0),
@@ -223,7 +225,7 @@ def _selection(
     bounds.
     """
     scale = int(most / math.sqrt(edges_per_client))
-    if scale < _LEAST_BOUND:
+    if scale < LEAST_BOUND:
         raise PrivacyError(
             f"{edges_per_client} edges a client leave no grid for their counts",
             subject="privacy policy",
@@ -232,7 +234,7 @@ def _selection(
     sensitivity = math.isqrt(edges_per_client * scale * scale - 1) + 1
     tail = float(selection_delta) / edges_per_client
     threshold = scale + math.ceil(-MAX_SIGMA * NormalDist().inv_cdf(tail)) + 1
-    mechanism = _mechanism(
+    mechanism = gaussian_mechanism(
         sensitivity, delta, place="central", unit="client", selection_delta=selection_delta
     )
     return Selection(

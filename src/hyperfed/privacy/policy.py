@@ -15,16 +15,23 @@ What it does not do: charge (`accountant`), or add noise (`release`).
 from typing import Any
 
 from hyperfed.errors import PrivacyBudgetExhausted, PrivacyError
-from hyperfed.hypergraph.privacy_statement import NOT_COVERED, PrivacyStatement
+from hyperfed.hypergraph.privacy_statement import NOT_COVERED, ROWS_NOT_COVERED, PrivacyStatement
 from hyperfed.packets import PolicyPack
 from hyperfed.privacy.accountant import PrivacyAccountant
 from hyperfed.privacy.groups import Grouped
 from hyperfed.privacy.mechanisms import PlannedRelease, plan_release
+from hyperfed.privacy.moments import moment_count, plan_moments
 from hyperfed.privacy.slots import check_slots, slot_count
 from hyperfed.registry.registry import Budget
 from hyperfed.tables.vocabulary import Vocabulary
 
-__all__ = ["check_private_plan", "misstated", "release_of", "statement_of"]
+__all__ = [
+    "check_private_plan",
+    "misstated",
+    "release_of",
+    "statement_of",
+    "statement_of_moments",
+]
 
 
 def release_of(policy: PolicyPack, vocabulary: Vocabulary, budget: Budget) -> PlannedRelease | None:
@@ -34,6 +41,15 @@ def release_of(policy: PolicyPack, vocabulary: Vocabulary, budget: Budget) -> Pl
     """
     if policy.privacy == "none":
         return None
+    if policy.payload != "edges":
+        if budget.unit != "record":
+            raise PrivacyError(
+                f"sums of statistics protect records, and the budget's unit is the {budget.unit}",
+                subject="privacy policy",
+                rule="R-185",
+                remedy="The unit is chosen with `hyperfed registry init` and stays: send edges",
+            )
+        return plan_moments(policy, len(vocabulary))
     selected = policy.discovery == "selected"
     slots = (
         slot_count(len(vocabulary), policy.allowed_lags)
@@ -63,7 +79,7 @@ def check_private_plan(
     planned = release_of(policy, vocabulary, budget)
     if planned is None:
         return
-    if policy.privacy == "local":
+    if policy.privacy == "local" and policy.payload == "edges":
         slots = slot_count(len(vocabulary), policy.allowed_lags)
         if policy.n_proposals < slots or policy.g_min > 0:
             raise PrivacyError(
@@ -105,6 +121,25 @@ def statement_of(
     )
 
 
+def statement_of_moments(
+    policy: PolicyPack,
+    planned: PlannedRelease,
+    *,
+    vocabulary: Vocabulary,
+    clients: int,
+    after: PrivacyAccountant,
+) -> PrivacyStatement:
+    """Return the statement of a released sum of moments, as `statement_of` does of means."""
+    return PrivacyStatement(
+        **_promised(policy, planned, vocabulary=vocabulary, after=after),
+        slots=moment_count(len(vocabulary), policy.lags),
+        clients=clients,
+        noise_std=planned.noise_std * (clients**0.5 if policy.privacy == "local" else 1.0),
+        group_noise_std=(),
+        cut=0.0,
+    )
+
+
 def misstated(
     statement: PrivacyStatement,
     policy: PolicyPack,
@@ -129,6 +164,17 @@ def _promised(
 ) -> dict[str, Any]:
     """Return the fields of a statement that need no look at the release."""
     total, noise = after.total, planned.mechanism
+    moments = policy.payload != "edges"
+    about_moments = (
+        {
+            "released": "moments",
+            "clip_norm": policy.statistics.row_norm,
+            "record_bound": planned.record_bound,
+            "not_covered": (*NOT_COVERED[noise.place], ROWS_NOT_COVERED),
+        }
+        if moments
+        else {}
+    )
     return {
         "place": noise.place,
         "unit": noise.unit,
@@ -150,4 +196,4 @@ def _promised(
         "budget_epsilon": after.epsilon,
         "budget_delta": after.delta,
         "not_covered": NOT_COVERED[noise.place],
-    }
+    } | about_moments

@@ -133,7 +133,7 @@ def make_plan(
             subject=f"plan of round {round_id}",
             remedy="Add one with `hyperfed registry add`",
         )
-    below = below_floors(policy, registry.floors)
+    below = below_floors(policy, registry.floors, minimum_support=registry.budget.minimum_support)
     if below:
         raise ConfigError(
             f"is below the floors of registry version {registry.version}: {'; '.join(below)}",

@@ -75,7 +75,7 @@ def least_quorum(policy: PolicyPack) -> int:
 
 def check_floors(policy: PolicyPack, registry: Registry, *, subject: str) -> None:
     """Raise RoundError where a policy is below the floors that the roots sign (R-125)."""
-    below = below_floors(policy, registry.floors)
+    below = below_floors(policy, registry.floors, minimum_support=registry.budget.minimum_support)
     if below:
         raise RoundError(
             f"is below the floors of registry version {registry.version}: {'; '.join(below)}",

@@ -46,7 +46,7 @@ from hyperfed.statistics.trust import statistics_trust
 from hyperfed.tables.tables import EdgeTable
 from hyperfed.tables.vocabulary import Vocabulary
 
-__all__ = ["SummedMerge", "merge_statistics"]
+__all__ = ["SummedMerge", "discovered", "merge_statistics"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -96,7 +96,7 @@ def merge_statistics(
     weights = dict(zip(clients, weight.tolist(), strict=True))
     lags = ordered[0].lags
     sums = Sums.of(counted, variables=variables, lags=lags, weights=weights)
-    discovery = _discovered(sums, policy, vocabulary)
+    discovery = discovered(sums, policy, vocabulary)
     measured, table = discovery.to_edges(vocabulary)
     table = table.take(
         ~forbidden_edges(policy.knowledge, vocabulary.names, table.source, table.target)
@@ -150,7 +150,7 @@ def merge_statistics(
     return SummedMerge(merged=merged, graphs=tuple(own))
 
 
-def _discovered(sums: Sums, policy: PolicyPack, vocabulary: Vocabulary) -> Discovery:
+def discovered(sums: Sums, policy: PolicyPack, vocabulary: Vocabulary) -> Discovery:
     """Return what the plan's engine finds. Raises AggregationError where it cannot."""
     settings = policy.statistics
     check_version(settings.engine, settings.version)
@@ -163,6 +163,7 @@ def _discovered(sums: Sums, policy: PolicyPack, vocabulary: Vocabulary) -> Disco
             alpha=settings.alpha,
             resamples=settings.resamples,
             seed=settings.seed,
+            short_bias=settings.short_bias,
         )
         return engine.discover()
     except EngineError as exc:

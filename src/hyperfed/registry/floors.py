@@ -4,7 +4,8 @@
 2. Where bodies must be sealed, no plan asks for open ones.
 3. Cut, trust and the organisations' cap have bounds. They hold in rounds without privacy only: a
    noised round cuts by its noise, and weighs nobody by trust.
-4. A registry without floors bounds none of this, as before there were any.
+4. A minimum support above 1 forbids plans that show single clients, with floors or without.
+5. A registry without floors bounds nothing else, as before there were any.
 
 What it does not do: it does not check the rest of a plan (`protocol.plan_checks`).
 """
@@ -76,9 +77,20 @@ class Floors:
             )
 
 
-def below_floors(policy: PolicyPack, floors: Floors | None) -> list[str]:
-    """Return in words where a policy is below the floors; empty where it is not."""
-    return [] if floors is None else list(_below(policy, floors))
+def below_floors(
+    policy: PolicyPack, floors: Floors | None, *, minimum_support: int = 1
+) -> list[str]:
+    """Return in words where a policy is below the floors; empty where it is not.
+
+    minimum_support: the registry's, which a plan that shows single clients would go below.
+    """
+    below = [] if floors is None else list(_below(policy, floors))
+    if policy.show_clients and minimum_support > 1:
+        below.append(
+            f"single clients are shown, and {minimum_support} clients are to stand behind "
+            "everything that is released"
+        )
+    return below
 
 
 def _below(policy: PolicyPack, floors: Floors) -> Iterator[str]:

@@ -18,6 +18,7 @@ from html import escape
 
 from hyperfed.errors import ConfigError
 from hyperfed.hypergraph.change import Turn
+from hyperfed.report.html_budget import budget_bar, budget_table
 from hyperfed.report.html_cells import digest_cell, meter_of, table_of, text_cell, vote_cell
 from hyperfed.report.html_edges import changes_table, edges_section
 from hyperfed.report.html_style import STYLE
@@ -27,7 +28,7 @@ from hyperfed.report.pictures.trust_svg import trust_svg
 from hyperfed.report.rows import Outcome, TrustRow
 from hyperfed.report.summary import budget_words, headline, sentences, suppressed_words
 from hyperfed.report.view import RoundView
-from hyperfed.report.wording import count, fixed, signed, when
+from hyperfed.report.wording import agrees_word, count, fixed, signed, when
 
 __all__ = ["OUTCOME_META", "html_report"]
 
@@ -253,6 +254,7 @@ def _trust(view: RoundView) -> str:
     columns = (
         "client",
         "tonight",
+        "with the others",
         "weight",
         "agreement",
         "trust before",
@@ -265,11 +267,15 @@ def _trust(view: RoundView) -> str:
         "what a client's past adds up to."
     )
     return f"<h3>Trust</h3>{picture}" + table_of(
-        caption, columns, map(_trust_row, view.trust), numbers=range(2, 8), fold=True
+        caption,
+        columns,
+        (_trust_row(row, weighed=view.weighed) for row in view.trust),
+        numbers=range(3, 9),
+        fold=True,
     )
 
 
-def _trust_row(row: TrustRow) -> tuple[str, ...]:
+def _trust_row(row: TrustRow, *, weighed: bool) -> tuple[str, ...]:
     name = text_cell(row.client) + ('<span class="tag">out next round</span>' if row.barred else "")
     if row.organisation and row.organisation != row.client:
         name += f'<br><span class="soft">{text_cell(row.organisation)}</span>'
@@ -282,6 +288,7 @@ def _trust_row(row: TrustRow) -> tuple[str, ...]:
     return (
         name,
         row.fate.value,
+        agrees_word(row.weight) if weighed else "not judged",
         weight,
         vote_cell(row.agreement),
         fixed(row.before),
@@ -354,21 +361,11 @@ def _budget(view: RoundView) -> str:
     if view.outcome is Outcome.NOT_OPENED:
         return ""
     b = view.budget
-    used = b.share
-    bar = (
-        f'<span class="meter wide" role="img" aria-label="{100 * used:.0f} % of the budget '
-        f'spent"><i style="width:{100 * used:.1f}%"></i></span>'
-    )
-    rows = [("epsilon", str(b.cost_epsilon), str(b.spent_epsilon), b.left_words[0], str(b.epsilon))]
-    rows.append(("delta", str(b.cost_delta), str(b.spent_delta), b.left_words[1], str(b.delta)))
     chart = f'<figure class="wide">{burn_svg(view)}</figure><p></p>' if b.burnt else ""
-    table = table_of(
-        f"Unit: one {b.unit}",
-        ("", "this round", "spent in all", "left", "budget"),
-        rows,
-        numbers=range(1, 5),
+    return (
+        f"<h3>Privacy budget</h3><p>{text_cell(budget_words(view))}</p>{budget_bar(b)}{chart}"
+        f"{budget_table(b)}"
     )
-    return f"<h3>Privacy budget</h3><p>{text_cell(budget_words(view))}</p>{bar}{chart}{table}"
 
 
 def _ledger(view: RoundView) -> str:

@@ -90,6 +90,8 @@ class RoundView:
     """The names of the plan's vocabulary, in its order."""
     arrived: tuple[str, ...] = ()
     """The clients of the cohort with an object in the round's inbox, ascending."""
+    arrived_bytes: int = 0
+    """The bytes of these objects, sealed as they lie there."""
     counted: tuple[CountedRow, ...] = ()
     """The updates that the freeze counts."""
     refused: tuple[RefusedRow, ...] = ()
@@ -302,7 +304,7 @@ def _with_people(
     excluded = set(freeze.excluded) if freeze else set()
     decided = {c.client for c in counted} | {r.client for r in refused if r.made_for == plan.round}
     judged = {c.key for c in counted} | {r.key for r in refused}
-    listed = _inbox(reader, plan)
+    listed, listed_bytes = _inbox(reader, plan)
     after = {client for client, keys in listed.items() if not judged & keys} if freeze else set()
     here = (decided | excluded | after) if freeze else set(listed)
     decay = plan.policy.staleness_decay
@@ -317,6 +319,7 @@ def _with_people(
         policy=plan.policy,
         variables=plan.vocabulary.names,
         arrived=tuple(sorted(listed)),
+        arrived_bytes=listed_bytes,
         counted=tuple(
             CountedRow(
                 client=c.client,
@@ -345,9 +348,10 @@ def _with_people(
     )
 
 
-def _inbox(reader: DropBoxReader, plan: Plan) -> dict[str, set[str]]:
-    """Return the keys that each client of the cohort has in the round's inbox."""
+def _inbox(reader: DropBoxReader, plan: Plan) -> tuple[dict[str, set[str]], int]:
+    """Return the keys that each client of the cohort has in the round's inbox, and their bytes."""
     listed_keys: dict[str, set[str]] = {}
+    listed_bytes = 0
     cohort = set(plan.cohort)
     for info in reader.store.list(Keys.inbox(plan.round)):
         try:
@@ -356,7 +360,8 @@ def _inbox(reader: DropBoxReader, plan: Plan) -> dict[str, set[str]]:
             continue
         if client in cohort:
             listed_keys.setdefault(client, set()).add(info.key)
-    return listed_keys
+            listed_bytes += info.size
+    return listed_keys, listed_bytes
 
 
 def _base_round(ledger: list[Chained], round_id: int, freeze: Freeze | None) -> int:

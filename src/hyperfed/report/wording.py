@@ -19,6 +19,7 @@ from typing import Any
 
 __all__ = [
     "MINUS",
+    "agrees_word",
     "and_more",
     "count",
     "fixed",
@@ -33,6 +34,7 @@ __all__ = [
 
 MINUS = "\u2212"
 """The minus sign that pages use in place of a hyphen."""
+_WHOLE = 0.995  # a weight that reads 1.00
 _PLAIN = re.compile(
     r"""[^\W_] | [ ,;()'%=-]
     | (?<=[^\W_])_(?=[^\W_])            # inside a word an underscore emphasises nothing
@@ -98,6 +100,18 @@ def fixed(value: float, digits: int = 2) -> str:
     """Return a number with `digits` decimals."""
     text = f"{value:.{digits}f}"
     return (text[1:] if text[0] == "-" and not float(text) else text).replace("-", MINUS)
+
+
+def agrees_word(weight: float | None) -> str:
+    """Return how a client's votes stood beside the others', by its weight in [0, 1].
+
+    It never says more: a weight tells no reason.
+    """
+    if weight is None:
+        return "not counted"
+    if weight >= _WHOLE:
+        return "agrees"
+    return "differs" if weight <= 0 else "differs in part"
 
 
 def significant(value: float, digits: int = 3) -> str:

@@ -10,6 +10,9 @@
    An honest helper answers one manifest a round, therefore no two cohorts of a round can be opened.
    With q = t + 1 a coordinator could ask different helpers for different cohorts, and subtract.
 5. q may not exceed h - 1: one helper that is away must not stop a round.
+6. A seed has h - s holders. Where they are t + 1 or more, one of them is honest and a false answer
+   is seen; 4 to 7 helpers with t = 1 and 7 with t = 2 are such groups (`checkable`). In others t
+   helpers may hold a seed among themselves: they learn nothing, but could shift a sum unseen.
 
 Source of the sharing by sets: Cramer, Damgård, Ishai, Share Conversion, Pseudorandom Secret-Sharing
 and Applications to Secure Computation, TCC 2005.
@@ -77,6 +80,11 @@ class HelperGroup:
     def seeds(self) -> int:
         """Return how many seeds a client draws."""
         return comb(len(self.helpers), self.set_size)
+
+    @property
+    def checkable(self) -> bool:
+        """Return whether every seed has an honest holder, so that no t helpers can shift a sum."""
+        return len(self.helpers) - self.set_size > self.colluding_helpers
 
     def sets(self) -> tuple[HelperSet, ...]:
         """Return the sets T in lexicographic order, one for each seed."""

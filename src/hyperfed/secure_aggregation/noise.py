@@ -8,15 +8,17 @@
    the number of frozen clients less m that may collude, less the helpers that are clients, less the
    client itself. It is counted at the reserve, from the freeze, so that clients who dropped out add
    nothing.
-4. The sum satisfies rho-zCDP with rho = epsilon^2 / 2, where epsilon is the smaller of
-       sqrt(D^2 / (n s^2) + tau d / 2)   and   D / (sqrt(n) s) + tau sqrt(d),
+4. The sum satisfies rho-zCDP, where rho is the smaller of
+       D^2 / (2 n s^2) + tau d   and   (D / (sqrt(n) s) + tau sqrt(d))^2 / 2,
        tau = 10 sum over k < n of exp(-2 pi^2 s^2 k / (k + 1)),
-   for n honest shares of s steps, d numbers and an L2 sensitivity of D steps. Source: Kairouz, Liu,
+   for n honest shares of s steps, d numbers and an L2 distance of D steps. Source: Kairouz, Liu,
    Steinke, The Distributed Discrete Gaussian Mechanism for Federated Learning with Secure
-   Aggregation, ICML 2021, theorem 1.
-5. Rounding one client's d numbers to steps moves them by at most sqrt(d) / 2 in L2, so the
-   sensitivity of what is summed is that of the numbers, in steps, plus sqrt(d) / 2 for each of the
-   two messages that are compared.
+   Aggregation, ICML 2021 (arXiv:2102.06387), theorem 1 and proposition 14. The Renyi divergence of
+   order a is at most a D^2 / (2 n s^2) + tau d; it must stay below a rho for every a >= 1, so tau d
+   enters rho undivided (docs/adr/0069).
+5. Two messages of one client are compared: who took part is public, for the manifest names it.
+   Rounding one client's d numbers to steps moves them by at most sqrt(d) / 2 in L2, so the distance
+   of what is summed is that of the numbers, in steps, plus sqrt(d) / 2 for each message.
 """
 
 import math
@@ -33,6 +35,7 @@ __all__ = [
     "SMALLEST_SHARE",
     "add_noise_share",
     "honest_shares",
+    "rho_of_shares",
     "rho_of_sum",
     "sum_standard_deviation",
 ]
@@ -92,14 +95,22 @@ def rho_of_sum(
             subject="noise shares",
         )
     moved = sensitivity * scale + math.sqrt(length)
+    return rho_of_shares(moved, share_sigma=share_sigma, honest=honest, length=length)
+
+
+def rho_of_shares(moved: float, *, share_sigma: float, honest: int, length: int) -> float:
+    """Return rho of a sum of `honest` shares for messages that are `moved` steps apart (rule 4).
+
+    `share_sigma` may be narrower than `SMALLEST_SHARE` here: the bound is the theorem's for every
+    width from half a step on.
+    """
     powers = -2.0 * math.pi**2 * share_sigma**2 * np.arange(1, honest) / np.arange(2, honest + 1)
     tau = 10.0 * float(np.exp(powers).sum())
     variance = honest * share_sigma**2
-    epsilon = min(
-        math.sqrt(moved**2 / variance + tau * length / 2.0),
-        moved / math.sqrt(variance) + tau * math.sqrt(length),
+    return min(
+        moved**2 / (2.0 * variance) + tau * length,
+        (moved / math.sqrt(variance) + tau * math.sqrt(length)) ** 2 / 2.0,
     )
-    return epsilon**2 / 2.0
 
 
 def sum_standard_deviation(share_sigma: int, clients: int, scale: int) -> float:

@@ -7,8 +7,10 @@
 3. Fewer than q helpers lack at least one set, and what they hold says nothing about the sum.
 4. A set's vector is *checked* where t + 1 helpers gave the same one: one of them is honest. Where
    two helpers differ nothing is released, and both are named.
-5. The round waits until every set is checked. At its deadline q answers that do not differ are
-   enough, and the result lists what nobody checked.
+5. The round waits until every set is checked, or all helpers have answered. At its deadline q
+   answers that do not differ are enough. The result lists what is unchecked: where fewer than t + 1
+   helpers hold a seed at all (`HelperGroup.checkable`) that is every set, and t who collude could
+   shift such a sum, though they learn nothing.
 
 What it does not do: judge the numbers. Any client can set a masked sum, so robust weights,
 leave-one-out and I2 do not exist here; bounds of the whole sum are all that can be looked at.
@@ -167,9 +169,9 @@ def open_sum(
     """Return the sum of one cohort of the manifest.
 
     `messages` are the masked numbers of each client, uint64[length]. Raises BreakdownError where
-    fewer than q helpers answered, or where a set is unchecked before the deadline; AggregationError
-    where helpers differ, naming them, and where an answer or a message is not what the manifest
-    asks for.
+    fewer than q helpers answered, or where a set is unchecked before the deadline while a helper is
+    awaited; AggregationError where helpers differ, naming them, and where an answer or a message is
+    not what the manifest asks for.
     """
     cohort = manifest.cohort(payload)
     by_helper = _answers(manifest, cohort, group, openings)
@@ -196,12 +198,13 @@ def open_sum(
         if len(holders) <= group.colluding_helpers:
             unchecked.append(names)
         np.subtract(total, vector, out=total)
-    if unchecked and not deadline_past:
+    awaited = [helper for helper in group.helpers if helper not in by_helper]
+    if unchecked and awaited and not deadline_past:
         raise BreakdownError(
             f"{len(unchecked)} of {group.seeds} sums are confirmed by fewer than "
             f"{group.colluding_helpers + 1} helpers",
             subject=f"openings of round {manifest.round}",
-            remedy="Wait for the other helpers until the deadline",
+            remedy=f"Wait for {', '.join(awaited)} until the deadline",
         )
     return OpenedSum(total=total, helpers=answering, unchecked=tuple(unchecked))
 

@@ -5,7 +5,7 @@
 2. Liars are drawn from the seed, collude and know everything (`simulator.attackers`). What a liar's
    own data say is what it would have sent if it were honest.
 3. Each night the clients' findings are dealt anew among them, so that no client stays an outlier.
-   The demonstration's states keep their own findings.
+   The demonstration's states, and clients of one's own files, keep their own findings.
 4. A rule may refuse, because there are too few clients for f or more than it can search. Its night
    counts as refused, with the reason, because it gave no wrong answer but none at all.
 """
@@ -65,6 +65,8 @@ class Simulation:
     """Whether liars vote no louder than others (`simulator.attackers`)."""
     false_losses: bool = False
     """Whether liars claim a loss of 0, where everyone else claims 1."""
+    own: World | None = None
+    """A world that its caller has made, in place of one by its name; `world` is then its name."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.byzantine < 0.5:
@@ -77,6 +79,16 @@ class Simulation:
                 subject="simulation",
                 remedy="1 to 365 nights, at most one basket a client",
             )
+        if self.own is not None and (self.own.name, len(self.own.graphs)) != (
+            self.world,
+            self.clients,
+        ):
+            raise ConfigError(
+                f"{self.clients} clients of a world {self.world!r:.40}, and the world given is "
+                f"{self.own.name!r:.40} with {len(self.own.graphs)}",
+                subject="simulation",
+                remedy="Simulation.of_world makes one that fits",
+            )
         if self.rule not in RULES:
             raise ConfigError(
                 f"unknown rule {self.rule!r:.40}",
@@ -84,6 +96,11 @@ class Simulation:
                 remedy=f"One of {', '.join(RULES)} is needed",
             )
         build_attack(self.attack)
+
+    @classmethod
+    def of_world(cls, world: World, **settings: Any) -> "Simulation":
+        """Return a simulation of a world that its caller has made."""
+        return cls(own=world, world=world.name, clients=len(world.graphs), **settings)
 
     @property
     def liars(self) -> int:
@@ -126,7 +143,7 @@ def simulate(
     `progress` is then told the night's number.
     """
     rng = np.random.default_rng([simulation.seed, 1])
-    first = build_world(simulation.world, clients=simulation.clients, seed=simulation.seed)
+    first = _world(simulation)
     ids = sorted(first.graphs)
     liars = sorted(rng.permutation(np.array(ids))[: simulation.liars].tolist())
     lying = _player(simulation, first)
@@ -141,7 +158,7 @@ def simulate(
         )
     )
     for night in range(1, simulation.nights + 1):
-        world = first if night == 1 or simulation.world == "demo" else _another(first, night)
+        world = first if night == 1 or _keeps(simulation) else _another(first, night)
         honest = {client: world.graphs[client] for client in ids}
         attacked = night >= simulation.from_night
         sent = (
@@ -203,19 +220,30 @@ def _twin(simulation: Simulation) -> Iterator[Played]:
     if simulation.nights == 1:
         yield _honest_night(simulation)
         return
-    world = build_world(simulation.world, clients=simulation.clients, seed=simulation.seed)
+    world = _world(simulation)
     player, losses = _player(simulation, world), dict.fromkeys(world.graphs, 1.0)
     for night in range(1, simulation.nights + 1):
         yield player.night(
-            (world if night == 1 or simulation.world == "demo" else _another(world, night)).graphs,
+            (world if night == 1 or _keeps(simulation) else _another(world, night)).graphs,
             losses,
         )
 
 
 @lru_cache(maxsize=64)
 def _honest_night(simulation: Simulation) -> Played:
-    world = build_world(simulation.world, clients=simulation.clients, seed=simulation.seed)
+    world = _world(simulation)
     return _player(simulation, world).night(world.graphs, dict.fromkeys(world.graphs, 1.0))
+
+
+def _world(simulation: Simulation) -> World:
+    if simulation.own is not None:
+        return simulation.own
+    return build_world(simulation.world, clients=simulation.clients, seed=simulation.seed)
+
+
+def _keeps(simulation: Simulation) -> bool:
+    """Return whether clients keep their findings every night, as those of real data do."""
+    return simulation.world == "demo" or simulation.own is not None
 
 
 def _another(first: World, night: int) -> World:

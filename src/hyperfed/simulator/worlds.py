@@ -33,7 +33,7 @@ from hyperfed.reconciler.reconcile import StoreReconciler
 from hyperfed.tables.tables import EdgeTable, pack_keys
 from hyperfed.tables.vocabulary import Vocabulary
 
-__all__ = ["WORLDS", "World", "build_world", "ordered_regression", "radius"]
+__all__ = ["WORLDS", "World", "build_world", "ordered_regression", "radius", "together"]
 
 WORLDS = ("sem", "var", "sem-weak", "var-weak", "demo")
 """The names of the worlds."""
@@ -47,7 +47,7 @@ class World:
     """A world: what its clients found, and the truth."""
 
     name: str
-    """One of `WORLDS`."""
+    """One of `WORLDS`, or what its maker calls it."""
     vocabulary: Vocabulary
     """The variables."""
     graphs: dict[str, HypergraphStore]
@@ -200,10 +200,18 @@ def _demo(clients: int, rng: np.random.Generator) -> World:
         )
         for state in some
     }
-    together = StoreReconciler(bounded=False).reconcile(graphs.values(), client_ids=some)
-    effects = np.asarray(together.edges.effect, dtype=np.float64)
+    return together("demo", vocabulary, graphs)
+
+
+def together(name: str, vocabulary: Vocabulary, graphs: dict[str, HypergraphStore]) -> World:
+    """Return the world whose truth is what all its clients say together when nobody lies."""
+    merged = StoreReconciler(bounded=False).reconcile(graphs.values(), client_ids=list(graphs))
     return World(
-        name="demo", vocabulary=vocabulary, graphs=graphs, keys=together.edges.keys, effects=effects
+        name=name,
+        vocabulary=vocabulary,
+        graphs=graphs,
+        keys=merged.edges.keys,
+        effects=np.asarray(merged.edges.effect, dtype=np.float64),
     )
 
 

@@ -32,7 +32,7 @@ from hyperfed.errors import EngineError
 from hyperfed.statistics.record import FORMS, Statistics, block_lags, triangle
 from hyperfed.tables.vocabulary import Vocabulary
 
-__all__ = ["MORE_ROWS", "Scaling", "least_rows", "statistics_of"]
+__all__ = ["MORE_ROWS", "Scaling", "lagged", "least_rows", "statistics_of"]
 
 MORE_ROWS = 2
 """How many rows more than columns a client needs at least."""
@@ -113,7 +113,7 @@ def statistics_of(
     if form == "ranks":
         scaled = _normal_scores(scaled)
     blocks = block_lags(tuple(sorted(set(lags))))
-    rows = _lagged(scaled, blocks)
+    rows = lagged(scaled, blocks)
     rows = rows[~np.isnan(rows).all(axis=1)] if len(rows) else rows
     least = least_rows(rows.shape[1], rows_min)
     if len(rows) < least:
@@ -137,7 +137,7 @@ def statistics_of(
     )
 
 
-def _lagged(data: Floats, blocks: tuple[int, ...]) -> Floats:
+def lagged(data: Floats, blocks: tuple[int, ...]) -> Floats:
     """Return the rows with one block of columns for each lag, float64[rows - longest, columns]."""
     longest = blocks[-1]
     if len(data) <= longest:

@@ -30,10 +30,15 @@ from hyperfed.errors import BoundsError
 from hyperfed.tables.columns import all_finite, as_column
 from hyperfed.tables.tables import MAX_LAG
 
-__all__ = ["FORMS", "Statistics", "block_lags", "triangle", "whole"]
+__all__ = ["FORMS", "NOISED_FORMS", "Statistics", "block_lags", "triangle", "whole"]
 
 FORMS = ("values", "ranks")
 """What the moments are of: the scaled values, or their normal scores within the client."""
+NOISED_FORMS = ("clipped", "noised")
+"""The forms of private rounds: moments of clipped rows on a grid (`clipped`), or those with noise.
+
+They are no rows' moments: what is truncated or noised need not be positive semidefinite.
+"""
 _SUBJECT = "Statistics"
 _ROUNDING = 1e-9  # for each column: how far below 0 rounding takes the smallest eigenvalue
 
@@ -65,7 +70,7 @@ class Statistics:
 
     Raises BoundsError where columns do not fit each other, a number is not finite, a moment is
     larger than its diagonal allows, or the matrix of a client without missing cells is not positive
-    semidefinite within rounding.
+    semidefinite within rounding. The last two are not asked of `NOISED_FORMS`.
     """
 
     # without an annotation, which would make it a field
@@ -87,7 +92,9 @@ class Statistics:
     intervened: tuple[int, ...] = ()
     """The variables that the client's experiment set, ascending, as indices of the vocabulary."""
     form: str = "values"
-    """What the moments are of, one of `FORMS`; moments of different forms do not add."""
+    """What the moments are of, one of `FORMS` or `NOISED_FORMS`; those of different forms do not
+    add.
+    """
 
     def __post_init__(self) -> None:
         variables = as_column(self.variables, np.uint32, "Statistics.variables")
@@ -104,9 +111,10 @@ class Statistics:
             raise BoundsError(f"lags is {lags!r:.80}; ascending lags are needed", subject=_SUBJECT)
         if type(self.n) is not int or not 2 <= self.n <= MAX_SAMPLES:
             raise BoundsError(f"n is {self.n!r:.40}; at least 2 rows are needed", subject=_SUBJECT)
-        if self.form not in FORMS:
+        if self.form not in (*FORMS, *NOISED_FORMS):
             raise BoundsError(
-                f"form is {self.form!r:.40}; one of {', '.join(FORMS)} is needed", subject=_SUBJECT
+                f"form is {self.form!r:.40}; one of {', '.join((*FORMS, *NOISED_FORMS))} is needed",
+                subject=_SUBJECT,
             )
         set_here = tuple(self.intervened)
         if list(set_here) != sorted(set(set_here)) or not set(set_here) <= set(variables.tolist()):
@@ -131,7 +139,8 @@ class Statistics:
             object.__setattr__(self, name, view)
         object.__setattr__(self, "lags", lags)
         object.__setattr__(self, "intervened", set_here)
-        self._check_matrix()
+        if self.form not in NOISED_FORMS:
+            self._check_matrix()
 
     def _check_matrix(self) -> None:
         """Raise BoundsError where no rows can have these moments."""

@@ -15,8 +15,9 @@
 What it does not do: it does not weigh clients (`trust`), nor find edges (`engines`).
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -49,16 +50,23 @@ class Summed:
     """The sum of w^2 (rows - 1)."""
     clients: Floats
     """The number of clients of weight above 0 that measured both ends."""
+    noise: float = 0.0
+    """The standard deviation of the noise on each moment; 0 where the sum is exact."""
+    lengths: Mapping[int, float] = field(default_factory=dict)
+    """The weight of the clients of each number of rows; empty where no own means were taken."""
 
     @classmethod
     def nothing(cls, variables: int, lags: tuple[int, ...]) -> Self:
         """Return the sum of no client."""
         width = variables * len(block_lags(lags))
-        zeros = (np.zeros((width, width)) for _ in range(4))
+        moments, degrees, squares, clients = (np.zeros((width, width)) for _ in range(4))
         return cls(
             variables=variables,
             lags=lags,
-            **dict(zip(("moments", "degrees", "squares", "clients"), zeros, strict=True)),
+            moments=moments,
+            degrees=degrees,
+            squares=squares,
+            clients=clients,
         )
 
     @property
@@ -90,9 +98,14 @@ class Summed:
         return Summed(
             variables=self.variables,
             lags=self.lags,
-            **{
-                name: getattr(self, name) + getattr(other, name)
-                for name in ("moments", "degrees", "squares", "clients")
+            moments=self.moments + other.moments,
+            degrees=self.degrees + other.degrees,
+            squares=self.squares + other.squares,
+            clients=self.clients + other.clients,
+            noise=math.hypot(self.noise, other.noise),
+            lengths={
+                rows: self.lengths.get(rows, 0.0) + other.lengths.get(rows, 0.0)
+                for rows in sorted({*self.lengths, *other.lengths})
             },
         )
 
@@ -164,6 +177,13 @@ class Sums:
         known.degrees[block] += weight * degrees
         known.squares[block] += weight * weight * degrees
         known.clients[block] += rows > 1
+        lengths = dict(known.lengths)
+        lengths[statistics.n] = lengths.get(statistics.n, 0.0) + weight
+        self._parts[statistics.intervened] = replace(known, lengths=lengths)
+
+    def put(self, summed: Summed) -> None:
+        """Take a sum that was made elsewhere, of clients without experiments, in place of any."""
+        self._parts[()] = summed
 
     @property
     def total(self) -> Summed:
@@ -198,6 +218,8 @@ class Sums:
                     degrees=one.degrees * mask,
                     squares=one.squares * mask,
                     clients=one.clients * mask,
+                    noise=one.noise,
+                    lengths=one.lengths,
                 )
             )
         return total

@@ -11,7 +11,7 @@ What it does not do: say who of the two is right.
 import email.utils
 from datetime import UTC, datetime
 
-from hyperfed.errors import ConfigError
+from hyperfed.errors import ClockError
 from hyperfed.storage.store import ObjectStore
 
 __all__ = ["check_clock", "said_of", "skew_s"]
@@ -43,12 +43,13 @@ def said_of(skew: float) -> str:
 
 
 def check_clock(store: ObjectStore, *, most_s: float) -> None:
-    """Raise ConfigError where the clocks differ by more than `most_s` seconds."""
+    """Raise ClockError where the clocks differ by more than `most_s` seconds."""
     skew = store.clock_skew_s
     if skew is not None and abs(skew) > most_s:
-        raise ConfigError(
+        raise ClockError(
             f"this machine's clock is {said_of(skew)}; {most_s:.0f} s are tolerated",
             subject=store.location,
             remedy="Set the clock (timedatectl set-ntp true), or tell the operator that the "
             "store's is wrong. Nothing was signed",
+            ahead_s=skew,
         )

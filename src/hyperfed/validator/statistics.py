@@ -1,4 +1,4 @@
-"""A client's statistics, held to the round's plan (R-160 to R-163).
+"""A client's statistics, held to the round's plan (R-160 to R-163, R-186, R-187).
 
 - R-160: an update carries what the plan's payload says: edges, statistics, or both; edges of a
   round of statistics are none.
@@ -6,6 +6,10 @@
 - R-162: they are of at least the policy's rows, and of 2 more than they have columns.
 - R-163: no variance is larger than the vocabulary's plausible range lets it be; without a range it
   is at most what effects may be.
+- R-186: in a private round they are of clipped rows (of noised ones, where clients noise), of all
+  variables, without missing cells or experiments, in whole steps of the round's grid.
+- R-187: no moment of clipped rows is larger than n C^2, which its rows cannot exceed; a noised one
+  is beyond it by at most 64 standard deviations.
 
 That a matrix is symmetric, finite and one that rows can have is checked as it is made (R-11).
 
@@ -15,15 +19,19 @@ What it does not do: it cannot tell made-up moments from true ones; trust is in 
 import numpy as np
 
 from hyperfed.config import MAX_EFFECT
-from hyperfed.errors import BoundsError, RefusedError
+from hyperfed.errors import BoundsError, EngineError, RefusedError
 from hyperfed.packets import Update
+from hyperfed.privacy.moments import plan_moments, step_of
 from hyperfed.protocol.objects import Plan
 from hyperfed.statistics import Scaling, Statistics, block_lags
+from hyperfed.statistics.clipped import steps_of
 from hyperfed.statistics.making import least_rows
 
 __all__ = ["check_statistics", "most_moments"]
 
 _ROUNDING = 1e-9
+_FORMS = {"central": "clipped", "local": "noised"}
+_SPREADS = 64  # of its noise, beyond which no noised moment lies
 
 
 def most_moments(plan: Plan) -> int:
@@ -57,11 +65,15 @@ def check_statistics(update: Update, plan: Plan, *, subject: str) -> None:
         )
     _check_addable(statistics, plan, subject)
     _check_rows(statistics, plan, subject)
-    _check_variances(statistics, plan, subject)
+    if plan.policy.privacy == "none":
+        _check_variances(statistics, plan, subject)
+    else:
+        _check_clipped(statistics, plan, subject)
 
 
 def _check_addable(statistics: Statistics, plan: Plan, subject: str) -> None:
-    form, lags = plan.policy.statistics.form, tuple(plan.policy.allowed_lags)
+    form = _FORMS.get(plan.policy.privacy, plan.policy.statistics.form)
+    lags = tuple(plan.policy.allowed_lags)
     if statistics.form != form or statistics.lags != lags:
         raise BoundsError(
             f"has moments of {statistics.form} at lags {list(statistics.lags)}; the plan names "
@@ -99,4 +111,34 @@ def _check_variances(statistics: Statistics, plan: Plan, subject: str) -> None:
             subject=subject,
             rule="R-163",
             remedy="`hyperfed submit` holds values to the range of the vocabulary",
+        )
+
+
+def _check_clipped(statistics: Statistics, plan: Plan, subject: str) -> None:
+    whole = (
+        len(statistics.variables) == len(plan.vocabulary)
+        and not len(statistics.counts)
+        and not statistics.intervened
+    )
+    planned = plan_moments(plan.policy, len(plan.vocabulary))
+    try:
+        steps = steps_of(statistics, step_of(planned)) if whole else None
+    except EngineError:
+        steps = None
+    if steps is None:
+        raise BoundsError(
+            "is not of all variables, has missing cells or an experiment, or is not in whole steps",
+            subject=subject,
+            rule="R-186",
+            remedy="`hyperfed submit` makes moments of clipped rows where the plan asks for them",
+        )
+    most = statistics.n * planned.bound
+    if plan.policy.privacy == "local":
+        most += _SPREADS * planned.mechanism.sigma
+    if int(np.abs(steps).max()) > most:
+        raise BoundsError(
+            "has a moment that rows of the policy's norm cannot have",
+            subject=subject,
+            rule="R-187",
+            remedy="`hyperfed submit` clips rows before it sums",
         )

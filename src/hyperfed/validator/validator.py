@@ -103,7 +103,15 @@ class PacketValidator:
         self._places = {r.keys.key_id: place for c in clients for place, r in enumerate(c.keys)}
         self._vocabulary = context.plan.vocabulary.digest if context else b""
         self._policy = policy_digest(context.plan.policy) if context else b""
-        self._below = below_floors(context.plan.policy, context.registry.floors) if context else []
+        self._below = (
+            below_floors(
+                context.plan.policy,
+                context.registry.floors,
+                minimum_support=context.registry.budget.minimum_support,
+            )
+            if context
+            else []
+        )
 
     def validate(self, packet: Any) -> tuple[bool, str | None]:
         """Return (True, None), or (False, what is wrong and what to do).

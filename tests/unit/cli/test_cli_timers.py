@@ -85,7 +85,7 @@ def test_times_that_no_calendar_has_are_refused(moment: str, every_s: int) -> No
 
 @pytest.mark.parametrize("kind", ["systemd", "cron", "prefect"])
 def test_a_line_break_in_a_path_is_refused(kind: str) -> None:
-    with pytest.raises(ConfigError, match="no line of a timer can hold"):
+    with pytest.raises(ConfigError, match="no line of a timer or a unit can hold"):
         text_of(kind, "/srv/a\nb")
 
 

@@ -246,7 +246,7 @@ def test_depth_ends_at_eight() -> None:
         {1: 2},
         {1: 2, "a": 3},
         {b"a": 1},
-        object(),
+        pytest.param(object(), id="object"),
         1j,
         {1, 2},
         "\ud800",

@@ -27,6 +27,12 @@ from hyperfed.testing.federation import SmallFederation
 NIGHTS = 3
 
 
+@pytest.fixture(autouse=True)
+def every_step_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a large merge: these ones have few rows."""
+    monkeypatch.setattr(remote, "RANGES_HERE", 0)
+
+
 def founded(**policy: Any) -> SmallFederation:
     return SmallFederation(clients=7, policy=PolicyPack(**policy) if policy else None)
 
@@ -185,6 +191,25 @@ def test_late_updates_lie_in_packs_of_their_own_and_come_to_their_place_in_a_sha
         assert runner.conclude(2).counted == 7
         decided.append(fed.decided())
     assert decided[0] == decided[1]
+
+
+def test_the_driver_of_a_small_merge_does_all_steps_but_the_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(remote, "RANGES_HERE", 8)
+    sent = messages()
+    whole, fed = played(founded(), sent, shards=0), founded()
+    steps: list[str] = []
+
+    def noting(step: Any) -> dict[str, Any]:
+        steps.append(type(step).__name__)
+        return to_arrays(step)
+
+    monkeypatch.setattr(remote, "to_arrays", noting)
+    assert played(fed, sent, shards=4) == whole
+    assert steps
+    assert set(steps) == {"Merge"}
+    assert not remote._KEPT._works, "nothing is kept of a merge that has ended"
 
 
 def frozen(fed: SmallFederation) -> RoundRunner:

@@ -70,7 +70,9 @@ def test_a_night_of_statistics_is_committed_and_an_audit_computes_it_again() -> 
     assert pulled is not None
     model = pulled.value
     parts = {client: one.statistics for client, one in updates.items() if one.statistics}
-    found = SummedVar(Sums.of(parts, variables=4, lags=(1,)), VOCABULARY).discover()
+    found = SummedVar(
+        Sums.of(parts, variables=4, lags=(1,)), VOCABULARY, short_bias="removed"
+    ).discover()
     effects = {
         (str(s), str(t)): float(e)
         for s, t, e in zip(found.source, found.target, found.effect, strict=True)
@@ -127,7 +129,7 @@ def test_an_audit_finds_a_model_that_no_sum_gives() -> None:
 
 
 def test_by_mean_the_model_is_least_squares_on_all_rows_in_any_split() -> None:
-    policy = replace(POLICY, strategy="mean")
+    policy = replace(POLICY, strategy="mean", statistics=SumsPolicy(short_bias="kept"))
     data = [series(i, rows=50) for i in range(6)]
     whole = {
         f"site-{i}": statistics_update(

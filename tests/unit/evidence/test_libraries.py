@@ -1,18 +1,18 @@
 """What we export, the libraries themselves read; what they write, we read.
 
-pgmpy and xgi are no dependencies of the project: their tests run where they are installed.
+pgmpy and xgi are no dependencies: tests/installation/test_other_libraries.py makes an environment
+that has them.
 """
 
 import io
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
 import networkx
 import pytest
 
-from hyperfed.evidence import EdgeEvidence, read, to_xgi, write
+from hyperfed.evidence import read, write
 from tests.unit.evidence.example import full_table, plain_table
 
 pytestmark = pytest.mark.unit
@@ -103,49 +103,3 @@ def test_tigramites_arrays_go_through_our_own_reader_of_its_results() -> None:
         found = Discovery.from_tigramite(results, arrays["names"].tolist())
     edges = set(zip(found.source, found.target, map(int, found.lag), strict=True))
     assert edges == {(r.source, r.target, r.lag) for r in table.rows}
-
-
-def _pgmpy() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("pgmpy.base")
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_pgmpy_reads_dagitty_lavaan_and_bif() -> None:
-    base = _pgmpy()
-    from pgmpy.readwrite import BIFReader
-
-    table = plain_table()
-    now = EdgeEvidence(
-        variables=("heat", "load", "wear"), rows=tuple(r for r in table.rows if not r.lag)
-    )
-    edges = {(r.source, r.target) for r in now.rows}
-    # its reader of lavaan's language takes letters and digits, not heat_lag1
-    assert set(base.DAG.from_lavaan(string=write(now, "lavaan").decode()).edges()) == edges
-    for held in (table, now):
-        dag = base.DAG.from_dagitty(string=write(held, "dagitty").decode())
-        assert set(dag.edges()) == {(_now(r, ":"), r.target) for r in held.rows}
-    structure = BIFReader(string=write(table, "bif").decode())
-    assert set(map(tuple, structure.variable_edges)) == {
-        (_now(r, "_lag"), r.target) for r in table.rows
-    }
-
-
-def _now(row: Any, sign: str) -> str:
-    return f"{row.source}{sign}{row.lag}" if row.lag else row.source
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_xgi_holds_causes_as_tails_and_gives_them_back() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        xgi = pytest.importorskip("xgi")
-    table = full_table()
-    graph = to_xgi(table)
-    assert graph.num_edges == len(table.rows) + len(table.joint)
-    tail, head = graph.edges.dimembers(f"e{len(table.rows)}")
-    assert (tail, head) == ({"heat", "load"}, {"wear"})
-    back = read(json.dumps(xgi.to_hif_dict(graph)).encode(), "hif")
-    assert set(back.rows) == set(table.rows)
-    assert {frozenset(one.sources) for one in back.joint} == {frozenset(("heat", "load"))}

@@ -19,13 +19,15 @@ from hyperfed.errors import QuorumMissed
 from hyperfed.storage.filesystem import FilesystemStore
 from hyperfed.testing.federation import SmallFederation
 
-PAGE = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE = (DOCS / "operations.md").read_text()
+SERVER_PAGE = (DOCS / "server.md").read_text()
 
 
 def commands(text: str) -> list[list[str]]:
     """The hyperfed commands of the page's indented lines."""
     return [
-        shlex.split(line.split("   #")[0])[1:]
+        shlex.split(line.split("   #")[0].split(" > ")[0])[1:]
         for line in re.findall(r"^ {4,}(hyperfed .*)$", text, re.MULTILINE)
     ]
 
@@ -34,7 +36,7 @@ def section(title: str) -> str:
     return PAGE.split(f"\n{title}", 1)[1].split("\n## ", 1)[0]
 
 
-@pytest.mark.parametrize("arguments", commands(PAGE), ids=" ".join)
+@pytest.mark.parametrize("arguments", commands(PAGE) + commands(SERVER_PAGE), ids=" ".join)
 def test_the_command_exists_and_takes_what_the_page_gives_it(arguments: list[str]) -> None:
     command: click.Command = app
     context = click.Context(app, info_name="hyperfed", **app.context_settings)

@@ -1,12 +1,11 @@
-"""What an operator is told without asking, and a round's figures for Prometheus."""
+"""What an operator is told without asking."""
 
 from dataclasses import replace
 from decimal import Decimal
 
 from hyperfed.registry.registry import Budget
-from hyperfed.report.metrics import metrics_text
 from hyperfed.report.notices import KINDS, notices
-from hyperfed.report.view import RoundView, view_of
+from hyperfed.report.view import view_of
 from hyperfed.testing.federation import SmallFederation
 
 
@@ -71,18 +70,3 @@ def test_less_than_a_fifth_of_the_budget_is_told_of() -> None:
     assert said(federation, 1, budget=replace(budget, spent_epsilon=Decimal("8.1"))) == [
         ("hyperfed.budget.low", "small-fed")
     ]
-
-
-def test_metrics_are_gauges_with_help_and_the_rounds_own_figures() -> None:
-    federation = SmallFederation()
-    federation.play(1, but=("site-02",))
-    view: RoundView = view_of(federation.reader(), 1)
-    lines = metrics_text(view, timings=[("score trust", 0.25)]).splitlines()
-    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-    assert values['hyperfed_round_committed{federation="small-fed"}'] == "1"
-    assert values['hyperfed_clients_counted{federation="small-fed"}'] == "2"
-    assert values['hyperfed_clients_missing{federation="small-fed"}'] == "1"
-    assert values['hyperfed_stage_seconds{federation="small-fed",stage="score_trust"}'] == "0.25"
-    assert {line.split()[2] for line in lines if line.startswith("# TYPE")} == {
-        name.partition("{")[0] for name in values
-    }

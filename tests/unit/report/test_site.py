@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hyperfed.errors import AccessDenied, ConfigError
+from hyperfed.coordinator.frozen import FrozenSets
+from hyperfed.errors import AccessDenied, ConfigError, HyperfedError
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.hypergraph.origins import BasketSupport
 from hyperfed.hypergraph.suppression import EdgeStatus
@@ -22,6 +23,7 @@ from hyperfed.report import SiteContent, edge_rows, site_files
 from hyperfed.report.pictures.forest_svg import ForestRow, forest_svg
 from hyperfed.report.site import pages
 from hyperfed.report.site.history import address_of
+from hyperfed.report.wording import agrees_word
 from hyperfed.tables.tables import pack_keys
 from hyperfed.tables.vocabulary import Vocabulary
 from hyperfed.testing.federation import SmallFederation
@@ -126,6 +128,62 @@ def test_an_edges_page_says_its_numbers_and_its_rounds(content: SiteContent) -> 
     assert "round 1" in text
     assert "round 2" in text
     assert "site-0" not in text, "no client is named"
+
+
+def lines_on_pages(content: SiteContent) -> dict[str, str]:
+    """Return the text of each edge's page."""
+    return {p: Page(t).text for p, t in site_files(content).items() if p.startswith("edges/")}
+
+
+def test_the_operators_own_pages_name_each_client_and_nobody_elses_do(
+    fed: SmallFederation, content: SiteContent
+) -> None:
+    runner, reader = fed.runner(2), fed.reader()
+    own = SiteContent.read(reader, reader.ledger(), last=1, sets=runner.frozen)
+    for text in lines_on_pages(own).values():
+        assert "operator's own page" in text
+        assert all(client in text for client in fed.clients)
+    assert own.lines is not None
+    for row, (_, estimate) in zip(content.models[-1].rows(), own.lines.rows(0), strict=False):
+        assert row["effect"] * estimate["effect"] > 0
+    for text in lines_on_pages(content).values():
+        assert "does not let members see single clients" in text
+        assert "Client by client" not in text
+        assert not [client for client in fed.clients if client in text]
+    members = FrozenSets(
+        store=fed.store, reader=reader, key_pair=fed.keys["site-01"], limits=fed.limits
+    )
+    with pytest.raises(HyperfedError):
+        SiteContent.read(reader, reader.ledger(), last=1, sets=members)
+
+
+def test_a_plan_that_shows_clients_shows_them_to_members_under_pseudonyms() -> None:
+    held = SmallFederation(clients=4, policy=PolicyPack(show_clients=True))
+    held.play(1)
+    reader = held.reader()
+    for text in lines_on_pages(SiteContent.read(reader, reader.ledger(), last=1)).values():
+        assert all(f"client {i}" in text for i in (1, 2, 3, 4))
+        assert "under a pseudonym" in text
+        assert "site-0" not in text
+
+
+def test_the_home_page_has_the_budget_and_who_agrees_for_whoever_may_see_it(
+    content: SiteContent,
+) -> None:
+    home = Page(site_files(content)["index.html"]).text
+    assert "Nothing is spent" in home
+    assert "Who agrees" in home
+    assert "agrees" in home
+    assert "honest" not in "".join(site_files(content).values())
+    for_members = Page(site_files(replace(content, views=()))["index.html"]).text
+    assert "Who agrees" not in for_members
+    assert "site-0" not in for_members
+    assert [agrees_word(w) for w in (None, 0.0, 0.5, 1.0)] == [
+        "not counted",
+        "differs",
+        "differs in part",
+        "agrees",
+    ]
 
 
 def test_an_edge_that_was_not_there_has_the_right_word_in_its_history(
@@ -239,7 +297,11 @@ def test_a_private_release_says_not_released_and_never_absent_or_zero() -> None:
     content = SiteContent.read(reader, reader.ledger(), last=1)
     (model,) = content.models
     row = model.rows()[0]
+    assert "It pays for" in Page(site_files(content)["index.html"]).text
+    own = SiteContent.read(reader, reader.ledger(), last=1, sets=held.runner().frozen)
+    assert own.lines is None, "not even the operator's page has values without their noise"
     text = Page(site_files(content)[address_of((row["source"], row["target"], row["lag"]))]).text
+    assert "single clients are not released to anybody" in text
     assert "not released of 5" in text
     assert text.count("not released") >= 5, "support, q, spread, signs and samples"
     told = str(model.explain(row["target"], row["source"]))

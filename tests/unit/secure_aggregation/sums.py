@@ -31,6 +31,7 @@ class SecureRound:
     length: int = 7
     round: int = 12
     payload: str = "statistics"
+    changed: dict[str, float] = field(default_factory=dict)
     values: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
     messages: dict[str, MaskedMessage] = field(default_factory=dict)
     public_keys: dict[str, bytes] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class SecureRound:
             self.public_keys[helper], self.secret_keys[helper] = nacl.bindings.crypto_box_keypair()
         for client in self.clients:
             self.values[client] = np.round(rng.normal(0, 3, self.length) * 1024) / 1024
+            self.values[client] += self.changed.get(client, 0.0)
             self.messages[client] = mask_message(
                 to_fixed_point(self.values[client], cohort=1000),
                 self.group,

@@ -62,6 +62,29 @@ def test_sums_that_could_be_subtracted_are_refused(path: Path) -> None:
     assert len(HelperMarks(path).opened) == 2
 
 
+def test_a_client_that_leaves_takes_its_block_with_it() -> None:
+    """Once a block was opened it is opened whole or not at all, however the rest is grouped."""
+    rules = {"organisation_of": ORGANISATIONS, "smallest": 4}
+    first, second = ("c1", "c2", "c3", "c4"), ("c5", "c6", "c7", "c8")
+    marks = HelperMarks()
+    marks.allow(manifest(1, *first, *second), **rules)  # type: ignore[arg-type]
+    for rest in (first[1:], (*first[1:], *second)):
+        with pytest.raises(RefusedError, match="could be told apart"):
+            marks.allow(manifest(2, *rest), **rules)  # type: ignore[arg-type]
+    marks.allow(manifest(2, *second), **rules)  # type: ignore[arg-type]
+
+
+def test_a_client_that_comes_needs_a_block_of_newcomers() -> None:
+    organisations = ORGANISATIONS | {f"n{i}": f"new-{i}" for i in range(1, 5)}
+    rules = {"organisation_of": organisations, "smallest": 4}
+    block, newcomers = ("c1", "c2", "c3", "c4"), ("n1", "n2", "n3", "n4")
+    marks = HelperMarks()
+    marks.allow(manifest(1, *block), **rules)  # type: ignore[arg-type]
+    with pytest.raises(RefusedError, match="n1 could be told apart: 1 organisations, and 4"):
+        marks.allow(manifest(2, *block, "n1"), **rules)  # type: ignore[arg-type]
+    marks.allow(manifest(2, *block, *newcomers), **rules)  # type: ignore[arg-type]
+
+
 def test_baskets_of_one_manifest_count_as_sums_too() -> None:
     rules = {"organisation_of": ORGANISATIONS, "smallest": 2}
     whole = manifest(1, "c1", "c2", "c3")

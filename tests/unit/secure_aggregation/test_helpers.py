@@ -11,6 +11,7 @@ from hyperfed.secure_aggregation import HelperGroup
 from tests.unit.secure_aggregation.sums import group_of
 
 GROUPS = [(4, 1), (5, 1), (5, 2), (6, 1), (6, 2), (6, 3), (7, 1), (7, 2), (7, 3), (7, 4)]
+CHECKABLE = [(4, 1), (5, 1), (6, 1), (7, 1), (7, 2)]
 
 
 @pytest.mark.parametrize(("helpers", "colluding", "seeds", "quorum"), [(4, 1, 6, 3), (5, 2, 10, 4)])
@@ -48,6 +49,18 @@ def test_those_who_collude_lack_a_seed(helpers: int, colluding: int) -> None:
         assert set(group.sets()) - held
 
 
+@pytest.mark.parametrize(("helpers", "colluding"), GROUPS)
+def test_a_seed_has_an_honest_holder_in_groups_that_say_so(helpers: int, colluding: int) -> None:
+    group = group_of(helpers, colluding)
+    alone = any(
+        set(group.holders(names)) <= set(dishonest)
+        for names in group.sets()
+        for dishonest in combinations(group.helpers, colluding)
+    )
+    assert group.checkable is not alone
+    assert group.checkable is ((helpers, colluding) in CHECKABLE)
+
+
 @pytest.mark.parametrize(
     ("helpers", "colluding", "said"),
     [
@@ -78,8 +91,11 @@ def test_the_page_says_what_the_code_does() -> None:
     page = (Path(__file__).parents[3] / "docs" / "secure-sums.md").read_text(encoding="utf-8")
     names: dict[str, object] = {}
     exec(page.partition("```python\n")[2].partition("```")[0], names)  # noqa: S102 - our own page
-    rows = re.findall(r"^\| (\d) \| (\d) \| (\d+) \| (\d) \|$", page, re.MULTILINE)
-    assert len(rows) == 3
-    for helpers, colluding, seeds, quorum in rows:
+    pattern = r"^\| (\d) \| (\d) \| (\d+) \| (\d) \| (\d) \| (yes|no) \|$"
+    rows = re.findall(pattern, page, re.MULTILINE)
+    assert len(rows) == 5
+    for helpers, colluding, seeds, quorum, holders, seen in rows:
         group = group_of(int(helpers), int(colluding))
         assert (group.seeds, group.quorum) == (int(seeds), int(quorum))
+        assert len(group.holders(group.sets()[0])) == int(holders)
+        assert group.checkable is (seen == "yes")

@@ -132,8 +132,15 @@ def _story_pairs(story: dict[str, Any]) -> dict[str, Any]:
 
 def _policy(policy: "PolicyPack") -> dict[str, Any]:
     """Return what the round's policy lets out, by field."""
-    names = ("g_min", "stability_min", "n_proposals")
+    names = ("g_min", "stability_min", "n_proposals", "show_clients")
     return {name: getattr(policy, name) for name in names}
+
+
+def _shown_to_members(policy: "PolicyPack") -> dict[str, str]:
+    """Return that members will see the client's estimates, where the plan says so."""
+    if not policy.show_clients:
+        return {}
+    return {"Members will see": "your own estimates of the model's edges, under a pseudonym"}
 
 
 def _own_rules(session: "ClientSession", held_back: int) -> str:
@@ -155,6 +162,7 @@ def _noise(session: "ClientSession", plan: "Plan") -> dict[str, Any] | None:
 
     Raises PrivacyError where the policy cannot be kept.
     """
+    from hyperfed.privacy.moments import moment_count
     from hyperfed.privacy.policy import release_of
     from hyperfed.privacy.slots import slot_count
 
@@ -165,12 +173,18 @@ def _noise(session: "ClientSession", plan: "Plan") -> dict[str, Any] | None:
     )
     if night is None:
         return None
-    values = slot_count(len(plan.vocabulary), plan.policy.allowed_lags)
+    moments = plan.policy.payload != "edges"
+    values = (
+        moment_count(len(plan.vocabulary), plan.policy.lags)
+        if moments
+        else slot_count(len(plan.vocabulary), plan.policy.allowed_lags)
+    )
     return {
+        "of": "moments" if moments else "edges",
         "unit": night.mechanism.unit,
         "values": values,
         "std": night.noise_std,
-        "clip_norm": night.clip_norm,
+        "clip_norm": plan.policy.statistics.row_norm if moments else night.clip_norm,
         "epsilon": night.epsilon,
         "delta": night.delta,
     }
@@ -179,10 +193,19 @@ def _noise(session: "ClientSession", plan: "Plan") -> dict[str, Any] | None:
 def _noise_pairs(noise: dict[str, Any] | None) -> dict[str, Any]:
     if noise is None:
         return {}
+    if noise["of"] == "moments":
+        said = (
+            f"added here, to each of the {noise['values']} sums of products of rows clipped to "
+            f"norm {noise['clip_norm']:g}: standard deviation {noise['std']:.3g}"
+        )
+    else:
+        said = (
+            f"added here: one value for each of the {noise['values']} possible edges, "
+            f"found or not, clipped to norm {noise['clip_norm']:g}, with noise of "
+            f"standard deviation {noise['std']:.3g}; no counts, intervals or anything else"
+        )
     return {
-        "Noise": f"added here: one value for each of the {noise['values']} possible edges, "
-        f"found or not, clipped to norm {noise['clip_norm']:g}, with noise of "
-        f"standard deviation {noise['std']:.3g}; no counts, intervals or anything else",
+        "Noise": said,
         "Costs": f"epsilon {noise['epsilon']} and delta {noise['delta']} of your own budget, "
         f"for one {noise['unit']}; one message a round",
     }
@@ -353,6 +376,7 @@ def _show_dry_run(
                 **{title: listed(values) for title, values in told_beside_edges(beside).items()},
                 "Your own rules": _own_rules(session, document["own_rules_held_back"]),
                 **_told_as_measured(document),
+                **_shown_to_members(policy),
                 "Confidence": "1 - p of the sign: .50 on average where there is nothing, not 0",
                 **_noise_pairs(noise),
                 "Body": (f"{len(body)} bytes, " if noise is None else "")

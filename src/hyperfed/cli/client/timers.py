@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from hyperfed.cli.systemd import check_words, systemd_command
 from hyperfed.errors import ConfigError
 
 __all__ = ["FLOW_NAMES", "GOSSIP", "NIGHT", "Job", "Times", "timer_text"]
@@ -194,16 +195,10 @@ def timer_text(
     `here` is an instant in this machine's time zone, for cron. Raises ConfigError for a word with a
     line break, which no line can hold.
     """
-    for word in words:
-        if not all(c.isprintable() for c in word):
-            raise ConfigError(
-                "has a character that no line of a timer can hold",
-                subject=ascii(word)[:120],
-                remedy="Rename the file, or run it by a link with another name",
-            )
+    check_words(words)
     if kind == "systemd":
         return _SYSTEMD.format(
-            command=_systemd(words),
+            command=systemd_command(words),
             when=f"{times.calendar} UTC",
             unit=job.unit,
             what=job.what,
@@ -225,15 +220,6 @@ def timer_text(
         deployment=job.deployment,
         entrypoint=job.entrypoint,
     )
-
-
-def _systemd(words: Sequence[str]) -> str:
-    """Return a command line by systemd's rules of quoting (systemd.service, "Command lines")."""
-    quoted = []
-    for word in words:
-        text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-        quoted.append(text if re.fullmatch(r"[\w./:@=,+-]+", word, re.ASCII) else f'"{text}"')
-    return " ".join(quoted)
 
 
 def _yaml(value: Any) -> str:

@@ -1,4 +1,9 @@
-"""Implement `hyperfed check store`, which tries a store of the user's own.
+"""Implement `hyperfed check`, for people and for monitors, and `hyperfed check store`.
+
+`hyperfed check` looks at what its settings name (`operations.health`). Its exit codes are those of
+monitoring plugins, and its first line says the worst.
+
+`hyperfed check store` tries a store of the user's own.
 
 1. It runs the conformance suite that every adapter passes (`hyperfed.testing.store_suite`), each
    rule in a folder of its own below `probe/`. Nothing else of the store is read or written.
@@ -17,23 +22,67 @@ from typing import Any
 
 import click
 
+from hyperfed.cli.checkout import import_for_server, server_is_named
 from hyperfed.cli.invocation import Invocation, pass_invocation
 from hyperfed.cli.lazy import Group
-from hyperfed.cli.options import output_options, store_options
-from hyperfed.cli.output import show_pairs, show_table
+from hyperfed.cli.options import client_options, output_options, store_options
+from hyperfed.cli.output import clean, show_pairs, show_table
 from hyperfed.errors import ConfigError
 
 __all__ = ["check", "store"]
 
 
-@click.group(cls=Group)
-def check() -> None:
-    """Test what a federation will rely on, before it does.
+@click.group(cls=Group, invoke_without_command=True)
+@client_options
+@store_options
+@output_options
+@pass_invocation
+@click.pass_context
+def check(ctx: click.Context, invocation: Invocation) -> None:
+    """Check whether tonight can go well: store, clock, keys, registry, rounds, budget, disk and
+    versions; for the operator also the schedules and the worker on a Prefect server.
+
+    What is checked follows from what hyperfed.toml names. Everything that is not good has its
+    remedy. No passphrase is asked for, except where links or a relay need the key itself.
+
+    The exit code is that of monitoring plugins: 0 all is good, 1 a warning, 2 critical (also for
+    wrong options or settings), 3 something could not be found out. --json has the same for
+    programs. One small object is written, at most once a day.
 
     \b
+      hyperfed check
+      hyperfed check --json
       hyperfed check store file:///mnt/share
-      hyperfed check store s3://bucket --endpoint https://s3.example.org
     """
+    if not ctx.invoked_subcommand:
+        _check_health(invocation)
+
+
+def _check_health(invocation: Invocation) -> None:
+    from hyperfed.operations.health import EXIT_CODES, Level, ServerFacts, health, worst
+    from hyperfed.registry.registry import Registry
+
+    def ask_server(registry: Registry) -> ServerFacts:
+        facts: ServerFacts = import_for_server("flows.service.health", "server_facts")(registry)
+        return facts
+
+    operator = invocation.settings.file("coordinator.key") is not None
+    with invocation.out.step("Checking"):
+        findings = health(
+            invocation.opening, ask_server=ask_server if operator and server_is_named() else None
+        )
+    state = worst(findings)
+    bad = [finding for finding in findings if finding.level is not Level.GOOD]
+    because = "; ".join(f"{finding.name}: {finding.said}" for finding in bad)
+    headline = f"HYPERFED {state.value.upper()}: {because or f'{len(findings)} checks are good'}"
+
+    def render(to: Any) -> None:
+        click.echo(clean(headline))
+        rows = [(f.name, f.level.value, f.said, f.remedy) for f in findings]
+        show_table(to, "", ("check", "state", "what was found", "what to do"), rows)
+
+    document = {"state": state, "checks": findings}
+    invocation.out.finish(document, render, code=EXIT_CODES[state], because=because)
 
 
 @check.command()

@@ -15,6 +15,7 @@ from hyperfed.cli.invocation import Invocation, pass_invocation
 from hyperfed.cli.lazy import Command
 from hyperfed.cli.options import FILE, nights_option, output_options
 from hyperfed.cli.output import clean, console, show_pairs, show_table
+from hyperfed.cli.values import Lags
 from hyperfed.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -77,6 +78,20 @@ _BAR = 40
     help="Linear SEM or VAR(2); weak: with few samples, and clients that differ; or the 48 US "
     "states.",
 )
+@click.option(
+    "--data",
+    "folder",
+    type=FILE,
+    help="Instead of a world: a folder of your own, one data file for each client.",
+)
+@click.option("--engine", help="The engine for --data, by its name; by default the built-in one.")
+@click.option(
+    "--series",
+    "in_order",
+    is_flag=True,
+    help="Rows of --data are time steps, oldest first, where no column tells the time.",
+)
+@click.option("--lags", type=Lags(), metavar="1,2,...", help="The lags to look at in --data.")
 @nights_option(365, "How many nights.", default=5)
 @click.option(
     "--from-night",
@@ -119,6 +134,7 @@ def simulate(
     rule: str,
     stated: int | None,
     table_file: Path | None,
+    folder: Path | None,
     **settings: Any,
 ) -> None:
     """Simulate a federation in which some clients lie, beside its honest twin.
@@ -132,6 +148,7 @@ def simulate(
       hyperfed simulate --clients 50 --byzantine 0.3 --attack alie --rule multi-krum
       hyperfed simulate --world demo --clients 48 --attack collusion --quiet-liars \\
           --from-night 3 --nights 7
+      hyperfed simulate --data clinics/ --series --attack sign-flip
       hyperfed simulate --table docs/robustness.md
     """
     from hyperfed.aggregation import RULES
@@ -155,12 +172,41 @@ def simulate(
             subject="simulation",
             remedy=f"One of {', '.join(ATTACKS)} is needed",
         )
-    simulation = Simulation(attack=attack, rule=rule, f=stated, **settings)
+    own = {name: settings.pop(name) for name in ("engine", "in_order", "lags")}
+    if folder is None and any(own.values()):
+        raise ConfigError(
+            "--engine, --series and --lags say how your own files are read",
+            subject="simulation",
+            remedy="Add --data FOLDER",
+        )
+    if folder is not None:
+        _refuse_worlds_options()
+        from hyperfed.simulator.own_files import world_of_folder
+
+        with invocation.out.step("Discovering in each file"):
+            world = world_of_folder(folder, seed=settings["seed"], **own)
+        chosen = {k: v for k, v in settings.items() if k not in ("world", "clients")}
+        simulation = Simulation.of_world(world, attack=attack, rule=rule, f=stated, **chosen)
+    else:
+        simulation = Simulation(attack=attack, rule=rule, f=stated, **settings)
     nights: list[SimulatedNight] = []
     with _progress(invocation, simulation.nights) as advance:
         nights.extend(play(simulation, progress=advance))
     document = {"liars": simulation.liars, "f": simulation.stated, "nights": nights}
     invocation.out.finish(document, lambda to: _show(to, simulation, nights))
+
+
+def _refuse_worlds_options() -> None:
+    """Raise ConfigError where the command line names a world's options beside one's own files."""
+    given = click.core.ParameterSource.COMMANDLINE
+    context = click.get_current_context()
+    for name in ("world", "clients"):
+        if context.get_parameter_source(name) is given:
+            raise ConfigError(
+                f"--{name} does not go with --data",
+                subject="simulation",
+                remedy="The folder says which clients there are: leave it out",
+            )
 
 
 def _show(to: Any, chosen: "Simulation", nights: "list[SimulatedNight]") -> None:

@@ -29,10 +29,11 @@ _ROLES = ("coordinator", "client", "auditor", "roots", "housekeeping")
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["aws", "seaweedfs"]),
+    type=click.Choice(["aws", "minio", "ceph", "seaweedfs"]),
     default="aws",
     show_default=True,
-    help="The format: an IAM policy, or the actions of an identity.",
+    help="The format: an IAM policy, for MinIO and Ceph without AWS's condition that writes only "
+    "create, or the actions of an identity of SeaweedFS.",
 )
 @click.option(
     "--presigns",
@@ -46,12 +47,14 @@ _ROLES = ("coordinator", "client", "auditor", "roots", "housekeeping")
 def iam(invocation: Invocation, role: str, form: str, presigns: bool) -> None:
     """Print the policy that grants a role its rights in the bucket.
 
-    A role may read the objects meant for it and create its own. It may overwrite nothing.
+    A role may read the objects meant for it and create its own. AWS's policies also keep it from
+    overwriting: other stores know no such condition, and there only the protocol's own writes are
+    create-only.
 
     \b
       hyperfed iam --role coordinator --store s3://fed/prod
       hyperfed iam --role client --client-id hospital-1 --store s3://fed/prod
-      hyperfed iam --role client --client-id hospital-1 --store s3://fed --format seaweedfs
+      hyperfed iam --role client --client-id hospital-1 --store s3://fed --format minio
     """
     from hyperfed.operations.access import Role, access_of, aws_policy, seaweedfs_actions
 
@@ -69,9 +72,9 @@ def iam(invocation: Invocation, role: str, form: str, presigns: bool) -> None:
         links=presigns,
     )
     document: Any = (
-        aws_policy(access, bucket=url.netloc, prefix=url.path)
-        if form == "aws"
-        else seaweedfs_actions(access, bucket=url.netloc, prefix=url.path)
+        seaweedfs_actions(access, bucket=url.netloc, prefix=url.path)
+        if form == "seaweedfs"
+        else aws_policy(access, bucket=url.netloc, prefix=url.path, create_only=form == "aws")
     )
     invocation.out.finish(
         {"role": role, "format": form, "policy": document},

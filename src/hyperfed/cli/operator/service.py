@@ -16,7 +16,7 @@ from hyperfed.cli.output import show_pairs
 from hyperfed.cli.values import Assignment, Block, Duration, Names, Override, Range
 from hyperfed.errors import ConfigError
 
-__all__ = ["install", "notify", "service", "worker"]
+__all__ = ["install", "notify", "service", "units", "worker"]
 
 _WITHOUT_LOGIN = click.option(
     "--without-login",
@@ -35,6 +35,7 @@ def service() -> None:
     \b
       hyperfed service install --variables output,employment,unemployment
       hyperfed service worker
+      hyperfed service units
       hyperfed service notify ops --webhook https://chat.example/hooks/fed
     """
 
@@ -232,6 +233,94 @@ def worker(
     invocation.out.note(f"Taking runs of the work pool {pool}; bounded by {path}")
     run(path, pool=pool, name=name, limit=limit, once=once, without_login=without_login)
     invocation.out.finish({"pool": pool, "bounded_by": str(path)}, lambda to: None)
+
+
+@service.command()
+@click.argument("parts", nargs=-1, type=click.Choice(["server", "worker"]), metavar="[PART]...")
+@click.option(
+    "--checkout",
+    type=FILE,
+    help="The folder of the clone on the machine that runs them; by default this clone's.",
+)
+@click.option(
+    "--settings",
+    type=FILE,
+    default="/etc/hyperfed",
+    show_default=True,
+    help="The folder of hyperfed.toml, the keys, server.env and worker.env.",
+)
+@click.option(
+    "--server-user",
+    default="prefect",
+    show_default=True,
+    metavar="NAME",
+    help="The system user of Prefect's server.",
+)
+@click.option(
+    "--worker-user",
+    default="hyperfed",
+    show_default=True,
+    metavar="NAME",
+    help="The system user of the worker, which reads the coordinator's key.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65_535),
+    default=4200,
+    show_default=True,
+    help="The port of Prefect's server on the loopback address.",
+)
+@click.option(
+    "--write",
+    "root",
+    type=FILE,
+    metavar="ROOT",
+    help="Write the files below this folder, / for this machine, instead of printing them.",
+)
+@output_options
+@pass_invocation
+def units(
+    invocation: Invocation,
+    parts: tuple[str, ...],
+    checkout: Path | None,
+    settings: Path,
+    server_user: str,
+    worker_user: str,
+    port: int,
+    root: Path | None,
+) -> None:
+    """Print the systemd units of Prefect's server and of the worker, and their system users.
+
+    PART is server or worker, where they run on different machines; by default both. The units see
+    everything read-only but their own state, and are started again whenever they end. A file that
+    is there already is replaced; what you change of a unit belongs into `systemctl edit`.
+
+    \b
+      hyperfed service units
+      hyperfed service units worker --checkout /opt/hyperfed
+      hyperfed service units --write /
+    """
+    from hyperfed.cli.operator.units import PARTS, Installation, unit_files, write_files
+
+    installation = Installation(
+        checkout=checkout or find_checkout(),
+        settings=settings,
+        server_user=server_user,
+        worker_user=worker_user,
+        port=port,
+    )
+    chosen = tuple(part for part in PARTS if part in parts or not parts)
+    files = unit_files(installation, chosen)
+    if root is None:
+        text = "\n".join(f"# {path}\n{content}" for path, content in files.items())
+        invocation.out.finish({"files": files}, lambda to: to.print(text, soft_wrap=True))
+    written = write_files(files, root)
+    names = " ".join(f"hyperfed-{part}" for part in chosen)
+    pairs = {
+        "Written": ", ".join(written),
+        "Next": f"systemd-sysusers && systemctl daemon-reload && systemctl enable --now {names}",
+    }
+    invocation.out.finish({"files": files, "written": written}, lambda to: show_pairs(to, pairs))
 
 
 @service.command()

@@ -10,6 +10,9 @@ Steps and partials travel through the object store, sealed.
    `KEPT_BYTES`; rows are read again for the merge. Any other worker can read them, too, so a worker
    that dies costs only the time of its work.
 4. Only addresses, numbers of portions and counts go through a scheduler (`Ask`).
+5. Of a merge of at most `RANGES_HERE` ranges only the last step, which costs most, is asked of
+   tasks. The others are ten small ones, one after the other, and a task of each would cost more
+   than the step: the driver reads the rows once and does them itself.
 
 What it does not do: it does not know Prefect, nor drive the merge (`aggregation.bounded_trust`).
 """
@@ -45,9 +48,20 @@ from hyperfed.merge.ranges import (
 from hyperfed.merge.rows import MergeRule
 from hyperfed.packets.update import intervened_of
 
-__all__ = ["KEPT_BYTES", "Ask", "RemoteRanges", "answer", "merging", "step_of", "to_arrays"]
+__all__ = [
+    "KEPT_BYTES",
+    "RANGES_HERE",
+    "Ask",
+    "RemoteRanges",
+    "answer",
+    "merging",
+    "step_of",
+    "to_arrays",
+]
 
 KEPT_BYTES = 1 << 30
+RANGES_HERE = 8
+"""Up to how many ranges, of about two million rows each, the driver does the small steps itself."""
 _STEPS: dict[str, type[Any]] = {
     kind.__name__: kind for kind in (Measure, Squares, Agreement, InnerProducts, Merge)
 }
@@ -114,6 +128,11 @@ class RemoteRanges:
 
         Raises RoundError where an answer was changed.
         """
+        ranges = len(self._shuffle.layout().cuts) + 1
+        if ranges <= RANGES_HERE and not isinstance(step, Merge):
+            done = (_KEPT.do(self._shuffle, number, step) for number in range(ranges))
+            yield from (partial for partial in done if partial is not None)
+            return
         scratch, arrays = self._shuffle.scratch, to_arrays(step)
         address = scratch.address(pack_arrays(arrays))
         folder = f"steps/{address}"
@@ -123,6 +142,8 @@ class RemoteRanges:
         missing = [portion for portion, name in enumerate(names) if name not in there]
         if missing:
             self._ask(address, missing)
+        if isinstance(step, Merge):
+            _KEPT.forget(scratch.folder)
         for _, answers in scratch.get_many(names):
             yield from _unflattened(answers)
 
@@ -219,6 +240,12 @@ class _Kept:
                 while sum(size for _, size in self._works.values()) > KEPT_BYTES:
                     self._works.popitem(last=False)
         return partial
+
+    def forget(self, folder: str) -> None:
+        """Drop the ranges of a scratch folder, whose merge has ended."""
+        with self._lock:
+            for key in [key for key in self._works if key[0] == folder]:
+                del self._works[key]
 
     def _voters_of(self, shuffle: Shuffle) -> EligibleVoters:
         """Return the eligible voters of a shuffle, read once for each scratch folder."""

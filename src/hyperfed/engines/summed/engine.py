@@ -8,6 +8,8 @@
    less the regressors. That is least squares with a dummy for each client.
 4. Two variables that no client measured together have no edge, and count as uncorrelated where they
    stand beside others.
+5. Where a sum has noise (a private round), standard errors are those of sampling and of the noise
+   together (`statistics.noise`), and so are t, confidence and intervals.
 """
 
 from abc import ABC, abstractmethod
@@ -22,10 +24,11 @@ from hyperfed.errors import EngineError
 from hyperfed.merge.student_t import t_central
 from hyperfed.packets.knowledge import Knowledge
 from hyperfed.statistics import Scaling, Summed, Sums
-from hyperfed.statistics.sweeping import regressions
+from hyperfed.statistics.noise import coefficient_noise
+from hyperfed.statistics.sweeping import Regression, regressions
 from hyperfed.tables.vocabulary import Vocabulary
 
-__all__ = ["SummedEngine", "fewest", "summed_effects"]
+__all__ = ["SummedEngine", "deviations", "fewest", "summed_effects"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -80,13 +83,42 @@ def fewest(effective: Floats, columns: Sequence[int]) -> float:
     return float(known.min()) if len(known) else 0.0
 
 
+def deviations(
+    fit: Regression,
+    place: int,
+    degrees: float,
+    covariance: Floats,
+    regressors: Sequence[int],
+    noise: float,
+) -> Floats:
+    """Return float64[regressors]: standard errors of one target's coefficients, noise included.
+
+    noise: the standard deviation of the noise on each entry of the covariance.
+    """
+    error = np.asarray(fit.errors(np.array(degrees))[:, place])
+    used = np.flatnonzero(fit.used)
+    if noise and len(used):
+        columns = np.asarray(regressors)[used]
+        moved = coefficient_noise(
+            covariance[np.ix_(columns, columns)], fit.coefficient[used, place], noise
+        )
+        error = error.copy()
+        error[used] = np.hypot(error[used], moved)
+    return error
+
+
 def summed_effects(
-    covariance: Floats, effective: Floats, definite: Bools, possible: Bools
+    covariance: Floats,
+    effective: Floats,
+    definite: Bools,
+    possible: Bools,
+    *,
+    noise: float = 0.0,
 ) -> Effects:
     """Return the effects of causes on their targets, as `engines.effects` gives them of rows.
 
     covariance and effective are float64[variables, variables]; definite and possible are
-    bool[source, target]: the causes of each target.
+    bool[source, target]: the causes of each target. noise: as in `deviations`.
     """
     width = len(covariance)
     effect, error, confidence = (np.full((width, width), np.nan) for _ in range(3))
@@ -101,7 +133,7 @@ def summed_effects(
             free = int(degrees + 1e-6) - int(fit.used.sum())
             if free < 1:
                 continue
-            deviation = fit.errors(np.array(degrees))[:, 0]
+            deviation = deviations(fit, 0, degrees, covariance, regressors, noise)
             for source in sources:
                 place = regressors.index(source)
                 if not fit.used[place]:

@@ -8,7 +8,9 @@
    that find the edge with its sign and in which BIC keeps it; one that finds it without a direction
    counts half.
 4. Knowledge goes into PC and FCI, and is held to afterwards by all (`TableFit.held_to`).
-5. Where pairs have unlike clients or rows and together no correlation matrix, it is repaired and
+5. Noise on a private sum is in the tests of PC and FCI, in the resamples and in effects. GES, whose
+   score knows none, refuses such a sum.
+6. Where pairs have unlike clients or rows and together no correlation matrix, it is repaired and
    said.
 
 Sources: Spirtes, Glymour & Scheines 2000; Chickering 2002, JMLR 3; Zheng et al. 2024, JMLR 25
@@ -38,6 +40,7 @@ from hyperfed.engines.table import TableFound, known_pairs, signed_votes
 from hyperfed.errors import EngineError
 from hyperfed.packets.knowledge import Knowledge
 from hyperfed.statistics import Sums
+from hyperfed.statistics.noise import definite
 from hyperfed.statistics.sweeping import repaired
 from hyperfed.tables.vocabulary import Vocabulary
 
@@ -56,6 +59,8 @@ class GraphFit(TestingFit):
 
     effective: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     """float64[variables, variables]: the degrees of freedom behind each pair."""
+    noise: Floats | None = None
+    """float64[variables, variables]: the noise on each correlation, as a standard deviation."""
 
     @property
     def rows(self) -> int:
@@ -81,6 +86,11 @@ class GraphFit(TestingFit):
         )
         factor = root @ draw
         drawn = factor @ factor.T
+        if self.noise is not None:
+            # what a resample of the sum has: noise of its own, and eigenvalues raised to it
+            draw = np.triu(rng.standard_normal((width, width)))
+            moved = (draw + np.triu(draw, 1).T) * self.noise
+            drawn, _ = definite(drawn / degrees + moved, float(np.median(self.noise)))
         spread = np.sqrt(drawn.diagonal())
         return np.asarray(drawn / spread[:, None] / spread[None, :])
 
@@ -88,7 +98,8 @@ class GraphFit(TestingFit):
         """Return float64[2, source, target]: signed votes, and 1 where the pair is x <-> y."""
         fit_result = self.find(data)
         votes = self.held_to(fit_result.votes)
-        estimated = summed_effects(data, self.effective, votes > votes.T, votes > 0)
+        noise = 0.0 if self.noise is None else float(np.median(self.noise))
+        estimated = summed_effects(data, self.effective, votes > votes.T, votes > 0, noise=noise)
         return signed_votes(
             votes, estimated.effect, estimated.std_error, fit_result.confounded, rows=self.rows
         )
@@ -107,6 +118,7 @@ class _PcFit(GraphFit):
                 show_progress=False,
                 correlation=data,
                 effective=self.effective,
+                noise=self.noise,
             )
         return found_of_marks(result.G)
 
@@ -124,6 +136,7 @@ class _FciFit(GraphFit):
                 show_progress=False,
                 correlation=data,
                 effective=self.effective,
+                noise=self.noise,
             )
         return found_of_marks(result)
 
@@ -131,6 +144,12 @@ class _FciFit(GraphFit):
 @dataclass(frozen=True, kw_only=True)
 class _GesFit(GraphFit):
     def find(self, data: Floats) -> TableFound:
+        if self.noise is not None:
+            raise EngineError(
+                "its score knows nothing of the noise on a private sum",
+                subject="SummedGes",
+                remedy="Name var, pc or fci in the plan",
+            )
         module = module_of_causal_learn("search.ScoreBased.GES")
         with quietly():
             result = module.ges(score_func="local_score_BIC_from_cov", cov=data, n=self.rows)
@@ -185,8 +204,15 @@ class _SummedGraph(SummedEngine):
                 "pairs of variables have unlike clients or rows, and together no correlation "
                 "matrix: it was repaired",
             )
+        noise = 0.0
+        if pairs.noise:
+            noise = pairs.noise / float(effective.max())
+            spread = np.sqrt(covariance.diagonal())
         fit = self.fit(
-            alpha=self.alpha, effective=effective, **known_pairs(self.knowledge, self.names)
+            alpha=self.alpha,
+            effective=effective,
+            noise=noise / np.outer(spread, spread) if noise else None,
+            **known_pairs(self.knowledge, self.names),
         )
         self._check_rows(fit)
         fit.prepare()
@@ -203,7 +229,7 @@ class _SummedGraph(SummedEngine):
         votes = fit.held_to(fit_result.votes)
         shown_edges = (votes > 0) | (np.abs(resamples[:, 0]).mean(axis=0) >= _SHOWN)
         shown_edges &= effective > 0
-        estimated = summed_effects(covariance, effective, votes > votes.T, shown_edges)
+        estimated = summed_effects(covariance, effective, votes > votes.T, shown_edges, noise=noise)
         effect = estimated.effect
         source, target = np.nonzero(shown_edges & np.isfinite(effect) & (effect != 0))
         agreeing = np.maximum(

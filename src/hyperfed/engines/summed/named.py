@@ -24,8 +24,8 @@ def make_summed_engine(
 ) -> SummedEngine:
     """Return the engine of a name over sums; options that it does not take are left out.
 
-    options: knowledge, and of the engines for tables alpha, resamples and seed. Raises ConfigError
-    for an unknown name, EngineError where the sums do not suffice.
+    options: knowledge, of var short_bias, and of the engines for tables alpha, resamples and seed.
+    Raises ConfigError for an unknown name, EngineError where the sums do not suffice.
     """
     kind = SUMMED_ENGINES.get(name)
     if kind is None:
@@ -34,5 +34,6 @@ def make_summed_engine(
             subject=f"engine {name!r:.80}",
             remedy=f"There are {', '.join(SUMMED_ENGINES)}",
         )
-    taken = {"knowledge"} if name == "var" else {"knowledge", "alpha", "resamples", "seed"}
+    tables = {"knowledge", "alpha", "resamples", "seed"}
+    taken = {"knowledge", "short_bias"} if name == "var" else tables
     return kind(sums, vocabulary, **{key: value for key, value in options.items() if key in taken})

@@ -8,6 +8,8 @@
    needs no draw, and is the same on every machine.
 3. Rows in which an experiment set the target say nothing of what acts on it, and are left out of
    its regression.
+4. Own means that each client takes away bias short series; on request the bias is removed
+   (`statistics.short_series`).
 
 Sources: Lütkepohl 2005, New Introduction to Multiple Time Series Analysis, 3.2; Nickell 1981 (with
 few rows a client, an intercept each draws a variable's effect on itself towards below).
@@ -20,11 +22,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hyperfed.engines.base import Discovery
-from hyperfed.engines.summed.engine import SummedEngine, fewest
+from hyperfed.engines.summed.engine import SummedEngine, deviations, fewest
 from hyperfed.errors import EngineError
 from hyperfed.merge.student_t import MOST, t_central
-from hyperfed.statistics import Summed, block_lags
+from hyperfed.packets.knowledge import Knowledge
+from hyperfed.statistics import Summed, Sums, block_lags
+from hyperfed.statistics.short_series import without_short_bias
 from hyperfed.statistics.sweeping import regressions, repaired
+from hyperfed.tables.vocabulary import Vocabulary
 
 __all__ = ["SummedVar", "expected_hits"]
 
@@ -44,7 +49,23 @@ def expected_hits(t: Floats, rows: float) -> Floats:
 
 
 class SummedVar(SummedEngine):
-    """Finds edges from earlier to later rows, at the lags of the sums above 0."""
+    """Finds edges from earlier to later rows, at the lags of the sums above 0.
+
+    Args:
+        sums, vocabulary, knowledge: As in `SummedEngine`.
+        short_bias: "removed", or "kept": then the result is least squares on all centred rows.
+    """
+
+    def __init__(
+        self,
+        sums: Sums,
+        vocabulary: Vocabulary,
+        *,
+        knowledge: Knowledge | None = None,
+        short_bias: str = "kept",
+    ) -> None:
+        super().__init__(sums, vocabulary, knowledge=knowledge)
+        self.short_bias = short_bias
 
     def discover(self) -> Discovery:
         """Return every edge that may be, with its interval, confidence and stability.
@@ -67,6 +88,8 @@ class SummedVar(SummedEngine):
         )
         for summed, targets in self._equations():
             covariance, mended = self._covariance(summed)
+            if self.short_bias == "removed":
+                covariance = without_short_bias(covariance, summed)
             if mended and not notes:
                 notes.append(
                     "pairs of variables have unlike clients or rows, and together no correlation "
@@ -89,7 +112,8 @@ class SummedVar(SummedEngine):
                             remedy="More clients or rows are needed, or fewer lags",
                         )
                     known = (summed.degrees[columns, at[place]] > 0) & fit.used
-                    deviation = fit.errors(np.array(degrees))[:, place]
+                    noise = summed.noise / max(degrees, 1.0)
+                    deviation = deviations(fit, place, degrees, covariance, columns, noise)
                     known &= deviation > 0
                     keep = use[known]
                     effect[keep, target] = fit.coefficient[known, place]

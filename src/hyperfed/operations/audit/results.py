@@ -4,9 +4,14 @@ The ledger and the result name each other. What a private result says of its pri
 registry and ledger give.
 """
 
+from dataclasses import replace
+
+from hyperfed.codec import PayloadCodec
 from hyperfed.coordinator.budget import accountant_of
+from hyperfed.coordinator.private_sums import model_of_moments
 from hyperfed.dropbox.reader import Stored
 from hyperfed.hypergraph.global_model import GlobalModel
+from hyperfed.hypergraph.privacy_statement import PrivacyStatement
 from hyperfed.operations.audit.context import AuditContext, require
 from hyperfed.privacy.policy import misstated, release_of
 from hyperfed.protocol.entries import (
@@ -124,9 +129,53 @@ def _stated(
         f"states another {', '.join(wrong)} than plan, registry and ledger give",
         "R-64",
     )
+    _audit_moments(context, plan, model, statement)
     require(
         model.statement == statement.sentences,
         key,
         "says in words what its fields do not say",
         "R-64",
     )
+
+
+def _audit_moments(
+    context: AuditContext, plan: Plan, model: GlobalModel, statement: PrivacyStatement
+) -> None:
+    """Check that a private model of statistics is what its noised sum gives (R-188).
+
+    No key is needed: the sum stands in the model.
+    """
+    key = Keys.result(plan.round)
+    if plan.policy.payload != "statistics":
+        require(model.moments is None, key, "has moments that its plan does not ask for", "R-188")
+        return
+    if model.moments is None:
+        context.broken(key, "has no noised sum", "R-188")
+        return
+    graph = model_of_moments(
+        model.moments,
+        policy=plan.policy,
+        vocabulary=plan.vocabulary,
+        clients=statement.clients,
+        std=statement.noise_std,
+    )
+    same = GlobalModel.of(
+        graph,
+        federation=model.federation,
+        round_id=model.round,
+        time=model.time,
+        freeze=model.freeze,
+        clients=model.clients,
+        policy=model.policy,
+        vocabulary=model.vocabulary,
+        privacy=statement,
+        moments=model.moments,
+    )
+    codec = PayloadCodec(limits=context.limits)
+    require(
+        codec.encode(replace(same, statement=model.statement)) == codec.encode(model),
+        key,
+        "is not what its noised sum gives",
+        "R-188",
+    )
+    context.checked["noised sums"] += 1

@@ -5,12 +5,15 @@ computed again.
 """
 
 from hyperfed.codec import PayloadCodec
+from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.coordinator.reputation import next_states
 from hyperfed.dropbox.reader import Stored
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.merge.pooling import FORMULA
 from hyperfed.operations.audit.context import AuditContext, require
 from hyperfed.operations.audit.judging import opening_key
+from hyperfed.privacy.moments import is_noised_sum
+from hyperfed.privacy.policy import release_of
 from hyperfed.protocol.entries import (
     EntryKind,
 )
@@ -116,6 +119,7 @@ def _compute_again(
         coordinator = context.sets.coordinator(plan, frozen, models=lambda: models)
         if noised:
             coordinator.weigh()
+            _audit_noise(context, plan, frozen.value, model, coordinator)
         else:
             same = codec.encode(coordinator.aggregate()) == codec.encode(model)
             require(same, Keys.result(plan.round), "is not what the frozen updates give", "R-66")
@@ -141,3 +145,25 @@ def _compute_again(
             "is not what freeze and base state give",
             "R-67",
         )
+
+
+def _audit_noise(
+    context: AuditContext,
+    plan: Plan,
+    frozen: Freeze,
+    model: GlobalModel,
+    coordinator: FederationCoordinator,
+) -> None:
+    """Check the noised sum of a private round of statistics by the frozen updates (R-189)."""
+    budget = context.reader.registry_at(frozen.registry_version).budget
+    night = release_of(plan.policy, plan.vocabulary, budget)
+    if night is None or model.moments is None:
+        return
+    sums = {client: one.statistics for client, one in coordinator.updates.items() if one.statistics}
+    require(
+        is_noised_sum(model.moments, sums, night),
+        Keys.result(plan.round),
+        "has a sum that is not that of the frozen updates and the noise it states",
+        "R-189",
+    )
+    context.checked["noise compared"] += 1

@@ -1,8 +1,9 @@
 """Render the page of one edge: what is known of it, how sure, by whom, and over rounds.
 
 1. The plot has the pooled effect with its interval, where another client's effect would lie, and
-   the range when any one client is left out. Single clients are not in it: a global model holds
-   nothing of a single client, and no plan lets members see more.
+   the range when any one client is left out. Single clients are lines below: under their names on
+   the operator's own page, under pseudonyms where the plan shows them to members, and else not at
+   all, for with three clients a nameless line is a named one.
 2. Each basket's own estimate is a line, where the round published one.
 3. What is not known is said in a word of its own.
 """
@@ -20,12 +21,15 @@ from hyperfed.report.html_cells import table_of, text_cell, vote_cell
 from hyperfed.report.pictures.forest_svg import ForestRow, forest_svg
 from hyperfed.report.site.frame import framed
 from hyperfed.report.site.history import EdgeKey, RoundOfEdge
-from hyperfed.report.wording import significant, visible
+from hyperfed.report.site.own_lines import ClientLines
+from hyperfed.report.wording import count, significant, visible
 from hyperfed.tables.tables import pack_keys
 
 __all__ = ["edge_page"]
 
-_DRAWN = 14
+_DRAWN, _LINES = 14, 40
+
+ClientRow = tuple[str, dict[str, Any]]
 
 
 def edge_page(
@@ -33,10 +37,12 @@ def edge_page(
     row: Mapping[str, Any],
     history: Sequence[RoundOfEdge],
     neighbours: Sequence[tuple[EdgeKey, str]],
+    lines: ClientLines | None = None,
 ) -> str:
     """Return the page of one edge of the newest model.
 
-    `neighbours` are (edge, address) of the edges that share its variables.
+    `neighbours` are (edge, address) of the edges that share its variables. `lines` are single
+    clients' estimates, where this reader may see them.
     """
     name = f"{visible(row['source'])} \u2192 {visible(row['target'])}, lag {row['lag']}"
     said = edge_sentences(model, dict(row))
@@ -47,6 +53,7 @@ def edge_page(
         if row["direction"] < DISPUTED
         else ""
     )
+    single = [] if lines is None else lines.rows(_place(model, row))
     body = "".join(
         [
             f'<header><h1>{text_cell(name)}</h1><p class="soft">Round {model.round} of '
@@ -54,10 +61,10 @@ def edge_page(
             f'<section class="card" aria-label="What is known"><h2>What is known</h2>{disputed}'
             f'<ul class="said">{items}</ul></section>',
             '<section class="card" aria-label="Estimates"><h2>Estimates</h2>',
-            f'<figure class="wide">{_forest(model, row)}</figure>',
-            '<p class="soft">The operator\'s plan does not let members see single clients. The '
-            "spread is told without names.</p>",
+            f'<figure class="wide">{_forest(model, row, single)}</figure>',
+            f'<p class="soft">{_who_sees(model, lines)}</p>',
             f"{_numbers(model, row)}</section>",
+            _clients(row, lines, single),
             _baskets(model, row),
             _rounds(history),
             _others(neighbours),
@@ -71,7 +78,59 @@ def edge_page(
     )
 
 
-def _forest(model: GlobalModel, row: Mapping[str, Any]) -> str:
+def _who_sees(model: GlobalModel, lines: ClientLines | None) -> str:
+    """Return who may see single clients here, as a sentence."""
+    if lines is not None and lines.names:
+        return (
+            "This is the operator's own page: it names single clients. Members never see names, "
+            "whatever the plan says."
+        )
+    if lines is not None:
+        return (
+            "The signed plan lets members see each client's estimates under a pseudonym. The "
+            "numbers are dealt anew every night."
+        )
+    if model.privacy is not None:
+        return "This release is private: single clients are not released to anybody."
+    return (
+        "The signed plan does not let members see single clients. The spread is told without names."
+    )
+
+
+def _clients(row: Mapping[str, Any], lines: ClientLines | None, single: Sequence[ClientRow]) -> str:
+    if lines is None:
+        return ""
+    rows = []
+    for name, one in single:
+        agrees = "agrees" if one["effect"] * row["effect"] > 0 else "differs"
+        low, high = one["ci_low"], one["ci_high"]
+        interval = "not known" if low is None else f"{significant(low)} to {significant(high)}"
+        rows.append(
+            (
+                text_cell(name),
+                agrees,
+                significant(one["effect"]),
+                interval,
+                f"{100 * one['weight']:.1f} %",
+            )
+        )
+    silent = row["measured_by"] - len(single)
+    more = (
+        f"<p>{count(silent, 'client')} measured both ends and sent no estimate: "
+        "found no edge, or held it back.</p>"
+        if silent > 0
+        else ""
+    )
+    columns = ("client", "its sign", "effect", "95 % interval", "weight")
+    said = "Heaviest first. The weight is the client's share of all clients' weight in the merge."
+    table = table_of(said, columns, rows, numbers=(2, 3, 4), fold=len(rows) > _LINES)
+    return (
+        f'<section class="card" aria-label="Clients"><h2>Client by client</h2>{table}{more}'
+        "</section>"
+    )
+
+
+def _forest(model: GlobalModel, row: Mapping[str, Any], single: Sequence[ClientRow]) -> str:
     rows = [
         ForestRow(
             words="pooled effect",
@@ -87,6 +146,10 @@ def _forest(model: GlobalModel, row: Mapping[str, Any]) -> str:
         ForestRow(words=f"basket {name}", estimate=effect, low=low, high=high)
         for name, effect, low, high in _basket_estimates(model, row)
     ]
+    rows += [
+        ForestRow(words=name, estimate=one["effect"], low=one["ci_low"], high=one["ci_high"])
+        for name, one in single[:_LINES]
+    ]
     return forest_svg(rows, title="Effect and 95 % intervals")
 
 
@@ -95,6 +158,11 @@ def _key(model: GlobalModel, row: Mapping[str, Any]) -> Any:
         np.array([model.vocabulary.index(row[end])], np.uint32) for end in ("source", "target")
     )
     return pack_keys(source, target, np.array([row["lag"]], np.uint16))[0]
+
+
+def _place(model: GlobalModel, row: Mapping[str, Any]) -> int:
+    """Return the row of an edge in the model's edges."""
+    return int(np.searchsorted(model.edges.keys, _key(model, row)))
 
 
 def _basket_estimates(
@@ -152,7 +220,7 @@ def _numbers(model: GlobalModel, row: Mapping[str, Any]) -> str:
 def _baskets(model: GlobalModel, row: Mapping[str, Any]) -> str:
     if not model.support_by:
         return ""
-    at = int(np.searchsorted(model.edges.keys, _key(model, row)))
+    at = _place(model, row)
     rows = [
         (text_cell(one.name or "common group"), f"{int(one.support[at])}", f"{one.clients}")
         for one in model.support_by

@@ -9,10 +9,12 @@ from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.hypergraph.suppression import EdgeStatus
 from hyperfed.report.html_cells import meter_of, table_of, text_cell, vote_cell
 from hyperfed.report.html_edges import changes_table
-from hyperfed.report.rows import EdgeRow
+from hyperfed.report.rows import BudgetView, EdgeRow
 from hyperfed.report.site.frame import framed
 from hyperfed.report.site.graph_part import data_of, graph_part
 from hyperfed.report.site.history import address_of
+from hyperfed.report.site.standing import budget_part, trust_part
+from hyperfed.report.view import RoundView
 from hyperfed.report.wording import count, significant, visible, when
 
 __all__ = ["home_page"]
@@ -28,11 +30,15 @@ def home_page(
     baskets: Mapping[int, Sequence[str]],
     change: Change | None,
     rounds: Sequence[tuple[int, str, str]],
+    *,
+    budget: BudgetView | None = None,
+    newest: RoundView | None = None,
 ) -> str:
     """Return the home page.
 
     `edges` are the edges that have pages, strongest first, and `baskets` names for each the baskets
-    that support it. `rounds` are (round, what became of it, address or "").
+    that support it. `rounds` are (round, what became of it, address or ""). `budget` is that after
+    the newest round, and `newest` that round's view, each where it may be read.
     """
     body = "".join(
         [
@@ -44,7 +50,9 @@ def home_page(
             _changes(change),
             _suppressed(model),
             _words(),
+            trust_part(newest),
             _rounds(rounds),
+            budget_part(budget),
             '<section class="card" aria-label="Privacy"><h2>What this protects, and what not</h2>'
             f'<p class="statement">{text_cell(model.statement, 4000)}</p></section>',
         ]

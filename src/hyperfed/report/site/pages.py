@@ -2,7 +2,7 @@
 
 1. Everything comes from verified models and views, so that whoever may read results can write the
    site. Whoever may read states as well has a page for each round; for others the rounds are listed
-   without one.
+   without one. Whoever holds a key that opens updates has lines for single clients, too.
 2. The same models give the same bytes. Addresses are made of digests and digits: no name of a
    variable can lead out of the folder.
 """
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hyperfed.coordinator.frozen import FrozenSets
 from hyperfed.dropbox.reader import DropBoxReader
 from hyperfed.errors import AccessDenied, ConfigError
 from hyperfed.hypergraph.change import change_between
@@ -20,10 +21,12 @@ from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.protocol.entries import EntryKind
 from hyperfed.protocol.ledger import Chained
 from hyperfed.report.html import html_report
-from hyperfed.report.rows import EdgeRow
+from hyperfed.report.rows import BudgetView, EdgeRow
 from hyperfed.report.site.edge_page import edge_page
 from hyperfed.report.site.history import EdgeKey, address_of, history_of, rows_of, strongest
 from hyperfed.report.site.home_page import home_page
+from hyperfed.report.site.own_lines import ClientLines, lines_of, own_lines
+from hyperfed.report.spending import budget_view
 from hyperfed.report.view import RoundView, committed_model, view_of
 from hyperfed.tables.tables import pack_keys
 
@@ -44,6 +47,10 @@ class SiteContent:
     """The views of rounds, for whoever may read their states."""
     written: frozenset[int] = frozenset()
     """Rounds whose pages are in the folder already."""
+    budget: BudgetView | None = None
+    """The privacy budget after the newest round; None where it was not read."""
+    lines: ClientLines | None = None
+    """Single clients' estimates of the newest model's edges, where this reader may see them."""
 
     @classmethod
     def read(
@@ -53,11 +60,13 @@ class SiteContent:
         *,
         last: int,
         written: frozenset[int] = frozenset(),
+        sets: FrozenSets | None = None,
     ) -> "SiteContent":
         """Return the newest `last` committed rounds of a drop-box.
 
-        `ledger` is its verified ledger. The rounds of `written` get no view. Raises ConfigError
-        where no round is committed, and what verifying raises.
+        `ledger` is its verified ledger. The rounds of `written` get no view. `sets` reads what was
+        frozen, with a key that opens it: then the pages are the operator's own, and name single
+        clients. Raises ConfigError where no round is committed, and what verifying raises.
         """
         numbers = [c.entry.round for c in ledger if c.entry.kind is EntryKind.COMMIT][-last:]
         models = [committed_model(reader, list(ledger), number) for number in numbers]
@@ -71,7 +80,14 @@ class SiteContent:
                 subject="site",
                 remedy="Write it after the first round's night",
             )
-        return cls(models=kept, views=tuple(views), written=written)
+        lines = lines_of(kept[-1]) if sets is None else own_lines(sets, kept[-1])
+        return cls(
+            models=kept,
+            views=tuple(views),
+            written=written,
+            budget=budget_view(reader, reader.registry, list(ledger), kept[-1].round),
+            lines=lines,
+        )
 
 
 def site_files(content: SiteContent) -> dict[str, str]:
@@ -94,6 +110,7 @@ def site_files(content: SiteContent) -> dict[str, str]:
             rows[-1][key],
             history_of(key, models, rows),
             [(other, addresses[other]) for other in list(near)[:_NEIGHBOURS]],
+            content.lines,
         )
     rounds = []
     viewed = {view.round: view for view in content.views}
@@ -105,7 +122,15 @@ def site_files(content: SiteContent) -> dict[str, str]:
         rounds.append((one.round, f"{len(one.edges):,} edges of {one.clients:,} clients", address))
     change = change_between(models[-2], model) if len(models) > 1 else None
     edges = [EdgeRow(**rows[-1][key]) for key in keys]
-    files["index.html"] = home_page(model, edges, _baskets(model, keys), change, rounds)
+    files["index.html"] = home_page(
+        model,
+        edges,
+        _baskets(model, keys),
+        change,
+        rounds,
+        budget=content.budget,
+        newest=viewed.get(model.round),
+    )
     return files
 
 

@@ -1,0 +1,143 @@
+"""A night in shards as the flow runs it: CPU seconds of this process and all that it has started,
+beside the same night in one process, and whether all decide the same.
+
+    .venv/bin/python benchmarks/sharded.py [--clients 500] [--edges 10000] [--shards 4] \\
+        [--runners threads,dask,ray] [--json FILE]
+
+1. The drop-box is a folder, copied once a night: all nights read the same bytes. The flow reads the
+   real machine's clock nowhere (HYPERFED_REHEARSAL).
+2. CPU seconds are those of this process and its descendants: what starts a cluster and what it does
+   in the background are in them, and so is Prefect's server.
+3. The results are compared byte for byte with the same shards on threads.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hyperfed.config import no_telemetry
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+os.environ.update(no_telemetry(os.environ), HYPERFED_REHEARSAL="1")
+
+from night import make_federation
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.testing.utilities import prefect_test_harness
+
+from blocks import CoordinatorKeys, DropBox, FederationPolicy
+from flows.federation_round import federation_round
+from flows.task_runners import task_runner
+from hyperfed.storage.filesystem import FilesystemStore
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def _seconds(fields: list[str], first: int, last: int) -> float:
+    return sum(map(int, fields[first:last])) / _TICKS
+
+
+def _family() -> dict[int, float]:
+    """CPU seconds of this process and its descendants, each with what it has waited for."""
+    parents, seconds = {}, {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with suppress(OSError):
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                parents[int(folder.name)] = int(fields[1])
+                seconds[int(folder.name)] = _seconds(fields, 11, 15)
+    family = {os.getpid()}
+    while grown := {p for p, parent in parents.items() if parent in family} - family:
+        family |= grown
+    return {process: seconds[process] for process in family}
+
+
+def cpu_of(run: Callable[[], None]) -> dict[str, float]:
+    """The CPU seconds of a call: of this process, and of all others that it has started."""
+    before, began = _family(), time.process_time()
+    run()
+    own, after = time.process_time() - began, _family()
+    both = sum(seconds - before.get(process, 0.0) for process, seconds in after.items())
+    return {"own_seconds": own, "cpu_seconds": both}
+
+
+def measure(clients: int, edges: int, shards: int, runners: list[str]) -> list[dict[str, Any]]:
+    """What each night cost: first in one process without Prefect, then by the flow."""
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as work:
+        first = Path(work) / "a"
+        first.mkdir()
+        federation = make_federation(FilesystemStore(first), clients, edges)
+        federation.coordinator.save(Path(work) / "key")
+        box = Path(work) / "b"
+
+        def night(name: str, run: Callable[[], Any]) -> None:
+            shutil.rmtree(box, ignore_errors=True)
+            shutil.copytree(first, box)
+            began = time.perf_counter()
+            cpu = cpu_of(run)
+            result = (box / "rounds" / "00000001" / "result").read_bytes()
+            row = {"night": name, "seconds": time.perf_counter() - began, "result": hash(result)}
+            rows.append(row | cpu)
+            print(
+                f"{name:<22} {cpu['cpu_seconds']:7.1f} s CPU, {cpu['own_seconds']:7.1f} s of them "
+                f"its own, in {row['seconds']:7.1f} s",
+                flush=True,
+            )
+
+        with (
+            prefect_test_harness(server_startup_timeout=120),
+            temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+        ):
+            os.environ["HYPERFED_STATE"] = str(Path(work) / "state")
+            DropBox(url=f"file://{box}", fingerprint=federation.fingerprint).save("bench")
+            CoordinatorKeys(key_file=str(Path(work) / "key")).save("bench")
+            FederationPolicy(
+                variables=list(federation.vocabulary.names), aggregation_delay_s=0, poll_s=0.01
+            ).save("bench")
+            names = {"drop_box": "bench", "coordinator_keys": "bench", "federation_policy": "bench"}
+
+            def flow(runner: str | None, shards: int) -> None:
+                shutil.rmtree(Path(work) / "state", ignore_errors=True)
+                round_flow = federation_round.with_options(task_runner=task_runner(runner))
+                state = round_flow(
+                    now=federation.night(1), round_id=1, shards=shards, return_state=True, **names
+                )
+                assert state.is_completed(), state.message
+                assert state.result()["counted"] == clients
+
+            def alone() -> None:
+                federation.store = FilesystemStore(box)
+                federation.runner(1).run(1)
+
+            night("without Prefect", alone)
+            night("in one piece", lambda: flow("threads", 1))
+            for runner in runners:
+                night(f"{shards} shards on {runner}", lambda r=runner: flow(r, shards))
+            assert len({row["result"] for row in rows[2:]}) <= 1, "results differ"
+    return rows
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clients", type=int, default=500)
+    parser.add_argument("--edges", type=int, default=10_000)
+    parser.add_argument("--shards", type=int, default=4)
+    parser.add_argument("--runners", default="threads,dask,ray")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args(arguments)
+    rows = measure(given.clients, given.edges, given.shards, given.runners.split(","))
+    if given.json:
+        given.json.write_text(json.dumps(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,73 @@
+"""Run a flow again later, by itself, where a fault that passes has ended its run.
+
+1. A store that does not answer, and a clock that is wrong, are such faults. Nobody is needed: the
+   run says AwaitingRetry and is scheduled again. No process waits meanwhile, and the run's slot is
+   free.
+2. The pauses double, from the policy's `poll_s` to five minutes. After `TRIES` of them, about an
+   hour and a half, the run fails, and whoever is to be told is told.
+3. A run stands for the instant that it was scheduled for, however often it is run. It is not run
+   before that instant, which a clock that is ahead would do.
+4. A run without a deployment (`hyperfed round run`) has nobody who would run it again: it fails at
+   once.
+
+What it does not do: run again what a person must look at (a quorum, a signature, a full disk), or
+what has crashed.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from prefect import get_client, get_run_logger, runtime
+from prefect.exceptions import Pause
+from prefect.states import AwaitingRetry
+
+from hyperfed.errors import ClockError, TransientError
+
+__all__ = ["MOST_S", "TRIES", "again_later", "pause_s"]
+
+TRIES = 20
+"""How often a run is run again."""
+MOST_S = 300.0
+"""The longest pause between two tries, in seconds."""
+
+
+def pause_s(tried: int, first_s: float) -> float:
+    """Return how long to wait after `tried` tries, at least 1, in seconds.
+
+    first_s: half of the first pause.
+    """
+    return min(MOST_S, max(1.0, first_s) * 2.0 ** min(tried, 30))
+
+
+def again_at(error: Exception, *, now: datetime, tried: int, first_s: float) -> datetime:
+    """Return when to run again, by a clock that is right where the error says how wrong `now` is.
+
+    tried: how often the run was run.
+    """
+    ahead_s = error.ahead_s if isinstance(error, ClockError) else 0.0
+    return now + timedelta(seconds=pause_s(tried, first_s) - ahead_s)
+
+
+@contextmanager
+def again_later(first_s: float) -> Iterator[None]:
+    """Schedule this flow run again where a fault that passes ends the context.
+
+    first_s: half of the first pause, in seconds. Raises Pause then, by which Prefect's engine ends
+    the process without a state of its own.
+    """
+    try:
+        yield
+    except (TransientError, ClockError) as error:
+        tried = int(runtime.flow_run.run_count or 1)
+        if not runtime.deployment.id or tried > TRIES:
+            raise
+        at = again_at(error, now=datetime.now(UTC), tried=tried, first_s=first_s)
+        planned = runtime.flow_run.scheduled_start_time
+        if planned is not None:
+            at = max(at, datetime.fromtimestamp(planned.timestamp(), UTC))
+        get_run_logger().warning("Nothing was decided; again at %s. %s", f"{at:%H:%M:%S %Z}", error)
+        state = AwaitingRetry(scheduled_time=at, message=str(error))
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(runtime.flow_run.id, state, force=True)
+        raise Pause(state=state) from error

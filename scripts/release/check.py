@@ -1,0 +1,92 @@
+"""Check an installed wheel by itself: `python -I check.py tests/vectors`, with nothing beside it.
+
+1. What is imported is the installed package, with a client's packages and no Prefect.
+2. Every command's module can be imported.
+3. A federation of three plays a round in memory.
+4. Every drop-box that an earlier version left is read, its last round is finished, and it is
+   audited without keys, and with the coordinator's and the auditor's. Where the extra `privacy` is
+   not installed, a drop-box with charged noise is refused by a message that names it.
+"""
+
+import importlib.util
+import json
+import platform
+import runpy
+import sys
+import sysconfig
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+
+def require(holds: object, problem: str) -> None:
+    if not holds:
+        sys.exit(f"check: {problem}")
+
+
+def check_package() -> None:
+    import hyperfed
+    from hyperfed.cli.app import app
+
+    inside = Path(sysconfig.get_paths()["purelib"])
+    require(Path(hyperfed.__file__).is_relative_to(inside), f"{hyperfed.__file__} is not installed")
+    require(importlib.util.find_spec("prefect") is None, "a client's wheel brings Prefect along")
+    for name in app.list_commands(None):  # type: ignore[arg-type]
+        require(app.get_command(None, name), f"{name} cannot be imported")  # type: ignore[arg-type]
+
+
+def check_round() -> None:
+    from hyperfed.testing.federation import SmallFederation
+
+    stage = SmallFederation().play(1)
+    require(stage.counted == 3, f"a round of three counted {stage.counted}")
+
+
+def check_drop_box(name: str, about: dict[str, Any], make: dict[str, Any], folder: Path) -> None:
+    from hyperfed.config import Limits
+    from hyperfed.crypto.keys import KeyPair
+    from hyperfed.operations.audit import audit
+
+    store = make["unzipped"](folder / f"{name}.zip")
+    require(make["said"](store, about) == about["rounds"], f"{name}: its rounds say something else")
+    stage = make["finished"](store, about)
+    require(stage.why.value == "committed", f"{name}: its last round is {stage.why.value}")
+    limits = Limits(own_receipts=about["own_receipts"])
+    for whose in (None, "coordinator", "auditor"):
+        keys = KeyPair(bytes.fromhex(about[whose])) if whose else None
+        findings = audit(store, about["fingerprint"], keys, limits=limits).findings
+        require(not findings, f"{name}: the audit finds {findings[:3]}")
+
+
+def check_refused(name: str, about: dict[str, Any], make: dict[str, Any], folder: Path) -> None:
+    from hyperfed.errors import PrivacyError
+
+    try:
+        make["finished"](make["unzipped"](folder / f"{name}.zip"), about)
+    except PrivacyError as error:
+        require("dp-accounting" in str(error), f"{name}: the refusal names no package: {error}")
+    else:
+        require(False, f"{name}: was finished without an account of its noise")
+
+
+def main(vectors: Path) -> None:
+    check_package()
+    check_round()
+    make = runpy.run_path(str(vectors / "make_dropboxes.py"), run_name="make_dropboxes")
+    index = json.loads((vectors / "dropboxes" / "index.json").read_text(encoding="utf-8"))
+    bare = importlib.util.find_spec("dp_accounting") is None
+    for name, about in index.items():
+        if bare and any(said["charged"] for said in about["rounds"].values()):
+            check_refused(name, about, make, vectors / "dropboxes")
+        else:
+            check_drop_box(name, about, make, vectors / "dropboxes")
+    version, numpy = metadata.version("hyperfed"), metadata.version("numpy")
+    print(
+        f"hyperfed {version} on {platform.python_version()} with numpy {numpy}"
+        f"{'' if bare else ' and the extra privacy'} played a round, and did with the drop-boxes "
+        f"{', '.join(index)} what it should"
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve())

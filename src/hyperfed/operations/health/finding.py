@@ -1,0 +1,52 @@
+"""`Finding`: what one check found, how bad it is, and what to do about it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hyperfed.errors import HyperfedError
+
+__all__ = ["EXIT_CODES", "Finding", "Level", "worst"]
+
+
+class Level(StrEnum):
+    """How things stand, in the words of monitoring plugins."""
+
+    GOOD = "ok"
+    WARNING = "warning"
+    CRITICAL = "critical"
+    UNKNOWN = "unknown"
+
+
+EXIT_CODES = {Level.GOOD: 0, Level.WARNING: 1, Level.CRITICAL: 2, Level.UNKNOWN: 3}
+"""The exit codes that monitors such as Nagios, Icinga and Checkmk read."""
+_WORST_FIRST = (Level.CRITICAL, Level.WARNING, Level.UNKNOWN, Level.GOOD)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """The outcome of one check."""
+
+    name: str
+    """What was checked, such as "clock"."""
+    level: Level
+    """How it stands."""
+    said: str
+    """What was found, in words."""
+    remedy: str = ""
+    """What to do; empty where it is good."""
+
+    @classmethod
+    def of_error(cls, name: str, error: HyperfedError, level: Level = Level.CRITICAL) -> "Finding":
+        """Return what an error says, with its object, its rule and its remedy."""
+        subject = f"{error.subject}: " if error.subject else ""
+        rule = f" [{error.rule}]" if error.rule else ""
+        return cls(
+            name=name, level=level, said=f"{subject}{error.problem}{rule}", remedy=error.remedy
+        )
+
+
+def worst(findings: Sequence[Finding]) -> Level:
+    """Return the worst level. What is wrong weighs more than what could not be found out."""
+    levels = {finding.level for finding in findings}
+    return next((level for level in _WORST_FIRST if level in levels), Level.UNKNOWN)

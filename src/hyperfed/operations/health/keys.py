@@ -1,0 +1,108 @@
+"""Check the keys that settings name, and the registry that says what they are worth.
+
+1. A key file is there, only this user can reach it (R-20), and it holds a pair of keys. Its secret
+   half stays closed: no passphrase is asked for.
+2. The registry knows the pair for the running round, under the client's id or as a coordinator's.
+   A key or a registry version that ends within `SOON` windows is a warning.
+3. Links and the store's access key are opened when the store is; what is wrong with them is told
+   there.
+"""
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from hyperfed.config import DEFAULT_LIMITS
+from hyperfed.crypto.keys import PublicKeys
+from hyperfed.errors import ConfigError, HyperfedError
+from hyperfed.operations.health.finding import Finding, Level
+from hyperfed.registry.records import KeyRecord
+from hyperfed.registry.registry import Registry
+from hyperfed.storage.private_files import read_private
+
+__all__ = ["SOON", "key_finding", "registry_finding"]
+
+SOON = 7
+"""Windows before its end in which a key or a registry version is a warning."""
+_MAX_FILE_BYTES = 1 << 16
+
+
+def key_finding(
+    registry: Registry | None, path: Path, *, name: str, client: str | None, running: int
+) -> Finding:
+    """Return how a key stands: that of `client`, or a coordinator's where `client` is None.
+
+    `registry` is None where it could not be read, and `running` is the round that runs.
+    """
+    try:
+        public = _public(path)
+    except HyperfedError as error:
+        return Finding.of_error(name, error)
+    if registry is None:
+        said = f"{public.key_id} is there; the registry could not be asked about it"
+        return Finding(name=name, level=Level.UNKNOWN, said=said, remedy="See the store's line")
+    records = registry.coordinators if client is None else registry.keys_of(client)
+    mine = [record for record in records if record.keys == public]
+    return _standing(mine, public, name=name, client=client, running=running)
+
+
+def _public(path: Path) -> PublicKeys:
+    """Return the public half in a key file. Raises ConfigError, RegistryError."""
+    text = read_private(
+        path,
+        what="key",
+        max_bytes=_MAX_FILE_BYTES,
+        remedy="Correct the path in hyperfed.toml, or restore the file. `hyperfed keygen` makes a "
+        "new key, which the registry must name",
+    )
+    try:
+        return PublicKeys.from_json(json.loads(text)["public"], str(path))
+    except (ValueError, KeyError, TypeError) as exc:
+        raise ConfigError(
+            "is not a key file", subject=str(path), remedy="`hyperfed keygen` writes one"
+        ) from exc
+
+
+def _standing(
+    records: list[KeyRecord], public: PublicKeys, *, name: str, client: str | None, running: int
+) -> Finding:
+    whose = "a coordinator's" if client is None else f"a key of {client}"
+    last = max((record.valid_until for record in records), default=0)
+    first = min((record.valid_from for record in records), default=0)
+    if last < running:
+        said = f"{public.key_id} " + (
+            f"ended with round {last}" if records else f"is not {whose} in the registry"
+        )
+        remedy = (
+            "Ask the operator: the roots must name a new key (`hyperfed enroll`)"
+            if client is not None
+            else "The roots name it: `hyperfed registry add --coordinator FILE --replace-key`"
+        )
+        return Finding(name=name, level=Level.CRITICAL, said=said, remedy=remedy)
+    if first > running:
+        said = f"{public.key_id} is registered from round {first} on; round {running} runs"
+        return Finding(name=name, level=Level.GOOD, said=said)
+    if last < running + SOON:
+        said = f"{public.key_id} ends with round {last}; round {running} runs"
+        remedy = "Make the next key (`hyperfed keygen`) and have the registry name it before then"
+        return Finding(name=name, level=Level.WARNING, said=said, remedy=remedy)
+    said = f"{public.key_id} is registered for round {running}; only this user reaches the file"
+    return Finding(name=name, level=Level.GOOD, said=said)
+
+
+def registry_finding(registry: Registry, now: datetime) -> Finding:
+    """Return how the newest registry version stands: whether it holds, and for how long."""
+    said = f"federation {registry.federation}, version {registry.version}"
+    try:
+        registry.check_fresh(now, skew_s=int(DEFAULT_LIMITS.clock_skew_s))
+    except HyperfedError as error:
+        return Finding.of_error("registry", error)
+    if registry.expires is None:
+        return Finding(name="registry", level=Level.GOOD, said=f"{said}, which does not expire")
+    soon = registry.expires - now < timedelta(seconds=SOON * registry.window_s)
+    return Finding(
+        name="registry",
+        level=Level.WARNING if soon else Level.GOOD,
+        said=f"{said}, which expires at {registry.expires:%Y-%m-%d %H:%M} UTC",
+        remedy="The roots renew it before then: `hyperfed registry renew`" if soon else "",
+    )

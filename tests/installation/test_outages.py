@@ -1,0 +1,69 @@
+"""Nights without a worker, and a night without Prefect's server: a real server, a real worker, the
+real clock, windows of a minute. Each ends without a person.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from hyperfed.protocol.entries import EntryKind
+from tests.installation.sites import Site
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def test_three_nights_without_a_worker_and_a_night_without_the_server(
+    tmp_path: Path, stack: ExitStack
+) -> None:
+    site = Site(tmp_path, stack, ahead_s=20, PREFECT_WORKER_QUERY_SECONDS="0.5")
+    clients = site.begin()
+    windows, worker = site.federation.registry.windows, site.start_worker()
+    first = site.until(clients.round, "the clients have submitted")
+    site.until(site.quiet, "nothing runs")
+    worker.stop()
+
+    # three nights pass
+    site.until_clock(windows.deadline(first + 2), plus_s=2)
+    late = {
+        *(("federation-round", n) for n in range(first, first + 3)),
+        *(("open-round", n) for n in range(first + 1, first + 4)),
+    }
+    site.until(lambda: _named_late(site) >= late, "Prefect calls the runs late")
+    worker = site.start_worker()
+    back = site.until(lambda: clients.round(after=first + 2), "the clients have submitted again")
+    site.until(site.quiet, "what was late has run")
+    assert [site.end_of(n) for n in range(first, first + 3)] == [EntryKind.VOID] * 3
+    after = {"after_": windows.opens(first + 1).isoformat()}
+    for name in ("open-round", "federation-round"):
+        ended = {run["state_type"] for run in site.runs(name, expected_start_time=after)}
+        assert ended <= {"COMPLETED", "SCHEDULED"}, ended
+
+    # the server is down while the night's run is due
+    site.until_clock(windows.deadline(back), plus_s=-5)
+    site.server.stop()
+    site.until_clock(windows.deadline(back), plus_s=25)
+    assert worker.running, worker.log_end(4000)
+    site.start_server()
+    assert site.until(lambda: site.end_of(back), "the night ends") is EntryKind.COMMIT
+    assert site.counted(back) == list(site.federation.clients)
+    said = worker.log.read_text()
+    assert said.count("does not answer") == said.count("answers again") == 1, said
+
+
+def _named_late(site: Site) -> set[tuple[str, int]]:
+    """(deployment, round) of the runs that Prefect calls late."""
+    windows, late = site.federation.registry.windows, set[tuple[str, int]]()
+    for name in ("open-round", "federation-round"):
+        for run in site.runs(name, state={"name": {"any_": ["Late"]}}):
+            instant = datetime.fromisoformat(run["expected_start_time"])
+            late.add((name, windows.round_at(instant) - (name == "federation-round")))
+    return late

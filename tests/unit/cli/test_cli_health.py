@@ -1,0 +1,263 @@
+"""`hyperfed check`: each thing that can spoil a night is told with its level and its remedy, by the
+exit codes of monitoring plugins, and a check changes next to nothing.
+"""
+
+import os
+import shutil
+from collections import namedtuple
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hyperfed.crypto.keys import KeyPair
+from hyperfed.operations.health import Level, ServerFacts, rounds, server_findings, worst
+from hyperfed.operations.health.finding import Finding
+from hyperfed.packets import PolicyPack
+from hyperfed.registry.registry import Budget
+from hyperfed.storage.filesystem import FilesystemStore
+from hyperfed.storage.memory import MemoryStore
+from hyperfed.testing.federation import SmallFederation
+from tests.unit.cli.conftest import World
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def levels(world: World, *args: str) -> tuple[int, dict[str, str]]:
+    """(exit code, check -> level); what is not good has a remedy."""
+    code, checks = checked(world, *args)
+    assert all(c["remedy"] or c["level"] == "ok" for c in checks.values()), checks
+    return code, {name: check["level"] for name, check in checks.items()}
+
+
+def checked(world: World, *args: str) -> tuple[int, dict[str, dict[str, str]]]:
+    ran = world.desk("check", "--json", *args)
+    assert ran.json["exit_code"] == ran.code
+    return ran.code, {check["name"]: check for check in ran.json["checks"]}
+
+
+@pytest.fixture
+def operator(world: World) -> World:
+    """The operator's desk, after a round and in the next."""
+    config = world.config("texas").partition("[client]")[0]
+    Path("hyperfed.toml").write_text(f'{config}[coordinator]\nkey = "coordinator.key"\n')
+    world.federation.play(1)
+    world.federation.open(2)
+    world.at(2)
+    return world
+
+
+def test_what_is_checked_follows_from_what_is_configured(world: World) -> None:
+    world.federation.play(1)
+    world.federation.open(2)
+    world.at(2)
+    code, client = levels(world)
+    assert (code, set(client.values())) == (0, {"ok"})
+    assert {"client key", "updates"} <= client.keys()
+    assert not {"coordinator key", "budget", "schedules"} & client.keys()
+    Path("hyperfed.toml").write_text(
+        f'{world.config("texas")}[coordinator]\nkey = "coordinator.key"\n'
+    )
+    assert {"client key", "coordinator key", "updates", "budget"} <= levels(world)[1].keys()
+    shown = world.desk("check")
+    assert shown.out.startswith("HYPERFED OK: ")
+
+
+def test_a_day_of_checks_leaves_one_object(operator: World) -> None:
+    before = operator.objects()
+    for hours in range(4):
+        operator.desk.now += timedelta(hours=hours)
+        assert levels(operator)[0] == 0
+    new = operator.objects().keys() - before.keys()
+    assert len(new) == 1
+    assert new.pop().startswith("probe/check/")
+    assert {key: data for key, data in operator.objects().items() if key in before} == before
+
+
+def test_a_store_that_overwrites_is_critical(
+    operator: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overwriting(self: FilesystemStore, key: str, data: bytes) -> bool:
+        (operator.box / key).parent.mkdir(parents=True, exist_ok=True)
+        (operator.box / key).write_bytes(data)
+        return True
+
+    monkeypatch.setattr(FilesystemStore, "put_if_absent", overwriting)
+    code, found = checked(operator)
+    assert (code, found["store"]["level"]) == (2, "critical")
+    assert "created a second time [R-1]" in found["store"]["said"]
+
+
+def test_a_drop_box_that_is_not_there_is_told_by_the_store(operator: World) -> None:
+    operator.box.rename("elsewhere")
+    code, found = levels(operator)
+    assert code == 2
+    assert (found["store"], found["coordinator key"], found["disk"]) == (
+        "critical",
+        "unknown",
+        "ok",
+    )
+
+
+def test_keys_that_others_read_that_are_missing_or_that_nobody_knows(operator: World) -> None:
+    Path("coordinator.key").chmod(0o660)
+    code, found = checked(operator)
+    assert (code, found["coordinator key"]["level"]) == (2, "critical")
+    assert "chmod 600" in found["coordinator key"]["remedy"]
+    Path("coordinator.key").unlink()
+    assert checked(operator)[1]["coordinator key"]["said"].endswith("no such key file")
+    KeyPair.generate().save(Path("coordinator.key"))
+    assert (
+        "is not a coordinator's in the registry" in checked(operator)[1]["coordinator key"]["said"]
+    )
+
+
+def test_a_clients_key_that_ends_soon_or_has_ended(world: World) -> None:
+    federation = world.federation
+    record = federation.registry.client("texas")
+    ends = tuple(replace(key, valid_until=5) for key in record.keys)
+    federation.amend(
+        clients=tuple(
+            replace(record, keys=ends) if c.client_id == "texas" else c
+            for c in federation.registry.clients
+        )
+    )
+    for running, level in ((1, "warning"), (5, "warning"), (6, "critical")):
+        world.at(running)
+        assert levels(world)[1]["client key"] == level, running
+
+
+def test_a_registry_that_expires_is_told_a_week_before(operator: World) -> None:
+    registry = operator.federation.registry
+    operator.federation.amend(expires=registry.windows.opens(12))
+    for running, level in ((2, "ok"), (6, "warning"), (13, "critical")):
+        operator.at(running)
+        assert levels(operator)[1]["registry"] == level, running
+
+
+def test_nights_that_are_left_out_get_worse(operator: World) -> None:
+    assert levels(operator)[1]["rounds"] == "ok"
+    seen = []
+    for running in (3, 4, 5):
+        operator.at(running)
+        found = levels(operator)[1]
+        seen.append((found["rounds"], found.get("plan")))
+    assert seen == [("ok", None), ("warning", None), ("critical", None)]
+    operator.desk.now += timedelta(hours=6)
+    assert levels(operator)[1]["plan"] == "critical"
+
+
+def test_a_client_that_is_not_seen_or_refused(world: World) -> None:
+    for number in (1, 2, 3):
+        world.federation.play(number, but=("texas",))
+    world.at(2)
+    assert levels(world)[1]["updates"] == "critical"
+    world.federation.open(4)
+    world.federation.put(
+        world.federation.envelope("texas", round_id=4, policy=bytes(32)), "texas", round_id=4
+    )
+    for client in ("iowa", "ohio"):
+        world.federation.submit(client, round_id=4)
+    world.federation.run(4)
+    world.at(5)
+    code, found = checked(world)
+    assert (code, found["updates"]["level"]) == (2, "critical")
+    assert found["updates"]["said"].startswith("round 4: refused, ")
+
+
+def test_a_client_that_missed_one_night_is_warned(world: World) -> None:
+    world.federation.play(1)
+    world.federation.play(2, but=("texas",))
+    world.at(3)
+    assert levels(world)[1]["updates"] == "warning"
+
+
+def test_a_full_disk_and_a_folder_that_cannot_be_written(
+    operator: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for free, level in ((3 << 30, "ok"), (1 << 30, "warning"), (1 << 20, "critical")):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: Usage(1 << 40, 0, free))
+        assert levels(operator)[1]["disk"] == level
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert "cannot be written into" in checked(operator)[1]["disk"]["said"]
+
+
+def test_the_clock_is_told_before_it_is_too_late(
+    operator: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for skew, level in ((10.0, "ok"), (-400.0, "warning"), (700.0, "critical")):
+        monkeypatch.setattr(
+            FilesystemStore, "clock_skew_s", property(lambda _, skew=skew: skew), raising=False
+        )
+        assert levels(operator)[1]["clock"] == level
+
+
+def test_a_budget_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    def level(budget: Budget) -> Level:
+        federation = SmallFederation(store=MemoryStore(), policy=policy, budget=budget)
+        federation.play(1)
+        reader = federation.reader()
+        return rounds.budget_finding(reader, reader.registry, reader.ledger()).level
+
+    policy = PolicyPack(
+        privacy="central", privacy_epsilon=Decimal(3), strategy="mean", trust_min=0, lags=(0, 1)
+    )
+    assert level(Budget(epsilon=Decimal(10))) is Level.GOOD
+    assert level(Budget(epsilon=Decimal("3.5"))) is Level.CRITICAL
+    monkeypatch.setattr(rounds, "LOW", Decimal("0.99"))
+    assert level(Budget(epsilon=Decimal(10))) is Level.WARNING
+
+
+def test_a_newer_drop_box_names_both_versions(
+    operator: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hyperfed.codec import payload
+
+    monkeypatch.setattr(payload, "newest", lambda kind: 0)
+    code, found = checked(operator)
+    assert (code, found["versions"]["level"]) == (2, "critical")
+    assert "this library reads up to 0" in found["versions"]["said"]
+
+
+def test_wrong_settings_end_as_critical(world: World) -> None:
+    Path("hyperfed.toml").write_text("[store]\nurl = 3\n")
+    assert world.desk("check").code == 2
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+FACTS = ServerFacts(
+    versions=("3.9.1", "3.9.0"),
+    schedules={"open-round": "", "federation-round": ""},
+    worker_seen=NOW - timedelta(seconds=20),
+    late=(),
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "bad"),
+    [
+        ({}, {}),
+        ({"late": ("round 3",)}, {"schedules": Level.WARNING}),
+        ({"schedules": {"open-round": "is paused"}}, {"schedules": Level.CRITICAL}),
+        ({"worker_seen": None}, {"worker": Level.CRITICAL}),
+        ({"worker_seen": NOW - timedelta(hours=1)}, {"worker": Level.CRITICAL}),
+        ({"versions": ("3.9.1", "3.8.8")}, {"prefect": Level.WARNING}),
+    ],
+)
+def test_what_a_server_says(change: dict[str, Any], bad: dict[str, Level]) -> None:
+    found = server_findings(replace(FACTS, **change), NOW)
+    assert {f.name: f.level for f in found if f.level is not Level.GOOD} == bad
+    assert all(f.remedy for f in found if f.name in bad)
+
+
+def test_the_worst_is_what_is_wrong_before_what_is_unknown() -> None:
+    def of(*found: Level) -> Level:
+        return worst([Finding(name="x", level=level, said="") for level in found])
+
+    assert of(Level.GOOD, Level.UNKNOWN) is Level.UNKNOWN
+    assert of(Level.UNKNOWN, Level.WARNING) is Level.WARNING
+    assert of(Level.WARNING, Level.CRITICAL, Level.UNKNOWN) is Level.CRITICAL
+    assert of() is Level.UNKNOWN
