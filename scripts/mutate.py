@@ -9,13 +9,15 @@
 1. A mutant is one change of one expression: a comparison is flipped or moved to its boundary, a
    condition is never or always true, a check that is called for its error is left out, a digest
    or signature that is compared is not looked at, `and` becomes `or`, a truth value is turned.
+   Conditions inside of an f-string, which say how a message reads, are left alone.
 2. Which test reaches which line is measured once and kept in build/mutation by content. A test that
    fails alone on the whole code takes no part.
 3. The file on the disk is never touched. A parent has imported the package and collected the tests;
    for each mutant it forks a child that exchanges the changed functions, and runs the tests that
    reach the line: those first that noticed a mutant of the same function, then the quickest.
 4. A mutant is killed where a test fails, or needs far more processor time than on the whole code.
-   It survives where all tests pass that reach it and take 25 s together.
+   It survives where all tests pass that reach it: the room's own, and then those around the room
+   (the quickest that take 25 s together).
 5. A survivor has its reason in tests/mutation/survivors.toml, under its name: file, function, the
    kind of change and the text of the line, so that names outlive changes of other lines. One
    without a reason makes the command end with 1.
@@ -31,13 +33,14 @@ import signal
 import sys
 import time
 import tomllib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TextIO
 
 from mutation.children import run_child
 from mutation.loaded import Changed
 from mutation.mutants import Mutant, mutants_in
-from mutation.reach import KEPT, reaching
+from mutation.reach import KEPT, Reached, reaching
 from mutation.rooms import ROOMS, ROOT, SOURCE
 from mutation.trial import Trial, Verdict
 
@@ -70,46 +73,77 @@ class Command(Trial):
             self._try_room(room, time.monotonic() + share)
 
     def _try_room(self, room: str, over: float) -> None:
-        record = KEPT / f"{room}.json"
-        before = json.loads(record.read_text()) if record.exists() else {}
+        """Run the room's own tests on each mutant, and those around it where they all pass."""
+        own, around = ROOMS[room][1:]
+        kept = KEPT / f"{room}.json"
+        verdicts: dict[str, str] = json.loads(kept.read_text()) if kept.exists() else {}
         waiting = mutants_in(room)
         random.Random(f"{self.given.seed} {room}").shuffle(waiting)  # noqa: S311
         if self.given.again:
-            waiting = [m for m in waiting if before.get(_key(m), "survived") == "survived"]
-        began = time.monotonic()
-        measured = self.measure(room, (began + over) / 2, around=not self.given.sample)
-        self.say(f"{room}: {len(measured)} tests measured in {time.monotonic() - began:.0f} s")
-        if self.given.sample:  # it says nothing of lines for which other tests stand
-            lines = [(m, reaching(measured, m.path, m.lines, ())) for m in waiting]
-            waiting = [mutant for mutant, tests in lines if tests]
-        began, tried, killed, excused = time.monotonic(), 0, 0, 0
-        for mutant in waiting:
-            if time.monotonic() > over:
+            waiting = [m for m in waiting if verdicts.get(_key(m), "survived") == "survived"]
+        began, measured = time.monotonic(), dict[str, Reached]()
+        left, judged, unmeasured, excused = waiting, 0, 0, list[Mutant]()
+        for tests in (own,) if self.given.sample else (own, around):
+            now = time.monotonic()
+            more, missing = self.measure(tests, (now + over) / 2)
+            new = {name: test for name, test in more.items() if name not in measured}
+            measured |= new
+            self.say(
+                f"{room}: {len(new)} tests measured in {time.monotonic() - now:.0f} s"
+                + (f", {missing} not in time" if missing else "")
+            )
+            if self.given.sample:  # it says nothing of lines for which other tests stand
+                waiting = left = [m for m in left if reaching(new, m.path, m.lines, ())]
+            left, judged = self._try(left, new, verdicts, over)
+            with_reason = [m for m in left[:judged] if m.name in self.reasons]
+            excused += with_reason
+            left = [m for m in left if m not in with_reason]
+            judged -= len(with_reason)
+            unmeasured += missing
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(json.dumps(verdicts))
+            if not left:
                 break
-            try:
-                verdict = self.judge(mutant, measured) or self._judged_anew(mutant)
-            except TimeoutError:
-                break
-            tried += 1
-            before[_key(mutant)] = "survived" if verdict.survived else verdict.by
-            if tried % 10 == 0 or mutant is waiting[-1] or time.monotonic() > over:
-                record.parent.mkdir(parents=True, exist_ok=True)
-                record.write_text(json.dumps(before))
-            reason = self.reasons.get(mutant.name)
-            if not verdict.survived:
-                killed += 1
-                if reason:
-                    self.say(f"KILLED, though there is a reason\n  {mutant.name}")
-                continue
-            excused += reason is not None
-            self.say(f"SURVIVED {verdict.tests} tests {mutant.place}\n  {mutant.name}")
-            if reason is None:
-                self.without.append(mutant.name)
+        if unmeasured and not self.given.sample:
+            judged = 0  # a test that was not measured may notice what is left
+        untried = len(left) - judged
+        for mutant in excused + left[:judged]:
+            tests = len(reaching(measured, mutant.path, mutant.lines, ()))
+            reason = self.reasons.get(mutant.name, "")
+            self.say(f"SURVIVED {tests} tests {mutant.place} {reason}\n  {mutant.name}")
+        self.without += [mutant.name for mutant in left[:judged]]
+        tried = len(waiting) - untried
         each = (time.monotonic() - began) / max(1, tried)
         self.say(
             f"{room}, seed {self.given.seed}: {tried} of {len(waiting)} tried at {each:.2f} s, "
-            f"{killed} killed, {excused} survived with a reason, {tried - killed - excused} without"
+            f"{tried - len(excused) - judged} killed, {len(excused)} survived with a reason, "
+            f"{judged} without"
         )
+
+    def _try(
+        self,
+        mutants: Sequence[Mutant],
+        measured: dict[str, Reached],
+        verdicts: dict[str, str],
+        over: float,
+    ) -> tuple[list[Mutant], int]:
+        """Return the mutants that survive, and behind so many of them those not tried in time."""
+        survived: list[Mutant] = []
+        for done, mutant in enumerate(mutants):
+            try:
+                if time.monotonic() > over:
+                    raise TimeoutError
+                verdict = self.judge(mutant, measured) or self._judged_anew(mutant)
+            except TimeoutError:
+                return [*survived, *mutants[done:]], len(survived)
+            verdicts[_key(mutant)] = "survived" if verdict.survived else verdict.by
+            if verdict.survived:
+                survived.append(mutant)
+            elif mutant.name in self.reasons:
+                self.say(f"KILLED, though there is a reason\n  {mutant.name}")
+            if done % 50 == 49:
+                self.say(f"... {done + 1} tried, {len(survived)} not noticed so far")
+        return survived, len(survived)
 
     def _judged_anew(self, mutant: Mutant) -> Verdict:
         """Run the room's own tests in a process that imports the mutant."""
@@ -118,11 +152,11 @@ class Command(Trial):
             os.execv(sys.executable, [sys.executable, __file__, "--one", mutant.name])  # noqa: S606
 
         ended = run_child(work, most_s=_COLD_S)
-        return Verdict(ended.status == 0, 0, f"status {ended.status} in a new process")
+        return Verdict(ended.status == 0, f"status {ended.status} in a new process")
 
 
 def _key(mutant: Mutant) -> str:
-    return f"{mutant.lines[0]} {mutant.name}"
+    return f"{mutant.lines[0]}.{mutant.column} {mutant.name}"
 
 
 def run_one(name: str) -> int:

@@ -36,6 +36,8 @@ class Mutant:
     """What was changed."""
     lines: range
     """Where, from 1."""
+    column: int
+    """Where in its first line, in bytes from 0: several changes of one kind may be in a line."""
     text: str
     """The line as it is."""
     source: str
@@ -113,6 +115,9 @@ class _Finder(ast.NodeVisitor):
             self._add(node, "comparison ignored", ast.Constant(True))
         self.generic_visit(node)
 
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
+        """Leave the text of messages as it is."""
+
     def visit_Return(self, node: ast.Return) -> None:
         if isinstance(node.value, ast.Constant) and type(node.value.value) is bool:
             self._add(node.value, "truth turned", ast.Constant(not node.value.value))
@@ -141,6 +146,7 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
             function,
             kind,
             range(node.lineno, last + 1),
+            node.col_offset,
             lines[node.lineno - 1].strip(),
             (data[:begin] + new.encode() + data[end:]).decode(),
         )

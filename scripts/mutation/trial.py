@@ -32,8 +32,6 @@ class Verdict:
     """What became of one mutant."""
 
     survived: bool
-    tests: int
-    """How many tests reach it."""
     by: str
     """The test that noticed it, the bound that it broke, or how its child ended."""
 
@@ -100,12 +98,11 @@ class Trial:
         """Note that a test has failed."""
         self.failed = self.failed or report.failed
 
-    def measure(self, room: str, over: float, *, around: bool = True) -> dict[str, Reached]:
-        """Return what each test of a room reaches, measured now where it is not kept.
+    def measure(self, folders: tuple[str, ...], over: float) -> tuple[dict[str, Reached], int]:
+        """Return what each test of files or folders reaches, measured now where it is not kept.
 
-        A test takes no part where the time is over before it is measured.
+        Also return how many are left unmeasured, because the time was over before.
         """
-        folders = ROOMS[room][1] + (ROOMS[room][2] if around else ())
         files: dict[Path, list[str]] = defaultdict(list)
         for name, item in self.items.items():
             if name.startswith(folders):
@@ -123,7 +120,7 @@ class Trial:
             if known != before:
                 keep(path, known)
             measured |= {name: known[name] for name in names if name in known}
-        return measured
+        return measured, sum(map(len, files.values())) - len(measured)
 
     def _measured(self, name: str) -> Reached:
         def work() -> int:
@@ -143,6 +140,8 @@ class Trial:
 
         Raises TimeoutError where the command's time is over before the verdict.
         """
+        if not mutant.function:
+            return None
         assert self._loaded is not None  # noqa: S101 - for mypy
         loaded, killers = self._loaded, self._killers[mutant.path, mutant.function]
         names = reaching(measured, mutant.path, mutant.lines, killers)
@@ -151,6 +150,8 @@ class Trial:
             if not chosen or taken + measured[name].cpu_s <= _TESTS_S:
                 chosen.append(name)
                 taken += measured[name].cpu_s
+        if not chosen:
+            return Verdict(True, "")
 
         def work() -> int:
             try:
@@ -172,12 +173,12 @@ class Trial:
         if ended.why == "time" and time.monotonic() > self.over:
             raise TimeoutError(mutant.name)
         if ended.status == 0:
-            return Verdict(True, len(chosen), "")
+            return Verdict(True, "")
         if answer in killers:
             killers.remove(answer)
         killers.insert(0, answer)
         how = {1: ""}.get(ended.status, f"{ended.why or f'status {ended.status}'} in ")
-        return Verdict(False, len(names), how + answer)
+        return Verdict(False, how + answer)
 
     def _passes(self, item: pytest.Item) -> bool:
         """Run one test in this process, which is a child."""

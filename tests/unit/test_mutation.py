@@ -73,7 +73,7 @@ def test_a_loaded_function_is_broken_in_a_child_and_whole_in_the_parent() -> Non
 
     assert run_child(work, most_s=30).status == 0
     assert getattr(merkle, name).__code__ is before
-    of_the_module = Mutant(mutant.path, "", "", range(1, 2), "", mutant.source)
+    of_the_module = Mutant(mutant.path, "", "", range(1, 2), 0, "", mutant.source)
     with pytest.raises(CannotReplace):
         loaded.change(of_the_module)
 

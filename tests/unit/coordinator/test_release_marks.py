@@ -28,6 +28,15 @@ def test_one_value_may_be_shown_again_and_another_may_not(path: Path, kept: bool
     marks.note(replace(MARK, round=5, sums="dd"))
 
 
+def test_a_mark_that_is_there_is_not_written_again(path: Path) -> None:
+    ReleaseMarks(path).note(MARK)
+    before = path.stat().st_ino
+    ReleaseMarks(path).note(MARK)
+    assert path.stat().st_ino == before
+    ReleaseMarks(path).note(replace(MARK, round=5))
+    assert path.stat().st_ino != before
+
+
 def test_noise_that_cannot_be_drawn_again_is_shown_once(path: Path) -> None:
     ReleaseMarks(path).note(replace(MARK, noise=""))
     with pytest.raises(RoundError, match="R-110"):

@@ -12,7 +12,14 @@ import mpmath
 import pytest
 
 from hyperfed.errors import PrivacyBudgetExhausted, PrivacyError
-from hyperfed.privacy.accountant import Composition, PrivacyAccountant, rho_of, running_budget
+from hyperfed.privacy.accountant import (
+    Composition,
+    PrivacyAccountant,
+    charges_of,
+    cost_of,
+    rho_of,
+    running_budget,
+)
 from hyperfed.privacy.guard import PrivacyGuard
 from hyperfed.privacy.mechanisms import plan_release
 from hyperfed.privacy.rdp import (
@@ -163,6 +170,9 @@ def test_pld_agrees_with_dp_accountings_accountant() -> None:
 def test_the_first_charge_decides_how_a_ledger_is_composed() -> None:
     assert accountant().composition is Composition.NOTHING
     assert accountant(NIGHT).composition is Composition.RDP
+    free = Mechanism(kind="basic", epsilon=Decimal(0), delta=Decimal(0))
+    assert accountant(free).composition is Composition.NOTHING
+    assert accountant(free, NIGHT).composition is Composition.RDP
     by_sum = accountant(BASIC, NIGHT)
     assert by_sum.composition is Composition.BASIC
     assert by_sum.total.epsilon == 1 + NIGHT.epsilon
@@ -229,6 +239,41 @@ def test_the_share_is_of_epsilon_or_of_delta_whichever_is_more_spent() -> None:
         mechanisms=(Mechanism(kind="basic", epsilon=Decimal("0.5"), delta=Decimal(0)),),
     )
     assert pure.share == 0.5
+    assert PrivacyAccountant(epsilon=Decimal(0), delta=Decimal(0)).share == 0
+    noised = accountant(NIGHT)
+    assert noised.share == float(rho_of(NIGHT) / noised.filter.rho)
+    selecting = accountant(replace(noise(1000, 1), delta=DELTA / 4, selection_delta=DELTA / 4))
+    assert selecting.share == 0.5, "a quarter of delta is half of what is set aside"
+
+
+def test_a_night_costs_what_its_mechanisms_cost_together() -> None:
+    together = (NIGHT.epsilon + 1, NIGHT.delta + BASIC.delta)
+    assert cost_of([NIGHT, BASIC]) == together
+    assert cost_of([]) == (0, 0)
+    twice, delta = cost_of([NIGHT, NIGHT])
+    assert twice == rdp_epsilon(2 * rho_of(NIGHT), delta) < 2 * NIGHT.epsilon
+
+
+def test_noise_alone_is_told_at_the_best_order_and_beside_pure_epsilons_at_the_filters() -> None:
+    spent = accountant(NIGHT)
+    best = rdp_epsilon(rho_of(NIGHT), DELTA)
+    assert spent.total.epsilon == best
+    mixed = spent.charged([Mechanism(kind="basic", epsilon=Decimal("0.001"), delta=Decimal(0))])
+    order, overhead = mixed.filter.order, mixed.filter.overhead
+    assert mixed.total.epsilon == Decimal(float(Fraction(order) * mixed.rho)) + overhead
+    assert best < mixed.total.epsilon < EPSILON
+
+
+def test_what_costs_nothing_fits_into_a_budget_that_was_cut_below_what_is_spent() -> None:
+    overspent = accountant(*[BASIC] * 11)
+    assert not overspent.fits([BASIC])
+    assert overspent.fits([])
+    assert overspent.fits([Mechanism(kind="basic", epsilon=Decimal(0), delta=Decimal(0))])
+
+
+def test_what_a_void_refunds_is_not_charged() -> None:
+    entries = ledger_of([(NIGHT, False), (BASIC, True), (BASIC, False)])
+    assert charges_of(entries) == [(1, NIGHT), (3, BASIC)]
 
 
 def test_nights_that_cost_nothing_never_end() -> None:

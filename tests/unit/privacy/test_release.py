@@ -9,6 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from hyperfed.errors import PrivacyError
@@ -24,9 +25,11 @@ from hyperfed.privacy.release import (
     noise_cut,
     noised_message,
     released_graph,
+    slots_of,
 )
 from hyperfed.privacy.slots import public_slots, slot_count
-from hyperfed.tables.tables import EdgeTable
+from hyperfed.protocol.entries import Mechanism
+from hyperfed.tables.tables import DeltaTable, EdgeTable
 from hyperfed.tables.vocabulary import Vocabulary
 from tests.unit.privacy.seen_epsilon import epsilon_seen
 
@@ -46,6 +49,11 @@ def table(*effects: float) -> EdgeTable:
     )
     assert update.edges is not None
     return update.edges
+
+
+def _counted() -> RandomBytes:
+    """The same bytes each time."""
+    return np.random.default_rng(1).bytes
 
 
 def means(
@@ -154,6 +162,69 @@ def test_an_edge_of_one_client_alone_is_selected_no_more_often_than_delta_allows
 
 
 @pytest.mark.usefixtures("many_releases")
+@pytest.mark.parametrize(
+    ("clients", "weights"),
+    [(0, []), (2, [1.0]), (1, [1.0, 1.0]), (2, [0.0, 1.0]), (2, [1.0, 1.01]), (1, [math.nan])],
+)
+def test_no_mean_is_taken_without_a_weight_for_each_client(
+    clients: int, weights: list[float]
+) -> None:
+    local = plan_release(
+        epsilon=Decimal(1), delta=Decimal("0.00001"), clip_norm=1.0, slots=SLOTS, place="local"
+    )
+    for take, night in ((central_means, WIDE), (local_means, local)):
+        with pytest.raises(PrivacyError, match="a weight in"):
+            take([table(0.5)] * clients, weights, night, vocabulary=NAMES, lags=(0, 1))
+
+
+def test_a_count_that_meets_its_threshold_is_selected() -> None:
+    night = plan_release(
+        epsilon=Decimal(1), delta=Decimal("0.00001"), clip_norm=1.0, slots=1, edges_per_client=5
+    )
+    assert night.selection is not None
+    shown: list[int] = []
+
+    def noise(label: str, mechanism: Mechanism, sums: npt.NDArray[np.int64]) -> RandomBytes:
+        drawn = discrete_gaussian(mechanism.sigma, 1, random_bytes=_counted())
+        shown.append(int(sums[0] + drawn[0]))
+        return _counted()
+
+    def chosen(threshold: int) -> int:
+        selection = replace(night.selection, threshold=threshold)
+        slots = slots_of(
+            [table(0.5)],
+            replace(night, selection=selection),
+            vocabulary=NAMES,
+            lags=(0,),
+            noise=noise,
+        )
+        return len(slots)
+
+    chosen(0)
+    assert (chosen(shown[0]), chosen(shown[0] + 1)) == (1, 0)
+
+
+def test_a_mean_that_meets_the_least_is_published() -> None:
+    released = Released(
+        keys=public_slots(3, (0,)), mean=np.array([0.5, -0.5, 0.25, 0, 0, 0]), std=1e-9, clients=9
+    )
+    for least, rows in ((0.5, 2), (np.nextafter(0.5, 1), 0), (0.0, 3)):
+        assert len(released_graph(released, vocabulary=NAMES, least=least).edges) == rows
+
+
+def test_a_message_is_made_of_a_whole_table_in_a_night_of_local_noise_alone() -> None:
+    local = plan_release(
+        epsilon=Decimal(1), delta=Decimal("0.00001"), clip_norm=1.0, slots=SLOTS, place="local"
+    )
+    changes = DeltaTable(**{name: np.empty(0) for name in DeltaTable.__dataclass_fields__})
+    for update, night in (
+        (Update(measured=[0, 1, 2], edges=table(0.5)), WIDE),
+        (Update(measured=[0, 1, 2], deltas=changes, base=bytes(32)), local),
+    ):
+        with pytest.raises(PrivacyError, match="whole edge table"):
+            noised_message(update, night, vocabulary=NAMES, lags=(0, 1))
+
+
 def test_noise_alone_is_shown_in_one_night_of_twenty() -> None:
     shown = sum(
         len(released_graph(means([table()] * 5), vocabulary=NAMES).edges) > 0 for _ in range(600)

@@ -156,3 +156,76 @@ def test_after_an_unfinished_predecessor_the_machine_starts_again_for_its_own_ro
     buried = ((), CLOSED, ResultView("tomb", True), (), WriteOutcome.CREATED, (Line(VOID, 1),))
     assert after(2, *buried) == mc.PutReceipts(1)
     assert after(2, *buried, None) == mc.ReadLedger()
+
+
+R2 = Line(RESERVE, 2, "r2")
+
+
+def test_what_is_charged_and_what_was_committed_last_is_read_from_the_live_entries() -> None:
+    charged = Line(RESERVE, 3, "r3", annulled=True), Line(RESERVE, 4, "r4"), Line(RESERVE, 5, "r5")
+    ledger = (
+        *DONE,
+        *(R2, Line(VOID, 2, "r2")),
+        *(charged[0], Line(COMMIT, 3, "res3", annulled=True)),
+        *(charged[1], Line(VOID, 4)),
+        *(charged[2], Line(VOID, 5, "r5", annulled=True), Line(COMMIT, 5, "res5")),
+    )
+    assert mc.outstanding(ledger) == (DONE[0], *charged)
+    assert [mc.last_committed(ledger, before) for before in (1, 2, 5, 6)] == [0, 1, 1, 5]
+
+
+def test_a_reserved_round_that_nobody_opened_ends_in_a_void() -> None:
+    reserved = (*DONE, R2)
+    assert after(3, reserved, None) == mc.ReadResult(2)
+    assert after(3, reserved, None, None) == mc.PutTombstone(2, "R-119")
+    result = ResultView("res", False, "r2")
+    assert after(3, reserved, None, result) == mc.ReadLedger(), "and not its state"
+    assert after(3, reserved, None, result, reserved) == mc.Append(4, Line(VOID, 2, "r2"))
+    assert after(4, (*DONE, Line(RESERVE, 3, "r3")), None) == mc.ReadPlan(3), "2 was not reserved"
+
+
+def test_a_reserve_of_something_else_than_the_plan_ends_in_a_tombstone() -> None:
+    other = (*DONE, Line(RESERVE, 2, "another id"))
+    assert after(2, *TO_RESERVE, other) == mc.PutTombstone(2, "R-119")
+    alien = replace(economy(), alien=lambda _round, _freeze: True)
+    assert after(2, *TO_RESERVE, (*DONE, R2), money=alien) == mc.PutTombstone(2, "R-119")
+
+
+def test_a_result_of_another_reserve_than_the_ledgers_is_never_committed() -> None:
+    of_two, of_none = ResultView("res", False, "r2"), ResultView("res", False)
+    for ledger, result, command in (
+        ((*DONE, Line(RESERVE, 2, "alien")), of_two, mc.ReadLedger()),
+        ((*DONE, Line(RESERVE, 2, "alien")), of_none, mc.PutState(2)),
+        ((*DONE, R2), of_two, mc.PutState(2)),
+        ((*DONE, Line(RESERVE, 3, "r3")), of_two, mc.PutState(2)),
+    ):
+        assert after(4, ledger, CLOSED, result) == command
+    for ledger, ending in (
+        (DONE, Line(VOID, 2)),
+        ((*DONE, Line(RESERVE, 2, "alien")), Line(VOID, 2, "alien")),
+        ((*DONE, Line(RESERVE, 2, "alien", charged=True)), Line(VOID, 2)),
+        ((*DONE, R2), Line(COMMIT, 2, "res")),
+    ):
+        answers = (DONE, OPEN, of_two, None, ledger)
+        assert after(2, *answers) == mc.Append(len(ledger) + 1, ending)
+
+
+def test_noise_is_drawn_before_the_reserve_names_it() -> None:
+    noisy = replace(economy(), needs_noise=lambda _round, _freeze: True)
+    to_noise = (*TO_RESERVE, DONE)
+    seed, closed_seed = mc.NoiseView("n", True), mc.NoiseView("n", False)
+    named = Line(RESERVE, 2, "r2", noise="n")
+    for answers, command in (
+        ((), mc.ReadNoise(2)),
+        ((None,), mc.PutNoise(2, "freeze")),
+        ((None, WriteOutcome.CREATED), mc.ReadNoise(2)),
+        ((seed,), mc.Append(3, named)),
+        ((seed, WriteOutcome.CREATED), mc.Release(2, "freeze", "n")),
+        ((closed_seed,), mc.PutTombstone(2, "R-110")),
+    ):
+        assert after(2, *to_noise, *answers, money=noisy) == command
+    to_named = (*TO_RESERVE, (*DONE, named))
+    assert after(2, *to_named, money=noisy) == mc.ReadNoise(2)
+    assert after(2, *to_named, seed, money=noisy) == mc.Release(2, "freeze", "n")
+    for noise in (None, closed_seed, mc.NoiseView("another", True)):
+        assert after(2, *to_named, noise, money=noisy) == mc.PutTombstone(2, "R-111")

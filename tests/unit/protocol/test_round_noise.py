@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from hyperfed.crypto.keys import KeyPair
+from hyperfed.crypto.sealing import box_key
 from hyperfed.errors import SchemaError, SignatureError
 from hyperfed.protocol.round_noise import RoundNoise, open_seed
 from hyperfed.testing.federation import SmallFederation
@@ -41,6 +42,14 @@ def test_a_seed_of_another_freeze_does_not_open(
         open_seed(noise, b"g" * 32, fed.coordinator)
     with pytest.raises(SignatureError, match="does not open"):
         open_seed(replace(noise, boxes=((noise.boxes[0][0], bytes(80)),)), freeze, fed.coordinator)
+
+
+def test_a_seed_of_another_length_is_none(night: tuple[SmallFederation, RoundNoise, bytes]) -> None:
+    fed, noise, freeze = night
+    for length in (0, 16, 31, 33):
+        short = replace(noise, boxes=box_key(bytes(length), [fed.coordinator.public]))
+        with pytest.raises(SignatureError, match=f"is {length} bytes long"):
+            open_seed(short, freeze, fed.coordinator)
 
 
 @pytest.mark.parametrize(

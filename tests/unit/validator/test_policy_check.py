@@ -13,6 +13,7 @@ from hyperfed.packets import CausalSemanticPack, Claims, Knowledge, PolicyPack, 
 from hyperfed.privacy.mechanisms import plan_release
 from hyperfed.privacy.release import noised_message
 from hyperfed.tables.hyperedges import HyperedgeTable
+from hyperfed.tables.tables import EdgeTable
 from hyperfed.testing.federation import SmallFederation
 from hyperfed.validator.policy import check_against_policy
 
@@ -152,3 +153,69 @@ def test_an_edge_that_the_plans_knowledge_forbids_is_refused() -> None:
     turned = Knowledge(forbidden=(ends[::-1],), tiers=((ends[0],), (ends[1],)))
     judged = replace(plan, policy=replace(plan.policy, knowledge=turned))
     check_against_policy(update, judged, subject="update")
+
+
+def edges(effect: float, stability: float, interval: tuple[float, float] | None) -> EdgeTable:
+    low, high = interval or (None, None)
+    return EdgeTable.build(
+        source=[0],
+        target=[1],
+        lag=[0],
+        effect=[effect],
+        ci_low=None if low is None else [low],
+        ci_high=None if high is None else [high],
+        confidence=stability,
+        stability=stability,
+        hits=1,
+        n=30,
+    )
+
+
+@pytest.mark.parametrize(
+    ("effect", "stability", "interval", "good"),
+    [
+        (0.25, 0.25, None, True),
+        (-0.25, 0.25, None, True),
+        (0.24, 0.25, None, False),
+        (0.25, 0.24, None, False),
+        (0.1, 0.0, (0.0, 0.2), True),
+        (0.1, 0.0, None, False),
+        (0.1, 0.0, (0.1, 0.1), False),
+        (0.1, 0.1, (0.0, 0.2), False),
+    ],
+)
+def test_a_weak_row_carries_an_estimate_with_its_interval_and_no_vote(
+    effect: float, stability: float, interval: tuple[float, float] | None, good: bool
+) -> None:
+    fed = SmallFederation(policy=PolicyPack(g_min=0.25, stability_min=0.25))
+    plan = fed.open(1).value
+    update = replace(fed.update(ONE), edges=edges(effect, stability, interval))
+    if good:
+        check_against_policy(update, plan, subject="x")
+        return
+    with pytest.raises(RefusedError, match=r"of a row that votes.*R-91") as caught:
+        check_against_policy(update, plan, subject="x")
+    assert "estimate" in caught.value.remedy
+
+
+def test_as_many_rows_and_votes_as_the_policy_allows_are_taken() -> None:
+    fed = SmallFederation(policy=PolicyPack())
+    update, plan = fed.update(ONE), fed.open(1).value
+    assert update.edges is not None
+    count = len(update.edges)
+    votes = CausalSemanticPack(dag_edges=[(i, i + 1, 0.5) for i in range(3)])
+    for most, good in ((count, True), (count - 1, False)):
+        bounded = replace(plan, policy=replace(plan.policy, n_proposals=most))
+        if good:
+            check_against_policy(update, bounded, subject="x")
+        else:
+            with pytest.raises(RefusedError, match=f"{count} edges; the policy allows {most}"):
+                check_against_policy(update, bounded, subject="x")
+    sparse = replace(update, edges=edges(0.5, 0.5, None), semantic=votes)
+    check_against_policy(
+        sparse, replace(plan, policy=replace(plan.policy, n_proposals=3)), subject="x"
+    )
+    with pytest.raises(RefusedError, match="3 dag edges; at most 2"):
+        check_against_policy(
+            sparse, replace(plan, policy=replace(plan.policy, n_proposals=2)), subject="x"
+        )

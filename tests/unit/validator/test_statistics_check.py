@@ -75,6 +75,7 @@ def test_too_few_rows_are_refused(plan: Plan) -> None:
     """R-162."""
     assert refusal(statistics_update(statistics(rows=30)), plan) == "R-162"
     check_against_policy(statistics_update(statistics(rows=31)), plan, subject="packet")
+    check_against_policy(statistics_update(statistics(rows=31)), plan, subject="packet")
 
 
 def test_a_variance_beyond_the_public_range_is_refused(plan: Plan) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hyperfed.codec import PayloadCodec, pack
+from hyperfed.config import DEFAULT_LIMITS
 from hyperfed.packets import CausalSemanticPack, Claims, EdgeDelta, PathPack, PolicyPack, Update
 from hyperfed.tables.tables import EdgeTable
 from hyperfed.validator.validator import PacketValidator
@@ -111,3 +112,16 @@ def test_a_stranger_is_called_no_packet(stranger: Any) -> None:
     _, error = PacketValidator().validate(stranger)
     assert error is not None
     assert f"a {type(stranger).__name__} is no packet" in error
+
+
+def test_a_packet_as_large_as_the_limit_is_read_and_one_byte_more_is_not() -> None:
+    data = PayloadCodec().encode(Claims(loss=1.0))
+    for most, valid in ((len(data), True), (len(data) - 1, False)):
+        limits = dataclasses.replace(DEFAULT_LIMITS, max_update_bytes=most)
+        assert PacketValidator(limits=limits).validate(data)[0] is valid
+
+
+def test_a_batch_is_valid_where_each_of_its_packets_is() -> None:
+    bad = BAD["confidence above 1"]
+    valid, error = PacketValidator().validate([PACKETS[0], bad])
+    assert (valid, error) == (False, PacketValidator().validate(bad)[1])

@@ -181,3 +181,21 @@ def test_changes_that_overflow_are_refused_without_a_warning(fed: SmallFederatio
         PacketValidator(context=context(fed, base_of=lambda *_: base)).verify(
             send(fed, update=update), key=KEY
         )
+
+
+def test_a_header_that_is_looked_at_alone_is_no_replay_either(fed: SmallFederation) -> None:
+    validator = PacketValidator(context=context(fed))
+    data = send(fed, sequence=8)
+    assert validator.authenticate(data, key=KEY).header.sequence == 8
+    with pytest.raises(RefusedError, match="nonce was seen before"):
+        validator.authenticate(data, key=KEY)
+
+
+def test_what_is_reopened_is_of_its_client_and_round(fed: SmallFederation) -> None:
+    validator, data = PacketValidator(context=context(fed)), send(fed, sequence=8)
+    options = {"key": KEY, "key_pair": context(fed).key_pair, "base_of": None}
+    for client, made_for in ((WHO, 4), ("site-99", 5)):
+        with pytest.raises(RefusedError, match=f"not {client}'s for round {made_for}"):
+            validator.reopen(data, client=client, made_for=made_for, **options)  # type: ignore[arg-type]
+    again = validator.reopen(data, client=WHO, made_for=5, **options)  # type: ignore[arg-type]
+    assert again.update == fed.update(WHO)
