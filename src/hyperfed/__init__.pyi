@@ -15,6 +15,7 @@ from hyperfed.errors import AccessDenied as AccessDenied
 from hyperfed.errors import AggregationError as AggregationError
 from hyperfed.errors import BoundsError as BoundsError
 from hyperfed.errors import BreakdownError as BreakdownError
+from hyperfed.errors import ClockError as ClockError
 from hyperfed.errors import ConfigError as ConfigError
 from hyperfed.errors import EngineError as EngineError
 from hyperfed.errors import FrozenUpdateLost as FrozenUpdateLost
