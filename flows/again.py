@@ -6,7 +6,8 @@
 2. The pauses double, from the policy's `poll_s` to five minutes. After `TRIES` of them, about an
    hour and a half, the run fails, and whoever is to be told is told.
 3. A run stands for the instant that it was scheduled for, however often it is run. It is not run
-   before that instant, which a clock that is ahead would do.
+   before that instant, which a clock that is ahead would do. Pauses are counted by the Prefect
+   server's clock, since this machine's may be the wrong one, and so may the store's.
 4. A run without a deployment (`hyperfed round run`) has nobody who would run it again: it fails at
    once.
 
@@ -17,8 +18,10 @@ what has crashed.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 from prefect import get_client, get_run_logger, runtime
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.exceptions import Pause
 from prefect.states import AwaitingRetry
 
@@ -40,13 +43,10 @@ def pause_s(tried: int, first_s: float) -> float:
     return min(MOST_S, max(1.0, first_s) * 2.0 ** min(tried, 30))
 
 
-def again_at(error: Exception, *, now: datetime, tried: int, first_s: float) -> datetime:
-    """Return when to run again, by a clock that is right where the error says how wrong `now` is.
-
-    tried: how often the run was run.
-    """
-    ahead_s = error.ahead_s if isinstance(error, ClockError) else 0.0
-    return now + timedelta(seconds=pause_s(tried, first_s) - ahead_s)
+def _time_of(client: SyncPrefectClient) -> datetime:
+    """Return what the Prefect server's clock says: it decides when a run is due."""
+    said = client.request("GET", "/hello").headers.get("date")
+    return parsedate_to_datetime(said) if said else datetime.now(UTC)
 
 
 @contextmanager
@@ -62,12 +62,12 @@ def again_later(first_s: float) -> Iterator[None]:
         tried = int(runtime.flow_run.run_count or 1)
         if not runtime.deployment.id or tried > TRIES:
             raise
-        at = again_at(error, now=datetime.now(UTC), tried=tried, first_s=first_s)
         planned = runtime.flow_run.scheduled_start_time
-        if planned is not None:
-            at = max(at, datetime.fromtimestamp(planned.timestamp(), UTC))
-        get_run_logger().warning("Nothing was decided; again at %s. %s", f"{at:%H:%M:%S %Z}", error)
-        state = AwaitingRetry(scheduled_time=at, message=str(error))
         with get_client(sync_client=True) as client:
+            at = _time_of(client) + timedelta(seconds=pause_s(tried, first_s))
+            if planned is not None:
+                at = max(at, datetime.fromtimestamp(planned.timestamp(), UTC))
+            state = AwaitingRetry(scheduled_time=at, message=str(error))
             client.set_flow_run_state(runtime.flow_run.id, state, force=True)
+        get_run_logger().warning("Tried again at %s. %s", f"{at:%H:%M:%S %Z}", error)
         raise Pause(state=state) from error

@@ -106,25 +106,7 @@ class ConfigError(HyperfedError):
 
 
 class ClockError(ConfigError):
-    """This machine's clock and the store's differ by more than is tolerated.
-
-    `ahead_s` says by how many seconds this machine's is ahead; it is negative where it is behind.
-    """
-
-    def __init__(
-        self,
-        problem: str,
-        *,
-        subject: str = "",
-        rule: str = "",
-        remedy: str = "",
-        ahead_s: float = 0.0,
-    ) -> None:
-        super().__init__(problem, subject=subject, rule=rule, remedy=remedy)
-        self.ahead_s = ahead_s
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (*super().__reduce__(), {"ahead_s": self.ahead_s})
+    """This machine's clock and the store's differ by more than is tolerated."""
 
 
 class MachineError(HyperfedError):

@@ -3,7 +3,7 @@ needs a person fails at once.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import Pause
 
-from flows.again import MOST_S, TRIES, again_at, pause_s
+from flows.again import MOST_S, TRIES, pause_s
 from flows.federation_round import federation_round
 from hyperfed.errors import ClockError, HyperfedError, QuorumMissed, TransientError
 from hyperfed.storage.filesystem import FilesystemStore
@@ -22,7 +22,6 @@ from hyperfed.testing.federation import SmallFederation
 
 pytestmark = pytest.mark.flow
 
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
 Found = Callable[..., tuple[SmallFederation, str]]
 
 
@@ -32,16 +31,6 @@ def test_pauses_double_up_to_five_minutes_and_all_of_them_outlast_an_hour() -> N
     assert sum(pauses) > 3600
     assert sum(pause_s(tried, 1.0) for tried in range(1, TRIES + 1)) > 3600
     assert pause_s(10_000, 30.0) == MOST_S
-
-
-def test_a_clock_that_is_ahead_does_not_put_the_next_try_off() -> None:
-    hour = timedelta(hours=1)
-    for ahead_s in (3600.0, -3600.0):
-        error = ClockError("x", ahead_s=ahead_s)
-        wrong = NOW + timedelta(seconds=ahead_s)
-        at = again_at(error, now=wrong, tried=1, first_s=30.0)
-        assert at == NOW + timedelta(seconds=60)
-    assert again_at(TransientError("x"), now=NOW, tried=1, first_s=30.0) < NOW + hour
 
 
 def newest() -> FlowRun:
@@ -76,17 +65,22 @@ def failing(error: HyperfedError) -> Callable[..., Any]:
     return read
 
 
+@pytest.mark.parametrize("kind", [TransientError, ClockError])
 @pytest.mark.parametrize("deployed", [True, False])
 def test_a_store_that_is_away_ends_a_deployed_run_for_a_while_and_any_other_one_for_good(
-    found: Found, deploy: Callable[..., None], monkeypatch: pytest.MonkeyPatch, deployed: bool
+    found: Found,
+    deploy: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    deployed: bool,
+    kind: type[HyperfedError],
 ) -> None:
     federation, name = found()
     names = {"drop_box": name, "coordinator_keys": name, "federation_policy": name}
-    away = TransientError("does not answer", subject="the store")
+    away = kind("does not answer", subject="the store")
     monkeypatch.setattr(FilesystemStore, "read", failing(away))
     if deployed:
         deploy(federation, name)
-    with pytest.raises(Pause if deployed else TransientError):
+    with pytest.raises(Pause if deployed else kind):
         federation_round(now=federation.night(1), **names)
     run = newest()
     assert run.state is not None

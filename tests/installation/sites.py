@@ -39,6 +39,7 @@ AUTHORIZATION = f"Basic {base64.b64encode(LOGIN.encode()).decode()}"
 class Site:
     """A drop-box in a folder or in a `bucket`, a Prefect server, and a worker.
 
+    `endpoint_url`: where the worker finds the bucket's server, unless it is its own address.
     `ahead_s`: in how many seconds the first window opens.
     """
 
@@ -48,6 +49,7 @@ class Site:
         stack: ExitStack,
         *,
         bucket: SeaweedFS | None = None,
+        endpoint_url: str = "",
         ahead_s: float = WINDOW_S,
         **environment: str,
     ) -> None:
@@ -60,7 +62,7 @@ class Site:
         )
         self.federation.coordinator.save(folder / "coordinator.key")
         (folder / "hyperfed.toml").write_text(
-            f"[store]\n{self._store(bucket)}[federation]\nfingerprint = "
+            f"[store]\n{self._store(bucket, endpoint_url)}[federation]\nfingerprint = "
             f'"{self.federation.fingerprint}"\n[coordinator]\nkey = "coordinator.key"\n'
         )
         port = free_ports(["prefect"])["prefect"]
@@ -80,7 +82,7 @@ class Site:
         }
         self.server = self.start_server()
 
-    def _store(self, bucket: SeaweedFS | None) -> str:
+    def _store(self, bucket: SeaweedFS | None, endpoint_url: str) -> str:
         """The lines of the section [store]."""
         if bucket is None:
             return f'url = "file://{self.folder}/box"\n'
@@ -88,19 +90,17 @@ class Site:
         path.write_text(f'access_key = "{key.access_key}"\nsecret_key = "{key.secret_key}"\n')
         path.chmod(0o600)
         return (
-            f'url = "s3://fed"\nendpoint = "{bucket.endpoint_url}"\n'
+            f'url = "s3://fed"\nendpoint = "{endpoint_url or bucket.endpoint_url}"\n'
             'access_key_file = "store.toml"\n'
         )
 
     # -- processes ---------------------------------------------------------------------------------
 
-    def start(
-        self, name: str, *arguments: str, program: str = "prefect", before: tuple[str, ...] = ()
-    ) -> Process:
-        """Start a program of the environment; `before`: the words of a command that starts it."""
+    def start(self, name: str, *arguments: str, program: str = "prefect") -> Process:
+        """Start a program of the environment."""
         made = Process(
             name,
-            [*before, str(BIN / program), *arguments],
+            [str(BIN / program), *arguments],
             environment=self.environment,
             log=self.folder / f"{name}.log",
             cwd=CHECKOUT,
@@ -115,13 +115,12 @@ class Site:
         self.until(self.answers, "the server answers")
         return server
 
-    def start_worker(self, *, before: tuple[str, ...] = ()) -> Process:
+    def start_worker(self) -> Process:
         self.workers += 1
         return self.start(
             f"worker-{self.workers}",
             *("service", "worker", "--config", str(self.folder / "hyperfed.toml")),
             program="hyperfed",
-            before=before,
         )
 
     def run(self, *arguments: str) -> Any:
@@ -144,7 +143,7 @@ class Site:
     def begin(self, *options: str) -> "Clients":
         """Install everything with these options, and let the clients be awake from now on."""
         names = ",".join(self.federation.vocabulary.names)
-        self.install("--variables", names, "--poll", "1s", *options)
+        self.install("--variables", names, "--poll", "1s", "--aggregation-delay", "5s", *options)
         clients = Clients(self)
         self.stack.callback(clients.close)
         return clients
@@ -167,7 +166,7 @@ class Site:
         except (urllib.error.URLError, OSError):
             return False
 
-    def until(self, holds: Callable[[], Any], what: str, *, most_s: float = 3 * WINDOW_S) -> Any:
+    def until(self, holds: Callable[[], Any], what: str, *, most_s: float = 6 * WINDOW_S) -> Any:
         over = time.monotonic() + most_s
         while not (found := holds()):
             assert time.monotonic() < over, f"in vain: {what}"
@@ -261,11 +260,13 @@ class Clients:
                         done.add((client, number))
 
     def round(self, *, after: int = 0) -> int | None:
-        """The running round, where all have submitted and a third of its window is left."""
+        """The running round, where all have submitted, no run is due or goes on, and a third of its
+        window is left.
+        """
         windows, now = self.site.federation.registry.windows, datetime.now(UTC)
         if now < windows.genesis or (number := windows.round_at(now)) <= after:
             return None
         left_s = (windows.deadline(number) - now).total_seconds()
         there = len([*self.site.federation.store.list(Keys.inbox(number))])
         is_full = there == len(self.site.federation.clients)
-        return number if is_full and left_s > WINDOW_S / 3 else None
+        return number if is_full and left_s > WINDOW_S / 3 and self.site.quiet() else None

@@ -51,5 +51,4 @@ def check_clock(store: ObjectStore, *, most_s: float) -> None:
             subject=store.location,
             remedy="Set the clock (timedatectl set-ntp true), or tell the operator that the "
             "store's is wrong. Nothing was signed",
-            ahead_s=skew,
         )
