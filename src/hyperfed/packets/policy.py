@@ -403,6 +403,7 @@ class PolicyPack:
             "trust_min = 0": self.trust_min > 0,
             "n_cap = 0": self.n_cap > 0,
             "organisation_cap = 0": self.organisation_cap > 0,
+            "basket_minimum = 0": self.basket_minimum > 0,
             "show_clients = false": self.show_clients,
             # the bias follows from each client's own number of rows
             "statistics.short_bias = 'kept'": self.statistics.engine == "var"

@@ -232,6 +232,7 @@ def test_an_audit_adds_messages_and_openings_up_to_the_result() -> None:
         ({"trust_min": 0.1}, "trust_min = 0"),
         ({"n_cap": 100}, "n_cap = 0"),
         ({"organisation_cap": 1.0}, "organisation_cap = 0"),
+        ({"basket_minimum": 2}, "basket_minimum = 0"),
         ({"statistics": SumsPolicy()}, "statistics.short_bias = 'kept'"),
         ({"show_clients": True}, "show_clients = false"),
         ({"payload": "both"}, "payload = 'statistics'"),
