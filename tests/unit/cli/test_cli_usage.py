@@ -142,6 +142,8 @@ TEXTS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("status", "--endpoint", "https://s3.example"),
     ),
     "--to": (("export", "--to", "papyrus"),),
+    "--server-user": (("service", "units", "--checkout", "/opt/h", "--server-user", "Fed"),),
+    "--worker-user": (("service", "units", "--checkout", "/opt/h", "--worker-user", "Fed"),),
     "--helper": (("registry", "helpers", "--helper", "texas@soon", "--block", "texas"),),
     "--block": (
         (
