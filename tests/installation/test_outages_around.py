@@ -1,8 +1,8 @@
 """Nights without a store, with a wrong clock, without room on a disk, and with a power cut: a real
 server, a real worker, the real clock, windows of a minute.
 
-The first two end without a person. A full disk is told, once; so is a run whose machine died, and
-neither a Retry of it nor the next night is crashed by what was left of it.
+The first three end without a person. A run whose machine died is told, once, and neither a Retry of
+it nor the next night is crashed by what was left of it.
 """
 
 import os
@@ -91,7 +91,7 @@ def test_a_store_away_a_wrong_clock_a_full_disk_and_a_power_cut(
     store.behind_s = 0.0
     assert site.until(lambda: site.end_of(night), "the night ends") is EntryKind.COMMIT
     assert site.counted(night) == list(site.federation.clients)
-    assert not said(told, "Failed", "Crashed"), told.texts
+    assert not said(told, f"round {night}, "), told.texts
 
     # there is no room on the worker's disk
     night = site.until(lambda n=night: clients.round(after=n), "the clients have submitted again")
@@ -99,7 +99,7 @@ def test_a_store_away_a_wrong_clock_a_full_disk_and_a_power_cut(
     site.until_clock(deadline(night))
     site.until(lambda: state_at(site, deadline(night)) in FINAL, "the run ends")
     let_write(worker, resource.RLIM_INFINITY)
-    print("full disk", site.run_at("federation-round", deadline(night))["state"], told.texts)
+    assert site.end_of(night) is EntryKind.COMMIT, "a small night needs no room"
 
     # the power fails while the night runs
     night = site.until(lambda n=night: clients.round(after=n), "the clients have submitted again")
