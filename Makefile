@@ -23,7 +23,7 @@ down: ## end exactly what `up` has started; the data stay
 	@$(BIN)/hyperfed dev down
 
 test: lint ## the linters, then every test except those marked slow or browser, on every core
-	@$(BIN)/pytest -n auto --dist loadfile -m "not slow and not browser"
+	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not browser"
 
 lint: setup ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff check .

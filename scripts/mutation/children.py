@@ -42,6 +42,7 @@ def run_child(work: Callable[[], int], *, most_s: float) -> Ended:
     """Fork a child that does the work and exits with its answer; wait, and leave nothing of it."""
     libc = ctypes.CDLL(None)
     libc.prctl(_REAP_ORPHANS, 1)
+    others = _children()
     child = os.fork()
     if child == 0:
         code = 70
@@ -64,7 +65,8 @@ def run_child(work: Callable[[], int], *, most_s: float) -> Ended:
             os.kill(child, signal.SIGKILL)
         _, status, used = os.wait4(child, 0)
     finally:
-        _leave_nothing(child)
+        _leave_nothing(child, others)
+        libc.prctl(_REAP_ORPHANS, 0)
     return Ended(os.waitstatus_to_exitcode(status), why, used.ru_utime + used.ru_stime)
 
 
@@ -99,15 +101,20 @@ def _watch(child: int, over: float) -> str:
     return ""
 
 
-def _leave_nothing(child: int) -> None:
-    """Kill what a child has left, in its session or out of it."""
+def _children() -> set[int]:
+    """Return the children of this thread, the orphans that it reaps among them."""
+    return set(map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()))
+
+
+def _leave_nothing(child: int, others: set[int]) -> None:
+    """Kill what a child has left, in its session or out of it, and none of the `others`."""
     while True:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child, signal.SIGKILL)
-        left = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        left = _children() - others
         if not left:
             return
-        for orphan in map(int, left):
+        for orphan in left:
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
                 os.kill(orphan, signal.SIGKILL)
                 os.waitpid(orphan, 0)

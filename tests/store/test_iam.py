@@ -31,7 +31,7 @@ def actions(role: Role, client: str | None = None) -> list[str]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
     clients = {c: actions(Role.CLIENT, c) for c in ("site-01", "site-02")}
-    roles = {role.value: actions(role) for role in Role if role is not Role.CLIENT}
+    roles = {role.value: actions(role) for role in Role if role not in (Role.CLIENT, Role.HELPER)}
     with SeaweedFS(tmp_path_factory.mktemp("weed"), identities=clients | roles) as running:
         yield running
 
@@ -131,6 +131,7 @@ def test_aws_policies_allow_no_overwriting_and_stay_inside_the_prefix() -> None:
     assert by["CreateOnly"]["Resource"] == [
         "arn:aws:s3:::fed/prod/inbox/*/site-01/*",
         "arn:aws:s3:::fed/prod/gossip/*/*/site-01",
+        "arn:aws:s3:::fed/prod/rounds/*/openings/boxes/site-01",
     ]
     assert all(r.startswith("arn:aws:s3:::fed/prod/") for r in by["Read"]["Resource"])
     assert not {"state", "accepted", "freeze"} & {
@@ -145,10 +146,11 @@ def test_aws_policies_allow_no_overwriting_and_stay_inside_the_prefix() -> None:
     assert len("".join(json.dumps(longest).split())) <= 2048, "the most that a user's policy holds"
 
 
-@pytest.mark.parametrize("role", [r for r in Role if r is not Role.CLIENT])
+@pytest.mark.parametrize("role", list(Role))
 def test_a_store_without_awss_condition_gets_the_same_rights_and_no_condition(role: Role) -> None:
+    client = "site-01" if role in (Role.CLIENT, Role.HELPER) else None
     aws, others = (
-        aws_policy(access_of(role), bucket="fed", create_only=create_only)
+        aws_policy(access_of(role, client=client), bucket="fed", create_only=create_only)
         for create_only in (True, False)
     )
     for statement in aws["Statement"]:

@@ -106,7 +106,10 @@ def test_a_child_leaves_no_process(tmp_path: Path) -> None:
         pids.write_text(" ".join(str(child.pid) for child in children))
         return 3
 
-    assert run_child(work, most_s=30).status == 3
+    with subprocess.Popen(["sleep", "600"]) as of_its_own:
+        assert run_child(work, most_s=30).status == 3
+        assert of_its_own.poll() is None, "what the parent had started is none of its concern"
+        of_its_own.kill()
     for pid in map(int, pids.read_text().split()):
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)

@@ -214,7 +214,8 @@ class RoundRunner:
         stage = self.freeze(round_id, self.validate(self.collect(round_id)))
         if stage.why:
             return stage
-        self.open_sum(round_id)
+        if self.plan(round_id).value.policy.aggregation == "secure-sum":
+            self.open_sum(round_id)
         return self.conclude(round_id)
 
     # -- driving ---------------------------------------------------------------------------------
