@@ -85,11 +85,19 @@ def terms_of(
     `announced` is the round whose plan holds; None: the newest up to this one. A client that has
     begun stays with the plan that it began with.
 
-    Raises RoundError where no plan gives any, or where the client is not of that plan's cohort or
-    has no peers. Raises PrivacyError where the policy's noise cannot be had.
+    Raises RoundError where no plan gives any, where its policy shares statistics alone, or where
+    the client is not of that plan's cohort or has no peers. Raises PrivacyError where the policy's
+    noise cannot be had.
     """
     registry = reader.registry
     stored = _announced(reader, round_id if announced is None else announced)
+    if stored.value.policy.payload == "statistics":
+        raise RoundError(
+            "shares statistics, and gossip averages effects of edges",
+            subject=f"the policy of round {stored.value.round}",
+            rule="R-146",
+            remedy='Gossip needs payload = "edges" or "both"; nothing was sent or spent',
+        )
     basket, members = _basket(stored.value, registry, client, round_id)
     if len(members) < 2:
         raise RoundError(

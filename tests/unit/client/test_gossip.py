@@ -1,5 +1,6 @@
 """A basket's gossip at the drop-box: what it finds, what it costs, and what it refuses."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -23,7 +24,7 @@ from hyperfed.errors import (
 )
 from hyperfed.gossip.sealed import verify_gossip
 from hyperfed.gossip.terms import terms_of
-from hyperfed.packets import PolicyPack, Update
+from hyperfed.packets import PolicyPack, SumsPolicy, Update
 from hyperfed.privacy.slots import dense, public_slots
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Plan
@@ -252,6 +253,20 @@ def test_a_client_alone_in_its_basket_has_no_peers() -> None:
     fed.open(1, quorum=1)
     with pytest.raises(RoundError, match="no peers"):
         run(fed, fed.clients[0], now=at(fed))
+    assert not fed.objects("gossip/")
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [{}, {**LOCAL, "statistics": SumsPolicy(row_norm=3.0), "max_staleness": 0}],
+    ids=["gossip's share", "local round"],
+)
+def test_a_round_of_statistics_has_no_effects_to_average(policy: dict[str, Any]) -> None:
+    fed = federation(budget=replace(SHARE, unit="record"), payload="statistics", **policy)
+    fed.open(1)
+    with pytest.raises(RoundError, match="shares statistics") as raised:
+        run(fed, fed.clients[0], now=at(fed))
+    assert raised.value.rule == "R-146"
     assert not fed.objects("gossip/")
 
 
