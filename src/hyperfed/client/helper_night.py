@@ -282,7 +282,12 @@ class HelperNight:
         organisation_of: defaultdict[str, str] = defaultdict(str)  # who has left hides nobody
         organisation_of |= counted_organisations(rules, openings.registry.clients)
         document = manifest.manifest
-        self.memory.marks.allow(document, organisation_of=organisation_of, smallest=rules.smallest)
+        self.memory.marks.allow(
+            document,
+            organisation_of=organisation_of,
+            placed={client for block in rules.blocks for client in block},
+            smallest=rules.smallest,
+        )
         opening = add_masks(
             document, manifest.payload, self.helper, openings.group, seeds, contexts
         )

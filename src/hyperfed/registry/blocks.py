@@ -9,7 +9,8 @@
 4. A helper also looks at all sums that were opened before, void rounds, payloads and baskets
    included. Clients that were always opened together form a class; a manifest that would leave a
    class of fewer than k + m organisations is refused, with the earlier cohort as the reason. So a
-   registry that draws its blocks anew cannot cut a small group out.
+   registry that draws its blocks anew, or enrols organisations again under new names, cannot cut a
+   small group out.
 5. Organisations named "" hide nobody: those of helpers, who may collude.
 6. A block of one organisation's many clients protects that organisation from nobody: organisations
    are counted, not clients.
@@ -94,16 +95,41 @@ def complete_blocks(blocks: Sequence[Block], present: AbstractSet[str]) -> Block
 
 
 def smallest_class(
-    cohorts: Sequence[AbstractSet[str]], organisation_of: Mapping[str, str]
+    cohorts: Sequence[AbstractSet[str]],
+    organisation_of: Mapping[str, str],
+    *,
+    placed: AbstractSet[str] | None = None,
 ) -> tuple[int, tuple[str, ...]]:
     """Return the organisations of the smallest class, and its clients in ascending order.
 
     Two clients are of one class where each of `cohorts` holds both or neither. Clients that were
     never opened do not count. Returns (0, ()) where nothing was opened.
+
+    `placed` holds the clients of the present blocks. Where it is given, classes are also looked at
+    as if each other client were the placed one of its organisation: whoever enrols again under
+    another name tells nobody apart who did not.
     """
-    classes: dict[tuple[bool, ...], list[str]] = {}
-    for client in sorted({name for cohort in cohorts for name in cohort}):
-        signature = tuple(client in cohort for cohort in cohorts)
-        classes.setdefault(signature, []).append(client)
-    sized = [(_organisations(names, organisation_of), tuple(names)) for names in classes.values()]
+    opened = sorted({name for cohort in cohorts for name in cohort})
+    renamed = {organisation_of[name]: name for name in sorted(placed or (), reverse=True)}
+    renamed.pop("", None)
+    now = {
+        name: name if placed is None or name in placed else renamed.get(organisation_of[name], name)
+        for name in opened
+    }
+    sized = [
+        (_organisations(names, organisation_of), names)
+        for called in (dict(zip(opened, opened, strict=True)), now)
+        for names in _classes(cohorts, called)
+    ]
     return min(sized, default=(0, ()))
+
+
+def _classes(
+    cohorts: Sequence[AbstractSet[str]], called: Mapping[str, str]
+) -> list[tuple[str, ...]]:
+    """Return the clients of each class; clients that are `called` the same are one."""
+    present = [{called[name] for name in cohort} for cohort in cohorts]
+    classes: dict[tuple[bool, ...], list[str]] = {}
+    for client, name in called.items():
+        classes.setdefault(tuple(name in names for names in present), []).append(client)
+    return [tuple(names) for names in classes.values()]

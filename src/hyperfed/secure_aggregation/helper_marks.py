@@ -14,6 +14,7 @@
 
 import json
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,31 +56,40 @@ class HelperMarks:
         manifest: Manifest,
         *,
         organisation_of: Mapping[str, str] | None = None,
+        placed: AbstractSet[str] | None = None,
         smallest: int = 0,
     ) -> None:
         """Note that `manifest` is answered, on disk before this returns.
 
-        `organisation_of` and `smallest` (k + m) are given for rounds without noise, where classes
-        are looked at. Raises RefusedError with the earlier cohort as the reason; then nothing is
-        noted.
+        `organisation_of`, `placed` (the clients of the present blocks) and `smallest` (k + m) are
+        given for rounds without noise, where classes are looked at. Raises RefusedError with the
+        earlier cohort as the reason; then nothing is noted.
         """
         if self._path is None:
-            self._allow(manifest, organisation_of, smallest)
+            self._allow(manifest, organisation_of, placed, smallest)
             return
         with alone_with(self._path, error=ConfigError, remedy=_REMEDY):
             if self._path.exists():
                 self.opened = self._load(self._path)
-            self._allow(manifest, organisation_of, smallest)
+            self._allow(manifest, organisation_of, placed, smallest)
 
     def _allow(
-        self, manifest: Manifest, organisation_of: Mapping[str, str] | None, smallest: int
+        self,
+        manifest: Manifest,
+        organisation_of: Mapping[str, str] | None,
+        placed: AbstractSet[str] | None,
+        smallest: int,
     ) -> None:
         if manifest.digest in [opened.digest for opened in self.opened]:
             return
         self._check_rounds(manifest)
         cohorts = {cohort.payload: tuple(sorted(cohort.messages)) for cohort in manifest.cohorts}
         if organisation_of is not None:
-            self._check_classes(manifest, cohorts, organisation_of, smallest)
+            before = [set(names) for opened in self.opened for names in opened.cohorts.values()]
+            size, clients = smallest_class(
+                before + [set(names) for names in cohorts.values()], organisation_of, placed=placed
+            )
+            self._check_class(manifest, clients, size, smallest)
         new = OpenedManifest(round=manifest.round, digest=manifest.digest, cohorts=cohorts)
         opened = (*self.opened, new)
         if self._path is not None:
@@ -102,18 +112,10 @@ class HelperMarks:
                     remedy="A round is opened once; void it, and open the next",
                 )
 
-    def _check_classes(
-        self,
-        manifest: Manifest,
-        cohorts: Mapping[str, tuple[str, ...]],
-        organisation_of: Mapping[str, str],
-        smallest: int,
+    def _check_class(
+        self, manifest: Manifest, clients: tuple[str, ...], size: int, smallest: int
     ) -> None:
         """Raise RefusedError where sums could be subtracted down to a small class."""
-        before = [set(names) for opened in self.opened for names in opened.cohorts.values()]
-        size, clients = smallest_class(
-            before + [set(names) for names in cohorts.values()], organisation_of
-        )
         if size < smallest:
             raise RefusedError(
                 f"with the sums opened before, {', '.join(clients)} could be told apart: "

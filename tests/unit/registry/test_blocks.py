@@ -48,3 +48,18 @@ def test_nights_of_complete_blocks_keep_their_classes() -> None:
     nights = [{*BLOCKS[0]}, {*BLOCKS[0], *BLOCKS[1]}, {*BLOCKS[1]}]
     assert smallest_class(nights, ORGANISATIONS)[0] == 4
     assert smallest_class([], ORGANISATIONS) == (0, ())
+
+
+def test_new_names_of_the_same_organisations_leave_nobody_alone() -> None:
+    """A leaves; B, C and D enrol again. By names alone the second night's class is as large."""
+    organisation_of = {"a": "A", "b": "B", "c": "C", "d": "D", "b2": "B", "c2": "C", "d2": "D"}
+    nights, again = [{"a", "b", "c", "d"}], {"b2", "c2", "d2"}
+    assert smallest_class([*nights, again], organisation_of) == (3, ("b2", "c2", "d2"))
+    assert smallest_class([*nights, again], organisation_of, placed=again) == (1, ("a",))
+    # a helper's client in the new block, which hides nobody, is no new name of whoever left
+    gone = {**organisation_of, "a": "", "h": ""}
+    assert smallest_class([*nights, {*again, "h"}], gone, placed={*again, "h"}) == (0, ("a",))
+    # one organisation's clients in two blocks of today are two
+    houses = {"a1": "A", "b": "B", "c": "C", "a2": "A", "d": "D", "e": "E"}
+    blocks = [{"a1", "b", "c"}, {"a2", "d", "e"}]
+    assert smallest_class(blocks, houses, placed=set(houses))[0] == 3
