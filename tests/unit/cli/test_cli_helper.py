@@ -45,6 +45,22 @@ def test_a_draft_names_helpers_their_first_rounds_and_blocks(
     assert rules["blocks"] == [["site-05", "site-06", "site-07"]]
 
 
+def test_helpers_whose_answers_nobody_can_check_are_told(
+    federation: SmallFederation, tmp_path: Path
+) -> None:
+    where = [f"--store=file://{tmp_path / 'box'}", f"--fingerprint={federation.fingerprint}"]
+    five = [*HELPERS, "--helper=site-05", "--block=site-06,site-07,site-08"]
+    said = {}
+    for colluding in (1, 2):
+        out = f"--out={tmp_path / f'{colluding}.draft'}"
+        args = ["registry", "helpers", *five, f"--colluding={colluding}", out, *where]
+        done = CliRunner().invoke(app, args)
+        assert done.exit_code == 0, done.output
+        said[colluding] = " ".join(done.stderr.split())
+    assert "cannot be checked" in said[2]
+    assert "cannot be checked" not in said[1]
+
+
 def test_what_hides_nobody_is_no_draft(federation: SmallFederation, tmp_path: Path) -> None:
     out = tmp_path / "next.draft"
     args = ("registry", "helpers", *HELPERS, "--block=site-05,site-06", f"--out={out}")

@@ -92,4 +92,10 @@ def helpers(
             ),
         )
         drafted = Draft(registry=replace(drafted.registry, secure_sums=secure_sums))
+    if not secure_sums.group.checkable:
+        invocation.out.note(
+            f"{len(records)} helpers of whom {colluding} may collude cannot be checked: too few "
+            "hold the same seeds. Privacy holds, but colluding helpers could shift a sum unseen. "
+            "4 to 7 helpers with --colluding 1, or 7 with 2, can be checked."
+        )
     finish_draft(invocation, drafted, out, draft_file=draft_file, amended=draft_file is not None)
