@@ -4,7 +4,7 @@ real clock, windows of a minute. Each ends without a person.
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -42,20 +42,24 @@ def test_three_nights_without_a_worker_and_a_night_without_the_server(
     # the first night had updates: they count, unless the run of a later one came before its own
     assert site.end_of(first) is (EntryKind.COMMIT if site.counted(first) else EntryKind.VOID)
     assert [site.end_of(n) for n in (first + 1, first + 2)] == [EntryKind.VOID] * 2
-    after = {"after_": windows.opens(first + 1).isoformat()}
+    due = {
+        "after_": windows.opens(first + 1).isoformat(),
+        "before_": (windows.deadline(first + 2) + timedelta(seconds=1)).isoformat(),
+    }
     for name in ("open-round", "federation-round"):
-        ended = {run["state_type"] for run in site.runs(name, expected_start_time=after)}
+        ended = {run["state_type"] for run in site.runs(name, expected_start_time=due)}
         assert ended <= {"COMPLETED", "SCHEDULED"}, ended
 
     # the server is down while the night's run is due
     # (a worker takes runs ten seconds ahead; one that is beginning at that moment crashes)
-    site.until_clock(windows.deadline(back), plus_s=-15)
+    night = site.until(lambda: clients.round(after=back), "the clients have submitted once more")
+    site.until_clock(windows.deadline(night), plus_s=-15)
     site.server.stop()
-    site.until_clock(windows.deadline(back), plus_s=25)
+    site.until_clock(windows.deadline(night), plus_s=25)
     assert worker.running, worker.log_end(4000)
     site.start_server()
-    assert site.until(lambda: site.end_of(back), "the night ends") is EntryKind.COMMIT
-    assert site.counted(back) == list(site.federation.clients)
+    assert site.until(lambda: site.end_of(night), "the night ends") is EntryKind.COMMIT
+    assert site.counted(night) == list(site.federation.clients)
     said = worker.log.read_text()
     assert said.count("does not answer") == said.count("answers again") == 1, said
 
