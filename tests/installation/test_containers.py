@@ -59,6 +59,7 @@ def test_hadolint_finds_nothing_and_would_find_something(tmp_path: Path, image: 
     assert "DL3007" in found[1].stdout
 
 
+@pytest.mark.filterwarnings("ignore:The metaschema specified by:DeprecationWarning")
 def test_the_compose_file_keeps_to_its_schema(tmp_path: Path) -> None:
     from check_jsonschema import main as check_jsonschema
 

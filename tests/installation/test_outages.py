@@ -61,7 +61,8 @@ def test_three_nights_without_a_worker_and_a_night_without_the_server(
     assert site.until(lambda: site.end_of(night), "the night ends") is EntryKind.COMMIT
     assert site.counted(night) == list(site.federation.clients)
     said = worker.log.read_text()
-    assert said.count("does not answer") == said.count("answers again") == 1, said
+    # Prefect's client asks again by itself for half a minute before the worker hears of it
+    assert said.count("does not answer") == said.count("answers again") <= 1, said
 
 
 def _named_late(site: Site) -> set[tuple[str, int]]:
