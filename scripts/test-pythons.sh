@@ -13,8 +13,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 WANTED=(3.11 3.12 3.13)
-# The protocol's model and the crashes are the same on every Python: `make test` has them.
-TESTS=(tests/unit tests/property tests/vectors tests/attack --ignore=tests/property/test_protocol_model.py
+# Of the property tests those that depend on the Python: the others are the same on each.
+TESTS=(tests/unit tests/vectors tests/attack
+    tests/property/test_codec.py tests/property/test_two_readers.py tests/property/test_fifty_nights.py
     tests/flow/test_federation_round.py::test_a_good_night_commits_and_its_page_says_who_was_counted)
 AT_ONCE=${HYPERFED_AT_ONCE:-1}
 HOME_OF=.pythons
