@@ -5,7 +5,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 DIST := dist
 
-.PHONY: help setup demo up down test lint mutate evidence statistics docs wheel release lock clean
+.PHONY: help setup demo up down test outages lint mutate evidence statistics docs wheel release lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,6 +24,9 @@ down: ## end exactly what `up` has started; the data stay
 
 test: lint ## the linters, then every test except those marked slow or browser, on every core
 	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not browser"
+
+outages: setup ## nights without a store, a server or a worker, by the real clock: a quarter of an hour, idle
+	@$(BIN)/pytest -m outage
 
 lint: setup ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff check .

@@ -12,7 +12,7 @@ import pytest
 from hyperfed.protocol.entries import EntryKind
 from tests.installation.sites import Site
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.outage, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture

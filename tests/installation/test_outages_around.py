@@ -25,6 +25,7 @@ from tests.installation.sites import Site
 FINAL = ("Completed", "Void", "Failed", "Crashed")
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.outage,
     pytest.mark.seaweedfs,
     pytest.mark.timeout(1200),
 ]
