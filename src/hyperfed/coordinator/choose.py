@@ -21,7 +21,7 @@ from hyperfed.protocol.object_keys import parse_inbox_key
 from hyperfed.protocol.objects import REMEMBERED, Counted, Plan, Refused, RoundState
 from hyperfed.validator.admission import Admission, Admitted
 
-__all__ = ["Choice", "choose"]
+__all__ = ["Choice", "choose", "refusal_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ def choose(admission: Admission, *, base: RoundState | None, plan: Plan) -> Choi
         if why is None:
             best[item.client] = item
         else:
-            refused.append(_refuse(item, *why))
+            refused.append(refusal_of(item, *why))
     chosen = [best[client] for client in sorted(best)]
     claim = max(((a.claim_sequence, a.claim_digest) for a in admission.admitted), default=(0, b""))
     return Choice(
@@ -136,8 +136,8 @@ def _why_not(
     return None
 
 
-def _refuse(item: Admitted, rule: str, reason: str, remedy: str) -> Refused:
-    """Return the refusal of an admitted update."""
+def refusal_of(item: Admitted | Counted, rule: str, reason: str, remedy: str) -> Refused:
+    """Return the refusal of an update that would else count."""
     return Refused(
         key=item.key,
         client=item.client,

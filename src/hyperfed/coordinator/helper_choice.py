@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from hyperfed.coordinator.choose import Choice
+from hyperfed.coordinator.choose import Choice, refusal_of
 from hyperfed.dropbox.openings import OpeningReader
 from hyperfed.protocol.object_keys import Keys
-from hyperfed.protocol.objects import Counted, Refused
+from hyperfed.protocol.objects import Counted
 from hyperfed.registry.blocks import BlockCohort, complete_blocks
 
 __all__ = ["confirmed_choice", "unconfirmed_helpers"]
@@ -46,7 +46,7 @@ def confirmed_choice(choice: Choice, openings: OpeningReader) -> tuple[Choice, t
     refused = list(choice.refused)
     for client, one in counted.items():
         if client not in chosen.cohort.clients:
-            refused.append(_refused(one, *_why_not(client, chosen, openings)))
+            refused.append(refusal_of(one, *_why_not(client, chosen, openings)))
     kept = tuple(one for one in choice.counted if one.client in chosen.cohort.clients)
     refused.sort(key=lambda one: one.key)
     return replace(choice, counted=kept, refused=tuple(refused)), chosen.helpers
@@ -127,16 +127,3 @@ def _why_not(client: str, chosen: _Chosen, openings: OpeningReader) -> tuple[str
 def _refusals(openings: OpeningReader, helper: str) -> tuple[tuple[str, str], ...]:
     part = openings.confirmation(helper)
     return () if part is None else part.value.refused
-
-
-def _refused(one: Counted, rule: str, reason: str, remedy: str) -> Refused:
-    return Refused(
-        key=one.key,
-        client=one.client,
-        made_for=one.made_for,
-        sequence=one.sequence,
-        digest=one.digest,
-        rule=rule,
-        reason=reason,
-        remedy=remedy,
-    )
