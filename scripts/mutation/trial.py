@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Verdict:
     """The test that noticed it, the bound that it broke, or how its child ended."""
 
 
-class Trial:
+class Trial(ABC):
     """A pytest plugin: its `work` is called in place of the run of the tests."""
 
     def __init__(self, out: TextIO, over: float) -> None:
@@ -49,9 +50,9 @@ class Trial:
         self._folder = Path(tempfile.mkdtemp(prefix="hyperfed-mutants-"))
         self._answer = self._folder / "answer"
 
+    @abstractmethod
     def work(self) -> None:
         """Do what the command is asked for."""
-        raise NotImplementedError
 
     def collect(self, tests: Sequence[str]) -> None:
         """Collect the tests, call `work`, and remove what the children left on the disk."""
