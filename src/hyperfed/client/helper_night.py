@@ -19,6 +19,7 @@ What it does not do: wait, or see anybody's numbers.
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from hyperfed.client.helper_memory import HelperMemory
 from hyperfed.client.own_slots import written
 from hyperfed.client.session import ClientSession
 from hyperfed.crypto.envelope import PacketType
+from hyperfed.dropbox.nights import night_of, why_not_opened
 from hyperfed.dropbox.opening_objects import (
     Confirmation,
     HelperKey,
@@ -257,7 +259,7 @@ class HelperNight:
     ) -> OpeningSums:
         """Return the sums of masks. Raises RefusedError where this helper does not answer."""
         problem = not_following(openings, frozen, manifest)
-        problem = problem or self._not_reserved(frozen)
+        problem = problem or self._not_reserved(openings.plan.value, frozen)
         if problem:
             raise RefusedError(
                 problem,
@@ -278,16 +280,8 @@ class HelperNight:
                 )
             seeds[client] = self._seeds_of(boxes.value, openings)
             contexts[client] = boxes.value.context
-        rules = openings.secure_sums
-        organisation_of: defaultdict[str, str] = defaultdict(str)  # who has left hides nobody
-        organisation_of |= counted_organisations(rules, openings.registry.clients)
         document = manifest.manifest
-        self.memory.marks.allow(
-            document,
-            organisation_of=organisation_of,
-            placed={client for block in rules.blocks for client in block},
-            smallest=rules.smallest,
-        )
+        self.memory.marks.allow(document, **_classes_of(openings))
         opening = add_masks(
             document, manifest.payload, self.helper, openings.group, seeds, contexts
         )
@@ -300,14 +294,19 @@ class HelperNight:
             sums=np.concatenate([opening.sums[names] for names in opening.sums]),
         )
 
-    def _not_reserved(self, frozen: Stored[Freeze]) -> str:
-        """Return what is wrong with the round's reserve in the ledger, or ""."""
+    def _not_reserved(self, plan: Plan, frozen: Stored[Freeze]) -> str:
+        """Return what is wrong with the round's reserve in the ledger, or "" (R-172, R-194)."""
         reserves = [
-            c.entry.freeze
+            c.entry
             for c in self.session.check_ledger()
             if c.entry.kind is EntryKind.RESERVE and c.entry.round == frozen.value.round
         ]
-        return "" if reserves == [frozen.digest] else "the ledger has no reserve of this freeze"
+        if [entry.freeze for entry in reserves] != [frozen.digest]:
+            return "the ledger has no reserve of this freeze"
+        night = night_of(self.reader, plan, frozen.value)
+        if reserves[0].mechanisms == (() if night is None else night.mechanisms):
+            return ""
+        return "the ledger charges something else than the noise of this freeze"
 
     def _signed(self, value: object, type_: PacketType, *, now: datetime) -> bytes:
         return signed_part(
@@ -322,7 +321,9 @@ def not_following(openings: OpeningReader, frozen: Stored[Freeze], manifest: Rou
     """
     plan, freeze, rules = openings.plan, frozen.value, openings.secure_sums
     counted = [counted.client for counted in freeze.counted]
+    in_shares = plan.value.policy.privacy == "shares"
     blocks = complete_blocks(rules.blocks, set(counted))
+    too_few = why_not_opened(openings.reader, plan.value, freeze)
     confirmations = {helper: openings.confirmation(helper) for helper in freeze.helpers}
     lacking = [
         f"{helper} did not confirm {client}"
@@ -342,7 +343,10 @@ def not_following(openings: OpeningReader, frozen: Stored[Freeze], manifest: Rou
         "the freeze counts clients whom the plan does not invite": (
             not set(counted) <= set(plan.value.cohort)
         ),
-        "the cohort is no union of complete blocks": list(blocks.clients) != counted,
+        "the cohort is no union of complete blocks": (
+            not in_shares and list(blocks.clients) != counted
+        ),
+        too_few: bool(too_few),
         "the cohort is below the quorum": len(counted) < plan.value.quorum,
         "the freeze names too few helpers": not openings.group.can_open(freeze.helpers),
         "the manifest sums something else than the plan": (manifest.length != _length(plan.value)),
@@ -352,6 +356,20 @@ def not_following(openings: OpeningReader, frozen: Stored[Freeze], manifest: Rou
         ),
     }
     return next((problem for problem, bad in wrong.items() if bad), "")
+
+
+def _classes_of(openings: OpeningReader) -> dict[str, Any]:
+    """Return by what marks look at classes of clients: nothing where noise is in shares (R-174)."""
+    if openings.plan.value.policy.privacy == "shares":
+        return {}
+    rules = openings.secure_sums
+    organisation_of: defaultdict[str, str] = defaultdict(str)  # who has left hides nobody
+    organisation_of |= counted_organisations(rules, openings.registry.clients)
+    return {
+        "organisation_of": organisation_of,
+        "placed": {client for block in rules.blocks for client in block},
+        "smallest": rules.smallest,
+    }
 
 
 def _length(plan: Plan) -> int:

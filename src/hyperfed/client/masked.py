@@ -9,6 +9,9 @@
 4. There is one message a round, in slot 0 (R-164): two messages of one client under one opening
    would tell their difference.
 
+5. With noise in shares, the client's share is added before the masks. It is drawn for this one
+   message, once the client's guard is charged (R-191, `noised.charge_share`).
+
 What it does not do: choose helpers (the registry does), or write (`session`).
 """
 
@@ -24,9 +27,12 @@ from hyperfed.dropbox.openings import PAYLOAD, OpeningReader, signed_part
 from hyperfed.errors import RefusedError
 from hyperfed.packets import Update
 from hyperfed.packets.masked import MaskedNumbers
+from hyperfed.privacy.mechanisms import PlannedRelease
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Plan
 from hyperfed.secure_aggregation import HelperGroup, MaskContext, mask_message
+from hyperfed.secure_aggregation.boxes import check_keys
+from hyperfed.secure_aggregation.noised_statistics import noised_vector
 from hyperfed.secure_aggregation.statistics_vector import vector_of
 from hyperfed.storage.store import ObjectStore
 from hyperfed.tables.tables import EdgeTable
@@ -50,20 +56,19 @@ def masked_message(
     key_pair: KeyPair,
     sign: Sign,
     now: datetime,
+    charge: Callable[[], PlannedRelease | None],
 ) -> KeptMessage:
     """Return the round's masked message with its boxes, signed.
 
-    Raises RefusedError where fewer than q helpers have published a key, or where the statistics
-    cannot be summed under masks.
+    charge: charges the client's guard where the round's noise is in shares, and returns its night;
+    it is asked once everything else is there. Raises RefusedError where fewer than q helpers have
+    published a key, or where the statistics cannot be summed under masks; nothing is charged then.
     """
     plan, group = openings.plan.value, openings.group
     subject = f"update of {client_id} for round {plan.round}"
     if update.statistics is None:
         raise RefusedError("carries no statistics", subject=subject, rule="R-160")
-    variables = len(plan.vocabulary)
-    values = vector_of(
-        update.statistics, variables=variables, cohort=len(plan.cohort), subject=subject
-    )
+    variables, cohort = len(plan.vocabulary), len(plan.cohort)
     context = MaskContext(
         federation=plan.federation,
         registry_version=plan.registry_version,
@@ -73,6 +78,13 @@ def masked_message(
         payload=PAYLOAD,
     )
     keys = openings.helper_keys()
+    check_keys(group, keys)
+    night = charge()
+    values = (
+        vector_of(update.statistics, variables=variables, cohort=cohort, subject=subject)
+        if night is None
+        else noised_vector(update.statistics, night, cohort=cohort, subject=subject)
+    )
     message = mask_message(values, group, keys, context)
     masked = Update(
         measured=update.measured,

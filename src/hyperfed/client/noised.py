@@ -1,7 +1,9 @@
 """Add local noise at the client: one message a round, charged once, kept until it has arrived.
 
 1. The client's own guard is charged under the round's name before anything is drawn, so that its
-   count and the ledger's agree: one night a round.
+   count and the ledger's agree: one night a round. With noise in shares it is charged for as few
+   shares as the plan counts on, since nobody knows yet how many will be frozen (R-191); the ledger
+   is charged for those that are.
 2. The noised message is on disk, signed and sealed, before it is sent. A repeat after a crash or a
    lost reply sends the very same bytes: it draws nothing, costs nothing, and reveals nothing more.
 3. A second message is never made: it would be a second look at the same data, which the ledger does
@@ -17,12 +19,14 @@ What it does not do: it does not sign or send (`session`), nor choose the noise
 
 import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from hyperfed.codec import PayloadCodec
+from hyperfed.dropbox.charges import charging
+from hyperfed.dropbox.reader import DropBoxReader
 from hyperfed.errors import ConfigError, PrivacyBudgetExhausted, PrivacyError, RefusedError
 from hyperfed.packets import Update
 from hyperfed.privacy.guard import PrivacyGuard
@@ -46,6 +50,7 @@ __all__ = [
     "KeptMessage",
     "OneMessage",
     "before_noise",
+    "charge_share",
     "check_attested",
     "noised",
     "operation_of",
@@ -200,7 +205,7 @@ def recover_all(guard: PrivacyGuard, ledger: Sequence[Chained]) -> None:
 def _reserved(ledger: Sequence[Chained]) -> Iterator[tuple[str, tuple[Mechanism, ...]]]:
     """Yield the name of each night of local noise in the ledger, and what it charged."""
     for entry in (c.entry for c in ledger if c.entry.kind is EntryKind.RESERVE):
-        local = tuple(m for m in entry.mechanisms if m.place == "local")
+        local = tuple(m for m in entry.mechanisms if m.place in ("shares", "local"))
         if local:
             yield f"{entry.federation}/round/{entry.round}", local
 
@@ -230,7 +235,7 @@ def noised(update: Update, plan: Plan, *, budget: Budget, guard: PrivacyGuard) -
     Raises PrivacyBudgetExhausted or RefusedError; nothing was drawn then.
     """
     planned = release_of(plan.policy, plan.vocabulary, budget)
-    if planned is None:
+    if planned is None or planned.mechanism.place == "shares":
         raise RefusedError("is no round of local noise", subject=f"round {plan.round}")
     if plan.policy.payload != "edges":
         return _noised_sums(update, plan, planned, guard)
@@ -261,6 +266,30 @@ def _noised_sums(
     )
 
 
+def charge_share(
+    plan: Plan,
+    reader: DropBoxReader,
+    ledger: Sequence[Chained],
+    *,
+    guard_of: Callable[[Budget], PrivacyGuard],
+) -> PlannedRelease | None:
+    """Charge the guard for a share of noise, and return the night that it is drawn by (R-191).
+
+    guard_of: returns the client's guard of a budget. It is filled from the ledger where its file
+    was lost. Returns None, and charges nothing, where the round's noise is not in shares. A void
+    round stays charged: helpers may have opened its sum. Raises PrivacyBudgetExhausted.
+    """
+    if plan.policy.privacy != "shares":
+        return None
+    budget = reader.registry.budget
+    guard = guard_of(budget)
+    recover(guard, [c for c in charging(reader, ledger) if c.entry.round != plan.round])
+    planned = release_of(plan.policy, plan.vocabulary, budget)
+    if planned is not None:
+        guard.charge(planned.mechanisms, operation=operation_of(plan))
+    return planned
+
+
 def check_attested(update: Update, plan: Plan, planned: PlannedRelease) -> None:
     """Raise RefusedError where the noise hides records, and the update attests no fitting bound."""
     bound = update.claims.record_bound
@@ -276,9 +305,7 @@ def check_attested(update: Update, plan: Plan, planned: PlannedRelease) -> None:
 
 
 def before_noise(plan: Plan) -> Plan:
-    """Return the plan that an update has to fit before this client noises or masks it."""
-    if plan.policy.aggregation == "secure-sum":
-        return replace(plan, policy=replace(plan.policy, aggregation="seen"))
+    """Return the plan that an update has to fit before this client noises it."""
     if plan.policy.privacy != "local":
         return plan
     as_made = "none" if plan.policy.payload == "edges" else "central"  # clipped, without noise

@@ -8,6 +8,9 @@
    that exists as somebody else's.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
+
 from hyperfed.errors import (
     AccessDenied,
     ObjectNotFound,
@@ -18,7 +21,7 @@ from hyperfed.errors import (
 from hyperfed.protocol.object_keys import SLOTS, Keys
 from hyperfed.storage.store import ObjectStore
 
-__all__ = ["write_first_slot", "write_free_slot", "written"]
+__all__ = ["check_first_slot", "write_first_slot", "write_free_slot", "written"]
 
 
 def write_free_slot(store: ObjectStore, client_id: str, round_id: int, data: bytes) -> str:
@@ -71,3 +74,15 @@ def written(store: ObjectStore, key: str, data: bytes) -> bool:
             "proxy that keeps uploads): mend that, and submit again",
         )
     return same
+
+
+def check_first_slot(
+    store: ObjectStore,
+    client_id: str,
+    round_id: int,
+    error: Callable[[str, int], RefusedError],
+) -> None:
+    """Raise `error` where the round has a message of the client, before another is drawn."""
+    with suppress(AccessDenied):  # a client that may not look is told by the write
+        if store.head(Keys.inbox(round_id, client_id, 0)) is not None:
+            raise error(client_id, round_id)

@@ -41,13 +41,14 @@ from hyperfed.client.memory import ClientMemory
 from hyperfed.client.noised import (
     KeptMessage,
     before_noise,
+    charge_share,
     noised,
     operation_of,
     recover,
     recover_all,
     second_message,
 )
-from hyperfed.client.own_slots import write_first_slot, write_free_slot
+from hyperfed.client.own_slots import check_first_slot, write_first_slot, write_free_slot
 from hyperfed.client.sharing import Sharing
 from hyperfed.client.signing import signed_update
 from hyperfed.client.standing import check_cohort, check_still_open, revocation_of
@@ -215,7 +216,7 @@ class ClientSession:
         later = self._running(running)
         if (
             later is None
-            or later.policy.privacy != "local"
+            or not later.policy.noised_by_clients
             or not any(True for _ in self.store.list(Keys.inbox(running, self.client_id)))
         ):
             return
@@ -311,6 +312,7 @@ class ClientSession:
                 update,
                 before_noise(plan),
                 subject=f"update of {self.client_id} for round {plan.round}",
+                unmasked=True,
             )
 
     def _submit_noised(
@@ -343,6 +345,7 @@ class ClientSession:
         if kept is not None and kept.arrived:
             raise second_masked(self.client_id, round_id)
         if kept is None:
+            check_first_slot(self.store, self.client_id, round_id, second_masked)
             message = masked_message(
                 update,
                 OpeningReader(self.reader, plan),
@@ -350,6 +353,9 @@ class ClientSession:
                 key_pair=self.key_pair,
                 sign=lambda masked: self._signed(masked, plan, ledger=ledger, now=now),
                 now=now,
+                charge=lambda: charge_share(
+                    plan.value, self.reader, ledger, guard_of=self.memory.privacy_guard
+                ),
             )
             kept = self.memory.message.keep(message)
         key = send_masked(self.store, kept, client_id=self.client_id, round_id=round_id)
@@ -377,18 +383,12 @@ class ClientSession:
         kept_message = self.memory.message.of(operation)
         if kept_message is not None:
             return kept_message
-        self._check_first_slot(plan.value.round)
+        check_first_slot(self.store, self.client_id, plan.value.round, second_message)
         guard = self.memory.privacy_guard(budget)
         recover(guard, charging(self.reader, ledger))
         message = noised(update, plan.value, budget=budget, guard=guard)
         signed = self._signed(message, plan, ledger=ledger, now=now)
         return self.memory.message.keep(KeptMessage.of(operation, message, *signed))
-
-    def _check_first_slot(self, round_id: int) -> None:
-        """Raise RefusedError where the round has a message already, before another is drawn."""
-        with suppress(AccessDenied):  # a client that may not look is told by the write
-            if self.store.head(Keys.inbox(round_id, self.client_id, 0)) is not None:
-                raise second_message(self.client_id, round_id)
 
     def _signed(
         self, update: Update, plan: Stored[Plan], *, ledger: list[Chained], now: datetime

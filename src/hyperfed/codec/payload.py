@@ -31,7 +31,7 @@ from hyperfed.errors import ConfigError, SchemaError
 
 __all__ = ["SCHEMA_VERSION", "PayloadCodec"]
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 """The newest version that any kind of document has."""
 
 T = TypeVar("T")

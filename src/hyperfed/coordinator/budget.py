@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 
 from hyperfed.coordinator.private_round import enough_groups
 from hyperfed.dropbox.charges import charging
+from hyperfed.dropbox.nights import night_of, why_not_opened
 from hyperfed.dropbox.reader import DropBoxReader
 from hyperfed.privacy.accountant import PrivacyAccountant, running_budget
-from hyperfed.privacy.policy import release_of
 from hyperfed.protocol.entries import (
     EntryKind,
     Mechanism,
@@ -60,8 +60,9 @@ def economy_of(reader: DropBoxReader, plan_of: Callable[[int], Plan]) -> Economy
         ),
         alien=alien,
         masked=lambda round_id, _: plan_of(round_id).policy.aggregation == "secure-sum",
-        computable=lambda round_id, frozen: enough_groups(
-            plan_of(round_id), tuple(c.client for c in frozen.value.counted)
+        computable=lambda round_id, frozen: (
+            enough_groups(plan_of(round_id), tuple(c.client for c in frozen.value.counted))
+            and not why_not_opened(reader, plan_of(round_id), frozen.value)
         ),
     )
 
@@ -101,14 +102,9 @@ def accountant_of(
 
 
 def mechanisms_of(reader: DropBoxReader, plan: Plan) -> tuple[Mechanism, ...]:
-    """Return the mechanisms that a round will spend; none where its policy asks for no noise.
-
-    The registry that the round was frozen under decides, or today's before the freeze.
-    """
-    frozen, registry = reader.freeze(plan.round), reader.registry
-    if frozen is not None:
-        registry = reader.registry_at(frozen.value.registry_version)
-    night = release_of(plan.policy, plan.vocabulary, registry.budget)
+    """Return the mechanisms that a round will spend; none where its policy asks for no noise."""
+    frozen = reader.freeze(plan.round)
+    night = night_of(reader, plan, None if frozen is None else frozen.value)
     return () if night is None else night.mechanisms
 
 

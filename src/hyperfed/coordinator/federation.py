@@ -106,6 +106,8 @@ class FederationCoordinator:
     """Gives the random bytes that the noise is drawn from."""
     elsewhere: Elsewhere | None = None
     """Where the edges of what is held lie; None: in the updates themselves."""
+    shares: int = 0
+    """How many shares of noise the reserve counts; 0 where noise is not in shares."""
     opened: OpenedSum | None = None
     """The opened sum of what is held, in a round of secure sums; None elsewhere."""
     _held: dict[str, _Held] = field(default_factory=dict)
@@ -244,6 +246,8 @@ class FederationCoordinator:
                 budget=self.budget,
                 reserved=self.reserved,
                 noise=self.noise,
+                opened=self.opened,
+                shares=self.shares,
             )
         if self.policy.aggregation == "secure-sum":
             return opened_model(self.opened, self._about())

@@ -24,6 +24,7 @@ from hyperfed.coordinator.reputation import trust_of
 from hyperfed.coordinator.streamed import Streaming, streamed
 from hyperfed.crypto.keys import KeyPair
 from hyperfed.dropbox.accepted import Accepted
+from hyperfed.dropbox.nights import shares_of
 from hyperfed.dropbox.reader import DropBoxReader, Stored
 from hyperfed.errors import RESTORE_BUCKET, RoundError
 from hyperfed.packets import Update
@@ -141,6 +142,7 @@ class FrozenSets:
         )
         if plan.policy.privacy != "none":
             coordinator.reserved = self._reserved(freeze)
+            coordinator.shares = shares_of(self.reader, plan, freeze)
         base = self.state_before(freeze)
         if base is not None and plan.policy.weigh_by == "reputation":
             coordinator.reputation = {client: trust_of(base, client) for client in plan.cohort}

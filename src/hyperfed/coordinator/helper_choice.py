@@ -2,7 +2,8 @@
 
 1. A freeze names a set Q of helpers. It counts a client only if all of Q confirmed its boxes, and
    if these name the update that was admitted. So a client with unequal seeds blames nobody else.
-2. Of what counts, only complete blocks of the registry stay (R-174).
+2. Of what counts, only complete blocks of the registry stay (R-174). With noise in shares all stay:
+   whether enough shares are among them, the machine asks (R-193).
 3. Of all sets Q the one is chosen that counts the most clients, then the largest, then the first in
    order. The cohort is thereby a function of what lies in the drop-box.
 4. Who is left out is refused with a reason, which its receipt shows.
@@ -80,7 +81,11 @@ def _best(
     for size in range(len(confirmed), quorum - 1, -1):
         for helpers in combinations(sorted(confirmed), size):
             together = admitted.intersection(*(confirmed[helper] for helper in helpers))
-            cohort = complete_blocks(blocks, together)
+            cohort = (
+                BlockCohort(clients=tuple(sorted(together)), left_out={})
+                if openings.plan.value.policy.privacy == "shares"
+                else complete_blocks(blocks, together)
+            )
             if not best.helpers or len(cohort.clients) > len(best.cohort.clients):
                 best = _Chosen(helpers=helpers, confirmed=together, cohort=cohort)
     return best

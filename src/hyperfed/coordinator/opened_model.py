@@ -25,7 +25,7 @@ from hyperfed.secure_aggregation.statistics_vector import sums_of
 from hyperfed.tables.hyperedges import HyperedgeTable
 from hyperfed.tables.vocabulary import Vocabulary
 
-__all__ = ["opened_graph", "opened_model"]
+__all__ = ["not_opened", "opened_graph", "opened_model"]
 
 
 def opened_model(opened: OpenedSum | None, about: dict[str, Any]) -> GlobalModel:
@@ -34,14 +34,19 @@ def opened_model(opened: OpenedSum | None, about: dict[str, Any]) -> GlobalModel
     Raises AggregationError where nobody has opened it, or where no rows have such a sum.
     """
     if opened is None:
-        raise AggregationError(
-            "nobody has opened its sum, and no single message can be merged",
-            subject=f"round {about['round_id']}",
-            rule="R-166",
-            remedy="Have its helpers run `hyperfed helper night`",
-        )
+        raise not_opened(about["round_id"])
     graph = opened_graph(opened, about["policy"], about["vocabulary"], clients=about["clients"])
     return GlobalModel.of(graph, **about, opened_by=opened.helpers, unchecked=opened.unchecked)
+
+
+def not_opened(round_id: int) -> AggregationError:
+    """Return the error of a round whose sum nobody has opened."""
+    return AggregationError(
+        "nobody has opened its sum, and no single message can be merged",
+        subject=f"round {round_id}",
+        rule="R-166",
+        remedy="Have its helpers run `hyperfed helper night`",
+    )
 
 
 def opened_graph(

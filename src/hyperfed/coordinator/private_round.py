@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hyperfed.coordinator.basket_models import noised_baskets
-from hyperfed.coordinator.private_sums import private_sums_model
+from hyperfed.coordinator.private_sums import opened_private_model, private_sums_model
 from hyperfed.errors import BreakdownError, PrivacyError
 from hyperfed.hierarchy.weight_caps import capped_shares
 from hyperfed.hypergraph.global_model import GlobalModel
@@ -25,6 +25,7 @@ from hyperfed.privacy.release import released_graph
 from hyperfed.protocol.baskets import COMMON, groups_of
 from hyperfed.protocol.objects import Plan
 from hyperfed.registry.registry import Budget
+from hyperfed.secure_aggregation import OpenedSum
 from hyperfed.tables.tables import EdgeTable
 
 __all__ = ["enough_groups", "noised_groups", "private_model"]
@@ -70,18 +71,21 @@ def private_model(
     budget: Budget,
     reserved: PrivacyAccountant | None,
     noise: NoiseSource,
+    opened: OpenedSum | None = None,
+    shares: int = 0,
 ) -> GlobalModel:
     """Return the global model of a private round.
 
     updates, weights: the update, with whole edges, and the weight of each client, which are in
     ascending order. about: what the model says of its round, with `policy`, `vocabulary` and
     `round_id`. reserved: the ledger's accountant after the round's reserve; None: the round stands
-    alone. Raises PrivacyError where the noise is not what was reserved (R-64), and BreakdownError
+    alone. opened, shares: with noise in shares, the opened sum, and how many of them the reserve
+    counts. Raises PrivacyError where the noise is not what was reserved (R-64), and BreakdownError
     where too few groups are left.
     """
     policy, vocabulary = about["policy"], about["vocabulary"]
     subject = f"round {about['round_id']}"
-    night = release_of(policy, vocabulary, budget)
+    night = release_of(policy, vocabulary, budget, shares=shares)
     if night is None:
         raise PrivacyError("the policy asks for none", subject=subject)
     spendable = budget.rounds
@@ -95,6 +99,8 @@ def private_model(
             rule="R-64",
             remedy="Nothing was released",
         )
+    if policy.privacy == "shares":
+        return opened_private_model(opened, night, about=about, after=after)
     if policy.payload == "statistics":
         return private_sums_model(
             {client: one.statistics for client, one in updates.items() if one.statistics},
@@ -105,12 +111,12 @@ def private_model(
         )
     tables = {client: one.edges or EdgeTable.empty() for client, one in updates.items()}
     inside, left_out = noised_groups(policy, tuple(tables), baskets)
-    shares = _shares(policy, [len(members) for members in inside.values()])
+    weighing = _shares(policy, [len(members) for members in inside.values()])
     released = grouped_means(
         tables,
         weights,
         inside,
-        dict(zip(inside, shares, strict=True)),
+        dict(zip(inside, weighing, strict=True)),
         night,
         vocabulary=vocabulary,
         lags=policy.allowed_lags,

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from hyperfed.coordinator.opened_model import not_opened
 from hyperfed.engines.structure import to_semantic
 from hyperfed.hypergraph.evidence import Evidence, StoreEvidence
 from hyperfed.hypergraph.global_model import GlobalModel
@@ -28,11 +29,13 @@ from hyperfed.privacy.moments import released_sum
 from hyperfed.privacy.noise_source import NoiseSource
 from hyperfed.privacy.policy import statement_of_moments
 from hyperfed.reconciler.summed import discovered
+from hyperfed.secure_aggregation import OpenedSum
+from hyperfed.secure_aggregation.noised_statistics import noised_sum_of
 from hyperfed.statistics import Statistics
 from hyperfed.statistics.noise import noised_sums
 from hyperfed.tables.vocabulary import Vocabulary
 
-__all__ = ["model_of_moments", "private_sums_model"]
+__all__ = ["model_of_moments", "opened_private_model", "private_sums_model"]
 
 
 def private_sums_model(
@@ -58,6 +61,46 @@ def private_sums_model(
         moments, policy=policy, vocabulary=vocabulary, clients=len(statistics), std=std
     )
     return GlobalModel.of(graph, **about, privacy=statement, moments=moments)
+
+
+def opened_private_model(
+    opened: OpenedSum | None,
+    night: PlannedRelease,
+    *,
+    about: Mapping[str, Any],
+    after: PrivacyAccountant,
+) -> GlobalModel:
+    """Return the global model of a round whose clients have added noise in shares (R-195).
+
+    Every client's share is part of the noise that tests and intervals count, also those of clients
+    who may collude. Raises AggregationError where nobody has opened the sum, where no rows have it,
+    or where the engine cannot work on it.
+    """
+    policy, vocabulary, clients = about["policy"], about["vocabulary"], about["clients"]
+    if opened is None:
+        raise not_opened(about["round_id"])
+    moments = noised_sum_of(
+        opened.total,
+        night,
+        clients=clients,
+        variables=len(vocabulary),
+        lags=tuple(policy.lags),
+        rows_min=policy.statistics.rows_min,
+    )
+    statement = statement_of_moments(
+        policy, night, vocabulary=vocabulary, clients=clients, after=after
+    )
+    graph = model_of_moments(
+        moments, policy=policy, vocabulary=vocabulary, clients=clients, std=statement.noise_std
+    )
+    return GlobalModel.of(
+        graph,
+        **about,
+        privacy=statement,
+        moments=moments,
+        opened_by=opened.helpers,
+        unchecked=opened.unchecked,
+    )
 
 
 def model_of_moments(

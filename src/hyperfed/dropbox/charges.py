@@ -15,8 +15,9 @@ from dataclasses import replace
 
 from hyperfed.codec import PayloadCodec
 from hyperfed.crypto.envelope import PacketType
+from hyperfed.dropbox.nights import shares_of
 from hyperfed.dropbox.reader import DropBoxReader
-from hyperfed.errors import LedgerError, PacketError, PrivacyError, RoundError
+from hyperfed.errors import LedgerError, PacketError, PrivacyError, RegistryError, RoundError
 from hyperfed.privacy.policy import release_of
 from hyperfed.protocol.entries import EntryKind, LedgerEntry
 from hyperfed.protocol.ledger import Chained, annulled_entry
@@ -94,9 +95,17 @@ def is_alien(reader: DropBoxReader, reserve: LedgerEntry) -> bool:
 
 
 def _asked(reader: DropBoxReader, plan: Plan, version: int, reserve: LedgerEntry) -> bool:
-    """Return whether the plan asks for the reserve, by a version of the registry."""
+    """Return whether the plan asks for the reserve, by a version of the registry.
+
+    How many shares of noise there are, the freeze says (R-192); where it is gone, the reserve does.
+    """
+    shares = max((m.shares for m in reserve.mechanisms), default=0)
     try:
-        night = release_of(plan.policy, plan.vocabulary, reader.registry_at(version).budget)
-    except PrivacyError:
+        frozen = reader.freeze(reserve.round) if shares else None
+        if frozen is not None and frozen.digest == reserve.freeze:
+            shares = shares_of(reader, plan, frozen.value)
+        budget = reader.registry_at(version).budget
+        night = release_of(plan.policy, plan.vocabulary, budget, shares=shares)
+    except (PrivacyError, RoundError, PacketError, RegistryError):
         return False
     return reserve.mechanisms == (() if night is None else night.mechanisms)

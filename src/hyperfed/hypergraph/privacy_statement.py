@@ -28,6 +28,15 @@ NOT_COVERED = {
         "interventions and whatever else clients publish elsewhere",
         "the time that drawing the noise takes",
     ),
+    "shares": (
+        "who takes part and when",
+        "the size and timing of messages",
+        "the sum of all clients' numbers of rows",
+        "what a client publishes elsewhere",
+        "clients that do not follow the protocol, who protect themselves only",
+        "a collusion of more clients or helpers than the registry names",
+        "the time that drawing the noise takes",
+    ),
     "local": (
         "who takes part and when",
         "the size and timing of messages",
@@ -55,7 +64,7 @@ class PrivacyStatement:
     """
 
     place: str
-    """Where the noise is added: "central" or "local"."""
+    """Where the noise is added: "central", "shares" or "local"."""
     unit: str
     """Whose data are protected: a "client" or a "record"."""
     relation: str
@@ -75,7 +84,7 @@ class PrivacyStatement:
     mechanism: str
     """The name of the noise mechanism."""
     sigma: int
-    """The standard deviation of the noise, in integer units."""
+    """The standard deviation of the noise, in integer units; that of one share with "shares"."""
     sensitivity: int
     """How far one unit moves the integers at most."""
     grid: int
@@ -111,6 +120,10 @@ class PrivacyStatement:
     """What was noised: means of clients' "effects"; or sums of "moments" of clipped rows, where
     `clip_norm` bounds a row, `record_bound` its influence, and `grid` steps are a squared clip.
     """
+    shares: int = field(default=0, metadata=since(9))
+    """With "shares", how many shares protect each client: those of clients who neither collude nor
+    help, without its own; else 0.
+    """
 
     def __post_init__(self) -> None:
         if (
@@ -133,6 +146,7 @@ class PrivacyStatement:
         if (
             not all(n.is_finite() and n >= 0 for n in numbers)
             or min(self.sigma, self.sensitivity, self.grid, self.clients) < 1
+            or (self.place == "shares") != (self.shares > 0)
         ):
             raise PrivacyError(
                 "numbers of noise are positive, of budgets finite", subject="privacy statement"
@@ -164,6 +178,13 @@ class PrivacyStatement:
             if self.place == "central"
             else "each client to its own sums"
         )
+        shares = (
+            f"Helpers opened the sum alone, and {self.shares} of the {self.clients} clients are "
+            "counted on for it: those that are left without helpers, without as many as may "
+            "collude, and without the client itself. "
+            if self.place == "shares"
+            else ""
+        )
         return (
             f"Released are {self.slots} sums of products over the rows of {self.clients} clients, "
             f"in public units of the vocabulary {self.vocabulary.hex()[:12]}, and what is computed "
@@ -172,8 +193,8 @@ class PrivacyStatement:
             f"sums by at most {self.record_bound:.4g}, and rounds the sums to whole numbers, "
             f"{self.grid} to a squared clip; {where} adds {self.mechanism} noise of standard "
             f"deviation {self.sigma} where one row moves the whole numbers by at most "
-            f"{self.sensitivity}. On a sum that is {self.noise_std:.4g}; tests and intervals count "
-            "it. "
+            f"{self.sensitivity}. {shares}On a sum that is {self.noise_std:.4g}; tests and "
+            "intervals count it. "
         )
 
     @property

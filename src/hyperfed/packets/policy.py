@@ -27,8 +27,11 @@ CUTS = ("vote", "fdr")
 """What keeps a merged edge: its weighted mean vote, or its q-value."""
 AGGREGATIONS = ("seen", "secure-sum")
 """What the coordinator sees: each client's message, or their sum alone."""
-PRIVACY = ("none", "central", "local")
-"""Where noise is added: nowhere, by the coordinator, or by each client."""
+PRIVACY = ("none", "central", "shares", "local")
+"""Where noise is added: nowhere, by the coordinator, by the clients in shares, or by each client.
+
+Each trusts fewer than the one before it: with shares no party adds all of the noise.
+"""
 DEFAULT_LAGS = (1, 2)
 """The lags that a plan names where its operator names none (`coordinator.opening.RoundTerms`).
 
@@ -129,8 +132,9 @@ class PolicyPack:
     equal share is above it, it is that equal share.
     """
     privacy: str = "none"
-    """"none"; "central": the coordinator adds noise to the sum of the clients' clipped effects; or
-    "local": each client adds noise to its own effects.
+    """"none"; "central": the coordinator adds noise to the sum of the clients' clipped effects;
+    "shares": each client adds a share of the noise of a secure sum; or "local": each client adds
+    noise to its own effects.
     """
     privacy_epsilon: Decimal = Decimal(1)
     """Epsilon by which the noise of a night is chosen, in (0, 1000]."""
@@ -177,6 +181,11 @@ class PolicyPack:
     show_clients: bool = field(default=False, metadata=since(7))
     """Whether members see each client's own estimates of the model's edges, under pseudonyms. It
     belongs to rounds without privacy of a registry whose minimum support is 1.
+    """
+    noise_shares: int = field(default=0, metadata=since(9))
+    """With privacy "shares": how many shares, of clients who neither collude nor help, give a night
+    the noise of `privacy_epsilon`. With fewer the round is void; with more it costs less. 0
+    elsewhere.
     """
 
     def __post_init__(self) -> None:
@@ -228,6 +237,11 @@ class PolicyPack:
         self._check_privacy(kind)
         self._check_payload(kind)
         self._check_aggregation(kind)
+
+    @property
+    def noised_by_clients(self) -> bool:
+        """Whether each client draws noise, so that it sends one message a round (R-98)."""
+        return self.privacy in ("shares", "local")
 
     @property
     def allowed_lags(self) -> Sequence[int]:
@@ -317,7 +331,9 @@ class PolicyPack:
         keep_checked(
             self,
             edges_per_client=integer(kind, "edges_per_client", self.edges_per_client, 1, 1 << 20),
+            noise_shares=index(kind, "noise_shares", self.noise_shares, 1 << 20),
         )
+        self._check_shares(kind)
         if self.privacy == "none":
             return
         wrong = {
@@ -349,6 +365,18 @@ class PolicyPack:
                 remedy=f"Say {', '.join(name for name, bad in wrong.items() if bad)}; robust "
                 "rules and trust weights carry no privacy label",
             )
+
+    def _check_shares(self, kind: str) -> None:
+        if (self.privacy == "shares") == (self.noise_shares > 0):
+            return
+        raise PrivacyError(
+            f"privacy is {self.privacy!r}, and noise_shares {self.noise_shares}",
+            subject=kind,
+            rule="R-190",
+            remedy="Say for how many shares noise is chosen, at least the registry's `together`"
+            if self.privacy == "shares"
+            else "Leave noise_shares out, or say privacy = 'shares'",
+        )
 
     def _check_payload(self, kind: str) -> None:
         if self.payload not in PAYLOADS or not isinstance(self.statistics, SumsPolicy):
@@ -387,15 +415,19 @@ class PolicyPack:
                 f"aggregation is {self.aggregation!r:.40}; {', '.join(AGGREGATIONS)} are known",
                 subject=kind,
             )
-        if self.aggregation == "seen":
-            return
-        if self.privacy != "none":
+        secure = self.aggregation == "secure-sum"
+        if self.privacy not in (("none", "shares") if secure else ("none", "central", "local")):
             raise PrivacyError(
-                f"privacy={self.privacy!r} and secure sums: clients do not add noise in shares "
-                "yet, and a coordinator that adds it would see the sum without it",
+                f"privacy={self.privacy!r} and aggregation={self.aggregation!r}: shares of noise "
+                "are added up under masks, and a coordinator that noises a secure sum would see it "
+                "without noise",
                 subject=kind,
-                remedy='Say privacy = "none", or aggregation = "seen"',
+                rule="R-190",
+                remedy="Say privacy = 'none' or 'shares' with aggregation = 'secure-sum', or "
+                "another privacy with aggregation = 'seen'",
             )
+        if not secure:
+            return
         wrong = {
             "payload = 'statistics'": self.payload != "statistics",
             "strategy = 'mean'": self.strategy != "mean",
@@ -407,7 +439,8 @@ class PolicyPack:
             "show_clients = false": self.show_clients,
             # the bias follows from each client's own number of rows
             "statistics.short_bias = 'kept'": self.statistics.engine == "var"
-            and self.statistics.short_bias != "kept",
+            and self.statistics.short_bias != "kept"
+            and self.privacy == "none",
         }
         if any(wrong.values()):
             raise BoundsError(

@@ -18,7 +18,7 @@ What it does not do: see data, draw noise (`release`), or know a budget (`accoun
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from statistics import NormalDist
 
@@ -188,8 +188,13 @@ def gaussian_mechanism(
     place: str,
     unit: str,
     selection_delta: Decimal = Decimal(0),
+    shares: int = 0,
+    numbers: int = 0,
 ) -> Mechanism:
-    """Return noise of the largest sigma over a sensitivity, as the ledger is charged for it."""
+    """Return noise of the largest sigma over a sensitivity, as the ledger is charged for it.
+
+    With `shares`, that is the noise of each, on `numbers` numbers.
+    """
     noise = Mechanism(
         kind="gaussian",
         epsilon=Decimal(0),
@@ -200,18 +205,10 @@ def gaussian_mechanism(
         relation="zero-out",
         unit=unit,
         selection_delta=selection_delta,
+        shares=shares,
+        numbers=numbers,
     )
-    return Mechanism(
-        kind="gaussian",
-        epsilon=rdp_epsilon(rho_of(noise), delta),
-        delta=noise.delta,
-        sigma=noise.sigma,
-        sensitivity=sensitivity,
-        place=place,
-        relation=noise.relation,
-        unit=unit,
-        selection_delta=selection_delta,
-    )
+    return replace(noise, epsilon=rdp_epsilon(rho_of(noise), delta))
 
 
 def _selection(

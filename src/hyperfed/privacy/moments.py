@@ -8,7 +8,9 @@
    not for a vector moved in several coordinates, and that of continuous noise proves nothing about
    it: so it is charged nowhere.
 3. "central": the coordinator adds it once to the sum of whole numbers. "local": each client adds it
-   to its own; the noise on the sum is then sqrt(clients) as large.
+   to its own; the noise on the sum is then sqrt(clients) as large. "shares": so it does too, but
+   nobody sees a message, so that the noise of all who are honest protects each. The grid is finer
+   by the root of the shares that the policy counts on.
 4. Clients weigh 1 each. n, who takes part and the variables are public.
 5. Nothing here is logged, and no error names a value.
 
@@ -50,10 +52,12 @@ def moment_count(variables: int, lags: tuple[int, ...]) -> int:
     return width * (width + 1) // 2
 
 
-def plan_moments(policy: PolicyPack, variables: int) -> PlannedRelease:
+def plan_moments(policy: PolicyPack, variables: int, *, shares: int = 0) -> PlannedRelease:
     """Return the night that a private policy of statistics asks for.
 
-    Raises PrivacyError where there are too many moments, or the noise leaves no usable grid.
+    shares: with noise in shares, how many protect each client; 0: as many as the policy counts on.
+    They decide what the night costs; noise and grid are the policy's. Raises PrivacyError where
+    there are too many moments, or the noise leaves no usable grid.
     """
     count = moment_count(variables, policy.lags)
     if count > MAX_SLOTS:
@@ -63,7 +67,8 @@ def plan_moments(policy: PolicyPack, variables: int) -> PlannedRelease:
             remedy="Name fewer lags or variables",
         )
     square = reach(policy.lags, policy.statistics.centring)
-    most = int(MAX_SIGMA / analytic_sigma(policy.privacy_epsilon, policy.privacy_delta))
+    whole = math.sqrt(max(1, policy.noise_shares)) * MAX_SIGMA
+    most = int(whole / analytic_sigma(policy.privacy_epsilon, policy.privacy_delta))
     truncation = math.isqrt(count - 1) + 1
     room = max(0, most - truncation)
     grid = min(math.isqrt(room * room // square), MAX_BOUND)
@@ -79,6 +84,8 @@ def plan_moments(policy: PolicyPack, variables: int) -> PlannedRelease:
         policy.privacy_delta,
         place=policy.privacy,
         unit="record",
+        shares=shares or policy.noise_shares,
+        numbers=count if policy.noise_shares else 0,
     )
     clip = policy.statistics.row_norm * policy.statistics.row_norm
     return PlannedRelease(

@@ -34,10 +34,13 @@ __all__ = [
 ]
 
 
-def release_of(policy: PolicyPack, vocabulary: Vocabulary, budget: Budget) -> PlannedRelease | None:
+def release_of(
+    policy: PolicyPack, vocabulary: Vocabulary, budget: Budget, *, shares: int = 0
+) -> PlannedRelease | None:
     """Return the night that a policy asks for, or None where it asks for no privacy.
 
-    Raises PrivacyError where the night cannot be had.
+    shares: with noise in shares, how many protect each client by the freeze; 0: as many as the
+    policy counts on. Raises PrivacyError where the night cannot be had.
     """
     if policy.privacy == "none":
         return None
@@ -49,7 +52,7 @@ def release_of(policy: PolicyPack, vocabulary: Vocabulary, budget: Budget) -> Pl
                 rule="R-185",
                 remedy="The unit is chosen with `hyperfed registry init` and stays: send edges",
             )
-        return plan_moments(policy, len(vocabulary))
+        return plan_moments(policy, len(vocabulary), shares=shares)
     selected = policy.discovery == "selected"
     slots = (
         slot_count(len(vocabulary), policy.allowed_lags)
@@ -134,7 +137,7 @@ def statement_of_moments(
         **_promised(policy, planned, vocabulary=vocabulary, after=after),
         slots=moment_count(len(vocabulary), policy.lags),
         clients=clients,
-        noise_std=planned.noise_std * (clients**0.5 if policy.privacy == "local" else 1.0),
+        noise_std=planned.noise_std * (clients**0.5 if policy.noised_by_clients else 1.0),
         group_noise_std=(),
         cut=0.0,
     )
@@ -170,7 +173,9 @@ def _promised(
             "released": "moments",
             "clip_norm": policy.statistics.row_norm,
             "record_bound": planned.record_bound,
-            "not_covered": (*NOT_COVERED[noise.place], ROWS_NOT_COVERED),
+            "not_covered": NOT_COVERED[noise.place]
+            + (() if noise.place == "shares" else (ROWS_NOT_COVERED,)),
+            "shares": noise.shares,
         }
         if moments
         else {}

@@ -40,8 +40,8 @@ class Mechanism:
     sensitivity: int = 0
     """How far one unit moves the vector at most (L2), in units of the same grid."""
     place: str = ""
-    """"central": the coordinator adds the noise to the sum; or "local": each client adds it to its
-    own message.
+    """"central": the coordinator adds the noise to the sum; "shares": each client adds a share of
+    it, under masks; or "local": each client adds it to its own message.
     """
     relation: str = ""
     """What one unit may change. "zero-out": its contribution becomes zero."""
@@ -51,6 +51,12 @@ class Mechanism:
     """What the choice of the released rows may cost beyond the noise (partition selection). It is a
     part of `delta`.
     """
+    shares: int = field(default=0, metadata=since(3))
+    """Where `place` is "shares", how many clients' noise protects, `sigma` being that of each; else
+    0.
+    """
+    numbers: int = field(default=0, metadata=since(3))
+    """Where `place` is "shares", how many numbers have noise; else 0."""
 
     def __post_init__(self) -> None:
         numbers = (self.epsilon, self.delta, self.selection_delta)
@@ -70,6 +76,8 @@ class Mechanism:
             self.relation,
             self.unit,
             self.selection_delta,
+            self.shares,
+            self.numbers,
         )
         if self.kind == "basic" and any(noise):
             raise SchemaError(
@@ -78,7 +86,8 @@ class Mechanism:
         if self.kind == "gaussian" and not (
             0 < self.sigma < 1 << 32
             and 0 < self.sensitivity < 1 << 32
-            and self.place in ("central", "local")
+            and self.place in ("central", "shares", "local")
+            and self._has_shares()
             and self.relation == "zero-out"
             and self.unit in ("client", "record")
             and self.selection_delta <= self.delta
@@ -87,6 +96,13 @@ class Mechanism:
                 "a gaussian mechanism has sigma, sensitivity, place, relation and unit",
                 subject="mechanism",
             )
+
+    def _has_shares(self) -> bool:
+        """Return whether numbers of shares stand where there are shares, and nowhere else."""
+        numbers = (self.shares, self.numbers)
+        if self.place != "shares":
+            return numbers == (0, 0)
+        return all(type(n) is int and 0 < n < 1 << 32 for n in numbers) and self.sigma >= 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,9 @@ from hyperfed.protocol.baskets import Basket, BasketRules, next_baskets
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Plan
 from hyperfed.registry.floors import below_floors
+from hyperfed.registry.noise_shares import too_few_shares
 from hyperfed.registry.registry import Registry
+from hyperfed.registry.secure_sums import SecureSums
 
 __all__ = [
     "baskets_of",
@@ -92,13 +94,41 @@ def check_helpers(policy: PolicyPack, registry: Registry, round_id: int, *, subj
         return
     rules, here = registry.secure_sums, set(registry.clients_in(round_id))
     helping = [] if rules is None else [h for h in rules.group.helpers if h in here]
-    if rules is None or not rules.blocks or not rules.group.can_open(helping):
+    blocks = policy.privacy == "shares" or (rules is not None and bool(rules.blocks))
+    if rules is None or not blocks or not rules.group.can_open(helping):
         raise RoundError(
             f"asks for secure sums, and registry version {registry.version} names "
             + ("no helpers" if rules is None or not helping else "no blocks, or too few helpers"),
             subject=subject,
             rule="R-168",
             remedy="The roots name them: `hyperfed registry helpers`",
+        )
+    if policy.privacy == "shares":
+        _check_shares(policy, rules, registry, sorted(here), subject=subject)
+
+
+def _check_shares(
+    policy: PolicyPack,
+    rules: SecureSums,
+    registry: Registry,
+    cohort: Sequence[str],
+    *,
+    subject: str,
+) -> None:
+    """Raise RoundError where no night of a cohort could have the shares it counts on (R-190)."""
+    problem = too_few_shares(rules, registry.clients, cohort, fewest=policy.noise_shares)
+    if policy.noise_shares < rules.together:
+        problem = (
+            f"counts on {policy.noise_shares} shares of noise, and the roots' `together` is "
+            f"{rules.together}"
+        )
+    if problem:
+        raise RoundError(
+            problem,
+            subject=subject,
+            rule="R-190",
+            remedy="Say noise_shares between the registry's `together` and what its cohort leaves; "
+            "helpers' organisations and those that may collude leave none",
         )
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "SealedSeeds",
     "Seeds",
     "box_digest",
+    "check_keys",
     "check_seeds",
     "new_round_key",
     "open_box",
@@ -75,6 +76,18 @@ def box_digest(box: bytes) -> bytes:
     return hashlib.sha256(box).digest()
 
 
+def check_keys(group: HelperGroup, helper_keys: Mapping[str, bytes]) -> None:
+    """Raise RefusedError where fewer than q helpers have published a key for the round (R-169)."""
+    if not group.can_open(list(helper_keys)):
+        raise RefusedError(
+            f"have published no key for this round, and {group.quorum} helpers open a sum",
+            subject=", ".join(helper for helper in group.helpers if helper not in helper_keys),
+            rule="R-169",
+            remedy="Nothing was sent. Submit again once their `hyperfed helper night` has run, or "
+            "ask the operator to replace them in the registry",
+        )
+
+
 def seal_seeds(
     seeds: Seeds, group: HelperGroup, helper_keys: Mapping[str, bytes], context: MaskContext
 ) -> SealedSeeds:
@@ -84,17 +97,9 @@ def seal_seeds(
     one has no box, and does not open this round. Raises RefusedError where fewer than q have a key.
     """
     boxes, ephemeral_keys = {}, {}
-    missing = [helper for helper in group.helpers if helper not in helper_keys]
-    if not group.can_open(list(helper_keys)):
-        raise RefusedError(
-            f"have published no key for this round, and {group.quorum} helpers open a sum",
-            subject=", ".join(missing),
-            rule="R-169",
-            remedy="Nothing was sent. Submit again once their `hyperfed helper night` has run, or "
-            "ask the operator to replace them in the registry",
-        )
+    check_keys(group, helper_keys)
     for helper in group.helpers:
-        if helper in missing:
+        if helper not in helper_keys:
             continue
         plain = b"".join(seeds[names] for names in group.held_by(helper))
         public, secret = nacl.bindings.crypto_box_keypair()

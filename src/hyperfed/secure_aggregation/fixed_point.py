@@ -31,14 +31,20 @@ def largest_value(cohort: int, scale: int = SCALE) -> float:
 
 
 def to_fixed_point(
-    values: npt.NDArray[np.float64], *, cohort: int, scale: int = SCALE, subject: str = ""
+    values: npt.NDArray[np.float64],
+    *,
+    cohort: int,
+    scale: int = SCALE,
+    room: int = 0,
+    subject: str = "",
 ) -> Words:
     """Return the numbers as uint64[n] in two's complement, in steps of 1 / scale.
 
-    `values` is float64[n]. Raises BoundsError where a number is not finite, or where a sum of
-    `cohort` such numbers could wrap.
+    `values` is float64[n]. room: how many steps each number has left for noise. Raises BoundsError
+    where a number is not finite, or where a sum of `cohort` such numbers and their noise could
+    wrap.
     """
-    bound = largest_value(cohort, scale)
+    bound = largest_value(cohort, scale) - room / scale
     outside = ~(np.abs(values) < bound)  # also where a number is not finite
     if outside.any():
         at = int(np.flatnonzero(outside)[0])

@@ -5,7 +5,7 @@
 2. A message is thereby summed in one manifest ever, whatever became of the round: a manifest sums
    only messages whose header names its round (`opening.add_masks`).
 3. Without noise the classes of clients by all openings stay large enough (`registry.blocks`, rule
-   4).
+   4). An opening with noise in shares counts among none of them: what it tells is charged.
 4. Rounds before `first_round` are not answered. A helper whose marks are lost is revoked and enrols
    anew; its new registry entry names the first round that it may answer.
 5. A mark is on disk before an answer leaves. A crash in between costs nothing: the same manifest is
@@ -39,6 +39,8 @@ class OpenedManifest:
     """Its digest, 32 bytes."""
     cohorts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The clients of each payload, in ascending order."""
+    noised: bool = False
+    """Whether the sums that were opened had noise in shares."""
 
 
 class HelperMarks:
@@ -62,7 +64,8 @@ class HelperMarks:
         """Note that `manifest` is answered, on disk before this returns.
 
         `organisation_of`, `placed` (the clients of the present blocks) and `smallest` (k + m) are
-        given for rounds without noise, where classes are looked at. Raises RefusedError with the
+        given for rounds without noise, where classes are looked at; without them the sums have
+        noise. Raises RefusedError with the
         earlier cohort as the reason; then nothing is noted.
         """
         if self._path is None:
@@ -85,12 +88,22 @@ class HelperMarks:
         self._check_rounds(manifest)
         cohorts = {cohort.payload: tuple(sorted(cohort.messages)) for cohort in manifest.cohorts}
         if organisation_of is not None:
-            before = [set(names) for opened in self.opened for names in opened.cohorts.values()]
+            before = [
+                set(names)
+                for opened in self.opened
+                if not opened.noised
+                for names in opened.cohorts.values()
+            ]
             size, clients = smallest_class(
                 before + [set(names) for names in cohorts.values()], organisation_of, placed=placed
             )
             self._check_class(manifest, clients, size, smallest)
-        new = OpenedManifest(round=manifest.round, digest=manifest.digest, cohorts=cohorts)
+        new = OpenedManifest(
+            round=manifest.round,
+            digest=manifest.digest,
+            cohorts=cohorts,
+            noised=organisation_of is None,
+        )
         opened = (*self.opened, new)
         if self._path is not None:
             write_durably(self._path, _dumped(opened), error=ConfigError, remedy=_REMEDY)
@@ -136,6 +149,7 @@ class HelperMarks:
                         str(payload): tuple(map(str, names))
                         for payload, names in entry["cohorts"].items()
                     },
+                    noised=entry.get("noised", False) is True,
                 )
                 for entry in stored["opened"]
             )
@@ -160,6 +174,7 @@ def _dumped(opened: tuple[OpenedManifest, ...]) -> str:
             "round": manifest.round,
             "digest": manifest.digest.hex(),
             "cohorts": {name: list(clients) for name, clients in manifest.cohorts.items()},
+            "noised": manifest.noised,
         }
         for manifest in opened
     ]

@@ -29,10 +29,13 @@ __all__ = ["check_against_policy"]
 _MAX_INTERVENTION_CHARACTERS = 1 << 16
 
 
-def check_against_policy(update: Update, plan: Plan, *, subject: str) -> None:
+def check_against_policy(
+    update: Update, plan: Plan, *, subject: str, unmasked: bool = False
+) -> None:
     """Check that an update stays inside vocabulary, policy and what can be merged.
 
-    The rules are R-90, R-91 and R-99. Raises BoundsError or RefusedError, which names `subject`.
+    The rules are R-90, R-91 and R-99. unmasked: whether the client has yet to mask it, in a round
+    of secure sums. Raises BoundsError or RefusedError, which names `subject`.
     """
     policy, variables = plan.policy, len(plan.vocabulary)
     if len(update.measured) and int(update.measured[-1]) >= variables:
@@ -51,7 +54,7 @@ def check_against_policy(update: Update, plan: Plan, *, subject: str) -> None:
         )
     _check_semantic(update.semantic, policy, subject=subject)
     _check_private(update, plan, subject=subject)
-    check_statistics(update, plan, subject=subject)
+    check_statistics(update, plan, subject=subject, unmasked=unmasked)
     stray = next((lag for lag in update.lags or () if lag not in policy.allowed_lags), None)
     if stray is not None:
         raise BoundsError(

@@ -33,7 +33,7 @@ from hyperfed.statistics.making import least_rows
 __all__ = ["check_statistics", "most_moments"]
 
 _ROUNDING = 1e-9
-_FORMS = {"central": "clipped", "local": "noised"}
+_FORMS = {"central": "clipped", "shares": "clipped", "local": "noised"}
 _SPREADS = 64  # of its noise, beyond which no noised moment lies
 
 
@@ -45,9 +45,14 @@ def most_moments(plan: Plan) -> int:
     return width * (width + 1) // 2
 
 
-def check_statistics(update: Update, plan: Plan, *, subject: str) -> None:
-    """Check rules R-160 to R-163. Raises RefusedError or BoundsError, which names `subject`."""
-    if plan.policy.aggregation == "secure-sum" or update.masked is not None:
+def check_statistics(update: Update, plan: Plan, *, subject: str, unmasked: bool = False) -> None:
+    """Check rules R-160 to R-163, R-170, R-186 and R-187.
+
+    unmasked: whether the client has yet to mask the update, in a round of secure sums. Raises
+    RefusedError or BoundsError, which names `subject`.
+    """
+    masked = plan.policy.aggregation == "secure-sum" and not unmasked
+    if masked or update.masked is not None:
         _check_masked(update, plan, subject)
         return
     payload, statistics = plan.policy.payload, update.statistics

@@ -158,7 +158,7 @@ def _told_as_measured(document: dict[str, Any]) -> dict[str, str]:
 
 
 def _noise(session: "ClientSession", plan: "Plan") -> dict[str, Any] | None:
-    """Return what local noise does to this update, or None in a round without local noise.
+    """Return what the client's own noise does to this update, or None where it adds none.
 
     Raises PrivacyError where the policy cannot be kept.
     """
@@ -168,7 +168,7 @@ def _noise(session: "ClientSession", plan: "Plan") -> dict[str, Any] | None:
 
     night = (
         release_of(plan.policy, plan.vocabulary, session.reader.registry.budget)
-        if plan.policy.privacy == "local"
+        if plan.policy.noised_by_clients
         else None
     )
     if night is None:
@@ -181,6 +181,7 @@ def _noise(session: "ClientSession", plan: "Plan") -> dict[str, Any] | None:
     )
     return {
         "of": "moments" if moments else "edges",
+        "shares": plan.policy.noise_shares,
         "unit": night.mechanism.unit,
         "values": values,
         "std": night.noise_std,
@@ -213,6 +214,8 @@ def _noise_pairs(noise: dict[str, Any] | None) -> dict[str, Any]:
             f"added here, to each of the {noise['values']} sums of products of rows clipped to "
             f"norm {noise['clip_norm']:g}: standard deviation {noise['std']:.3g}"
         )
+        if noise["shares"]:
+            said += f"; a share of the noise of the sum, which counts on {noise['shares']} others"
     else:
         said = (
             f"added here: one value for each of the {noise['values']} possible edges, "

@@ -142,7 +142,7 @@ def _show(invocation: Invocation, last: int) -> None:
                     f"{left_pld:,} more nights if noise were continuous and fixed in advance "
                     "(exact curve); not what is enforced"
                 )
-            if any(m.place == "local" for m in newest):
+            if any(m.place in ("shares", "local") for m in newest):
                 pairs["Clients"] = (
                     "noise their own messages, one a round; each client's own record counts "
                     "what it sent, also to rounds that ended void"

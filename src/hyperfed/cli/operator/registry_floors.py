@@ -34,7 +34,7 @@ def floor_options(command: F) -> F:
         command,
         click.option(
             "--floor-privacy",
-            type=click.Choice(["none", "central", "local"]),
+            type=click.Choice(["none", "central", "shares", "local"]),
             help="The least noise that a plan must ask for: none, the coordinator's, each "
             "client's.",
         ),

@@ -47,8 +47,8 @@ __all__ = ["helpers"]
     "--block",
     "blocks",
     multiple=True,
-    required=True,
-    help="Clients that are counted all or none, separated by commas; repeat for more blocks.",
+    help="Clients that are counted all or none, separated by commas; repeat for more blocks. Only "
+    "rounds with noise in shares need none.",
 )
 @draft_options
 def helpers(

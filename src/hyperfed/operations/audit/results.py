@@ -9,11 +9,12 @@ from dataclasses import replace
 from hyperfed.codec import PayloadCodec
 from hyperfed.coordinator.budget import accountant_of
 from hyperfed.coordinator.private_sums import model_of_moments
+from hyperfed.dropbox.nights import night_of
 from hyperfed.dropbox.reader import Stored
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.hypergraph.privacy_statement import PrivacyStatement
 from hyperfed.operations.audit.context import AuditContext, require
-from hyperfed.privacy.policy import misstated, release_of
+from hyperfed.privacy.policy import misstated
 from hyperfed.protocol.entries import (
     EntryKind,
 )
@@ -95,8 +96,7 @@ def _stated(
     The reserve must be what plan and registry ask for, and the statement what plan, registry and
     ledger give.
     """
-    budget = context.reader.registry_at(freeze.registry_version).budget
-    night = release_of(plan.policy, plan.vocabulary, budget)
+    night = night_of(context.reader, plan, freeze)
     key, statement = Keys.result(plan.round), model.privacy
     reserves = [c.entry for c in lines if c.entry.kind is EntryKind.RESERVE]
     if not reserves:
@@ -170,6 +170,8 @@ def _audit_moments(
         vocabulary=model.vocabulary,
         privacy=statement,
         moments=model.moments,
+        opened_by=model.opened_by,
+        unchecked=model.unchecked,
     )
     codec = PayloadCodec(limits=context.limits)
     require(

@@ -7,6 +7,7 @@ computed again.
 from hyperfed.codec import PayloadCodec
 from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.coordinator.reputation import next_states
+from hyperfed.dropbox.nights import night_of
 from hyperfed.dropbox.reader import Stored
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.merge.pooling import FORMULA
@@ -14,7 +15,6 @@ from hyperfed.operations.audit.context import AuditContext, require
 from hyperfed.operations.audit.judging import opening_key
 from hyperfed.operations.audit.openings import open_again
 from hyperfed.privacy.moments import is_noised_sum
-from hyperfed.privacy.policy import release_of
 from hyperfed.protocol.entries import (
     EntryKind,
 )
@@ -160,13 +160,18 @@ def _audit_noise(
     coordinator: FederationCoordinator,
 ) -> None:
     """Check the noised sum of a private round of statistics by the frozen updates (R-189)."""
-    budget = context.reader.registry_at(frozen.registry_version).budget
-    night = release_of(plan.policy, plan.vocabulary, budget)
+    night = night_of(context.reader, plan, frozen)
     if night is None or model.moments is None:
         return
-    sums = {client: one.statistics for client, one in coordinator.updates.items() if one.statistics}
+    if coordinator.opened is not None:
+        again = coordinator.aggregate().moments
+        same = again == model.moments
+    else:
+        updates = coordinator.updates.items()
+        sums = {client: one.statistics for client, one in updates if one.statistics}
+        same = is_noised_sum(model.moments, sums, night)
     require(
-        is_noised_sum(model.moments, sums, night),
+        same,
         Keys.result(plan.round),
         "has a sum that is not that of the frozen updates and the noise it states",
         "R-189",

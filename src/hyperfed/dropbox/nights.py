@@ -1,0 +1,53 @@
+"""Say what a round's noise is, and what it is charged: by plan, registry and freeze.
+
+1. The registry that the round was frozen under names the unit, or today's before the freeze.
+2. With noise in shares, the plan's registry says who helps and how many may collude, and the freeze
+   who has added a share (R-192). Before the freeze, as many are counted on as the plan says.
+
+What it does not do: it does not compose charges (`privacy.accountant`), or read ledgers.
+"""
+
+from hyperfed.dropbox.openings import secure_sums_of
+from hyperfed.dropbox.reader import DropBoxReader
+from hyperfed.privacy.mechanisms import PlannedRelease
+from hyperfed.privacy.policy import release_of
+from hyperfed.protocol.objects import Freeze, Plan
+from hyperfed.registry.noise_shares import shares_left, too_few_shares
+
+__all__ = ["night_of", "shares_of", "why_not_opened"]
+
+
+def night_of(reader: DropBoxReader, plan: Plan, freeze: Freeze | None) -> PlannedRelease | None:
+    """Return the noise of a round, or None where its policy asks for none.
+
+    Raises PrivacyError where the night cannot be had.
+    """
+    registry = reader.registry if freeze is None else reader.registry_at(freeze.registry_version)
+    shares = 0 if freeze is None else shares_of(reader, plan, freeze)
+    return release_of(plan.policy, plan.vocabulary, registry.budget, shares=shares)
+
+
+def shares_of(reader: DropBoxReader, plan: Plan, freeze: Freeze) -> int:
+    """Return how many shares the round's noise is charged for; 0 where it is not in shares.
+
+    It is never below 1: where none is left nothing is opened (`why_not_opened`), and what somebody
+    reserved nevertheless is charged.
+    """
+    if plan.policy.privacy != "shares":
+        return 0
+    registry = reader.registry_at(plan.registry_version)
+    counted = [one.client for one in freeze.counted]
+    return max(1, shares_left(secure_sums_of(registry), registry.clients, counted))
+
+
+def why_not_opened(reader: DropBoxReader, plan: Plan, freeze: Freeze) -> str:
+    """Return in words why too few shares are in the frozen set, or "" (R-193)."""
+    if plan.policy.privacy != "shares":
+        return ""
+    registry = reader.registry_at(plan.registry_version)
+    return too_few_shares(
+        secure_sums_of(registry),
+        registry.clients,
+        [one.client for one in freeze.counted],
+        fewest=plan.policy.noise_shares,
+    )

@@ -1,0 +1,86 @@
+"""A small federation whose clients add noise in shares to a secure sum, with its helpers."""
+
+from decimal import Decimal
+
+import numpy as np
+
+from hyperfed.client_agent import statistics_update
+from hyperfed.packets import PolicyPack, SumsPolicy, Update
+from hyperfed.privacy.moments import plan_moments
+from hyperfed.registry.registry import Budget
+from hyperfed.registry.secure_sums import HelperRecord, SecureSums
+from hyperfed.statistics import Statistics
+from hyperfed.statistics.clipped import clipped_statistics
+from hyperfed.storage.store import ObjectStore
+from tests.secure_night import NAMES, POLICY, VOCABULARY, SecureNight, rows
+
+WARDS = tuple(f"ward-{i}" for i in range(1, 7))
+BUDGET = Budget(epsilon=Decimal(200), unit="record")
+
+
+def policy(shares: int = 4, epsilon: int = 20) -> PolicyPack:
+    """Return a policy whose noise counts on so many shares."""
+    return PolicyPack(
+        **{
+            name: getattr(POLICY, name)
+            for name in ("payload", "lags", "strategy", "max_staleness", "trust_min")
+        },
+        organisation_cap=0.0,
+        vote_min=0.5,
+        aggregation="secure-sum",
+        privacy="shares",
+        privacy_epsilon=Decimal(epsilon),
+        noise_shares=shares,
+        statistics=SumsPolicy(row_norm=3.0),
+    )
+
+
+def statistics(seed: int, plan: PolicyPack | None = None, count: int = 800) -> Statistics:
+    """Return a ward's clipped statistics."""
+    plan = plan or policy()
+    return clipped_statistics(
+        rows(seed, count) - 10 * np.random.default_rng(seed).normal(size=3) * 0,
+        names=NAMES,
+        vocabulary=VOCABULARY,
+        lags=plan.lags,
+        row_norm=plan.statistics.row_norm,
+        grid=plan_moments(plan, len(NAMES)).bound,
+        centring=plan.statistics.centring,
+    )
+
+
+class NoisedNight(SecureNight):
+    """A federation of wards, without blocks, of which `colluding` organisations may collude."""
+
+    def __init__(
+        self,
+        members: tuple[str, ...] = WARDS,
+        *,
+        shares: int = 4,
+        colluding: int = 1,
+        together: int = 3,
+        epsilon: int = 20,
+        store: ObjectStore | None = None,
+        budget: Budget = BUDGET,
+    ) -> None:
+        super().__init__(members=members, blocks=(members,), store=store)
+        fed = self.federation
+        fed.policy = policy(shares, epsilon)
+        fed.amend(
+            budget=budget,
+            secure_sums=SecureSums(
+                helpers=tuple(HelperRecord(client_id=name) for name in self.helpers),
+                together=together,
+                colluding_clients=colluding,
+            ),
+        )
+
+    def update_of(self, client: str) -> Update:
+        """Return a member's update, as it is made."""
+        return statistics_update(statistics(self.members.index(client), self.federation.policy))
+
+    def submit_all(self, round_id: int = 1, *, but: tuple[str, ...] = ()) -> None:
+        """Submit for every member but some."""
+        for client in self.members:
+            if client not in but:
+                self.federation.submit(client, self.update_of(client), round_id=round_id)
