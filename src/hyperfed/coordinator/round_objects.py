@@ -18,6 +18,7 @@ from hyperfed.coordinator.reputation import next_states
 from hyperfed.crypto.envelope import PacketType
 from hyperfed.crypto.keys import KeyPair
 from hyperfed.dropbox.inbox import Judged
+from hyperfed.dropbox.nights import why_not_opened
 from hyperfed.dropbox.openings import OpeningReader
 from hyperfed.dropbox.reader import DropBoxReader, Stored
 from hyperfed.errors import RESTORE_BUCKET, RoundError
@@ -221,11 +222,12 @@ def draft_tombstone(reader: DropBoxReader, round_id: int, rule: str, *, key_pair
     """
     frozen, plan = reader.freeze(round_id), reader.plan(round_id, or_none=True)
     closes = plan.value.close_by if plan else reader.registry.windows.deadline(round_id)
+    few = "" if frozen is None or plan is None else why_not_opened(reader, plan.value, frozen.value)
     tombstone = Tombstone(
         federation=reader.registry.federation,
         round=round_id,
         rule=rule,
-        reason=_TOMBSTONE_REASONS[rule],
+        reason=few if few and rule == "R-118" else _TOMBSTONE_REASONS[rule],
         time=frozen.value.time if frozen else closes,
     )
     return sign_object(

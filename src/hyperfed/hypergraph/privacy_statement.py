@@ -179,9 +179,9 @@ class PrivacyStatement:
             else "each client to its own sums"
         )
         shares = (
-            f"Helpers opened the sum alone, and {self.shares} of the {self.clients} clients are "
-            "counted on for it: those that are left without helpers, without as many as may "
-            "collude, and without the client itself. "
+            "Nobody sees a message, but the sum that helpers open. The charge counts the noise of "
+            f"{self.shares} of the {self.clients} clients: of those who neither help nor may "
+            "collude, without the client itself. "
             if self.place == "shares"
             else ""
         )

@@ -270,15 +270,25 @@ def test_a_sum_that_no_rows_have_is_never_released(monkeypatch: pytest.MonkeyPat
     assert night.federation.run(1, now=night.federation.plan(1).close_by).why is Why.VOID
 
 
-def test_private_rounds_have_no_secure_sums_yet() -> None:
-    with pytest.raises(PrivacyError, match="do not add noise in shares yet"):
+@pytest.mark.parametrize(
+    ("privacy", "aggregation"),
+    [("central", "secure-sum"), ("local", "secure-sum"), ("shares", "seen")],
+)
+def test_noise_has_a_place_that_goes_with_who_sees_messages(privacy: str, aggregation: str) -> None:
+    with pytest.raises(PrivacyError, match="added up under masks") as refused:
         PolicyPack(
-            privacy="central",
+            payload="statistics",
+            lags=(1,),
+            privacy=privacy,
+            noise_shares=4 if privacy == "shares" else 0,
             strategy="mean",
             trust_min=0.0,
-            aggregation="secure-sum",
+            aggregation=aggregation,
             max_staleness=0,
+            organisation_cap=0.0,
+            statistics=SumsPolicy(row_norm=3.0),
         )
+    assert refused.value.rule == "R-190"
 
 
 def test_a_registry_without_helpers_opens_no_such_round() -> None:

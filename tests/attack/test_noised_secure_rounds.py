@@ -1,0 +1,261 @@
+"""Attacks on noise in shares, each beside its honest twin: R-191 to R-195."""
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from hyperfed.client import ClientMemory, masked
+from hyperfed.coordinator import budget
+from hyperfed.coordinator.runner import Why
+from hyperfed.crypto.envelope import PacketType
+from hyperfed.errors import QuorumMissed, RefusedError, TransientError
+from hyperfed.operations.audit import audit
+from hyperfed.privacy.accountant import rho_of
+from hyperfed.privacy.mechanisms import PlannedRelease
+from hyperfed.privacy.moments import moment_count, plan_moments
+from hyperfed.protocol.documents import sign_object
+from hyperfed.protocol.object_keys import Keys
+from hyperfed.secure_aggregation.noised_statistics import noised_vector
+from hyperfed.statistics import Statistics
+from tests.attack.test_secure_rounds import elsewhere, named, openings, replaced
+from tests.noised_night import WARDS, NoisedNight, policy
+
+pytestmark = pytest.mark.attack
+
+AFTER = timedelta(minutes=5)
+
+
+def charging_for(shares: int) -> Callable[..., PlannedRelease | None]:
+    """Return the night of a coordinator that charges for other shares than were frozen."""
+    honest = budget.night_of
+
+    def night_of(*args: Any) -> PlannedRelease | None:
+        night = honest(*args)
+        if night is None:
+            return None
+        cheaper = replace(night.mechanism, shares=shares, epsilon=Decimal(1))
+        return replace(night, mechanism=cheaper)
+
+    return night_of
+
+
+def test_a_coordinator_that_charges_for_shares_it_did_not_freeze_opens_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It says that 40 shares protect where 4 are left (R-194); helpers count for themselves."""
+    night = NoisedNight()
+    night.confirmed()
+    honest = elsewhere(night)
+    now = night.federation.night(1) + AFTER
+    with monkeypatch.context() as patch:
+        patch.setattr(budget, "night_of", charging_for(40))
+        named(night)
+    (reserve,) = night.federation.reader().ledger()
+    assert reserve.entry.mechanisms[0].shares == 40
+    visits = night.visits(now=now)
+    assert not any(visit.answered for visit in visits)
+    assert "charges something else than the noise of this freeze" in visits[0].refused[1]
+    # and an honest coordinator finds the reserve alien: the round ends, and charges nothing
+    assert night.federation.run(1, now=now).why is Why.VOID
+    named(honest)
+    honest.visits(now=now)
+    assert honest.federation.run(1, now=now).why is Why.COMMITTED
+
+
+def test_a_thief_that_freezes_too_few_shares_opens_nothing() -> None:
+    """One ward less, and three shares are left of the four that the plan counts on (R-193)."""
+    night = NoisedNight()
+    night.confirmed()
+    honest = elsewhere(night)
+    named(night)
+    named(honest)
+    fed = night.federation
+    frozen, manifest = fed.reader().freeze(1), openings(night).manifest()
+    assert frozen is not None
+    assert manifest is not None
+    forged = replace(frozen.value, counted=frozen.value.counted[:5], packs=(), in_pack=())
+    for key, kind, value in (
+        (Keys.freeze(1), PacketType.FREEZE, forged),
+        (Keys.manifest(1), PacketType.MANIFEST, None),
+    ):
+        stolen = fed.reader().freeze(1)
+        assert stolen is not None
+        other = value or replace(
+            manifest.value, freeze=stolen.digest, messages=manifest.value.messages[:5]
+        )
+        write = sign_object(key, kind, other, key_pair=fed.coordinator, time=forged.time)
+        replaced(night, key, write.data)
+    now = fed.night(1) + AFTER
+    visit = night.visit("help-1", now=now)
+    assert not visit.answered
+    assert "3 shares of noise are left" in visit.refused[1]
+    assert honest.visit("help-2", now=now).answered == [1]
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[npt.NDArray[np.uint64]]:
+    """Return a list that gets every vector that a client noises."""
+    vectors = list[npt.NDArray[np.uint64]]()
+
+    def kept(*args: Any, **more: Any) -> npt.NDArray[np.uint64]:
+        vectors.append(noised_vector(*args, **more))
+        return vectors[-1]
+
+    monkeypatch.setattr(masked, "noised_vector", kept)
+    return vectors
+
+
+def test_a_client_that_submits_again_gets_no_second_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    night, vectors = NoisedNight(), drawn(monkeypatch)
+    fed = night.federation
+    night.opens()
+    update = night.update_of("ward-1")
+    fed.submit("ward-1", update)
+    before, spent = fed.objects(), copy.deepcopy(fed.memories["ward-1"])
+    with pytest.raises(RefusedError, match="has its masked message already") as refused:
+        fed.submit("ward-1", update)
+    assert refused.value.rule == "R-164"
+    # nor does one that has lost its memory: the slot is taken, and nothing is drawn or charged
+    fed.memories["ward-1"] = ClientMemory()
+    with pytest.raises(RefusedError, match="has its masked message already"):
+        fed.submit("ward-1", update)
+    guard = fed.memories["ward-1"].privacy_guard(fed.registry.budget)
+    assert not guard.accountant.mechanisms
+    assert (len(vectors), fed.objects()) == (1, before)
+    kept = spent.privacy_guard(fed.registry.budget).accountant.mechanisms
+    assert kept == plan_moments(fed.policy, 3).mechanisms
+
+
+def test_a_repeat_after_a_lost_reply_sends_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    night, vectors = NoisedNight(), drawn(monkeypatch)
+    fed = night.federation
+    night.opens()
+    update = night.update_of("ward-1")
+
+    def lost(*_: Any, **__: Any) -> str:
+        raise TransientError("no reply", subject="store")
+
+    with monkeypatch.context() as patch, pytest.raises(TransientError):
+        patch.setattr("hyperfed.client.session.send_masked", lost)
+        fed.submit("ward-1", update)
+    memory = fed.memories["ward-1"]
+    kept = memory.message.of("small-fed/round/1/masked")
+    assert kept is not None
+    fed.submit("ward-1", night.update_of("ward-2"))  # whatever data it has now
+    assert fed.objects()[Keys.inbox(1, "ward-1", 0)] == kept.data
+    assert len(vectors) == 1
+    guard = memory.privacy_guard(fed.registry.budget)
+    assert len(guard.accountant.mechanisms) == 1
+
+
+def test_a_retry_and_another_coordinator_show_the_one_sum_that_was_opened() -> None:
+    night = NoisedNight()
+    fed = night.federation
+    night.confirmed()
+    named(night)
+    named(night)  # a retry names the same manifest
+    now = fed.night(1) + AFTER
+    night.visits(now=now)
+    twin = elsewhere(night)
+    assert fed.run(1, now=now).why is twin.federation.run(1, now=now).why is Why.COMMITTED
+    ours, theirs = (view.federation.reader().result(1) for view in (night, twin))
+    assert ours is not None
+    assert theirs is not None
+    assert ours.signed.body == theirs.signed.body
+
+
+def test_an_audit_finds_a_sum_that_nobody_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A coordinator moves the noised sum and finds the model in it (R-195)."""
+    night = NoisedNight()
+    fed = night.federation
+    night.confirmed()
+    named(night)
+    now = fed.night(1) + AFTER
+    night.visits(now=now)
+    honest = elsewhere(night)
+    from hyperfed.coordinator import private_sums
+
+    true = private_sums.noised_sum_of
+
+    def moved(total: npt.NDArray[np.uint64], *args: Any, **more: Any) -> Statistics:
+        return true(total + np.uint64(1), *args, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(private_sums, "noised_sum_of", moved)
+        fed.run(1, now=now)
+    findings = audit(fed.store, fed.fingerprint, fed.coordinator).findings
+    assert [finding.rule for finding in findings] == ["R-189"]
+    twin = honest.federation
+    twin.run(1, now=now)
+    assert audit(twin.store, twin.fingerprint, twin.coordinator).findings == ()
+
+
+def test_a_round_without_noise_is_no_way_around_a_noised_one() -> None:
+    """A noised night may leave a ward out, and the blocks of nights without noise still hold."""
+    night = NoisedNight(shares=3)
+    fed = night.federation
+    night.opens()
+    night.submit_all(but=("ward-6",))
+    night.visits(now=fed.night(1))
+    named(night)
+    night.visits(now=fed.night(1) + AFTER)
+    assert fed.run(1, now=fed.night(1) + AFTER).why is Why.COMMITTED
+    marks = night.memories["help-1"].marks
+    assert [opened.noised for opened in marks.opened] == [True]
+
+
+def _zeros(variables: int) -> Statistics:
+    """Statistics of clipped rows whose moments are all 0, as far as what is summed goes."""
+    return Statistics(
+        variables=np.arange(variables, dtype=np.uint32),
+        lags=(1,),
+        n=10_000,
+        moments=np.zeros(moment_count(variables, (1,))),
+        form="clipped",
+    )
+
+
+def test_colluders_who_subtract_their_shares_leave_the_noise_that_is_charged() -> None:
+    """What a coalition cannot take away has the charged variance, by a chi-square test.
+
+    Eight clients are summed: one helps, one colludes, and one is the victim, whose own share is not
+    counted either. The others' five shares are charged, and they are there.
+    """
+    variables, plan = 30, policy(5)
+    night = plan_moments(plan, variables, shares=5)
+    count, sigma = night.mechanism.numbers, night.mechanism.sigma
+    vectors = [
+        noised_vector(_zeros(variables), night, cohort=20, subject=f"client {i}") for i in range(8)
+    ]
+    opened = np.sum(vectors, axis=0, dtype=np.uint64)
+    left = (opened - vectors[0] - vectors[1] - vectors[2]).view(np.int64)
+    assert left[0] == 5 * 10_000  # rows have no noise
+    ratio = float(np.square(left[1:] / sigma).sum()) / count
+    spread = 6 * math.sqrt(2 / count)
+    charged = night.mechanism
+    assert abs(ratio / charged.shares - 1) < spread < 0.2
+    assert rho_of(charged) >= charged.sensitivity**2 / (2 * ratio * sigma**2) * (1 - spread)
+    # the honest twin, whom nobody subtracts from: all eight shares are in what is published
+    whole = float(np.square(opened.view(np.int64)[1:] / sigma).sum()) / count
+    assert abs(whole / 8 - 1) < spread
+
+
+def test_a_coordinator_cannot_open_before_q_helpers_have() -> None:
+    night = NoisedNight()
+    night.confirmed()
+    named(night)
+    now = night.federation.night(1) + AFTER
+    night.visits(now=now, but=("help-3", "help-4"))
+    with pytest.raises(QuorumMissed, match="2 of 4 helpers have answered"):
+        night.federation.run(1, now=now)
+    night.visit("help-3", now=now)
+    late = night.federation.plan(1).close_by - AFTER
+    assert night.federation.run(1, now=late).why is Why.COMMITTED
+    assert set(WARDS) == {c.client for c in night.federation.reader().freeze(1).value.counted}  # type: ignore[union-attr]
