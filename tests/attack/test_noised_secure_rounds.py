@@ -22,7 +22,9 @@ from hyperfed.privacy.accountant import rho_of
 from hyperfed.privacy.mechanisms import PlannedRelease
 from hyperfed.privacy.moments import moment_count, plan_moments
 from hyperfed.protocol.documents import sign_object
+from hyperfed.protocol.entries import EntryKind
 from hyperfed.protocol.object_keys import Keys
+from hyperfed.protocol.objects import Tombstone
 from hyperfed.secure_aggregation.noised_statistics import noised_vector
 from hyperfed.statistics import Statistics
 from tests.attack.test_secure_rounds import elsewhere, named, openings, replaced
@@ -100,6 +102,54 @@ def test_a_thief_that_freezes_too_few_shares_opens_nothing() -> None:
     assert honest.visit("help-2", now=now).answered == [1]
 
 
+def test_a_careless_freeze_of_too_few_shares_ends_uncharged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever froze it, every coordinator sees what it leaves before it reserves (R-118, R-193)."""
+    night = NoisedNight()
+    fed = night.federation
+    night.opens()
+    night.submit_all(but=("ward-6",))
+    night.visits(now=fed.night(1))
+    honest = elsewhere(night)
+    with monkeypatch.context() as patch:
+        patch.setattr("hyperfed.coordinator.round_objects.why_not_opened", lambda *_: "")
+        assert fed.run(1).why is Why.VOID
+    result = fed.reader().result(1)
+    assert result is not None
+    assert isinstance(result.value, Tombstone)
+    assert result.value.rule == "R-118"
+    assert [c.entry.kind for c in fed.reader().ledger()] == [EntryKind.VOID]
+    assert not fed.objects(Keys.manifest(1))
+    with pytest.raises(QuorumMissed, match="fewer than 4 shares of noise"):
+        honest.federation.run(1)
+    assert honest.federation.reader().freeze(1) is None
+
+
+def test_an_audit_finds_a_charge_that_the_freeze_does_not_leave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The coordinator and all helpers collude, and the ledger says 40 shares (R-64)."""
+    night = NoisedNight()
+    fed = night.federation
+    night.confirmed()
+    now = fed.night(1) + AFTER
+    with monkeypatch.context() as patch:
+        for where in ("coordinator.budget", "client.helper_night"):
+            patch.setattr(f"hyperfed.{where}.night_of", charging_for(40))
+        patch.setattr(
+            "hyperfed.coordinator.private_round.release_of",
+            lambda *_, **__: charging_for(40)(fed.reader(), fed.plan(1), None),
+        )
+        patch.setattr("hyperfed.dropbox.charges.is_alien", lambda *_: False)
+        named(night)
+        night.visits(now=now)
+        assert fed.run(1, now=now).why is Why.COMMITTED
+    findings = audit(fed.store, fed.fingerprint, None).findings
+    assert "R-64" in {finding.rule for finding in findings}
+    assert any("does not reserve what the plan spends" in str(one) for one in findings)
+
+
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[npt.NDArray[np.uint64]]:
     """Return a list that gets every vector that a client noises."""
     vectors = list[npt.NDArray[np.uint64]]()
@@ -142,9 +192,10 @@ def test_a_repeat_after_a_lost_reply_sends_the_same_bytes(monkeypatch: pytest.Mo
     def lost(*_: Any, **__: Any) -> str:
         raise TransientError("no reply", subject="store")
 
-    with monkeypatch.context() as patch, pytest.raises(TransientError):
+    with monkeypatch.context() as patch:
         patch.setattr("hyperfed.client.session.send_masked", lost)
-        fed.submit("ward-1", update)
+        with pytest.raises(TransientError):
+            fed.submit("ward-1", update)
     memory = fed.memories["ward-1"]
     kept = memory.message.of("small-fed/round/1/masked")
     assert kept is not None
@@ -195,20 +246,6 @@ def test_an_audit_finds_a_sum_that_nobody_opened(monkeypatch: pytest.MonkeyPatch
     twin = honest.federation
     twin.run(1, now=now)
     assert audit(twin.store, twin.fingerprint, twin.coordinator).findings == ()
-
-
-def test_a_round_without_noise_is_no_way_around_a_noised_one() -> None:
-    """A noised night may leave a ward out, and the blocks of nights without noise still hold."""
-    night = NoisedNight(shares=3)
-    fed = night.federation
-    night.opens()
-    night.submit_all(but=("ward-6",))
-    night.visits(now=fed.night(1))
-    named(night)
-    night.visits(now=fed.night(1) + AFTER)
-    assert fed.run(1, now=fed.night(1) + AFTER).why is Why.COMMITTED
-    marks = night.memories["help-1"].marks
-    assert [opened.noised for opened in marks.opened] == [True]
 
 
 def _zeros(variables: int) -> Statistics:

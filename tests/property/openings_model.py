@@ -8,7 +8,9 @@
    that helpers did not open or contradict each other about, and what was charged stays charged.
    From every world a coordinator alone ends each round, and a sum that honest helpers open in time
    is released.
-4. Each mistake of `OPENING_MISTAKES`, seeded into machine, coordinator or helpers, is found.
+4. With noise in shares each round is charged, and nobody names what holds fewer shares than its
+   plan counts on (R-193). Such a round is not frozen: it waits, for more may come.
+5. Each mistake of `OPENING_MISTAKES`, seeded into machine, coordinator or helpers, is found.
 """
 
 from collections.abc import Iterator
@@ -46,6 +48,9 @@ OPENING_MISTAKES = {
     "manifest_over": "a manifest changed",  # names the cohort anew, over what stands there
     "waits_for_ever": "stuck",  # waits for helpers past `close_by`
     "never_looks": "opened and void",  # does not look whether the helpers have answered
+    "few_shares": "too few shares of noise",  # reserves and names whatever was frozen
+    "freezes_few": "no manifest",  # freezes too few shares, and misses who comes in time
+    "charge_back": "not charged",  # refunds what helpers may have opened
 }
 """What each mistake breaks."""
 
@@ -75,6 +80,8 @@ class OpeningSetup(Setup):
     """Whether an update of round 1 comes late, and a correction of another; neither counts."""
     silent: bool = False
     """Whether nobody sends anything for round 2."""
+    shares: int = 0
+    """How many messages a round needs for its noise in shares; 0: its sum has no noise."""
 
 
 class OpeningExplorer(Explorer):
@@ -85,7 +92,15 @@ class OpeningExplorer(Explorer):
     def __init__(self, setup: OpeningSetup) -> None:
         super().__init__(setup)
         self.quorum = 2 if self.mistake == "t_plus_one" else QUORUM
-        self.economy = replace(self.economy, masked=lambda *_: True)
+        self.economy = replace(
+            self.economy,
+            masked=lambda *_: True,
+            charges=lambda *_: setup.shares > 0,
+            computable=lambda _, frozen: self.mistake == "few_shares" or self._enough(frozen),
+        )
+
+    def _enough(self, frozen: Frozen) -> bool:
+        return len(frozen.counted) >= self.setup.shares
 
     def _first(self) -> World:
         return OpeningWorld(inbox=frozenset({(1, "a", 0)}) if self.setup.silent else THERE)
@@ -139,8 +154,9 @@ class OpeningExplorer(Explorer):
 
     def _gather(self, world: World, r: int) -> Frozen | None:
         counted = self._chosen(world, r)
-        enough = len(counted) >= self.setup.quorum
-        return Frozen(counted, mc.last_committed(world.ledger, r)) if enough else None
+        frozen = Frozen(counted, mc.last_committed(world.ledger, r))
+        enough = self.mistake in ("few_shares", "freezes_few") or self._enough(frozen)
+        return frozen if enough and len(counted) >= self.setup.quorum else None
 
     def step(self, m: mc.Machine, answer: Any) -> tuple[mc.Machine, Any]:
         if self.mistake == "waits_for_ever" and m.phase in (mc.Phase.RESERVE, mc.Phase.RESERVING):
@@ -198,6 +214,8 @@ class OpeningExplorer(Explorer):
             old, new = before.manifests[r - 1], world.manifests[r - 1]
             if old is not None and old != new:
                 yield "a manifest changed"
+            if new is not None and not self._enough(new):
+                yield "a manifest names too few shares of noise"
             if world.true[r - 1] + 1 >= self.quorum <= world.forged[r - 1] + 1:
                 yield "two cohorts of a round can be opened"
             if before.results[r - 1] is None and world.results[r - 1] not in (None, TOMB):
@@ -211,7 +229,8 @@ class OpeningExplorer(Explorer):
         assert isinstance(world, OpeningWorld)
         if any(world.results) or world.closed[0] or world.ledger or world.lied[0]:
             return
-        if world.forged[0] or len(self._chosen(world, 1)) < self.setup.quorum:
+        enough = max(self.setup.quorum, self.setup.shares)
+        if world.forged[0] or len(self._chosen(world, 1)) < enough:
             return
         if not self.setup.budget:
             return

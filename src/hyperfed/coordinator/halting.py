@@ -65,6 +65,11 @@ def refuse_halt(
         )
         if support > plan.quorum:
             few += f": the quorum is {plan.quorum}, and the registry's minimum support {support}"
+        if plan.policy.privacy == "shares":
+            few += (
+                f", or these leave fewer than {plan.policy.noise_shares} shares of noise without "
+                "helpers, those who may collude and the client itself"
+            )
         raise QuorumMissed(
             few + refusals_in_words(refused),
             subject=subject,

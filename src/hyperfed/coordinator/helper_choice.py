@@ -2,8 +2,8 @@
 
 1. A freeze names a set Q of helpers. It counts a client only if all of Q confirmed its boxes, and
    if these name the update that was admitted. So a client with unequal seeds blames nobody else.
-2. Of what counts, only complete blocks of the registry stay (R-174). With noise in shares all stay:
-   whether enough shares are among them, the machine asks (R-193).
+2. Of what counts, only complete blocks of the registry stay (R-174). With noise in shares all
+   stay; a freeze needs enough of them (R-193).
 3. Of all sets Q the one is chosen that counts the most clients, then the largest, then the first in
    order. The cohort is thereby a function of what lies in the drop-box.
 4. Who is left out is refused with a reason, which its receipt shows.

@@ -69,7 +69,8 @@ def draft_freeze(
     """Return the freeze of what was admitted and lies in `accepted/`.
 
     base: the state that the round begins with; None: there is none yet. now: the freeze's time.
-    Returns None where fewer updates count than the quorum or the minimum support asks for.
+    Returns None where fewer updates count than the quorum or the minimum support asks for, or
+    where these leave too few shares of noise (R-193).
     """
     choice: Choice = choose(admission, base=base.value if base else None, plan=plan.value)
     helpers: tuple[str, ...] = ()
@@ -104,6 +105,8 @@ def draft_freeze(
         signed_by=signed_by if any(signed_by) else (),
         helpers=helpers,
     )
+    if why_not_opened(reader, plan.value, freeze):
+        return None
     return replace(freeze, merkle_head=merkle.head(freeze.leaves))
 
 

@@ -93,6 +93,23 @@ def test_baskets_of_one_manifest_count_as_sums_too() -> None:
         HelperMarks().allow(replace(whole, cohorts=(*whole.cohorts, part)), **rules)  # type: ignore[arg-type]
 
 
+def test_sums_with_noise_in_shares_tell_nobody_apart(path: Path) -> None:
+    """A noised night may leave somebody out: what it tells is charged, and blocks stay as they are.
+
+    Its twin, a night without noise, may not.
+    """
+    rules = {"organisation_of": ORGANISATIONS, "smallest": 4}
+    block = ("c1", "c2", "c3", "c4")
+    HelperMarks(path).allow(manifest(1, *block[1:]))
+    marks = HelperMarks(path)
+    assert [opened.noised for opened in marks.opened] == [True]
+    marks.allow(manifest(2, *block), **rules)  # type: ignore[arg-type]
+    marks.allow(manifest(3, "c1", "c2"))
+    marks.allow(manifest(4, *block), **rules)  # type: ignore[arg-type]
+    with pytest.raises(RefusedError, match="could be told apart"):
+        marks.allow(manifest(5, *block[1:]), **rules)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     "content",
     ["", "[]", '{"opened": [{"round": 1}]}', '{"opened": [{"round": 1, "digest": "zz"}]}'],
