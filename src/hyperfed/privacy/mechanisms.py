@@ -98,7 +98,7 @@ class PlannedRelease:
     @property
     def multiplier(self) -> float:
         """The ratio of sigma to sensitivity."""
-        return self.mechanism.sigma / self.mechanism.sensitivity
+        return self.mechanism.multiplier
 
 
 def plan_release(

@@ -1,5 +1,6 @@
 """The ledger's entries as values: reserve, commit and void, and what a reserve charges."""
 
+import math
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -96,6 +97,11 @@ class Mechanism:
                 "a gaussian mechanism has sigma, sensitivity, place, relation and unit",
                 subject="mechanism",
             )
+
+    @property
+    def multiplier(self) -> float:
+        """The noise that is charged, all counted shares together, in sensitivities; 0: none."""
+        return math.sqrt(max(1, self.shares)) * self.sigma / self.sensitivity if self.sigma else 0.0
 
     def _has_shares(self) -> bool:
         """Return whether numbers of shares stand where there are shares, and nowhere else."""

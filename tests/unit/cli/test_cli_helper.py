@@ -45,6 +45,15 @@ def test_a_draft_names_helpers_their_first_rounds_and_blocks(
     assert rules["blocks"] == [["site-05", "site-06", "site-07"]]
 
 
+def test_rounds_with_noise_in_shares_need_no_blocks(
+    federation: SmallFederation, tmp_path: Path
+) -> None:
+    out = f"--out={tmp_path / 'next.draft'}"
+    code, said = run(federation, tmp_path, "registry", "helpers", *HELPERS, out)
+    assert code == 0, said
+    assert said["secure_sums"]["blocks"] == []
+
+
 def test_helpers_whose_answers_nobody_can_check_are_told(
     federation: SmallFederation, tmp_path: Path
 ) -> None:

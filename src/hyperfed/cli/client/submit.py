@@ -215,7 +215,7 @@ def _noise_pairs(noise: dict[str, Any] | None) -> dict[str, Any]:
             f"norm {noise['clip_norm']:g}: standard deviation {noise['std']:.3g}"
         )
         if noise["shares"]:
-            said += f"; a share of the noise of the sum, which counts on {noise['shares']} others"
+            said += f"; a share of the sum's noise, which counts on {noise['shares']} other clients"
     else:
         said = (
             f"added here: one value for each of the {noise['values']} possible edges, "

@@ -51,6 +51,8 @@ def _kind(mechanism: "Mechanism") -> str:
     """Return a mechanism in words."""
     if mechanism.kind != "gaussian":
         return mechanism.kind
+    if mechanism.place == "shares":
+        return f"noise in {mechanism.shares} shares"
     return "choice of edges" if mechanism.selection_delta else f"{mechanism.place} noise"
 
 
@@ -83,8 +85,7 @@ def _show(invocation: Invocation, last: int) -> None:
                 "kind": ", ".join(_kind(m) for m in mechanisms),
                 "epsilon": cost_of(mechanisms)[0],
                 "delta": cost_of(mechanisms)[1],
-                "noise": ", ".join(f"{m.sigma / m.sensitivity:.4g}" for m in mechanisms if m.sigma)
-                or None,
+                "noise": ", ".join(f"{m.multiplier:.4g}" for m in mechanisms if m.sigma) or None,
                 "spent_share": upto.share,
             }
         )

@@ -35,8 +35,8 @@ def floor_options(command: F) -> F:
         click.option(
             "--floor-privacy",
             type=click.Choice(["none", "central", "shares", "local"]),
-            help="The least noise that a plan must ask for: none, the coordinator's, each "
-            "client's.",
+            help="The least noise that a plan must ask for: none, the coordinator's, the clients' "
+            "in shares, each client's.",
         ),
         click.option(
             "--floor-sealed/--no-floor-sealed",
