@@ -16,6 +16,7 @@ import struct
 import sys
 from collections.abc import Mapping
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ from hyperfed.packets import (
     Update,
 )
 from hyperfed.packets.masked import MaskedNumbers
+from hyperfed.protocol.entries import EntryKind, LedgerEntry, Mechanism
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Counted, Freeze, Plan, Refused
 from hyperfed.protocol.packs import make_pack
@@ -164,6 +166,44 @@ def packets() -> dict[str, Any]:
             organisation_cap=0,
             statistics=SumsPolicy(short_bias="kept"),
             aggregation="secure-sum",
+        ),
+        "policy-noise-shares": PolicyPack(
+            payload="statistics",
+            lags=(1,),
+            strategy="mean",
+            trust_min=0,
+            max_staleness=0,
+            organisation_cap=0,
+            statistics=SumsPolicy(row_norm=3.0),
+            aggregation="secure-sum",
+            privacy="shares",
+            noise_shares=12,
+        ),
+        "reserve-noise-shares": LedgerEntry(
+            federation="small-fed",
+            sequence=1,
+            previous=b"",
+            kind=EntryKind.RESERVE,
+            round=3,
+            id=b"i" * 32,
+            freeze=b"f" * 32,
+            merkle_head=b"m" * 32,
+            time=GENESIS,
+            mechanisms=(
+                Mechanism(
+                    kind="gaussian",
+                    epsilon=Decimal("1.1"),
+                    delta=Decimal("0.00001"),
+                    sigma=1 << 15,
+                    sensitivity=7000,
+                    place="shares",
+                    relation="zero-out",
+                    unit="record",
+                    shares=14,
+                    numbers=21,
+                ),
+            ),
+            final=True,
         ),
         "update-masked": Update(
             measured=measured,

@@ -39,7 +39,7 @@ from hyperfed.dropbox.opening_objects import (
 )
 from hyperfed.dropbox.openings import OpeningReader, secure_sums_of, signed_part
 from hyperfed.dropbox.reader import Stored
-from hyperfed.errors import PacketError, RefusedError, RegistryError
+from hyperfed.errors import PacketError, PrivacyError, RefusedError, RegistryError
 from hyperfed.protocol.documents import end_of
 from hyperfed.protocol.entries import EntryKind
 from hyperfed.protocol.object_keys import Keys
@@ -303,7 +303,10 @@ class HelperNight:
         ]
         if [entry.freeze for entry in reserves] != [frozen.digest]:
             return "the ledger has no reserve of this freeze"
-        night = night_of(self.reader, plan, frozen.value)
+        try:
+            night = night_of(self.reader, plan, frozen.value)
+        except PrivacyError as error:
+            return f"its noise cannot be had: {error.problem}"
         if reserves[0].mechanisms == (() if night is None else night.mechanisms):
             return ""
         return "the ledger charges something else than the noise of this freeze"

@@ -17,12 +17,19 @@ from hyperfed.codec import PayloadCodec
 from hyperfed.crypto.envelope import PacketType
 from hyperfed.dropbox.nights import shares_of
 from hyperfed.dropbox.reader import DropBoxReader
-from hyperfed.errors import LedgerError, PacketError, PrivacyError, RegistryError, RoundError
+from hyperfed.errors import (
+    AccessDenied,
+    LedgerError,
+    PacketError,
+    PrivacyError,
+    RegistryError,
+    RoundError,
+)
 from hyperfed.privacy.policy import release_of
 from hyperfed.protocol.entries import EntryKind, LedgerEntry
 from hyperfed.protocol.ledger import Chained, annulled_entry
 from hyperfed.protocol.object_keys import Keys
-from hyperfed.protocol.objects import Plan
+from hyperfed.protocol.objects import Freeze, Plan
 
 __all__ = ["carried", "charging", "is_alien"]
 
@@ -97,15 +104,25 @@ def is_alien(reader: DropBoxReader, reserve: LedgerEntry) -> bool:
 def _asked(reader: DropBoxReader, plan: Plan, version: int, reserve: LedgerEntry) -> bool:
     """Return whether the plan asks for the reserve, by a version of the registry.
 
-    How many shares of noise there are, the freeze says (R-192); where it is gone, the reserve does.
+    How many shares of noise there are, the freeze says (R-192). Where it is gone, or not for this
+    party to read, the reserve says it: who hides a freeze does not refill the budget.
     """
     shares = max((m.shares for m in reserve.mechanisms), default=0)
     try:
-        frozen = reader.freeze(reserve.round) if shares else None
-        if frozen is not None and frozen.digest == reserve.freeze:
-            shares = shares_of(reader, plan, frozen.value)
+        frozen = _freeze_of(reader, reserve) if shares else None
+        if frozen is not None:
+            shares = shares_of(reader, plan, frozen)
         budget = reader.registry_at(version).budget
         night = release_of(plan.policy, plan.vocabulary, budget, shares=shares)
-    except (PrivacyError, RoundError, PacketError, RegistryError):
+    except (PrivacyError, RegistryError):
         return False
     return reserve.mechanisms == (() if night is None else night.mechanisms)
+
+
+def _freeze_of(reader: DropBoxReader, reserve: LedgerEntry) -> Freeze | None:
+    """Return the freeze that a reserve names, or None where it cannot be had."""
+    try:
+        frozen = reader.freeze(reserve.round)
+    except (AccessDenied, PacketError, RoundError):
+        return None
+    return None if frozen is None or frozen.digest != reserve.freeze else frozen.value

@@ -49,5 +49,5 @@ def why_not_opened(reader: DropBoxReader, plan: Plan, freeze: Freeze) -> str:
         secure_sums_of(registry),
         registry.clients,
         [one.client for one in freeze.counted],
-        fewest=plan.policy.noise_shares,
+        least=plan.policy.noise_shares,
     )

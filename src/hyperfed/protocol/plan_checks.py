@@ -116,11 +116,11 @@ def _check_shares(
     subject: str,
 ) -> None:
     """Raise RoundError where no night of a cohort could have the shares it counts on (R-190)."""
-    problem = too_few_shares(rules, registry.clients, cohort, fewest=policy.noise_shares)
-    if policy.noise_shares < rules.together:
+    problem = too_few_shares(rules, registry.clients, cohort, least=policy.noise_shares)
+    if policy.noise_shares < rules.least_shares:
         problem = (
             f"counts on {policy.noise_shares} shares of noise, and the roots' `together` is "
-            f"{rules.together}"
+            f"{rules.least_shares}"
         )
     if problem:
         raise RoundError(

@@ -34,20 +34,20 @@ def shares_left(rules: SecureSums, clients: Sequence[ClientRecord], counted: Seq
 
 
 def too_few_shares(
-    rules: SecureSums, clients: Sequence[ClientRecord], counted: Sequence[str], *, fewest: int
+    rules: SecureSums, clients: Sequence[ClientRecord], counted: Sequence[str], *, least: int
 ) -> str:
     """Return in words why the counted clients may not be opened together, or "" (R-193).
 
-    fewest: how many shares the round's plan counts on.
+    least: how many shares the round's plan counts on.
     """
     left, organisations = (
         shares_left(rules, clients, counted),
         len(_others(rules, clients, counted)),
     )
-    if left < fewest:
+    if left < least:
         return (
             f"{left} shares of noise are left without helpers, those who may collude and the "
-            f"client itself; the plan counts on {fewest}"
+            f"client itself; the plan counts on {least}"
         )
     if organisations < rules.smallest:
         return f"{organisations} organisations beside helpers', and {rules.smallest} are needed"

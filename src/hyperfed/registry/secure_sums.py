@@ -92,6 +92,11 @@ class SecureSums:
         """k + m: how many organisations, helpers' not among them, may be opened together."""
         return self.together + self.colluding_clients
 
+    @property
+    def least_shares(self) -> int:
+        """The fewest shares of noise that a plan may count on: those of k others (R-190)."""
+        return self.together
+
     def check(self, clients: Sequence[ClientRecord]) -> None:
         """Check helpers and blocks against the registry's clients. Raises RegistryError."""
         organisation_of = {client.client_id: client.organisation for client in clients}

@@ -76,6 +76,7 @@ def test_a_night_with_noise_in_shares_is_charged_opened_and_audited() -> None:
 
 
 def test_more_shares_than_counted_on_cost_less_and_dropouts_cost_more() -> None:
+    """The freeze says what is charged (R-192)."""
     costs = {}
     for missing in ((), ("ward-6",)):
         night = NoisedNight(shares=3)
