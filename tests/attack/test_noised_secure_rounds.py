@@ -16,7 +16,7 @@ from hyperfed.client import ClientMemory, masked
 from hyperfed.coordinator import budget
 from hyperfed.coordinator.runner import Why
 from hyperfed.crypto.envelope import PacketType
-from hyperfed.errors import QuorumMissed, RefusedError, TransientError
+from hyperfed.errors import AccessDenied, QuorumMissed, RefusedError, TransientError
 from hyperfed.operations.audit import audit
 from hyperfed.privacy.accountant import rho_of
 from hyperfed.privacy.mechanisms import PlannedRelease
@@ -27,6 +27,7 @@ from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Tombstone
 from hyperfed.secure_aggregation.noised_statistics import noised_vector
 from hyperfed.statistics import Statistics
+from hyperfed.storage.memory import MemoryStore
 from tests.attack.test_secure_rounds import elsewhere, named, openings, replaced
 from tests.noised_night import WARDS, NoisedNight, policy
 
@@ -296,3 +297,37 @@ def test_a_coordinator_cannot_open_before_q_helpers_have() -> None:
     late = night.federation.plan(1).close_by - AFTER
     assert night.federation.run(1, now=late).why is Why.COMMITTED
     assert set(WARDS) == {c.client for c in night.federation.reader().freeze(1).value.counted}  # type: ignore[union-attr]
+
+
+class WithoutFreezes(MemoryStore):
+    """A store as a client sees it, which may not read freezes."""
+
+    def read(self, key: str, *, max_bytes: int) -> bytes:
+        if key.endswith("/freeze"):
+            raise AccessDenied("may not be read by a client", subject=key)
+        return super().read(key, max_bytes=max_bytes)
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_who_hides_a_freeze_refills_no_budget(hidden: bool) -> None:
+    """Its reserve says how many shares were charged; and a client that lost its record counts it,
+    though it may not read freezes (R-112, R-191).
+    """
+    night = NoisedNight()
+    fed = night.federation
+    night.confirmed()
+    named(night)
+    fed.run(1, now=fed.plan(1).close_by)
+    night.opens(2)
+    seen = elsewhere(night, without=Keys.freeze(1) if hidden else "").federation
+    ledger = seen.reader().ledger()
+    asked = plan_moments(fed.policy, 3).mechanisms
+    assert budget.accountant_of(seen.reader(), ledger).mechanisms == asked
+    store = WithoutFreezes()
+    for key, data in fed.objects().items():
+        store.put_if_absent(key, data)
+    fed.store = store
+    fed.memories["ward-1"] = ClientMemory()
+    fed.submit("ward-1", night.update_of("ward-1"), round_id=2)
+    guard = fed.memories["ward-1"].privacy_guard(fed.registry.budget)
+    assert guard.accountant.mechanisms == asked * 2
