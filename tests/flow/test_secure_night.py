@@ -20,18 +20,27 @@ from hyperfed.cli.invocation import Invocation
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.operations.audit import audit
 from hyperfed.storage.filesystem import FilesystemStore
+from tests.noised_night import WARDS, NoisedNight
 from tests.secure_night import HELPERS, MEMBERS, NAMES, SecureNight, rows
 
 pytestmark = pytest.mark.slow
+
+NOISED = {
+    "privacy": "shares",
+    "noise_shares": 4,
+    "privacy_epsilon": 20,
+    "statistics": {"row_norm": 3.0},
+}
 
 
 class Place:
     """A folder as drop-box, a coordinator with blocks, and everybody's own folder."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, *, noised: bool = False) -> None:
         self.folder, self.name = folder, name
         (folder / "box").mkdir(parents=True)
-        self.night = SecureNight(store=FilesystemStore(folder / "box"))
+        kind = NoisedNight if noised else SecureNight
+        self.night = kind(store=FilesystemStore(folder / "box"))
         self.fed = self.night.federation
         self.now = self.fed.opens(1)
         url = f"file://{folder / 'box'}"
@@ -51,9 +60,10 @@ class Place:
                 "organisation_cap": 0.0,
                 "aggregation": "secure-sum",
                 "statistics": {"short_bias": "kept"},
-            },
+            }
+            | (NOISED if noised else {}),
         ).save(name, overwrite=True)
-        for seed, client in enumerate((*MEMBERS, *HELPERS)):
+        for seed, client in enumerate((*self.night.members, *HELPERS)):
             own = folder / client
             own.mkdir()
             self.fed.keys[client].save(own / f"{client}.key")
@@ -82,6 +92,37 @@ def place(found: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyP
     here = Place(tmp_path / "secure", name)
     monkeypatch.setattr(Invocation, "now", property(lambda _: here.now))
     return here
+
+
+def test_a_night_with_noise_in_shares_by_the_flows(
+    found: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six wards send their shares; a coordinator that comes between sees no sum."""
+    _, name = found()
+    place = Place(tmp_path / "noised", name, noised=True)
+    fed = place.fed
+    monkeypatch.setattr(Invocation, "now", property(lambda _: place.now))
+    place.now = fed.opens(1) + timedelta(minutes=1)
+    place.night.visits(now=place.now)
+    assert place.flow(open_round, fed.opens(1) + timedelta(minutes=2)).is_completed()
+    place.now = fed.opens(1) + timedelta(hours=1)
+    for client in WARDS:
+        data = str(place.folder / client / "series.csv")
+        sent = place.at(client, "submit", "--data", data, "--series")
+        assert (sent["noise"]["shares"], sent["noise"]["of"]) == (4, "moments")
+    place.night.visits(now=fed.night(1))
+    waiting = place.flow(federation_round, fed.night(1) + timedelta(minutes=2))
+    assert "helpers have answered" in str(waiting.message)
+    place.night.visits(now=fed.night(1) + timedelta(minutes=3))
+    state = place.flow(federation_round, fed.night(1) + timedelta(minutes=4))
+    assert state.is_completed(), state.message
+    model = fed.reader().result(1)
+    assert model is not None
+    assert isinstance(model.value, GlobalModel)
+    assert model.value.privacy is not None
+    assert (model.value.privacy.shares, model.value.opened_by) == (4, HELPERS)
+    report = audit(fed.store, fed.fingerprint, fed.coordinator, now=place.now)
+    assert report.ok, [asdict(one) for one in report.findings]
 
 
 def test_a_night_by_the_flows_with_a_helper_that_never_comes_again(place: Place) -> None:
