@@ -23,6 +23,7 @@ from hyperfed.storage.filesystem import FilesystemStore
 from hyperfed.storage.memory import MemoryStore
 from hyperfed.storage.store import ObjectStore
 from hyperfed.testing.faults import FaultStore, Killed
+from tests.noised_night import NoisedNight
 from tests.secure_night import SecureNight, update
 
 Act = Callable[[SecureNight, ObjectStore], object]
@@ -124,6 +125,35 @@ def test_a_crash_after_any_operation_changes_nothing_of_what_lies_there(
         assert shape(twin) == expected, f"after a crash at operation {operation}"
         after = twin.federation.objects()
         assert all(after[key] == data for key, data in shown.items()), "something changed"
+
+
+def test_a_client_that_dies_anywhere_is_charged_once_for_its_share() -> None:
+    """What lies there once is there to stay, and a repeat costs nothing (R-191)."""
+    start = NoisedNight()
+    start.opens()
+    sent = start.update_of("ward-1")
+
+    def submit(night: SecureNight, store: ObjectStore) -> None:
+        fed = night.federation
+        session = fed.session("ward-1", store=store)
+        session.submit(sent, now=fed.opens(1) + timedelta(hours=1), plan=session.plan(1))
+
+    calm = copied(start)
+    counting = FaultStore(calm.federation.store)
+    submit(calm, counting)
+    for operation in range(counting.operations):
+        twin = copied(start)
+        dying = FaultStore(twin.federation.store)
+        dying.die_after(operation)
+        with pytest.raises(Killed):
+            submit(twin, dying)
+        shown = twin.federation.objects()
+        submit(twin, twin.federation.store)
+        after = twin.federation.objects()
+        assert after.keys() == calm.federation.objects().keys()
+        assert all(after[key] == data for key, data in shown.items()), "drawn anew"
+        guard = twin.federation.memories["ward-1"].privacy_guard(twin.federation.registry.budget)
+        assert len(guard.accountant.mechanisms) == 1
 
 
 def shape(night: SecureNight) -> dict[str, bytes]:
