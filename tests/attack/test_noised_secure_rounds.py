@@ -16,6 +16,7 @@ from hyperfed.client import ClientMemory, masked
 from hyperfed.coordinator import budget
 from hyperfed.coordinator.runner import Why
 from hyperfed.crypto.envelope import PacketType
+from hyperfed.dropbox.openings import signed_part
 from hyperfed.errors import AccessDenied, QuorumMissed, RefusedError, TransientError
 from hyperfed.operations.audit import audit
 from hyperfed.privacy.accountant import rho_of
@@ -101,6 +102,33 @@ def test_a_thief_that_freezes_too_few_shares_opens_nothing() -> None:
     assert not visit.answered
     assert "3 shares of noise are left" in visit.refused[1]
     assert honest.visit("help-2", now=now).answered == [1]
+
+
+def test_a_client_with_unequal_seeds_costs_the_others_a_share_and_no_more() -> None:
+    """Two helpers cannot open its boxes. It is left out, and the charge is for who is left."""
+    night = NoisedNight(shares=3)
+    fed = night.federation
+    night.opens()
+    night.submit_all()
+    part = openings(night).mask_boxes("ward-6")
+    assert part is not None
+    boxes = tuple(box[:-1] + b"\x00" for box in part.value.boxes[:2]) + part.value.boxes[2:]
+    lying = replace(part.value, boxes=boxes)
+    data = signed_part(
+        lying, PacketType.BOXES, sender="ward-6", key_pair=fed.keys["ward-6"], now=fed.opens(1)
+    )
+    replaced(night, Keys.boxes(1, "ward-6"), data)
+    night.visits(now=fed.night(1))
+    named(night)
+    now = fed.night(1) + AFTER
+    night.visits(now=now)
+    assert fed.run(1, now=now).why is Why.COMMITTED
+    (charge,) = fed.reader().ledger()[0].entry.mechanisms
+    assert charge.shares == 3
+    frozen = fed.reader().freeze(1)
+    assert frozen is not None
+    assert [one.rule for one in frozen.value.refused] == ["R-171"]
+    assert audit(fed.store, fed.fingerprint, fed.coordinator).findings == ()
 
 
 def test_a_careless_freeze_of_too_few_shares_ends_uncharged(

@@ -13,8 +13,10 @@ from hyperfed.coordinator.runner import Why
 from hyperfed.crypto.envelope import PacketType
 from hyperfed.dropbox.openings import OpeningReader, signed_part
 from hyperfed.errors import AggregationError, QuorumMissed
+from hyperfed.operations.audit import audit
 from hyperfed.protocol.documents import sign_object
 from hyperfed.protocol.object_keys import Keys
+from hyperfed.registry.blocks import complete_blocks
 from hyperfed.registry.secure_sums import SecureSums
 from hyperfed.storage.memory import MemoryStore
 from tests.secure_night import HELPERS, MEMBERS, SecureNight
@@ -114,6 +116,35 @@ def test_a_client_with_unequal_seeds_blames_nobody_else() -> None:
     assert frozen is not None
     assert frozen.value.helpers == ("help-1", "help-3", "help-4")
     assert "did not confirm" in refusal_of(night, "help-2")
+
+
+def test_an_audit_judges_again_whom_helpers_and_blocks_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its twin is found: a coordinator that leaves out a block that all helpers confirmed."""
+    found = {}
+    for lying in (False, True):
+        night = SecureNight(members=(*MEMBERS, *OTHERS), blocks=(MEMBERS, OTHERS))
+        night.opens()
+        night.submit_all(but=() if lying else ("yard-3",))
+        fed, now = night.federation, night.federation.night(1) + AFTER
+        night.visits(now=fed.night(1))
+        with monkeypatch.context() as patch:
+            if lying:
+                for where in ("coordinator.helper_choice", "client.helper_night"):
+                    patch.setattr(
+                        f"hyperfed.{where}.complete_blocks",
+                        lambda blocks, here: complete_blocks(blocks, here - {"yard-3"}),
+                    )
+            named(night)
+            night.visits(now=now)
+            assert fed.run(1, now=now).why is Why.COMMITTED
+        frozen = fed.reader().freeze(1)
+        assert frozen is not None
+        assert {one.rule for one in frozen.value.refused} == {"R-174"}
+        found[lying] = audit(fed.store, fed.fingerprint, fed.coordinator).findings
+    assert found[False] == ()
+    assert {finding.rule for finding in found[True]} >= {"R-128"}
 
 
 def test_a_helper_that_lies_stops_the_round_and_is_named_in_dispute() -> None:

@@ -11,10 +11,10 @@ from hyperfed.coordinator.runner import Why
 from hyperfed.errors import PrivacyBudgetExhausted, PrivacyError, QuorumMissed, RoundError
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.operations.audit import audit
-from hyperfed.packets import PolicyPack
 from hyperfed.privacy.moments import plan_moments, step_of
 from hyperfed.protocol.entries import EntryKind
 from hyperfed.protocol.object_keys import Keys
+from hyperfed.registry.floors import Floors, below_floors
 from hyperfed.registry.registry import Budget
 from tests.noised_night import BUDGET, NoisedNight, policy, statistics
 from tests.secure_night import SecureNight
@@ -183,17 +183,18 @@ def test_a_policy_counts_on_shares_where_its_noise_is_in_shares(privacy: str, sh
     assert refused.value.rule == "R-190"
 
 
+def test_a_floor_of_central_noise_lets_shares_through_and_one_of_local_noise_does_not() -> None:
+    shared = policy()
+    for floor, below in (("none", 0), ("central", 0), ("shares", 0), ("local", 1)):
+        assert len(below_floors(shared, Floors(privacy=floor))) == below
+    central = replace(shared, privacy="central", aggregation="seen", noise_shares=0)
+    assert len(below_floors(central, Floors(privacy="shares"))) == 1
+
+
 def test_what_has_noise_in_shares_has_a_finer_grid_than_central_noise() -> None:
     """Four shares count for twice the width: a squared clip has twice as many steps."""
     shared = policy()
-    central = PolicyPack(
-        **{
-            name: getattr(shared, name)
-            for name in shared.__slots__
-            if name not in ("privacy", "noise_shares", "aggregation")
-        },
-        privacy="central",
-    )
+    central = replace(shared, privacy="central", aggregation="seen", noise_shares=0)
     fine, coarse = (plan_moments(one, 3) for one in (shared, central))
     assert fine.bound == pytest.approx(2 * coarse.bound, rel=1e-3)
     assert fine.epsilon == pytest.approx(coarse.epsilon, rel=Decimal("0.001"))

@@ -96,12 +96,15 @@ def _secure_sums(shown: "Registry") -> dict[str, str]:
     rules = shown.secure_sums
     if rules is None:
         return {}
-    group = rules.group
+    group, blocks = rules.group, "; ".join(", ".join(block) for block in rules.blocks)
     return {
         "Secure sums": f"{group.quorum} of the helpers {', '.join(group.helpers)} open one; "
         f"{group.colluding_helpers} of them may collude",
-        "Blocks": f"of {rules.smallest} organisations or more: "
-        + "; ".join(", ".join(block) for block in rules.blocks),
+        "Blocks": f"of {rules.smallest} organisations or more: {blocks}"
+        if blocks
+        else "none: sums without noise in shares are not opened",
+        "Noise in shares": f"counts on {rules.least_shares} shares at least, without helpers' and "
+        f"those of {rules.colluding_clients} organisations that may collude",
     }
 
 

@@ -21,6 +21,7 @@ from hyperfed.errors import HyperfedError, PacketError, TransientError, Transpor
 from hyperfed.merge.pooling import FORMULA
 from hyperfed.operations.audit.context import AuditContext
 from hyperfed.operations.audit.judging import SEALING, validator_of
+from hyperfed.operations.audit.openings import refused_again
 from hyperfed.protocol.object_keys import Keys, client_of
 from hyperfed.protocol.objects import Counted, Freeze, Plan, Refused
 from hyperfed.storage.store import ObjectInfo
@@ -120,10 +121,11 @@ def _judge_again(context: AuditContext, plan: Plan, frozen: Stored[Freeze], clie
         if not isinstance(refused, Refused):
             continue
         rule, reason = rules.get(refused.key, ("", ""))
+        rule = rule or refused_again(context, plan, freeze, refused)
         if key_id != frozen.signed.header.key_id and not SEALING.isdisjoint((rule, refused.rule)):
             continue  # a client may seal one thing to one key and another to another
         if rule not in (refused.rule, "R-97"):  # a base that was there then may be gone now
-            what = f"breaks {rule} ({reason})" if rule else "counts"
+            what = f"breaks {rule} ({reason or 'by its helpers'})" if rule else "counts"
             context.broken(
                 refused.key,
                 f"was refused by {refused.rule} ({refused.reason}) in round {plan.round}; "
