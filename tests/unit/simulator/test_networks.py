@@ -101,3 +101,11 @@ def test_networks_are_played_as_said() -> None:
     for way, f1 in said.items():
         assert played[way] == pytest.approx(f1, abs=0.1)
     assert measure_networks([]) == []
+
+
+def test_noise_in_shares_finds_what_local_noise_hides() -> None:
+    shares, local = (
+        np.mean([play_private(2000, 2, f"public centre, {way}", seed) for seed in (0, 1)])
+        for way in ("noise in 12 of 16 shares", "local noise")
+    )
+    assert shares > local + 0.3

@@ -2,7 +2,7 @@
 
 1. 16 clients share the rows of a VAR(1) of 6 variables, whose rows are clipped to norm `CLIP`.
    Delta is 1e-5, the unit one row. The coordinator adds the noise; with local noise, each client
-   does.
+   does; in shares, each client does under masks, and 12 of them are counted on.
 2. Every round is the library's own: clip, whole numbers, discrete Gaussian noise, the engine on the
    noised sum, and the default cut of signed edges at half.
 """
@@ -16,8 +16,10 @@ import numpy as np
 from hyperfed.client_agent import statistics_update
 from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.packets import PolicyPack, SumsPolicy
-from hyperfed.privacy.moments import noised_statistics, plan_moments
+from hyperfed.privacy.moments import moment_count, noised_statistics, plan_moments
 from hyperfed.registry.registry import Budget
+from hyperfed.secure_aggregation import OpenedSum
+from hyperfed.secure_aggregation.noised_statistics import noised_vector
 from hyperfed.simulator.evidence.pictures import lines_svg, mean_and_error
 from hyperfed.simulator.evidence.sums import edges_of, f1_of, var_world
 from hyperfed.statistics.clipped import clipped_statistics
@@ -35,8 +37,15 @@ PRIVATE_PICTURE = "sums-private.svg"
 _WAYS = {
     "public centre": ("central", "public"),
     "own means": ("central", "client"),
+    "public centre, noise in 12 of 16 shares": ("shares", "public"),
     "public centre, local noise": ("local", "public"),
 }
+IN_SHARES: dict[str, Any] = {
+    "noise_shares": 12,
+    "aggregation": "secure-sum",
+    "organisation_cap": 0.0,
+}
+"""What a policy says where noise is in shares."""
 _BEGIN, _END = "<!-- made: private -->", "<!-- end -->"
 
 Cells = Sequence[dict[str, Any]]
@@ -57,10 +66,12 @@ def play_private(rows: int, epsilon: int, way: str, seed: int) -> float:
         lags=world.lags,
         vote_min=0.5,
         statistics=SumsPolicy(row_norm=CLIP, centring=centring),
+        **(IN_SHARES if place == "shares" else {}),
     )
     night = plan_moments(policy, len(world.names))
     budget = Budget(epsilon=Decimal(1000), delta=Decimal("0.001"), unit="record")
     coordinator = FederationCoordinator(policy=policy, vocabulary=world.vocabulary, budget=budget)
+    total = np.zeros(1 + moment_count(len(world.names), world.lags), dtype=np.uint64)
     for client in range(CLIENTS):
         one = clipped_statistics(
             world.sample(rows // CLIENTS, rng),
@@ -73,7 +84,11 @@ def play_private(rows: int, epsilon: int, way: str, seed: int) -> float:
         )
         if place == "local":
             one = noised_statistics(one, night)
+        if place == "shares":
+            total += noised_vector(one, night, cohort=CLIENTS, subject="simulated client")
         coordinator.handle_update(f"site-{client:03d}", statistics_update(one))
+    if place == "shares":
+        coordinator.opened = OpenedSum(total=total, helpers=(), unchecked=())
     model = coordinator.aggregate()
     return f1_of(edges_of(world, model.edges, model.evidence.edges.vote), world.edges)
 
@@ -96,7 +111,7 @@ def picture(cells: Cells) -> str:
     """Return the picture: F1 over epsilon, a line for each number of rows and centring."""
     lines: dict[str, dict[int, Sequence[float]]] = {}
     for cell in cells:
-        if cell["way"] != "public centre, local noise":
+        if cell["way"] in ("public centre", "own means"):
             name = f"{cell['rows']:,} rows, {cell['way']}"
             lines.setdefault(name, {})[cell["epsilon"]] = cell["f1"]
     return lines_svg(
