@@ -1,4 +1,4 @@
-"""Measures how loudly a client votes, and decides when it is not heard.
+"""Measure how loudly a client votes, and decide when it is not heard.
 
 A cosine does not depend on size: a few clients that are sure of everything would outvote many that
 are careful.

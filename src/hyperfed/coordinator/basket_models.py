@@ -1,4 +1,4 @@
-"""Makes the model of each basket, which is published beside the global one.
+"""Make the model of each basket, which is published beside the global one.
 
 Where nothing is private it is the basket's merge; in a private round it comes from the basket's own
 noised sum. A basket without a model is listed with the reason. `origins_of` says from which baskets

@@ -1,4 +1,4 @@
-"""Reads the privacy budget from a drop-box: what its registry grants and its ledger has spent.
+"""Read the privacy budget from a drop-box: what its registry grants and its ledger has spent.
 
 1. The budget in force is what the registry names. A version that loosens it (a larger epsilon or
    delta, another unit, less support) after the first charged reserve was frozen is refused: no

@@ -1,4 +1,4 @@
-"""Chooses which admitted updates a round counts.
+"""Choose which admitted updates a round counts.
 
 It is a pure function of admission, base state and plan (DESIGN section 3, "Late updates").
 

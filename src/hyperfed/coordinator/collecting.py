@@ -1,4 +1,4 @@
-"""Lists what may count in a round.
+"""List what may count in a round.
 
 That is the round's own inbox, and the inboxes of earlier rounds whose updates are not too late yet.
 """

@@ -1,4 +1,4 @@
-"""Defines `FederationCoordinator`: it takes updates, merges, and returns what to write.
+"""Define `FederationCoordinator`: it takes updates, merges, and returns what to write.
 
 1. With a registry and a plan it takes signed bytes only, and refuses with reasons. Without them it
    is the in-process form for notebooks and tests: it takes `Update`s from a caller that it has to

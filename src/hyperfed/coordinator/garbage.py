@@ -1,4 +1,4 @@
-"""Lets Python's garbage collector run less often while a stage works.
+"""Let Python's garbage collector run less often while a stage works.
 
 A stage of a large round makes many small objects that live on, and hardly any cycles. After every
 700 of them Python would look for cycles, and now and then through everything that a process holds:

@@ -1,4 +1,4 @@
-"""Executes the commands of `protocol.machine` against an object store: one handler for each.
+"""Execute the commands of `protocol.machine` against an object store: one handler for each.
 
 1. A handler reads, or makes one create-only write; every decision is the machine's.
 2. An unknown outcome (a lost reply) is reported as such; the machine then reads and compares.

@@ -1,4 +1,4 @@
-"""Names how far a round has come, as milestones, and says which command works towards which.
+"""Name how far a round has come, as milestones, and says which command works towards which.
 
 A stage of the flow drives the round's machine from its start to the stage's milestone. What is
 done already is read on the way and not done again, so each stage may be run by itself, any number

@@ -1,4 +1,4 @@
-"""Opens a round: its plan is created and signed, or the one that is there is adopted (step 0).
+"""Open a round: its plan is created and signed, or the one that is there is adopted (step 0).
 
 1. Before the first object of a round is written the store proves that it honours create-only
    writes (R-1).

@@ -1,4 +1,4 @@
-"""Computes the next state from a round's evidence: trust, sequences and windows.
+"""Compute the next state from a round's evidence: trust, sequences and windows.
 
 It is a pure function of the freeze, the base state and the frozen updates.
 

@@ -1,4 +1,4 @@
-"""Defines `RoundRunner`, which drives the round's state machine against an object store.
+"""Define `RoundRunner`, which drives the round's state machine against an object store.
 
 1. Every decision is the machine's (`protocol.machine`); its commands are executed by `handlers`.
 2. A stage drives the machine from the start to the stage's milestone (`milestones`). What is done

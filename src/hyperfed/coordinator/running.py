@@ -1,4 +1,4 @@
-"""Runs a round without Prefect.
+"""Run a round without Prefect.
 
 The Prefect flows share some of it: which round is meant, and whether its window has ended.
 

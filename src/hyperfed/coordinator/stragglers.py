@@ -1,4 +1,4 @@
-"""Decides without a clock whether a round waits for stragglers.
+"""Decide without a clock whether a round waits for stragglers.
 
 It is a pure function of what has arrived and how long was waited (DESIGN section 4).
 

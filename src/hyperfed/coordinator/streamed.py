@@ -1,4 +1,4 @@
-"""Merges a round whose edges are never all in memory.
+"""Merge a round whose edges are never all in memory.
 
 The edges lie in a spool of this process, and only the small parts of each update are held.
 

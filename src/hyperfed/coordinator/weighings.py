@@ -1,4 +1,4 @@
-"""Gives the numbers by which a round weighed each client, as its receipt tells them to it alone.
+"""Give the numbers by which a round weighed each client, as its receipt tells them to it alone.
 
 1. They follow from plan, freeze and state: whoever computes them gets the same (R-68).
 2. A round that was frozen under an earlier formula told nobody (`protocol.receipts`).

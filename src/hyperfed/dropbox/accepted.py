@@ -1,4 +1,4 @@
-"""Reads from `accepted/` what a freeze counts (R-66).
+"""Read from `accepted/` what a freeze counts (R-66).
 
 1. A pack that is read must have the digest that the freeze names, and must hold the updates that
    the freeze counts. The caller verifies that the updates are their clients'.

@@ -1,4 +1,4 @@
-"""Defines `UpdateBuffer`, which holds late updates in-process, for notebooks and the simulator.
+"""Define `UpdateBuffer`, which holds late updates in-process, for notebooks and the simulator.
 
 It applies the rule that `coordinator.choose` applies to the drop-box.
 

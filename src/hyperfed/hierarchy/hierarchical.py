@@ -1,4 +1,4 @@
-"""Defines `HierarchicalFederation`: a whole federation in one process.
+"""Define `HierarchicalFederation`: a whole federation in one process.
 
 It serves notebooks and the simulator, by the same logic as the rounds of the drop-box.
 

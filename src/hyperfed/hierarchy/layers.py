@@ -1,4 +1,4 @@
-"""Merges in two layers: clients inside their group by a robust rule, then the groups.
+"""Merge in two layers: clients inside their group by a robust rule, then the groups.
 
 1. In layer 1 the clients of a group are merged by the reconciler of the policy. A group below
    `minimum` counted clients, or below its rule's breakdown point, gives no model. It is listed with

@@ -1,4 +1,4 @@
-"""Limits how much one party may weigh: an organisation with several clients, or a large basket.
+"""Limit how much one party may weigh: an organisation with several clients, or a large basket.
 
 1. R-104, `organisation_weights`: the clients of one organisation together weigh at most as much as
    `cap` clients do. With a cap of 1 an organisation gains nothing by splitting into several

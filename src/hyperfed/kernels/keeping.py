@@ -1,4 +1,4 @@
-"""Names the folder that machine code may be kept in, and looks whether only its user can write it.
+"""Name the folder that machine code may be kept in, and looks whether only its user can write it.
 
 1. What lies there runs. So the folder belongs to this user and nobody else has rights to it (0700),
    and nobody but this user and root can put another one in its place: they alone own every folder

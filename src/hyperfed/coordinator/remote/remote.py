@@ -1,4 +1,4 @@
-"""Defines `RemoteRanges`: a merge whose ranges lie in scratch, where tasks work on them.
+"""Define `RemoteRanges`: a merge whose ranges lie in scratch, where tasks work on them.
 
 Steps and partials travel through the object store, sealed.
 

@@ -1,4 +1,4 @@
-"""Defines `Shuffle`: a frozen set's rows, cut by key range and written to scratch.
+"""Define `Shuffle`: a frozen set's rows, cut by key range and written to scratch.
 
 Each range can then be merged wherever there is a worker.
 

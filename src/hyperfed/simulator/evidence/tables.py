@@ -1,4 +1,4 @@
-"""Plays federations whose clients find a graph in a table, without being told an order.
+"""Play federations whose clients find a graph in a table, without being told an order.
 
 1. The worlds are those of `truths.TABLE_ENGINES`: ten clients, of whom none or a fifth lie. What
    liars send is the sign flip of what honest clients would, sure of everything.
