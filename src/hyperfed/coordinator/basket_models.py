@@ -124,7 +124,7 @@ def origins_of(
     """Return where the edges of a model come from, as fields of a model.
 
     graph: the merged graph after suppression. measured, domains: what each client measured, and its
-    basket. minimum: the fewest clients of which a count is told.
+    basket. minimum: the fewest clients whose count is shown.
     """
     if merged.supporters is None:
         return {}

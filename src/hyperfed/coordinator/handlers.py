@@ -160,8 +160,10 @@ class CommandHandlers:
             f"{plan.value.newest_commit_round} there",
             subject=plan.key,
             rule="R-152",
-            remedy="Somebody copied it here. Nothing was written; this round is left out, and the "
-            "next one goes on",
+            remedy=(
+                "Nothing to do: somebody copied it here. Nothing was written; this round is left "
+                "out, and the next one goes on"
+            ),
         )
 
     def check_base_plan(self, round_id: int) -> None:
