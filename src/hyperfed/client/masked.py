@@ -4,10 +4,10 @@
    Both are on disk before anything is sent, so that a repeat sends the same bytes.
 2. Boxes are written first: an update without boxes would take the client's only slot, and count for
    nothing.
-3. Nothing that is kept or sent tells a seed: once this returns, the client cannot unmask its own
+3. Nothing that is kept or sent reveals a seed: once this returns, the client cannot unmask its own
    message any more.
 4. There is one message a round, in slot 0 (R-164): two messages of one client under one opening
-   would tell their difference.
+   would reveal their difference.
 
 What it does not do: choose helpers (the registry does), or write (`session`).
 """

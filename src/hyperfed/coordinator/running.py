@@ -77,7 +77,7 @@ def check_ended(plan: Plan, now: datetime) -> None:
             f"its window is open until {plan.deadline:%Y-%m-%d %H:%M %Z}",
             subject=f"round {plan.round}",
             rule="R-60",
-            remedy="Wait until then: running it now would shut out clients that have yet to submit. "
+            remedy="Wait until then: running it now would shut out clients yet to submit. "
             f"`hyperfed round status {plan.round}` says who is there",
         )
 
