@@ -2,9 +2,9 @@
 
 1. A number is the average of some clients' noised effects. The noise on it is at least what it
    would be with every member in it, and at most that of one message alone.
-2. An edge stands out where it is above what the least noise stays below, in every slot at once,
-   with probability 0.95. That is decided on noised numbers, and costs nothing.
-3. Nothing here was weighed, counted or signed by a coordinator, and a peer that lies moves it.
+2. An edge stands out where it is above the level that the least noise stays below in every slot at
+   once, with probability 0.95. That is decided on noised numbers, and costs nothing.
+3. No coordinator has weighed, counted or signed anything here, and a peer that lies moves it.
 
 What it does not do: read a store or a file (`client.gossip`).
 """
