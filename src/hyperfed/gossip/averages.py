@@ -55,7 +55,10 @@ class BasketAverage:
 
     @property
     def cut(self) -> float:
-        """What noise stays below in every slot, with probability 0.95 and all members in it."""
+        """The level that noise stays below in every slot with probability 0.95.
+
+        All members are taken to be in it.
+        """
         return noise_cut(self.noise_least, len(self.values))
 
     def rows(self) -> list[dict[str, str | int | float | bool]]:
