@@ -1,4 +1,4 @@
-"""Implement `hyperfed helper`: help to open secure sums, by a timer as a client's night.
+"""Implement `hyperfed helper`, which helps to open secure sums, by a timer like a client's night.
 
 What it does not do: decide anything (`client.helper_night`).
 """
