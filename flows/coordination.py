@@ -1,6 +1,6 @@
 """Provide what the coordinator's flows share.
 
-That is a runner for rehearsals, the instant that a run stands for, and a name for the run in the
+These are a runner for rehearsals, the instant that a run stands for, and a name for the run in the
 UI's list.
 """
 

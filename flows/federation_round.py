@@ -9,7 +9,7 @@ The stages are collect -> validate -> score trust -> check privacy budget -> rec
    stragglers' time the run fails and names who is missing; Retry works until `close_by`.
 3. Finished stages are remembered in the drop-box (`tasks.stages`), so that a Retry goes on where
    the round failed. A round that has ended is only verified.
-4. A store that is away, or a clock that is wrong, ends a run for a while (`flows.again`).
+4. A store that does not answer, or a clock that is wrong, ends a run for a while (`flows.again`).
 5. A dry run says who would count now, and writes nothing: no plan, no copy, no freeze, no result.
 6. The flow needs no Prefect server: without one, Prefect starts its own for the run.
 """

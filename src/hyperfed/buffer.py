@@ -1,4 +1,4 @@
-"""The reference page's name of `hyperfed.hierarchy.buffer`."""
+"""Give `hyperfed.hierarchy.buffer` the reference page's name."""
 
 from hyperfed.hierarchy.buffer import *  # noqa: F403 - a one-line alias
 from hyperfed.hierarchy.buffer import __all__ as __all__

@@ -40,7 +40,7 @@ Keys = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Game:
-    """A world to play, of one seed."""
+    """Describes a world to play, of one seed."""
 
     engine: str
     """The engine, which is the world's kind: one of `truths.TABLE_ENGINES`."""
