@@ -16,7 +16,7 @@
    (sum vote²)²), added as squares. Where the median agreement is beyond chance, an agreement that
    only chance explains has no weight: weights reach 0 at 0, or at the client's own chance below it.
    There are eight iterations. With fewer than three clients that are assessed, all weights are 1.
-4. Clients that vote too loudly for their sample count are not heard (`loudness`, ADR 0013). The
+4. Clients that vote too loudly for their sample count are not heard (`loudness`, ADR 0077). The
    iteration starts from each client's attention. A positive agreement is multiplied with the
    attention before it is weighed, and no weight exceeds the attention. The agreement that is
    reported is the cosine.
@@ -36,7 +36,7 @@ An iteration costs O(rows), on columns. With T = sum over clients of w u by key,
 mean of client i is (T - w_i u_i) / (W - w_i), where W is the voters' weight, so that only sum u_i T
 by client and class of keys is needed. Sums run in client order.
 
-The rule is this project's own (ADR 0035). What it does not do: it carries no privacy label, and it
+The rule is this project's own (ADR 0077). What it does not do: it carries no privacy label, and it
 does not detect a majority, or a group, that tells the same lie.
 """
 

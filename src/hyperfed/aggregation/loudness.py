@@ -15,7 +15,7 @@ are careful.
    gains what a quieter lie would have gained.
 3. With fewer than three clients that have votes, nobody is too loud.
 
-The rule is this project's own (ADR 0013).
+The rule is this project's own (ADR 0077).
 
 What it does not do: it knows nothing about directions, so a liar as quiet as honest clients is not
 found here.

@@ -4,7 +4,7 @@ On edge tables the liar votes like an honest client, so that no rule that looks 
 Where a sum was centred on the first client's effect, one such liar destroyed the pooled effect of
 all others.
 
-Source: this project (ADR 0025).
+Source: this project (ADR 0078).
 """
 
 from dataclasses import dataclass

@@ -4,7 +4,7 @@ Its votes agree with everybody's. Where effects are pooled by inverse variance, 
 know so precisely would outweigh all others. Plain vectors have no intervals, so there the lie is
 the honest mean times the factor.
 
-Source: this project (ADR 0025).
+Source: this project (ADR 0078).
 """
 
 from collections.abc import Sequence
