@@ -114,6 +114,17 @@ def test_a_stranger_is_called_no_packet(stranger: Any) -> None:
     assert f"a {type(stranger).__name__} is no packet" in error
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a foreign kind", "a 'Plan' is no packet"),
+        ("a policy that promises what it cannot", "PolicyPack: privacy='central'"),
+    ],
+)
+def test_the_error_names_what_it_is_about(name: str, said: str) -> None:
+    assert said in str(PacketValidator().validate(BAD[name])[1])
+
+
 def test_a_packet_as_large_as_the_limit_is_read_and_one_byte_more_is_not() -> None:
     data = PayloadCodec().encode(Claims(loss=1.0))
     for most, valid in ((len(data), True), (len(data) - 1, False)):
