@@ -35,16 +35,16 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
             "dropbox/claims.py",
         ),
         (
+            "tests/unit/protocol/test_entries.py",
             "tests/unit/protocol/test_ledger.py",
             "tests/unit/protocol/test_sequences.py",
-            "tests/unit/dropbox/test_ledger_copy.py",
+            "tests/unit/dropbox",
         ),
         (
             "tests/attack/test_alien_reserves.py",
             "tests/attack/test_annulled_entries.py",
             "tests/attack/test_sequences_of_a_stolen_key.py",
             "tests/attack/test_ways_back.py",
-            "tests/unit/dropbox",
             "tests/unit/operations/test_audit.py",
             "tests/unit/coordinator",
         ),
