@@ -51,7 +51,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     ),
     "registry": (
         ("registry/*.py", "dropbox/registries.py", "dropbox/annulling.py"),
-        ("tests/unit/registry",),
+        ("tests/unit/registry", "tests/unit/dropbox/test_annulling.py"),
         (
             "tests/unit/cli/test_cli_registry.py",
             "tests/unit/cli/test_cli_registry_mending.py",
