@@ -1,6 +1,7 @@
 """The mutants of a file: each is one change of one expression, and keeps every line where it is."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,8 @@ class Mutant:
     """Where, from 1."""
     column: int
     """Where in its first line, in bytes from 0: several changes of one kind may be in a line."""
+    number: int
+    """How many changes of its kind begin in the same place, before it."""
     text: str
     """The line as it is."""
     source: str
@@ -133,7 +136,10 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
         starts.append(starts[-1] + len(line.encode()))
     finder, data = _Finder(), source.encode()
     finder.visit(ast.parse(source))
+    before: Counter[tuple[str, int, int]] = Counter()
     for node, kind, instead, function in finder.found:
+        place = (kind, node.lineno, node.col_offset)
+        before[place] += 1
         last = node.end_lineno or node.lineno
         begin = starts[node.lineno - 1] + node.col_offset
         end = starts[last - 1] + (node.end_col_offset or 0)
@@ -147,6 +153,7 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
             kind,
             range(node.lineno, last + 1),
             node.col_offset,
+            before[place] - 1,
             lines[node.lineno - 1].strip(),
             (data[:begin] + new.encode() + data[end:]).decode(),
         )
