@@ -176,6 +176,23 @@ def test_what_is_broken_is_refused(broken: bytes) -> None:
     assert refused(SENT, broken).rule in ("R-10", "R-40", "R-41", "R-42")
 
 
+@pytest.mark.parametrize(
+    ("broken", "problem"),
+    [
+        (with_part(0, True), "not [1, boxes"),
+        (with_part(2, b"n" * 23), "a nonce has 24 bytes"),
+        (with_part(3, b"c" * 31), "a commitment 32"),
+        (with_part(1, [["a", b"x" * 79]]), "a box is [key id, 80 bytes]"),
+        (with_part(1, [[b"a", b"x" * 80]]), "a box is [key id, 80 bytes]"),
+        (with_part(1, [list(p) for p in PARTS[1][::-1]]), "ascending"),
+        (with_part(1, [PARTS[1][0], PARTS[1][0]]), "one for each recipient"),
+        (with_part(1, []), "sealed to nobody, not to key"),
+    ],
+)
+def test_what_has_another_form_is_refused_for_it(broken: bytes, problem: str) -> None:
+    assert problem in refused(SENT, broken).problem
+
+
 def test_a_newer_version_names_both() -> None:
     error = refused(SENT, pack([2, "new"]))
     assert isinstance(error, SchemaError)
@@ -185,6 +202,14 @@ def test_a_newer_version_names_both() -> None:
 def test_a_body_is_sealed_to_somebody() -> None:
     with pytest.raises(ConfigError, match="recipients"):
         seal_body(header(), TEXT, [])
+
+
+def test_a_body_is_sealed_to_at_most_64_recipients() -> None:
+    many = [KeyPair(bytes([i]) * 32) for i in range(65)]
+    head, body = seal_body(header(), TEXT, [pair.public for pair in many[:64]])
+    assert open_body(signed(head, body), many[63]) == TEXT
+    with pytest.raises(ConfigError, match="1 to 64 recipients, not 65"):
+        seal_body(header(), TEXT, [pair.public for pair in many])
 
 
 def test_the_header_says_that_it_is_sealed() -> None:
