@@ -20,7 +20,10 @@ _FLIPPED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Is: (ast.IsNot,),
     ast.IsNot: (ast.Is,),
 }
-_CHECKS = ("check", "_check", "verify", "expect", "need", "_need", "refuse")
+_CHECKS = (
+    *("check", "_check", "verify", "expect", "need", "_need", "refuse", "require"),
+    *("audit_", "_audit", "charge", "crypto_sign_open"),
+)
 _COMPARED = ("compare_digest", "issubset", "isdisjoint")
 
 
