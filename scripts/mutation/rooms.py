@@ -79,7 +79,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     ),
     "receipts": (
         ("protocol/receipt*.py", "protocol/merkle.py", "coordinator/receipts.py"),
-        ("tests/unit/protocol",),
+        ("tests/unit/coordinator/test_receipts.py", "tests/unit/protocol"),
         ("tests/unit/client", "tests/unit/operations", "tests/attack"),
     ),
     "audit": (
