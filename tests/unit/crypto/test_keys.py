@@ -259,7 +259,7 @@ def test_a_place_that_keeps_no_permissions_is_refused(
 def test_public_keys_survive_json() -> None:
     assert PublicKeys.from_json(PAIR.public.to_json()) == PAIR.public
     assert PAIR.public.key_id == key_id_of(PAIR.public.signing, PAIR.public.sealing)
-    PAIR.public.check_points()
+    KeyPair.generate().public.check_points()  # not one that was checked before
 
 
 @pytest.mark.parametrize(
@@ -308,6 +308,10 @@ def test_a_second_spelling_of_a_sealing_key_is_refused() -> None:
     """X25519 ignores the highest bit: with it set the key is the same, and would pass for another
     one.
     """
+    with pytest.raises(RegistryError, match="canonical"):
+        PublicKeys(
+            signing=PAIR.public.signing, sealing=P25519.to_bytes(32, "little")
+        ).check_points()
     twin = bytearray(PAIR.public.sealing)
     twin[31] |= 128
     assert nacl.bindings.crypto_scalarmult(
@@ -329,3 +333,9 @@ def test_public_keys_have_32_bytes_each() -> None:
     for wrong in ((signing[:-1], sealing), (signing, sealing + b"x")):
         with pytest.raises(RegistryError, match="32 bytes"):
             PublicKeys(signing=wrong[0], sealing=wrong[1])
+
+
+@pytest.mark.parametrize("seed", [b"", b"s" * 31, b"s" * 33])
+def test_a_seed_has_32_bytes(seed: bytes) -> None:
+    with pytest.raises(ConfigError, match=f"32 bytes, not {len(seed)}"):
+        KeyPair(seed)

@@ -87,6 +87,13 @@ def test_a_verified_envelope_says_who_signed_what() -> None:
     assert signed.body.obj is ENVELOPE, "the body is hashed where it lies, not copied"
 
 
+def test_one_type_is_not_read_as_another() -> None:
+    with pytest.raises(SignatureError, match="where a hyperfed/ledger or hyperfed/plan") as caught:
+        verify(ENVELOPE, expect=[PacketType.LEDGER, PacketType.PLAN])
+    assert caught.value.rule == "R-30"
+    assert verify(ENVELOPE, expect=[PacketType.LEDGER, PacketType.UPDATE]).type == "hyperfed/update"
+
+
 def test_signing_is_deterministic() -> None:
     assert sign_envelope(PacketType.UPDATE, header(), BODY, [ALICE]) == ENVELOPE
 
