@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hyperfed.crypto.envelope import PacketType
+from hyperfed.links.bundle import Links, seal_links
 from hyperfed.operations.audit import AuditReport, audit
 from hyperfed.protocol import merkle
 from hyperfed.protocol.documents import COORDINATOR, sign_object
@@ -273,6 +274,38 @@ def test_a_tombstone_in_place_of_a_committed_result_is_found(
     assert first(fed) == (Keys.result(1), "R-61", "is not the one the ledger names")
     fed.store._objects.pop(Keys.result(1))  # type: ignore[attr-defined]
     assert first(fed) == (Keys.result(1), "R-61", "is missing")
+
+
+# -- links -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("signer", ["coordinator", "site-01"])
+def test_links_are_of_their_client_and_signed_by_the_coordinator(
+    played: dict[str, SmallFederation], signer: str
+) -> None:
+    fed = played[OPENED].twin()
+    key_pair = fed.coordinator if signer == "coordinator" else fed.keys[signer]
+    links = Links(
+        federation=fed.registry.federation,
+        client="site-01",
+        round=2,
+        since=1,
+        origin="https://box.example",
+        issued=fed.opens(2),
+        expires=fed.opens(3),
+        puts=(),
+        gets=(),
+    )
+    write = seal_links(links, recipients=[fed.keys["site-01"].public], key_pair=key_pair)
+    fed.store.put_if_absent(write.key, write.data)
+    if signer == "coordinator":
+        found = report(fed)
+        assert (found.ok, found.checked["links"]) == (True, 1)
+        fed.store.put_if_absent(Keys.links(2, "site-02"), write.data)
+        assert first(fed)[0] == Keys.links(2, "site-02")
+        return
+    key, rule, _ = first(fed)
+    assert (key, rule) == (Keys.links(2, "site-01"), "R-32")
 
 
 # -- heads and rounds ------------------------------------------------------------------------------
