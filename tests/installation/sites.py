@@ -123,6 +123,11 @@ class Site:
             program="hyperfed",
         )
 
+    def children(self, process: Process) -> list[str]:
+        """The ids of the processes that one has started, and that go on."""
+        listed = Path(f"/proc/{process.record.pid}/task").glob("*/children")
+        return [pid for children in listed for pid in children.read_text().split()]
+
     def run(self, *arguments: str) -> Any:
         """What a command of the operator's says."""
         done = subprocess.run(
