@@ -16,7 +16,7 @@ from hyperfed.protocol.object_keys import Keys
 from tests.installation.sites import Site
 
 NAMES = ("open-round", "federation-round")
-pytestmark = [pytest.mark.slow, pytest.mark.outage, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.outage, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture
