@@ -17,7 +17,8 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Pending, Running, State
 from prefect.utilities.services import critical_service_loop
 
-from flows.service.worker import CheckoutWorker, end_by_sigterm
+from flows.service.pool import job_template
+from flows.service.worker import CheckoutWorker, _environment, end_by_sigterm
 
 pytestmark = pytest.mark.flow
 
@@ -138,6 +139,17 @@ def test_a_run_that_had_begun_is_left_to_be_told_as_a_crash(
     server = Server(Running())
     assert ended_early(server, 1) == [False]
     assert server.set == []
+
+
+def test_a_runs_process_sends_heartbeats_as_often_as_the_worker_says_or_every_half_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name, run = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY", FlowRun(id=uuid4(), flow_id=uuid4())
+    monkeypatch.delenv(name, raising=False)
+    assert _environment(run, "flows/open_round.py:open_round")[name] == "30"
+    monkeypatch.setenv(name, "60")
+    assert _environment(run, "flows/open_round.py:open_round")[name] == "60"
+    assert job_template()["job_configuration"]["env"][name] == "30"
 
 
 def test_sigterm_ends_a_worker_that_a_shell_started_in_the_background() -> None:

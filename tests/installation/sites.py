@@ -74,7 +74,8 @@ class Site:
             "PREFECT_SERVER_API_PORT": str(port),
             "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "3",  # not half a window
+            # half of the usual: more than the ten seconds by which a worker takes runs ahead
+            "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "15",
             "PREFECT_WORKER_QUERY_SECONDS": "2",
             "PREFECT_SERVER_API_AUTH_STRING": LOGIN,
             "PREFECT_API_AUTH_STRING": LOGIN,
