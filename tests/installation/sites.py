@@ -164,7 +164,7 @@ class Site:
             data,
             {"content-type": "application/json", "authorization": AUTHORIZATION},
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
             return json.loads(answer.read())
 
     def answers(self) -> bool:

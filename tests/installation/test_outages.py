@@ -3,6 +3,8 @@ real clock, windows of a minute. Each ends without a person; only the last of th
 be below quorum before its `close_by`, which its run says.
 """
 
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -61,7 +63,7 @@ def test_three_nights_without_a_worker_and_a_night_without_the_server(
 
     # the server goes away while the night's runs begin, until their processes have given up
     night = site.until(lambda: _beginning(site, worker), "merge and opening are about to begin")
-    site.server.stop()
+    os.killpg(site.server.record.pid, signal.SIGKILL)
     site.until(lambda: not site.children(worker), "their processes have ended")
     site.until(lambda: "does not answer" in worker.log.read_text(), "the worker says so")
     assert site.end_of(night) is None
