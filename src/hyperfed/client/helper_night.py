@@ -8,7 +8,8 @@ A helper comes whenever its timer says, and does all that is due:
 3. Once the round has a manifest, it checks that freeze, reserve and cohort follow (R-172), that its
    marks allow it (R-173, R-174), and answers with sums of masks. Otherwise it refuses, and the
    signed reason names the earlier cohort where there is one (R-175).
-4. It erases the keys of rounds that have ended, or are past their `close_by`.
+4. It erases the keys of rounds that have ended, or are past their `close_by`. However late that
+   is, it keeps no key for longer than the registry bounds it, or 7 windows (R-198).
 
 It trusts neither bucket nor coordinator: an honest helper that answers something else than it
 confirmed would open single messages.
@@ -37,11 +38,12 @@ from hyperfed.dropbox.opening_objects import (
 )
 from hyperfed.dropbox.openings import OpeningReader, secure_sums_of, signed_part
 from hyperfed.dropbox.reader import Stored
-from hyperfed.errors import PacketError, RefusedError, RegistryError
+from hyperfed.errors import PacketError, RefusedError, RegistryError, RoundError
 from hyperfed.protocol.documents import end_of
 from hyperfed.protocol.entries import EntryKind
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Freeze, Plan
+from hyperfed.protocol.plan_checks import check_help_ends
 from hyperfed.registry.secure_sums import counted_organisations
 from hyperfed.secure_aggregation import (
     add_masks,
@@ -74,7 +76,7 @@ class HelperVisit:
     answered: list[int] = field(default_factory=list)
     """Rounds whose manifest was answered."""
     refused: dict[int, str] = field(default_factory=dict)
-    """Why a round's manifest was refused."""
+    """Why a round's plan or manifest was refused."""
     erased: list[int] = field(default_factory=list)
     """Rounds whose key was erased."""
 
@@ -92,13 +94,15 @@ class HelperNight:
         What was done by then stays, and the next visit goes on.
         """
         self.reader.now = now
+        registry, visit = self.reader.registry, HelperVisit(helper=self.helper)
+        for round_id in self.memory.rounds():  # before anything that others write can stop it
+            if now >= registry.help_ends(round_id):
+                self._erase(round_id, visit)
         self.reader.check_fresh()
         self.session.check_ledger()
-        registry = self.reader.registry
         running = registry.windows.round_at(now)
         check_registered(registry, self.helper, self.session.key_pair, round_id=running)
         self._check_helper()
-        visit = HelperVisit(helper=self.helper)
         for round_id in self.memory.rounds():
             plan = self.reader.plan(round_id, or_none=True) if round_id <= running else None
             if plan is None or plan.value.policy.aggregation != "secure-sum":
@@ -106,8 +110,12 @@ class HelperNight:
                 continue
             openings = OpeningReader(self.reader, plan)
             if now >= plan.value.close_by or end_of(self.reader.ledger(), round_id) is not None:
-                self.memory.erase(round_id)
-                visit.erased.append(round_id)
+                self._erase(round_id, visit)
+                continue
+            try:
+                check_help_ends(plan.value, registry)
+            except RoundError as error:
+                visit.refused[round_id] = str(error)
                 continue
             self._confirm(openings, visit, now=now)
             self._answer(openings, visit, now=now)
@@ -130,8 +138,11 @@ class HelperNight:
 
     def _erase_unopened(self, round_id: int, visit: HelperVisit, *, now: datetime) -> None:
         if now >= self.reader.registry.windows.deadline(round_id + 1):
-            self.memory.erase(round_id)
-            visit.erased.append(round_id)
+            self._erase(round_id, visit)
+
+    def _erase(self, round_id: int, visit: HelperVisit) -> None:
+        self.memory.erase(round_id)
+        visit.erased.append(round_id)
 
     # -- ahead of a round --------------------------------------------------------------------------
 
