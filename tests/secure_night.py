@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pytest
 
 from hyperfed.client.helper_memory import HelperMemory
 from hyperfed.client.helper_night import HelperNight, HelperVisit
 from hyperfed.client.session import Submitted
 from hyperfed.client_agent import statistics_update
+from hyperfed.dropbox.openings import OpeningReader
 from hyperfed.errors import QuorumMissed
 from hyperfed.packets import PolicyPack, SumsPolicy, Update
 from hyperfed.protocol.object_keys import Keys, parse_key
@@ -190,3 +192,26 @@ def shape(objects: dict[str, bytes]) -> dict[str, bytes]:
         )
         for key, data in objects.items()
     }
+
+
+def named(night: SecureNight, round_id: int = 1) -> None:
+    """Run a round until its manifest lies there."""
+    with pytest.raises(QuorumMissed, match="helpers have answered"):
+        night.federation.run(round_id)
+
+
+def openings(night: SecureNight, round_id: int = 1) -> OpeningReader:
+    reader = night.federation.reader()
+    plan = reader.plan(round_id)
+    assert plan is not None
+    return OpeningReader(reader, plan)
+
+
+def replaced(night: SecureNight, key: str, data: bytes) -> None:
+    """Put other bytes at a key, as whoever runs the bucket can."""
+    store = MemoryStore()
+    for name, old in night.federation.objects().items():
+        store.put_if_absent(name, data if name == key else old)
+    if key not in night.federation.objects():
+        store.put_if_absent(key, data)
+    night.federation.store = store

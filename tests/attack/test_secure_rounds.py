@@ -11,25 +11,19 @@ import pytest
 from hyperfed.client.helper_memory import HelperMemory
 from hyperfed.coordinator.runner import Why
 from hyperfed.crypto.envelope import PacketType
-from hyperfed.dropbox.openings import OpeningReader, signed_part
+from hyperfed.dropbox.openings import signed_part
 from hyperfed.errors import AggregationError, HyperfedError, QuorumMissed, RoundError
 from hyperfed.protocol.digests import policy_digest
 from hyperfed.protocol.documents import sign_object
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.registry.secure_sums import SecureSums
 from hyperfed.storage.memory import MemoryStore
-from tests.secure_night import HELPERS, MEMBERS, SecureNight
+from tests.secure_night import HELPERS, MEMBERS, SecureNight, named, openings, replaced
 
 pytestmark = pytest.mark.attack
 
 OTHERS = ("yard-1", "yard-2", "yard-3")
 AFTER = timedelta(minutes=5)
-
-
-def named(night: SecureNight, round_id: int = 1) -> None:
-    """Run a round until its manifest lies there."""
-    with pytest.raises(QuorumMissed, match="helpers have answered"):
-        night.federation.run(round_id)
 
 
 def elsewhere(night: SecureNight, *, without: str = "") -> SecureNight:
@@ -48,26 +42,9 @@ def elsewhere(night: SecureNight, *, without: str = "") -> SecureNight:
     return twin
 
 
-def openings(night: SecureNight, round_id: int = 1) -> OpeningReader:
-    reader = night.federation.reader()
-    plan = reader.plan(round_id)
-    assert plan is not None
-    return OpeningReader(reader, plan)
-
-
 def refusal_of(night: SecureNight, helper: str) -> str:
     refusal = openings(night).refusal(helper)
     return "" if refusal is None else refusal.reason
-
-
-def replaced(night: SecureNight, key: str, data: bytes) -> None:
-    """Put other bytes at a key, as whoever runs the bucket can."""
-    store = MemoryStore()
-    for name, old in night.federation.objects().items():
-        store.put_if_absent(name, data if name == key else old)
-    if key not in night.federation.objects():
-        store.put_if_absent(key, data)
-    night.federation.store = store
 
 
 def test_a_coordinator_that_shows_helpers_two_cohorts_opens_one_of_them() -> None:
