@@ -3,7 +3,7 @@
 import contextlib
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,9 +14,12 @@ from hyperfed.client.helper_memory import HelperMemory
 from hyperfed.client.helper_night import HelperNight, HelperVisit
 from hyperfed.client.session import Submitted
 from hyperfed.client_agent import statistics_update
+from hyperfed.crypto.envelope import PacketType
 from hyperfed.dropbox.openings import OpeningReader
 from hyperfed.errors import QuorumMissed
 from hyperfed.packets import PolicyPack, SumsPolicy, Update
+from hyperfed.protocol.digests import policy_digest
+from hyperfed.protocol.documents import sign_object
 from hyperfed.protocol.object_keys import Keys, parse_key
 from hyperfed.registry.secure_sums import HelperRecord, SecureSums
 from hyperfed.statistics import statistics_of
@@ -134,6 +137,23 @@ class SecureNight:
         self.opens(round_id)
         self.submit_all(round_id)
         self.visits(now=self.federation.night(round_id), but=but)
+
+
+def signed_plan(night: SecureNight, **changes: Any) -> bytes:
+    """Return round 1's plan with some fields changed, as a thief of the coordinator's key signs."""
+    fed = night.federation
+    twin = night.at_another(fed.objects())
+    twin.federation.open(1, quorum=3)
+    plan = replace(twin.federation.plan(1), **changes)
+    return sign_object(
+        Keys.plan(1),
+        PacketType.PLAN,
+        plan,
+        key_pair=fed.coordinator,
+        time=plan.opens,
+        policy=policy_digest(plan.policy),
+        vocabulary=plan.vocabulary.digest,
+    ).data
 
 
 def later(night: SecureNight) -> datetime:

@@ -13,12 +13,11 @@ from hyperfed.coordinator.runner import Why
 from hyperfed.crypto.envelope import PacketType
 from hyperfed.dropbox.openings import signed_part
 from hyperfed.errors import AggregationError, HyperfedError, QuorumMissed, RoundError
-from hyperfed.protocol.digests import policy_digest
 from hyperfed.protocol.documents import sign_object
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.registry.secure_sums import SecureSums
 from hyperfed.storage.memory import MemoryStore
-from tests.secure_night import HELPERS, MEMBERS, SecureNight, named, openings, replaced
+from tests.secure_night import HELPERS, MEMBERS, SecureNight, named, openings, replaced, signed_plan
 
 pytestmark = pytest.mark.attack
 
@@ -274,20 +273,10 @@ def test_a_masked_message_tells_nothing_that_stands_beside_it() -> None:
 def with_close_by(close_by: datetime, **registry: Any) -> SecureNight:
     """Return a night whose plan, signed by a thief of the coordinator's key, stays open so long."""
     night = SecureNight()
-    night.federation.amend(**registry)
-    night.opens()
     fed = night.federation
-    plan = replace(fed.plan(1), close_by=close_by)
-    write = sign_object(
-        Keys.plan(1),
-        PacketType.PLAN,
-        plan,
-        key_pair=fed.coordinator,
-        time=plan.opens,
-        policy=policy_digest(plan.policy),
-        vocabulary=plan.vocabulary.digest,
-    )
-    replaced(night, Keys.plan(1), write.data)
+    fed.amend(**registry)
+    night.visits(now=fed.opens(1) + timedelta(minutes=1))
+    assert fed.store.put_if_absent(Keys.plan(1), signed_plan(night, close_by=close_by))
     return night
 
 

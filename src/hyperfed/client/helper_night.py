@@ -25,6 +25,7 @@ import numpy as np
 
 from hyperfed.client.checks import check_registered
 from hyperfed.client.helper_memory import HelperMemory
+from hyperfed.client.opening import Opening
 from hyperfed.client.own_slots import written
 from hyperfed.client.session import ClientSession
 from hyperfed.crypto.envelope import PacketType
@@ -38,7 +39,13 @@ from hyperfed.dropbox.opening_objects import (
 )
 from hyperfed.dropbox.openings import OpeningReader, secure_sums_of, signed_part
 from hyperfed.dropbox.reader import Stored
-from hyperfed.errors import PacketError, RefusedError, RegistryError, RoundError
+from hyperfed.errors import (
+    HyperfedError,
+    PacketError,
+    RefusedError,
+    RegistryError,
+    RoundError,
+)
 from hyperfed.protocol.documents import end_of
 from hyperfed.protocol.entries import EntryKind
 from hyperfed.protocol.object_keys import Keys
@@ -55,7 +62,7 @@ from hyperfed.secure_aggregation import (
 from hyperfed.secure_aggregation.boxes import Seeds, public_round_key
 from hyperfed.secure_aggregation.statistics_vector import vector_length
 
-__all__ = ["AHEAD", "HelperNight", "HelperVisit", "not_following"]
+__all__ = ["AHEAD", "HelperNight", "HelperVisit", "helper_visit", "not_following"]
 
 AHEAD = 2
 """For how many rounds after the running one a helper publishes its key."""
@@ -76,9 +83,17 @@ class HelperVisit:
     answered: list[int] = field(default_factory=list)
     """Rounds whose manifest was answered."""
     refused: dict[int, str] = field(default_factory=dict)
-    """Why a round's plan or manifest was refused."""
+    """Why a round's plan or manifest is refused."""
+    told: list[int] = field(default_factory=list)
+    """Rounds whose refusal this visit has written: the first one, which somebody should look at."""
     erased: list[int] = field(default_factory=list)
     """Rounds whose key was erased."""
+
+
+def helper_visit(opening: Opening, *, now: datetime) -> HelperVisit:
+    """Do what is due for the helper whose settings were opened. Raises as `HelperNight.visit`."""
+    memory = HelperMemory(opening.helper_folder)
+    return HelperNight(opening.session(signing=True), memory).visit(now=now)
 
 
 class HelperNight:
@@ -115,7 +130,7 @@ class HelperNight:
             try:
                 check_help_ends(plan.value, registry)
             except RoundError as error:
-                visit.refused[round_id] = str(error)
+                self._refuse(openings, plan.digest, error, visit, now=now)
                 continue
             self._confirm(openings, visit, now=now)
             self._answer(openings, visit, now=now)
@@ -247,21 +262,38 @@ class HelperNight:
                 raise RefusedError("has no freeze", subject=Keys.manifest(round_id), rule="R-172")
             opening = self._opening(openings, frozen, manifest.value)
         except RefusedError as error:
-            visit.refused[round_id] = str(error)
-            refusal = HelperRefusal(
-                federation=manifest.value.federation,
-                round=round_id,
-                helper=self.helper,
-                manifest=manifest.value.manifest.digest,
-                reason=f"{error.subject}: {error.problem}",
-            )
-            data = self._signed(refusal, PacketType.HELPER_REFUSAL, now=now)
-            written(self.session.store, Keys.helper_refusal(round_id, self.helper), data)
+            digest = manifest.value.manifest.digest
+            self._refuse(openings, digest, error, visit, now=now)
             return
         # the same bytes whenever it is answered again
         data = self._signed(opening, PacketType.OPENING, now=frozen.value.time)
         if written(self.session.store, Keys.opening(round_id, self.helper), data):
             visit.answered.append(round_id)
+
+    def _refuse(
+        self,
+        openings: OpeningReader,
+        digest: bytes,
+        error: HyperfedError,
+        visit: HelperVisit,
+        *,
+        now: datetime,
+    ) -> None:
+        """Write why this helper does not help with a round, once: `digest` is what it refuses."""
+        plan = openings.plan.value
+        visit.refused[plan.round] = str(error)
+        if openings.refusal(self.helper) is not None:
+            return
+        refusal = HelperRefusal(
+            federation=plan.federation,
+            round=plan.round,
+            helper=self.helper,
+            manifest=digest,
+            reason=f"{error.subject}: {error.problem}",
+        )
+        data = self._signed(refusal, PacketType.HELPER_REFUSAL, now=now)
+        if written(self.session.store, Keys.helper_refusal(plan.round, self.helper), data):
+            visit.told.append(plan.round)
 
     def _opening(
         self, openings: OpeningReader, frozen: Stored[Freeze], manifest: RoundManifest
