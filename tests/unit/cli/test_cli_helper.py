@@ -1,4 +1,4 @@
-"""`hyperfed registry helpers` drafts who helps; `hyperfed helper` helps by a timer, or says why not."""
+"""`hyperfed registry helpers` drafts who helps; `hyperfed helper` helps, or says why not."""
 
 import json
 from datetime import timedelta
