@@ -136,7 +136,7 @@ def test_a_night_by_the_flows_with_a_helper_that_never_comes_again(place: Place)
     place.now = fed.night(1) + timedelta(minutes=1)
     for helper in HELPERS[1:3]:
         assert place.at(helper, "helper", "night")["confirmed"] == {"1": 4}
-    assert place.by_flow("help-1") == "confirmed round 1"
+    assert place.by_flow("help-1") == "published round 4; confirmed round 1"
     assert place.by_flow("help-1") == "nothing was due"
     waiting = place.flow(federation_round, fed.night(1) + timedelta(minutes=2))
     assert waiting.is_failed()
