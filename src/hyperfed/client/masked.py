@@ -4,11 +4,10 @@
    Both are on disk before anything is sent, so that a repeat sends the same bytes.
 2. Boxes are written first: an update without boxes would take the client's only slot, and count for
    nothing.
-3. Nothing that is kept or sent tells a seed: once this returns, the client cannot unmask its own
+3. Nothing that is kept or sent reveals a seed: once this returns, the client cannot unmask its own
    message any more.
 4. There is one message a round, in slot 0 (R-164): two messages of one client under one opening
-   would tell their difference.
-
+   would reveal their difference.
 5. With noise in shares, the client's share is added before the masks. It is drawn for this one
    message, once the client's guard is charged (R-191, `noised.charge_share`).
 
@@ -30,6 +29,7 @@ from hyperfed.packets.masked import MaskedNumbers
 from hyperfed.privacy.mechanisms import PlannedRelease
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Plan
+from hyperfed.protocol.plan_checks import check_help_ends
 from hyperfed.secure_aggregation import HelperGroup, MaskContext, mask_message
 from hyperfed.secure_aggregation.boxes import check_keys
 from hyperfed.secure_aggregation.noised_statistics import noised_vector
@@ -60,11 +60,13 @@ def masked_message(
 ) -> KeptMessage:
     """Return the round's masked message with its boxes, signed.
 
-    charge: charges the client's guard where the round's noise is in shares, and returns its night;
-    it is asked once everything else is there. Raises RefusedError where fewer than q helpers have
-    published a key, or where the statistics cannot be summed under masks; nothing is charged then.
+    charge: charges the client's guard where the round's noise is in shares, and returns its
+    release; it is asked once everything else is there. Raises RefusedError where fewer than q
+    helpers have published a key, or where the statistics cannot be summed under masks, and
+    RoundError where the round outlasts its helpers' keys; nothing is charged then.
     """
     plan, group = openings.plan.value, openings.group
+    check_help_ends(plan, openings.reader.registry)
     subject = f"update of {client_id} for round {plan.round}"
     if update.statistics is None:
         raise RefusedError("carries no statistics", subject=subject, rule="R-160")

@@ -1,4 +1,4 @@
-"""The policy of a round: what clients share, how it is merged, and what noise keeps it private."""
+"""Define a round's policy: what clients share, how it is merged, and how it is kept private."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -57,7 +57,7 @@ AGGREGATION_RULES = (
 
 @dataclass(frozen=True, slots=True)
 class PolicyPack:
-    """What clients share, how it is merged, and what noise keeps it private.
+    """Says what clients share, how it is merged, and what noise keeps it private.
 
     The policy is part of the signed plan. Raises BoundsError where a field is out of range, or
     where fields contradict each other. Raises PrivacyError where `privacy` is asked for and the
@@ -258,7 +258,7 @@ class PolicyPack:
             raise BoundsError(
                 f"the cut fdr belongs to the strategies consensus and mean, not {self.strategy!r}",
                 subject=kind,
-                remedy='Say cut = "vote"',
+                remedy='Set cut = "vote"',
             )
 
     def _check_robustness(self, kind: str) -> None:
@@ -347,14 +347,14 @@ class PolicyPack:
             raise PrivacyError(
                 f"privacy={self.privacy!r} and show_clients: clients' estimates have no noise",
                 subject=kind,
-                remedy="Say show_clients = false",
+                remedy="Set show_clients = false",
             )
         if self.cut == "fdr":
             raise PrivacyError(
                 f"privacy={self.privacy!r} and the cut fdr: a noised mean has no q-value, because "
                 "how much clients differ would need noise of its own",
                 subject=kind,
-                remedy='Say cut = "vote"; a private round shows what stands out of its noise',
+                remedy='Set cut = "vote"; a private round shows what stands out of its noise',
             )
         if any(wrong.values()):
             raise PrivacyError(
@@ -362,8 +362,10 @@ class PolicyPack:
                 f"strategy {self.strategy!r} with trust_min {self.trust_min:g}, "
                 f"n_cap {self.n_cap} and group_weights {self.group_weights!r} has none",
                 subject=kind,
-                remedy=f"Say {', '.join(name for name, bad in wrong.items() if bad)}; robust "
-                "rules and trust weights carry no privacy label",
+                remedy=(
+                    f"Set {', '.join(name for name, bad in wrong.items() if bad)}; robust rules "
+                    "and trust weights carry no privacy label"
+                ),
             )
 
     def _check_shares(self, kind: str) -> None:
@@ -373,9 +375,9 @@ class PolicyPack:
             f"privacy is {self.privacy!r}, and noise_shares {self.noise_shares}",
             subject=kind,
             rule="R-190",
-            remedy="Say for how many shares noise is chosen, at least the registry's `together`"
+            remedy="State for how many shares noise is chosen, at least the registry's `together`"
             if self.privacy == "shares"
-            else "Leave noise_shares out, or say privacy = 'shares'",
+            else "Leave noise_shares out, or set privacy = 'shares'",
         )
 
     def _check_payload(self, kind: str) -> None:
@@ -406,7 +408,7 @@ class PolicyPack:
             raise (PrivacyError if private else BoundsError)(
                 f"payload {self.payload!r} does not go with the rest of the policy",
                 subject=kind,
-                remedy=f"Say {', '.join(name for name, bad in wrong.items() if bad)}",
+                remedy=f"Set {', '.join(name for name, bad in wrong.items() if bad)}",
             )
 
     def _check_aggregation(self, kind: str) -> None:
@@ -423,7 +425,7 @@ class PolicyPack:
                 "without noise",
                 subject=kind,
                 rule="R-190",
-                remedy="Say privacy = 'none' or 'shares' with aggregation = 'secure-sum', or "
+                remedy="Set privacy = 'none' or 'shares' with aggregation = 'secure-sum', or "
                 "another privacy with aggregation = 'seen'",
             )
         if not secure:
@@ -448,7 +450,7 @@ class PolicyPack:
                 "so that none is weighed, held, compared or counted late",
                 subject=kind,
                 rule="R-177",
-                remedy=f"Say {', '.join(name for name, bad in wrong.items() if bad)}",
+                remedy=f"Set {', '.join(name for name, bad in wrong.items() if bad)}",
             )
 
     def _wrong_in_private(self) -> dict[str, bool]:

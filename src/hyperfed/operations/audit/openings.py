@@ -15,10 +15,10 @@ from hyperfed.dropbox.reader import Stored
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.operations.audit.context import AuditContext, require
 from hyperfed.protocol.object_keys import Keys
-from hyperfed.protocol.objects import Freeze, Plan, Refused
-from hyperfed.secure_aggregation import check_openings, complete_blocks, open_sum
+from hyperfed.protocol.objects import Freeze, Plan
+from hyperfed.secure_aggregation import check_openings, open_sum
 
-__all__ = ["audit_opening", "open_again", "refused_again"]
+__all__ = ["audit_opening", "open_again"]
 
 
 def audit_opening(
@@ -57,35 +57,6 @@ def audit_opening(
             f"round {plan.value.round}: {len(model.unchecked)} seeds' sums were checked by fewer "
             f"than {openings.group.colluding_helpers + 1} helpers when it was released"
         )
-
-
-def refused_again(context: AuditContext, plan: Plan, freeze: Freeze, refused: Refused) -> str:
-    """Return by which rule of secure sums an admissible message is not counted, or "" for none.
-
-    The helpers that the freeze names decide: who confirms later changes nothing (R-171, R-174).
-    """
-    stored = context.reader.plan(plan.round)
-    if plan.policy.aggregation != "secure-sum" or stored is None:
-        return ""
-    openings = OpeningReader(context.reader, stored)
-    digests = {one.client: one.digest for one in freeze.counted} | {refused.client: refused.digest}
-    confirmed = {
-        client
-        for client, digest in digests.items()
-        if (boxes := openings.mask_boxes(client)) is not None
-        and boxes.value.update == digest
-        and all(
-            (part := openings.confirmation(helper)) is not None
-            and dict(part.value.confirmed).get(client) == boxes.digest
-            for helper in freeze.helpers
-        )
-    }
-    if refused.client not in confirmed:
-        return "R-171"
-    others = {r.client for r in freeze.refused if r.rule == "R-174"} | confirmed
-    blocks = complete_blocks(openings.secure_sums.blocks, others)
-    counts = plan.policy.privacy == "shares" or refused.client in blocks.clients
-    return "" if counts else "R-174"
 
 
 def open_again(
