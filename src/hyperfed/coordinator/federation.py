@@ -265,9 +265,8 @@ class FederationCoordinator:
     def weigh(self) -> None:
         """Merge what is held, and set `reconciliation` to the merge.
 
-        Where the policy asks for privacy or secure sums nothing is merged: `reconciliation` holds
-        an empty graph and equal weights, times staleness. Raises QuorumMissed below quorum,
-        AggregationError where the updates cannot be merged.
+        With privacy or secure sums nothing is merged: the graph is empty, and weights are equal,
+        times staleness. Raises QuorumMissed below quorum, AggregationError where none can be.
         """
         self._estimates = {}
         if not self.should_aggregate():
