@@ -156,7 +156,7 @@ class Command(Trial):
 
 
 def _key(mutant: Mutant) -> str:
-    return f"{mutant.lines[0]}.{mutant.column}.{mutant.number} {mutant.name}"
+    return f"{mutant.lines[0]}.{mutant.column} {mutant.name}"
 
 
 def run_one(name: str) -> int:

@@ -1,4 +1,4 @@
-"""An update that carries changes, resolved against its sender's last counted one (R-97)."""
+"""Resolve an update that carries changes against its sender's last counted one (R-97)."""
 
 from dataclasses import replace
 

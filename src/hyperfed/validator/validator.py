@@ -1,4 +1,4 @@
-"""Who may say what, when: from received bytes to an admitted update or a refusal.
+"""Decide who may say what, and when: turn received bytes into an admitted update or a refusal.
 
 A refusal names object, rule and remedy. `PacketValidator().validate(packet)` answers for one
 packet, `verify()` raises for one signed update, and `admit()` collects for a batch.
@@ -81,7 +81,7 @@ __all__ = ["PacketValidator"]
 
 
 class PacketValidator:
-    """The admission state machine for one packet or a batch.
+    """Judges packets one by one or in a batch.
 
     `registry` is the list of clients and keys. Without it a signed packet is refused, since nothing
     says whose it is. `context` is that of a round; `verify` and `admit` need it.
@@ -270,7 +270,7 @@ class PacketValidator:
                 "this nonce was seen before",
                 subject=subject,
                 rule="R-89",
-                remedy="A replay, or one update under two keys: send a new one",
+                remedy="It is a replay, or one update under two keys: send a new update",
             )
         self._seen.add((header.sender, header.nonce))
 
@@ -283,7 +283,7 @@ class PacketValidator:
         return self._content(self._authentic(data, context, key=key), data, context, key=key)
 
     def authenticate(self, data: bytes, *, key: str) -> Signed:
-        """Return the signed update in `data`, whose body is not opened, found at inbox key `key`.
+        """Return the signed update found at inbox key `key`, with its body unopened.
 
         Raises PacketError with the first rule that its header breaks.
         """
@@ -325,7 +325,7 @@ class PacketValidator:
                 f"lies in slot {slot}; a secure sum takes one message a client, in slot 0",
                 subject=key,
                 rule="R-164",
-                remedy="Nothing to do: correct in the next round",
+                remedy="Nothing to do: send the correction in the next round",
             )
         if slot and context.plan.policy.privacy == "local":
             raise RefusedError(
@@ -333,8 +333,10 @@ class PacketValidator:
                 "slot 0",
                 subject=key,
                 rule="R-98",
-                remedy="Nothing to do: a second message would tell more than the budget "
-                "counts; correct in the next round",
+                remedy=(
+                    "Nothing to do: a second message would reveal more than the budget counts; "
+                    "send the correction in the next round"
+                ),
             )
         return signed
 
@@ -371,7 +373,7 @@ class PacketValidator:
         key_pair: KeyPair | None,
         base_of: BaseOf | None,
     ) -> Admitted:
-        """Return an update that was admitted before, from its bytes, which are not kept.
+        """Return an update that was admitted before, from its bytes, without keeping them.
 
         Signature, sender, round and content are checked, but neither clock nor replay. Raises
         PacketError.
@@ -472,6 +474,6 @@ class PacketValidator:
                 "was not read",
                 subject=arrival.key,
                 rule="R-80",
-                remedy="Read every object whose size is within the limit",
+                remedy="Read every object whose size is within the limit before admission",
             )
         return arrival.data
