@@ -185,7 +185,7 @@ class LedgerReader:
         """
         first = len(book.entries) + 1
         missing = ""
-        # One more is asked for, so that each of `count` has an entry after it that would show a hole.
+        # one more is asked for: it shows whether one that is missing is a hole or the end
         keys = [Keys.ledger(first + i) for i in range(count + 1)]
         for key, data in self._store.read_many(keys, max_bytes=_MAX_ENTRY_BYTES):
             if isinstance(data, ObjectNotFound):
