@@ -197,6 +197,7 @@ class HelperNight:
         if now < plan.deadline and not all(boxes.values()):
             return
         confirmed, refused = list[tuple[str, bytes]](), list[tuple[str, str]]()
+        refused_boxes = list[tuple[str, bytes]]()
         for client, part in boxes.items():
             key = Keys.boxes(round_id, client)
             if part is None:
@@ -208,12 +209,14 @@ class HelperNight:
                 confirmed.append((client, part.digest))
             except PacketError as error:
                 refused.append((client, error.problem))
+                refused_boxes.append((client, part.digest))
         value = Confirmation(
             federation=plan.federation,
             round=round_id,
             helper=self.helper,
             confirmed=tuple(confirmed),
             refused=tuple(refused),
+            refused_boxes=tuple(refused_boxes),
         )
         data = self._signed(value, PacketType.CONFIRMATION, now=now)
         written(self.session.store, Keys.confirmation(round_id, self.helper), data)

@@ -131,6 +131,7 @@ def fetch_model(
 
     Raises ConfigError where the file cannot be written, and whatever `ClientSession.pull` raises.
     """
+    session.memory.box_keys.forget(now=_clock(now))
     result = session.pull(now=_clock(now))
     if result is None:
         return {"round": 0, "digest": "", "edges": 0, "said": "none is committed yet"}

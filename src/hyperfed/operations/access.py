@@ -94,8 +94,9 @@ def access_of(role: Role, *, client: str | None = None, links: bool = False) -> 
             return Access(reads=("*",))
     client_id = check_client_id(client or "")
     parts = "rounds/*/openings"
-    own: tuple[str, ...] = (f"{parts}/boxes/{client_id}",)
-    read: tuple[str, ...] = (f"{parts}/keys/*", *own)
+    own: tuple[str, ...] = (f"{parts}/boxes/{client_id}", f"{parts}/rebuttals/{client_id}")
+    # what it seals its seeds to, and who refused them
+    read: tuple[str, ...] = (f"{parts}/keys/*", f"{parts}/confirmed/*", *own)
     if role is Role.HELPER:
         # what it checks before it answers: the freeze, and what all others leave
         read = ("rounds/*/freeze", f"{parts}/*")
