@@ -29,7 +29,7 @@ from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Plan
 from hyperfed.protocol.plan_checks import check_help_ends
 from hyperfed.secure_aggregation import HelperGroup, MaskContext, mask_message
-from hyperfed.secure_aggregation.statistics_vector import vector_of
+from hyperfed.secure_aggregation.statistics_vector import has_counts, vector_of
 from hyperfed.storage.store import ObjectStore
 from hyperfed.tables.tables import EdgeTable
 
@@ -66,7 +66,11 @@ def masked_message(
         raise RefusedError("carries no statistics", subject=subject, rule="R-160")
     variables = len(plan.vocabulary)
     values = vector_of(
-        update.statistics, variables=variables, cohort=len(plan.cohort), subject=subject
+        update.statistics,
+        variables=variables,
+        cohort=len(plan.cohort),
+        counts=has_counts(plan.policy),
+        subject=subject,
     )
     context = MaskContext(
         federation=plan.federation,
