@@ -38,8 +38,8 @@ class Verdict:
     @property
     def said(self) -> str:
         """The whole in words."""
-        who = "nobody can say who was" if self.wrong == NOBODY else f"the {self.wrong} was"
-        return f"{who} wrong: {self.why}"
+        named = "nobody can say who was" if self.wrong == NOBODY else f"the {self.wrong} was"
+        return f"{named} wrong: {self.why}"
 
 
 def accusers_of(openings: OpeningReader, client: str) -> dict[str, str]:
