@@ -1,18 +1,18 @@
 """Help to open sums: publish keys, confirm boxes, answer manifests, erase keys (R-169 to R-175).
 
-A helper comes whenever its timer says, and does all that is due:
+A helper runs whenever its timer says, and does all that is due:
 
 1. It publishes a key for the running round and the next ones.
 2. Once a round's window is over it opens the boxes of its clients and compares seeds with
-   commitments. What opened and matched is confirmed, once (R-171).
+   commitments. It confirms once what opened and matched (R-171).
 3. Once the round has a manifest, it checks that freeze, reserve and cohort follow (R-172), that its
    marks allow it (R-173, R-174), and answers with sums of masks. Otherwise it refuses, and the
    signed reason names the earlier cohort where there is one (R-175).
 4. It erases the keys of rounds that have ended, or are past their `close_by`. However late that
    is, it keeps no key for longer than the registry bounds it, or 7 windows (R-198).
 
-It trusts neither bucket nor coordinator: an honest helper that answers something else than it
-confirmed would open single messages.
+It trusts neither bucket nor coordinator: an honest helper that answered something other than what
+it confirmed would open single messages.
 
 What it does not do: wait, or see anybody's numbers.
 """
@@ -97,7 +97,10 @@ def helper_visit(opening: Opening, *, now: datetime) -> HelperVisit:
 
 
 class HelperNight:
-    """Helps as the client of a session. `memory` is the helper's own."""
+    """Helps to open sums, as the client of a session.
+
+    `memory` is the helper's own.
+    """
 
     def __init__(self, session: ClientSession, memory: HelperMemory) -> None:
         self.session, self.memory, self.reader = session, memory, session.reader
@@ -147,7 +150,7 @@ class HelperNight:
                 f"is no helper in registry version {registry.version}",
                 subject=f"client {self.helper}",
                 rule="R-168",
-                remedy="The roots name helpers with `hyperfed registry helpers`",
+                remedy="Have the roots name it with `hyperfed registry helpers`",
             )
         self.memory.marks.first_round = records[self.helper].first_round
 
@@ -238,7 +241,7 @@ class HelperNight:
                 "its box was sealed to another key",
                 subject=boxes.client,
                 rule="R-170",
-                remedy="It sends again in the next round",
+                remedy="Nothing to do: the client sends again in the next round",
             )
         seeds = open_box(boxes.boxes[at], self.helper, group, secret)
         commitments = dict(zip(group.sets(), boxes.commitments, strict=True))

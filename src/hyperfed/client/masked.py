@@ -4,10 +4,10 @@
    Both are on disk before anything is sent, so that a repeat sends the same bytes.
 2. Boxes are written first: an update without boxes would take the client's only slot, and count for
    nothing.
-3. Nothing that is sent tells a seed, and seeds are not kept. The ephemeral keys of the boxes are,
+3. Nothing that is sent reveals a seed, and seeds are not kept. The ephemeral keys of the boxes are,
    for as long as a helper may accuse the client (`client.box_keys`).
 4. There is one message a round, in slot 0 (R-164): two messages of one client under one opening
-   would tell their difference.
+   would reveal their difference.
 
 What it does not do: choose helpers (the registry does), or write (`session`).
 """

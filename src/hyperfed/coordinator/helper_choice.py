@@ -1,11 +1,12 @@
-"""Choose whom a round of secure sums counts: whom q helpers or more have confirmed (R-171).
+"""Choose which clients a round of secure sums counts: those that q helpers confirm (R-171).
 
 1. A freeze names a set Q of helpers. It counts a client only if all of Q confirmed its boxes, and
-   if these name the update that was admitted. So a client with unequal seeds blames nobody else.
+   if these name the update that was admitted. So a client with unequal seeds cannot put the blame
+   on anybody else.
 2. Of what counts, only complete blocks of the registry stay (R-174).
-3. Of all sets Q the one is chosen that counts the most clients, then the largest, then the first in
-   order. The cohort is thereby a function of what lies in the drop-box.
-4. Who is left out is refused with a reason, which its receipt shows.
+3. Of all sets Q, the one that counts the most clients is chosen; among those the largest, and then
+   the first in order. The cohort is thereby a function of what lies in the drop-box.
+4. A client that is left out is refused with a reason, which its receipt shows.
 
 What it does not do: judge updates (`validator`), or open boxes (helpers do).
 """
@@ -36,7 +37,7 @@ def unconfirmed_helpers(openings: OpeningReader) -> tuple[str, ...]:
 
 
 def confirmed_choice(choice: Choice, openings: OpeningReader) -> tuple[Choice, tuple[str, ...]]:
-    """Return the choice without whom helpers do not confirm, and the helpers that do.
+    """Return the choice without clients that helpers do not confirm, and those helpers.
 
     The choice counts nobody where fewer than q helpers have confirmed anything.
     """

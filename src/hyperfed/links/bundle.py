@@ -1,6 +1,7 @@
-"""`Links`: the presigned URLs that a client without a cloud account needs to take part.
+"""Make and open bundles of links, by which a client without a cloud account takes part.
 
-The coordinator signs them as a bundle, and seals the bundle to that client.
+Links are presigned URLs. The coordinator signs them as a bundle, and seals the bundle to that
+client.
 
 1. A bundle lies at rounds/{round}/links/{client}, create-only. Its URLs let the client write into
    folders of its own name, its own gossip and its own parts of an opening only, read what it may
@@ -65,7 +66,7 @@ _TARGET = re.compile(r"/(?!/)[!-~]*")  # path and query; no byte can end a reque
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """One URL of a bundle."""
+    """Holds one URL of a bundle."""
 
     key: str
     """Key of the object that the URL leads to."""
@@ -75,7 +76,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Links:
-    """One client's URLs, as they were issued when a round was opened.
+    """Holds one client's URLs, as they were issued when a round was opened.
 
     Raises SchemaError or ConfigError where a field does not fit (R-53).
     """
@@ -298,7 +299,7 @@ def verify_links(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinksFile:
-    """A bundle in the form in which it travels by hand."""
+    """Holds a bundle in the form in which it travels by hand."""
 
     registries: tuple[bytes, ...]
     """The registry's versions from the first on, as they were signed."""

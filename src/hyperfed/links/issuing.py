@@ -12,8 +12,8 @@
    - what `mail` names: another transport's messages, or gossip with the client's peers.
    It does not reach `accepted/`, `freeze` or `state`, or anybody else's folder.
 2. The next rounds' links are reached one by one for a week of nights, and then in doubling steps.
-   So a client that was away for any part of a bundle's life finds the newest one in a few requests,
-   however short the rounds are.
+   So a client that was away for any part of a bundle's life finds the newest bundle in a few
+   requests, however short the rounds are.
 3. Any process that opens the round makes the same bundle; the second one adopts what the first one
    wrote (create-only). Only an S3 store makes URLs.
 
@@ -56,7 +56,7 @@ _HELPED = (Keys.helper_key, Keys.confirmation, Keys.opening, Keys.helper_refusal
 
 
 class Presigner(Protocol):
-    """The interface of a store that makes URLs, such as `storage.s3.S3Store`."""
+    """Makes presigned URLs for a store, such as `storage.s3.S3Store`."""
 
     def presign_get(self, key: str, *, expires_s: int) -> str: ...
     def presign_put_if_absent(self, key: str, *, expires_s: int) -> str: ...
@@ -75,14 +75,17 @@ def presigner_of(store: ObjectStore) -> Presigner:
             "this store makes no presigned URLs",
             subject="links",
             rule="R-53",
-            remedy="Links need an S3 store; on a share, clients mount it, or carry a stick",
+            remedy=(
+                "Use an S3 store for links. A share is mounted by its clients, or they carry a "
+                "stick"
+            ),
         )
     return cast("Presigner", candidate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issued:
-    """The outcome of issuing links for one round."""
+    """Holds the outcome of issuing links for one round."""
 
     round: int
     """Number of the round."""
@@ -95,7 +98,7 @@ class Issued:
 
 
 class Mail(Protocol):
-    """The interface of what a bundle reaches besides rounds and inbox, such as `MailBox`."""
+    """Names what a bundle reaches besides rounds and inbox; `MailBox` is one."""
 
     def written(self, client: str) -> list[str]:
         """Return the keys that `client` may write."""
@@ -106,7 +109,7 @@ class Mail(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailBox:
-    """The mail that a bundle reaches besides the drop-box (`HTTPTransport`)."""
+    """Names the mail that a bundle reaches besides the drop-box (`HTTPTransport`)."""
 
     prefix: str
     """Folder in which the mail lies."""
@@ -371,7 +374,7 @@ def _keys_of(registry: Registry, client: str, round_id: int) -> tuple[list[Publi
             f"no key holds in round {round_id} or later",
             subject=f"client {client}",
             rule="R-53",
-            remedy="It was revoked: it gets no links",
+            remedy="Enrol the client with a new key: its own was revoked, and it gets no links",
         )
     return holding, max(1, min(r.valid_from for r in record.keys))
 

@@ -63,7 +63,7 @@ _RECEIPTS = 64  # a client without memory looks this many ended rounds back for 
 
 @dataclass(slots=True, kw_only=True)
 class Transferred:
-    """What a run has transferred so far."""
+    """Holds what a run has transferred so far."""
 
     copied: list[str] = field(default_factory=list)
     """The keys that were copied."""
@@ -270,7 +270,7 @@ def _check_update(data: bytes, key: str, client: str, registry: Registry) -> Non
             f"lies in the folder of {folder!r:.40}",
             subject=key,
             rule="R-82",
-            remedy=f"Only {client}'s own updates are carried",
+            remedy=f"Take it off the stick: only {client}'s own updates are carried",
         )
     client_keys = {
         r.keys.key_id: r.keys.signing for r in registry.client(client).keys if r.valid_in(round_id)
@@ -286,5 +286,5 @@ def _check_update(data: bytes, key: str, client: str, registry: Registry) -> Non
             f"made by {header.sender!r:.40} for round {header.round}",
             subject=key,
             rule="R-84",
-            remedy="It lies in the wrong place",
+            remedy="Take it off the stick: it lies in the wrong place",
         )

@@ -1,4 +1,4 @@
-"""The coordinator's objects, made and signed: pure functions from values to (key, bytes).
+"""Make and sign the coordinator's objects, by pure functions from values to (key, bytes).
 
 1. Nothing here draws a nonce or reads a clock. Time comes from plan or freeze, so that the same
    coordinator makes the same bytes again (R-63).
@@ -50,7 +50,7 @@ _LIFETIME = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """An object to create in the store."""
+    """Holds an object to create in the store."""
 
     key: str
     """The object's key."""

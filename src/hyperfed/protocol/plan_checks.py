@@ -1,7 +1,7 @@
-"""Checks that a plan follows from its registry: the coordinator's online key may not change that.
+"""Check that a plan follows from its registry: the coordinator's online key may not change that.
 
 1. Window and registry are those that the registry gives (R-52).
-2. The policy is not below the floors that the roots sign (R-125). Who is about to act on a plan
+2. The policy is not below the floors that the roots sign (R-125). Whoever is about to act on a plan
    asks the newest registry, too: floors that were raised meanwhile hold at once for what is sent.
 3. Helpers must be able to open its secure sums, and keep the round's keys until its `close_by`
    (R-168, R-198).
@@ -44,7 +44,7 @@ def organisations_of(registry: Registry) -> tuple[tuple[str, str], ...]:
 
 
 def domains_of(registry: Registry, cohort: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Return the basket of each client of the cohort; none where all are of one."""
+    """Return the basket of each client of the cohort; none where all are of one basket."""
     baskets = {c.client_id: c.basket for c in registry.clients}
     named = tuple((client, baskets[client]) for client in cohort if client in baskets)
     return named if len({basket for _, basket in named}) > 1 else ()

@@ -1,4 +1,4 @@
-"""Implement `hyperfed helper`: help to open secure sums, by a timer as a client's night.
+"""Implement `hyperfed helper`, which helps to open secure sums, by a timer like a client's night.
 
 `night` ends with 0 where it did what was due, with 1 where it has just refused a round, which
 somebody should look at, and with the codes of every command otherwise (3: the store does not

@@ -80,7 +80,7 @@ deployments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What runs by a timer."""
+    """Describes what a timer runs."""
 
     what: str
     """Its name in words."""
@@ -116,7 +116,7 @@ HELPING = Job(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """When a client runs, in UTC or in a zone that is ahead of it."""
+    """Holds when a client runs, in UTC or in a zone that is ahead of it."""
 
     minute: int
     """Minute of the hour."""
@@ -149,8 +149,10 @@ class Times:
             raise ConfigError(
                 f"{every_s:.0f} s are no part of a day that a calendar repeats",
                 subject="--window",
-                remedy="1, 2, 3, 4, 6, 8, 12 or 24 hours, or 7 days. For other windows let a "
-                "program run `hyperfed client night`, which sends nothing twice",
+                remedy=(
+                    "Give 1, 2, 3, 4, 6, 8, 12 or 24 hours, or 7 days. For other windows let a "
+                    "program run `hyperfed client night`, which sends nothing twice"
+                ),
             )
         step = 24 if every_s == _WEEK_S else int(every_s) // 3600
         return cls(
@@ -176,13 +178,13 @@ class Times:
 
     @property
     def calendar(self) -> str:
-        """The times as systemd's OnCalendar has them."""
+        """The times in the form of systemd's OnCalendar."""
         day = "" if self.day is None else f"{_DAYS[self.day]} "
         return f"{day}*-*-* {','.join(f'{hour:02d}' for hour in self.hours)}:{self.minute:02d}:00"
 
     @property
     def cron(self) -> str:
-        """The times as cron's five fields have them."""
+        """The times in the form of cron's five fields."""
         day = "*" if self.day is None else str((self.day + 1) % 7)
         hours = "*" if len(self.hours) == 24 else ",".join(map(str, self.hours))
         return f"{self.minute} {hours} * * {day}"

@@ -1,15 +1,15 @@
-"""Check the part of rule 3 of an audit that is about the inbox: who was left out, and who refused.
+"""Check the inbox's part of rule 3 of an audit: who was left out, and who was refused.
 
 1. An update of a client of the cohort that lay in the inbox by the deadline is counted or refused
-   by the freeze, or by that of a committed round before it (R-127). In time it is by the store's
+   by the freeze, or by that of a committed round before it (R-127). It is in time by the store's
    clock, by its own sender's, and by the ledger entries that the sender had seen. Where the store
-   tells no time, only the sender says it.
+   has no clock, only the sender says so.
 2. With a key that opens the bodies, what a freeze refused of a client is judged again (R-128), as
    long as it lies in the inbox. In a round of secure sums it may also be refused because the
    freeze's helpers did not confirm it, or its block was not complete (R-171, R-174).
 
-What it cannot tell is who left an update out: the coordinator, or a bucket that hid it from the
-coordinator and shows it now. What housekeeping has erased is not looked at.
+The check cannot tell who left an update out: the coordinator, or a bucket that hid it from the
+coordinator and shows it now. What housekeeping has erased is not checked.
 """
 
 from collections.abc import Iterator, Sequence
