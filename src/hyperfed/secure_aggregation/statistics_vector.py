@@ -6,9 +6,9 @@
    variables, and has at least 2 rows of each pair. Rows of experiments would be sums of the few who
    set a variable, and are refused.
 3. The numbers are in fixed point (`secure_aggregation.fixed_point`); numbers of rows are whole.
-4. A sum is checked, because no single message can be: its rows are whole numbers of at least as many
-   as each client needs, its variances are above 0 and within the plausible ranges, no moment is
-   larger than its variances allow and, where no cell is missing, its matrix is positive
+4. A sum is checked, because no single message can be: its rows are whole numbers, of at least as
+   many as each client needs, its variances are above 0 and within the plausible ranges, no moment
+   is larger than its variances allow and, where no cell is missing, its matrix is positive
    semidefinite. A sum that fails comes from a client that lied, or from none at all.
 
 What it does not do: mask (`secure_aggregation.masking`).

@@ -117,12 +117,12 @@ def test_a_refusal_ends_one_visit_with_1_and_stands_in_the_drop_box(
 @pytest.mark.parametrize(
     ("kind", "lines"),
     [
-        ("systemd", ("/hyperfed-helper.timer", ":10:00 UTC", " helper night --config ")),
-        ("cron", ("10 * * * * ", " helper night --config ", "|| (sleep 600 && ")),
-        ("prefect", ("entrypoint: flows/helper_night.py:helper_night", 'cron: "10 * * * *"')),
+        ("systemd", ("/hyperfed-helper.timer", ":05,20,35,50:00 UTC", " helper night --config ")),
+        ("cron", ("5,20,35,50 * * * * ", " helper night --config ")),
+        ("prefect", ("flows/helper_night.py:helper_night", 'cron: "5,20,35,50 * * * *"')),
     ],
 )
-def test_a_helper_comes_by_itself_every_hour(
+def test_a_helper_comes_by_itself_every_quarter_of_an_hour(
     kind: str, lines: tuple[str, ...], tmp_path: Path
 ) -> None:
     (tmp_path / "hyperfed.toml").write_text('[client]\nid = "help-1"\nkey = "help-1.key"\n')
@@ -132,6 +132,8 @@ def test_a_helper_comes_by_itself_every_hour(
     assert done.exit_code == 0, done.output
     text = json.loads(done.output)["text"]
     assert all(line in text for line in (*lines, config)), text
+    assert "sleep" not in text
+    assert "Restart" not in text, "the next visit is the retry"
 
 
 def test_a_client_answers_a_helper_that_lies_by_the_command_and_everybody_reads_who_was_wrong(
