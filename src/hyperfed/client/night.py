@@ -27,7 +27,7 @@ from hyperfed.client.session import ClientSession
 from hyperfed.client.settings import find_config, load_settings
 from hyperfed.client.sources import Source, read_source
 from hyperfed.engines import Engine, FederationEngine
-from hyperfed.errors import ConfigError, RoundError
+from hyperfed.errors import ConfigError, RefusedError, RoundError
 from hyperfed.packets import Update
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Plan
@@ -131,6 +131,7 @@ def fetch_model(
 
     Raises ConfigError where the file cannot be written, and whatever `ClientSession.pull` raises.
     """
+    session.memory.box_keys.forget(now=_clock(now))
     result = session.pull(now=_clock(now))
     if result is None:
         return {"round": 0, "digest": "", "edges": 0, "said": "none is committed yet"}
@@ -195,6 +196,15 @@ def submit_update(
             "is the federation itself",
             subject=f"--below {plan.value.federation}",
             remedy="Its own result is no evidence for it; name one below",
+        )
+    if below is not None and plan.value.policy.payload != "edges":
+        raise RefusedError(
+            f"has results of edges, and round {plan.value.round} adds statistics: a result holds "
+            "no moments",
+            subject=f"federation {below.reader.registry.federation}",
+            rule="R-160",
+            remedy="Nothing was sent. Its clients can take part in this federation themselves, as "
+            "blocks of their own, or the operator plans payload = 'edges'",
         )
     if source is not None:
         discovery = discover(source, plan.value, session.client_id)

@@ -16,8 +16,7 @@
    `client.noised`).
 7. Nothing leaves past the client's own rules, which are applied last (`client.sharing`).
 8. A plan below the floors that the registry's roots sign gets nothing (R-125).
-9. In a round of secure sums there is one masked message, in slot 0, and its seeds' boxes beside it
-   (R-164, `client.masked`).
+9. A round of secure sums takes one masked message, in slot 0, and boxes of its seeds (R-164).
 10. Where changes against the last counted update are much shorter, they are sent (`client.deltas`).
 
 What it does not do: it does not discover (`client_agent`), read a clock (`now` is an argument) or a
@@ -349,6 +348,7 @@ class ClientSession:
                 client_id=self.client_id,
                 key_pair=self.key_pair,
                 sign=lambda masked: self._signed(masked, plan, ledger=ledger, now=now),
+                box_keys=self.memory.box_keys,
                 now=now,
             )
             kept = self.memory.message.keep(message)

@@ -91,6 +91,7 @@ class PacketType(StrEnum):
     MANIFEST = "hyperfed/manifest"
     OPENING = "hyperfed/opening"
     HELPER_REFUSAL = "hyperfed/helper-refusal"
+    REBUTTAL = "hyperfed/rebuttal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

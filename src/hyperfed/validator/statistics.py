@@ -27,7 +27,7 @@ from hyperfed.errors import BoundsError, EngineError, RefusedError
 from hyperfed.packets import Claims, Update
 from hyperfed.privacy.moments import plan_moments, step_of
 from hyperfed.protocol.objects import Plan
-from hyperfed.secure_aggregation.statistics_vector import vector_length
+from hyperfed.secure_aggregation.statistics_vector import numbers_of
 from hyperfed.statistics import Scaling, Statistics, block_lags
 from hyperfed.statistics.clipped import steps_of
 from hyperfed.statistics.making import least_rows
@@ -101,7 +101,7 @@ def _check_masked(update: Update, plan: Plan, subject: str) -> None:
             rule="R-170",
             remedy="Pull the round's plan and submit again with `hyperfed submit`",
         )
-    length = vector_length(variables, lags)
+    length = numbers_of(plan)
     whole = (update.measured.tolist(), update.lags) == (list(range(variables)), lags)
     if len(update.masked.values) != length or not whole:
         raise BoundsError(

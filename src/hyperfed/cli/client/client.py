@@ -10,6 +10,7 @@ from urllib.parse import quote
 import click
 
 from hyperfed.cli.client.data_shown import read_pairs
+from hyperfed.cli.client.rebut import rebut
 from hyperfed.cli.client.source_options import source_options
 from hyperfed.cli.files import create
 from hyperfed.cli.invocation import Invocation, pass_invocation
@@ -386,3 +387,6 @@ def timer(
     job = NIGHT if gossip_frequency is None else GOSSIP
     text = timer_text(kind, times=times, words=command, parameters=parameters, here=here, job=job)
     invocation.out.finish({"kind": kind, "text": text}, lambda to: to.print(text, soft_wrap=True))
+
+
+client.add_command(rebut)
