@@ -17,7 +17,8 @@
    reach the line: those first that noticed a mutant of the same function, then the quickest.
 4. A mutant is killed where a test fails, or needs far more processor time than on the whole code.
    It survives where all tests pass that reach it: the room's own, and then those around the room
-   (the quickest that take 25 s together).
+   (the quickest that take 25 s together, or as many as `--tests` says: few for a first look, as
+   `--again` tries what survived it).
 5. A survivor has its reason in tests/mutation/survivors.toml, under its name: file, function, the
    kind of change and the text of the line, so that names outlive changes of other lines. One
    without a reason makes the command end with 1.
@@ -58,7 +59,7 @@ class Command(Trial):
     """Try mutants of some rooms for some minutes."""
 
     def __init__(self, given: argparse.Namespace, out: TextIO) -> None:
-        super().__init__(out, time.monotonic() + 60 * given.minutes)
+        super().__init__(out, time.monotonic() + 60 * given.minutes, given.tests)
         self.given, self.reasons = given, reasons()
         self.without: list[str] = []
 
@@ -178,6 +179,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--room", action="append", choices=sorted(ROOMS))
     parser.add_argument("--minutes", type=float, default=10.0, help="wall-clock time, all in all")
+    parser.add_argument(
+        "--tests", type=float, default=25.0, help="seconds of tests that a mutant meets at most"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the order in which they are tried")
     parser.add_argument(
         "--sample",

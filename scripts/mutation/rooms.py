@@ -118,7 +118,11 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
             "client/deltas.py",
             "client/standing.py",
         ),
-        ("tests/unit/client", "tests/unit/privacy/test_local_noise.py"),
+        (
+            "tests/unit/client",
+            "tests/unit/coordinator/test_secure_round.py",
+            "tests/unit/privacy/test_local_noise.py",
+        ),
         ("tests/attack", "tests/unit/cli/test_cli_standing.py"),
     ),
 }

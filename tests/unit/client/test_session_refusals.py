@@ -197,10 +197,14 @@ def test_a_message_is_drawn_once_and_not_where_another_lies() -> None:
     assert fed.memories["site-02"].privacy_guard(budget).accountant.mechanisms == ()
 
 
-def test_receipts_are_those_of_ended_rounds(fed: SmallFederation) -> None:
-    fed.submit_all()
-    fed.run(1)
+def test_receipts_are_those_of_ended_rounds_void_ones_too() -> None:
+    fed = SmallFederation()
+    fed.play(1)
     fed.open(2)
+    fed.run(2, now=fed.night(2) + timedelta(days=3))
+    fed.open(3)
     session = fed.session(WHO)
-    assert [r.round for r in session.receipts()] == [1]
-    assert session.receipts(last=0) == []
+    assert [r.round for r in session.receipts()] == [2, 1]
+    assert [r.round for r in session.receipts(last=1)] == [2]
+    fed.submit(WHO, round_id=3)
+    assert fed.memories[WHO].marks.receipt_round == 2
