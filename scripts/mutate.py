@@ -43,7 +43,7 @@ from mutation.loaded import Changed
 from mutation.mutants import Mutant, mutants_in
 from mutation.reach import KEPT, Reached, reaching
 from mutation.rooms import ROOMS, ROOT, SOURCE
-from mutation.trial import Trial, Verdict
+from mutation.trial import Profile, Trial, Verdict
 
 SURVIVORS = ROOT / "tests" / "mutation" / "survivors.toml"
 _COLD_S = 300.0
@@ -169,7 +169,7 @@ def run_one(name: str) -> int:
             if name in (mutant.name, mutant.place):
                 sys.meta_path.insert(0, Changed(mutant))
                 options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow and not browser"]
-                return int(pytest.main([*options, *ROOMS[room][1]]))
+                return int(pytest.main([*options, *ROOMS[room][1]], plugins=[Profile()]))
     print(f"there is no mutant {name!r}; --list names them", file=sys.stderr)
     return 2
 

@@ -37,7 +37,25 @@ class Verdict:
     """The test that noticed it, the bound that it broke, or how its child ended."""
 
 
-class Trial(ABC):
+class Profile:
+    """A pytest plugin that says how Hypothesis looks at mutants."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_load_initial_conftests(self) -> None:
+        """Register the profile before tests/conftest.py asks for it by name."""
+        from hypothesis import Phase, settings  # not before pytest has prepared its plugins
+
+        settings.register_profile(
+            "mutants",
+            derandomize=True,
+            deadline=None,
+            database=None,
+            report_multiple_bugs=False,
+            phases=(Phase.explicit, Phase.generate),
+        )
+
+
+class Trial(Profile, ABC):
     """A pytest plugin: its `work` is called in place of the run of the tests."""
 
     def __init__(self, out: TextIO, over: float, tests_s: float) -> None:
@@ -63,20 +81,6 @@ class Trial(ABC):
             shutil.rmtree(self._folder, ignore_errors=True)
         if self.error:
             raise self.error
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_load_initial_conftests(self) -> None:
-        """Say how Hypothesis looks at mutants, before tests/conftest.py asks for it by name."""
-        from hypothesis import Phase, settings  # not before pytest has prepared its plugins
-
-        settings.register_profile(
-            "mutants",
-            derandomize=True,
-            deadline=None,
-            database=None,
-            report_multiple_bugs=False,
-            phases=(Phase.explicit, Phase.generate),
-        )
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Call `work` instead of running every test."""
