@@ -36,6 +36,7 @@ import time
 import tomllib
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TextIO
 
 from mutation.children import run_child
@@ -95,14 +96,12 @@ class Command(Trial):
             )
             if self.given.sample:  # it says nothing of lines for which other tests stand
                 waiting = left = [m for m in left if reaching(new, m.path, m.lines, ())]
-            left, judged = self._try(left, new, verdicts, over)
+            left, judged = self._try(left, new, verdicts, kept, over)
             with_reason = [m for m in left[:judged] if m.name in self.reasons]
             excused += with_reason
             left = [m for m in left if m not in with_reason]
             judged -= len(with_reason)
             unmeasured += missing
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(json.dumps(verdicts))
             if not left:
                 break
         if unmeasured and not self.given.sample:
@@ -126,9 +125,14 @@ class Command(Trial):
         mutants: Sequence[Mutant],
         measured: dict[str, Reached],
         verdicts: dict[str, str],
+        kept: Path,
         over: float,
     ) -> tuple[list[Mutant], int]:
-        """Return the mutants that survive, and behind so many of them those not tried in time."""
+        """Return the mutants that survive, and behind so many of them those not tried in time.
+
+        The verdicts are kept as they come, so that a run that is ended early is not lost.
+        """
+        kept.parent.mkdir(parents=True, exist_ok=True)
         survived: list[Mutant] = []
         for done, mutant in enumerate(mutants):
             try:
@@ -138,6 +142,7 @@ class Command(Trial):
             except TimeoutError:
                 return [*survived, *mutants[done:]], len(survived)
             verdicts[_key(mutant)] = "survived" if verdict.survived else verdict.by
+            kept.write_text(json.dumps(verdicts))
             if verdict.survived:
                 survived.append(mutant)
             elif mutant.name in self.reasons:

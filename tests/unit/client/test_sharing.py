@@ -97,6 +97,8 @@ def test_edges_of_few_samples_and_of_an_unknown_number_stay() -> None:
     left = Sharing(smallest_n=40).allowed(_update(), POLICY, NAMES)
     assert _pairs(left) == [(0, 1), (1, 1), (2, 3)]
     assert left.measured.tolist() == [0, 1, 2, 3], "held back is a vote of 0, not unmeasured"
+    assert left.semantic is not None
+    assert left.semantic.confounders == [0, 2], "found beside edges that leave"
 
 
 def test_the_strongest_leave_where_not_all_may() -> None:
@@ -222,6 +224,10 @@ def test_parts_that_are_not_there_are_not_missed() -> None:
     assert (alone.hyperedges, alone.semantic, len(alone.edges or ())) == (None, None, 1)
     nothing = Update(measured=np.array([], dtype=np.uint32), edges=EdgeTable.empty())
     assert len(rules.allowed(nothing, POLICY, NAMES).edges or ()) == 0
+    beside_none = _update(edges=EdgeTable.empty(), hyperedges=None)
+    told = Sharing(most_edges=1).allowed(beside_none, POLICY, NAMES).semantic
+    assert told is not None
+    assert (told.dag_edges, told.confounders) == ([], [0, 2])
 
 
 def test_rounding_leaves_a_column_of_intervals_that_is_not_there() -> None:
