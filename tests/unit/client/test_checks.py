@@ -6,13 +6,13 @@ from typing import Any, cast
 import pytest
 
 from hyperfed.client import ClientMemory
-from hyperfed.client.checks import check_ledger
+from hyperfed.client.checks import check_ledger, check_plan, check_registered
 from hyperfed.client.memory import Marks
-from hyperfed.errors import RoundError
+from hyperfed.errors import RegistryError, RoundError
 from hyperfed.protocol.ledger import Chained
 from hyperfed.registry.annulments import Annulment
 from hyperfed.registry.registry import Registry
-from hyperfed.testing.federation import SmallFederation
+from hyperfed.testing.federation import SmallFederation, key_of
 
 GONE = b"g" * 32
 
@@ -61,3 +61,28 @@ def test_a_memory_that_leaves_a_branch_keeps_its_sequence() -> None:
     )
     memory.abandon_ledger()
     assert memory.marks == Marks(**given)
+
+
+def test_a_plan_names_a_commit_that_the_ledger_holds(ledger: list[Chained]) -> None:
+    def naming(commit: bytes) -> Any:
+        plan = SimpleNamespace(newest_commit=commit, newest_commit_round=1)
+        return SimpleNamespace(value=plan, key="rounds/00000002/plan")
+
+    check_plan(naming(b""), [])
+    check_plan(naming(ledger[1].digest), ledger)
+    for held in ([], ledger[:1], ledger):
+        with pytest.raises(RoundError, match="which the ledger does not hold") as caught:
+            check_plan(naming(GONE), held)
+        assert caught.value.rule == "R-50"
+
+
+def test_a_key_is_the_clients_own_and_of_the_round() -> None:
+    fed = SmallFederation()
+    old, new = fed.keys["site-01"], key_of("new")
+    fed.rotate("site-01", new, from_round=3, overlap=0)
+    for key_pair, round_id in ((old, 2), (new, 3)):
+        check_registered(fed.registry, "site-01", key_pair, round_id=round_id)
+    for key_pair, round_id in ((old, 3), (new, 2), (fed.keys["site-02"], 2)):
+        with pytest.raises(RegistryError, match="is not registered for round") as caught:
+            check_registered(fed.registry, "site-01", key_pair, round_id=round_id)
+        assert caught.value.rule == "R-81"

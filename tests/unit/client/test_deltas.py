@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hyperfed.client import ClientMemory
+from hyperfed.client import ClientMemory, deltas
 from hyperfed.client.deltas import LastUpdate, SentUpdate
 from hyperfed.codec import PayloadCodec
 from hyperfed.crypto.envelope import PacketType, open_envelope, verify_envelope
@@ -276,6 +276,9 @@ def test_intervals_that_come_or_go_send_the_whole_table(receipt: Receipt) -> Non
     assert shortest(sent, Receipts(receipt), update=_update()) == (_update(), 0)
     changes, _ = shortest(sent, Receipts(receipt), update=without)
     assert changes.deltas is not None
+    assert without.edges is not None
+    assert not deltas._alike(table, without.edges)
+    assert deltas._alike(without.edges, without.edges)
 
 
 def test_only_whole_tables_of_open_rounds_are_kept(tmp_path: Path) -> None:
