@@ -216,7 +216,7 @@ class QuorumMissed(RoundError):
 
 
 class FrozenUpdateLost(RoundError):
-    """An update that a freeze counts and that the store no longer has (R-66)."""
+    """A freeze counts an update that the store no longer has (R-66)."""
 
 
 class LedgerError(RoundError):

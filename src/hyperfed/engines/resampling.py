@@ -34,7 +34,8 @@ __all__ = ["Fit", "Progress", "one_resample", "one_thread", "resampled", "seed_o
 
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[int, int, float], None]
-"""What is told after each resample: how many are done, of how many, and the seconds left."""
+"""The function that is called after each resample: how many are done, of how many, and the seconds
+left."""
 
 _START_S = 4.0  # what a child's start costs; shorter work stays here
 

@@ -75,7 +75,7 @@ FORMULA = 4
 
 A freeze names the version that it was made under (R-66). One that names none was made under version
 1, which centred effects on the first reporter's and took every interval as it was. Under 2, not
-looking at a lag was a vote of 0, receipts told nobody how it was weighed, intervals were normal,
+looking at a lag was a vote of 0, receipts told no client how it was weighed, intervals were normal,
 weights shrank tau², and trust was by agreement alone. Under 3, tau² and I² were more often too
 small than too large, and a narrow interval counted wherever its effect lay.
 """

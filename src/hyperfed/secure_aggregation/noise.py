@@ -16,7 +16,7 @@
    Aggregation, ICML 2021 (arXiv:2102.06387), theorem 1 and proposition 14. The Renyi divergence of
    order a is at most a D^2 / (2 n s^2) + tau d; it must stay below a rho for every a >= 1, so tau d
    enters rho undivided (docs/adr/0069).
-5. Two messages of one client are compared: who took part is public, for the manifest names it.
+5. Two messages of one client are compared: who took part is public, because the manifest names it.
    Rounding one client's d numbers to steps moves them by at most sqrt(d) / 2 in L2, so the distance
    of what is summed is that of the numbers, in steps, plus sqrt(d) / 2 for each message.
 """

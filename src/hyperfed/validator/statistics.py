@@ -82,7 +82,7 @@ def check_statistics(update: Update, plan: Plan, *, subject: str) -> None:
 def _check_masked(update: Update, plan: Plan, subject: str) -> None:
     """Check that an update is as many masked numbers as the plan asks for, and nothing else.
 
-    What stands beside masked numbers would tell of a single client (R-170).
+    What stands beside masked numbers would reveal a single client (R-170).
     """
     variables, lags = len(plan.vocabulary), tuple(plan.policy.allowed_lags)
     alone = (

@@ -120,7 +120,7 @@ class PacketValidator:
 
         With a registry an envelope's signature, key, federation, audience and nonce are checked, so
         that the same signed packet is valid once. With a round's context all rules of `verify` are
-        checked, but for the folder. A sealed body is looked into only with the context's keys.
+        checked, except for the folder. A sealed body is looked into only with the context's keys.
         """
         plan = self._context.plan if self._context else None
         try:
@@ -440,8 +440,8 @@ class PacketValidator:
 
         One update for each client and round is admitted, the one with the highest sequence.
         Everything else is refused with its reason. Reasons are collected: nothing raises for one
-        packet. What is no fault of a packet (a store that does not answer) is raised, for it must
-        not look like a client's fault.
+        packet. What is no fault of a packet (a store that does not answer) is raised, because it
+        must not look like a client's fault.
         """
         batch = Batch(self, last_keys={})
         for arrival in sorted(arrivals, key=lambda a: a.key):
