@@ -128,7 +128,7 @@ def fetch_model(
         raise ConfigError(
             f"cannot be written: {exc.strerror}",
             subject=str(folder),
-            remedy="The model's folder (--out) must be one, and writable",
+            remedy="Give a folder for the model (--out) that this user may write",
         ) from exc
     result.value.graph.save(folder / "model.npz")
     return {
@@ -182,7 +182,7 @@ def submit_update(
         raise ConfigError(
             "is the federation itself",
             subject=f"--below {plan.value.federation}",
-            remedy="Its own result is no evidence for it; name one below",
+            remedy="Name a federation below: its own result is no evidence for it",
         )
     if source is not None:
         discovery = discover(source, plan.value, session.client_id)
@@ -214,6 +214,6 @@ def _below(session: ClientSession, now: datetime) -> Engine:
         raise RoundError(
             "has no committed result yet",
             subject=session.reader.registry.federation,
-            remedy="Nothing was sent; its first round comes first",
+            remedy="Wait for its first round. Nothing was sent",
         )
     return FederationEngine(result.value)

@@ -157,7 +157,9 @@ class PayloadCodec:
         version = leading_int(data)
         if version is None:
             raise SchemaError(
-                "not a Hyperfed document", rule="R-12", remedy="It must be written by PayloadCodec"
+                "not a Hyperfed document",
+                rule="R-12",
+                remedy="Give a document that PayloadCodec wrote",
             )
         if version > SCHEMA_VERSION:
             raise _newer(version, SCHEMA_VERSION)

@@ -93,8 +93,10 @@ def _maker(name: str) -> Any:
         raise ConfigError(
             "there is no such engine",
             subject=f"--engine {name!r:.80}",
-            remedy=f"There are {', '.join(sorted({*OWN, AUTO, *offered}))}; your own is "
-            "MODULE:FACTORY",
+            remedy=(
+                f"Choose one of ', '.join(sorted({*OWN, AUTO, *offered})); your own is "
+                "MODULE:FACTORY"
+            ),
         )
     try:
         if name in offered:

@@ -137,7 +137,7 @@ class Conversions(GraphConversions):
                 raise EngineError(
                     f"has a link {link!r:.20}, which cannot be read here",
                     subject="results of tigramite",
-                    remedy=f"Links are {', '.join(_LINKS)}",
+                    remedy=f"Use links of {', '.join(_LINKS)}",
                 )
             vote[i, j, lag], texts[i, j, lag] = _LINKS[link]
             if link == "<->" and i != j:

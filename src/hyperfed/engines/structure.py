@@ -107,7 +107,7 @@ def check_structure(discovery: "Discovery") -> None:
             raise EngineError(
                 f"endpoints has {strange[0]!r:.20}",
                 subject="discovery",
-                remedy=f"There are {', '.join(ENDPOINTS[1:])}; x <-> y goes into `bidirected`",
+                remedy=f"Use {', '.join(ENDPOINTS[1:])}; x <-> y goes into `bidirected`",
             )
         keep["endpoints"] = endpoints
     pairs = []

@@ -210,8 +210,10 @@ class TableEngine:
             raise EngineError(
                 f"the library failed: {exc}"[:300],
                 subject=type(self).__name__,
-                remedy="Nothing was sent; the data may be too few, or a column may nearly follow "
-                "from others",
+                remedy=(
+                    "Give more rows, or leave out a column that nearly follows from others. "
+                    "Nothing was sent"
+                ),
             ) from exc
         votes = self._fit.held_to(fit_result.votes)
         resamples = resampled(

@@ -121,8 +121,7 @@ def statistics_of(
             f"{len(rows)} rows of {rows.shape[1]} columns ({len(names)} variables at "
             f"{len(blocks)} lags) are too few to be told apart from their moments",
             subject=_SUBJECT,
-            remedy=f"At least {least} rows are needed. Nothing was sent; measure fewer variables, "
-            "or wait for more rows",
+            remedy=f"Measure fewer variables, or wait for at least {least} rows. Nothing was sent",
         )
     moments, counts = _moments(rows)
     _check_varies(moments, counts, rows, ordered)

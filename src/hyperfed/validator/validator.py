@@ -225,7 +225,7 @@ class PacketValidator:
                 f"signed with {owner or 'nobody'}'s key as {header.sender!r:.40}",
                 subject=subject,
                 rule="R-82",
-                remedy="A client signs its own updates with its own key",
+                remedy="Sign the client's own updates with its own key",
             )
         for round_id in (header.round, *rounds):
             if not record.valid_in(round_id):
@@ -257,7 +257,7 @@ class PacketValidator:
                 f"the nonce has {len(header.nonce)} bytes, not 16",
                 subject=subject,
                 rule="R-89",
-                remedy="A client draws 16 random bytes for each update",
+                remedy="Draw 16 random bytes for each update",
             )
         if header.sequence <= highest.get(header.key_id, -1):
             raise RefusedError(
