@@ -197,7 +197,8 @@ class Registry:
                 subject="registry",
                 rule="R-122",
                 remedy="Have the roots renew it with `hyperfed registry renew`. If they have, "
-                "somebody holds the newer version back: tell the operator. Nothing was sent or written",
+                "somebody holds the newer version back: tell the operator. Nothing was sent or "
+                "written",
             )
 
     def check_close_by(self, round_id: int, close_by: datetime) -> None:
