@@ -2,7 +2,7 @@
 
 1. The newest model is fetched, verified, and replaced in its folder at once or not at all.
 2. What is sent comes from where `hyperfed submit` would take it (`sources`), or is the newest
-   committed model of a federation below: a basket with its own coordinator is a client of the
+   committed model of a federation below. A basket with its own coordinator is a client of the
    federation above, and its round's result is its update there.
 3. An update is for the running round, or for an earlier one that is below quorum, until its
    `close_by`.

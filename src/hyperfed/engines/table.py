@@ -7,7 +7,7 @@
    either way joins them for its own effect only.
 3. Every edge found is at lag 0. Its confidence is 1 - p of the t-test of its effect beside the
    target's other causes. Its stability is the share of resamples (rows drawn with replacement) that
-   find it with its sign and in which BIC keeps it, as in the built-in engine; a resample that finds
+   find it with its sign and in which BIC keeps it, as in the built-in engine. A resample that finds
    it without a direction counts half. An edge that only resamples find is reported too: weak rows
    help the merge.
 4. Marks at the ends are kept (`endpoints`), and edges x <-> y as pairs with the share of resamples

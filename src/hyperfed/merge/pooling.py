@@ -36,7 +36,7 @@
    Where its w alone is above the others' together, the limit is w times their mean precision. The
    reporter's v grows until that holds. A reporter without weight, or without an interval, enters
    neither the lower median nor these sums. Where outliers are weighed and three or more estimate a
-   key, a width below the lower median counts in b only as far as the effect bears it out: whole up
+   key, a width below the lower median counts in b only as far as the effect supports it: whole up
    to one deviation (rule 5) from the median effect, and as the lower median from two on. tau² is
    found from the widths as they are, so that what precise clients differ by stays in it.
 7. A mean is summed from 0, and corrected by the mean of what is left around it: no client's effect

@@ -5,7 +5,7 @@
 2. A share is at least 4 steps wide. The sum of n such shares is then, for every purpose, a discrete
    Gaussian of sqrt(n) times the width; the small difference stands in `tau`.
 3. What protects a client is the noise of the *others*, less the shares of those who may disclose
-   theirs: `honest` is the number of frozen clients less m that may collude, less the helpers that
+   theirs. `honest` is the number of frozen clients less m that may collude, less the helpers that
    are clients, less the client itself. It is counted at the reserve, from the freeze, so that
    clients who dropped out add nothing.
 4. The sum satisfies rho-zCDP, where rho is the smaller of
