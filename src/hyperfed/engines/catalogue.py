@@ -94,7 +94,7 @@ def _maker(name: str) -> Any:
             "there is no such engine",
             subject=f"--engine {name!r:.80}",
             remedy=(
-                f"Choose one of ', '.join(sorted({*OWN, AUTO, *offered})); your own is "
+                f"Choose one of {', '.join(sorted({*OWN, AUTO, *offered}))}; your own is "
                 "MODULE:FACTORY"
             ),
         )
