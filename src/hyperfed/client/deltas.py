@@ -112,8 +112,11 @@ class LastUpdate:
         if changes is None:
             return update, 0
         receipt = receipt_of(sent.round)
-        counted = receipt is not None and receipt.fate is Fate.COUNTED
-        if not counted or receipt is None or receipt.digest.hex() != sent.digest:
+        if (
+            receipt is None
+            or receipt.fate is not Fate.COUNTED
+            or receipt.digest.hex() != sent.digest
+        ):
             return update, 0
         return changes, sent.depth + 1
 

@@ -119,9 +119,10 @@ class OneMessage:
         That is `message`, or the one that another run has kept meanwhile.
         """
         with self._locked():
-            if self._kept is None or self._kept.operation != message.operation:
-                self._save(message)
-            return self._kept if self._kept is not None else message
+            if self._kept is not None and self._kept.operation == message.operation:
+                return self._kept
+            self._save(message)
+            return message
 
     def arrived(self, operation: str) -> None:
         """Note that the message lies in the drop-box: from now on a second one is refused."""

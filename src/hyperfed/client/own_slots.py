@@ -57,11 +57,7 @@ def written(store: ObjectStore, key: str, data: bytes) -> bool:
         same = store.read(key, max_bytes=len(data)) == data
     except AccessDenied:
         return created
-    except ObjectTooLarge:
-        same = False
-    except ObjectNotFound:
-        if not created:
-            return False
+    except (ObjectTooLarge, ObjectNotFound):
         same = False
     if created and not same:
         raise TransportError(

@@ -118,25 +118,24 @@ class Sharing:
                 subject=_SUBJECT,
                 remedy="Nothing was sent. Share a variable, or do not submit",
             )
-        if update.deltas is not None:
+        edges, hyperedges = update.edges, update.hyperedges
+        if edges is None:
             raise ConfigError(
                 "cannot judge changes against an earlier update, which do not say their samples",
                 subject=_SUBJECT,
                 remedy="Nothing was sent. Send the whole table of edges",
             )
-        edges, hyperedges = update.edges, update.hyperedges
-        if edges is not None:
-            may_leave = ~(np.isin(edges.source, hidden) | np.isin(edges.target, hidden))
-            edges = self._rounded(edges.take(may_leave & (edges.n >= self.smallest_n)))
-            most = policy.n_proposals if self.most_edges is None else self.most_edges
-            edges = shareable(edges, replace(policy, n_proposals=min(most, policy.n_proposals)))
+        may_leave = ~(np.isin(edges.source, hidden) | np.isin(edges.target, hidden))
+        edges = self._rounded(edges.take(may_leave & (edges.n >= self.smallest_n)))
+        most = policy.n_proposals if self.most_edges is None else self.most_edges
+        edges = shareable(edges, replace(policy, n_proposals=min(most, policy.n_proposals)))
         if hyperedges is not None:
             may_leave = ~np.isin(hyperedges.target, hidden) & (hyperedges.n >= self.smallest_n)
             may_leave &= ~_any_source(hyperedges, hidden)
             hyperedges = self._rounded(hyperedges.take(may_leave))
             hyperedges = hyperedges.take(np.arange(len(hyperedges)) < self._room(edges))
         semantic = _without(update.semantic, set(hidden.tolist()), self.never)
-        if semantic is not None and edges is not None:
+        if semantic is not None:
             semantic = self._told_of(semantic, edges)
         return replace(
             update,
@@ -203,11 +202,11 @@ class Sharing:
                 )
         return np.array([index[name] for name in never if name in index], dtype=np.int64)
 
-    def _room(self, edges: EdgeTable | None) -> int:
+    def _room(self, edges: EdgeTable) -> int:
         """Return how many hyperedges may leave beside the edges."""
         if self.most_edges is None:
             return 1 << 62
-        return max(0, self.most_edges - (0 if edges is None else len(edges)))
+        return max(0, self.most_edges - len(edges))
 
     def _rounded(self, table: Table) -> Table:
         """Return a table with rounded numbers."""

@@ -11,17 +11,17 @@
 What it does not do: judge updates (`validator`), or open boxes (helpers do).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 from hyperfed.coordinator.choose import Choice, refusal_of
 from hyperfed.dropbox.openings import OpeningReader
 from hyperfed.protocol.object_keys import Keys
-from hyperfed.protocol.objects import Counted
+from hyperfed.protocol.objects import Counted, Refused
 from hyperfed.registry.blocks import BlockCohort, complete_blocks
 
-__all__ = ["confirmed_choice", "unconfirmed_helpers"]
+__all__ = ["confirmed_choice", "rules_of_left_out", "unconfirmed_helpers"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +53,31 @@ def confirmed_choice(choice: Choice, openings: OpeningReader) -> tuple[Choice, t
     return replace(choice, counted=kept, refused=tuple(refused)), chosen.helpers
 
 
+def rules_of_left_out(
+    openings: OpeningReader,
+    admitted: Mapping[str, Counted | Refused],
+    helpers: Collection[str],
+) -> dict[str, str]:
+    """Return by which rule each admitted client is left out that the helpers Q leave out.
+
+    Audits ask for the Q that a freeze names: a helper may have confirmed after it.
+    """
+    confirmed = {
+        helper: names
+        for helper, names in _confirmed_by(openings, admitted).items()
+        if helper in helpers
+    }
+    together = frozenset(admitted).intersection(*confirmed.values())
+    cohort = complete_blocks(openings.secure_sums.blocks, together)
+    return {
+        client: "R-174" if client in together else "R-171"
+        for client in admitted
+        if client not in cohort.clients
+    }
+
+
 def _confirmed_by(
-    openings: OpeningReader, counted: Mapping[str, Counted]
+    openings: OpeningReader, counted: Mapping[str, Counted | Refused]
 ) -> dict[str, frozenset[str]]:
     """Return for each helper the clients whose boxes, of the admitted update, it has confirmed."""
     digests = {}

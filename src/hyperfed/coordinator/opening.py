@@ -19,7 +19,7 @@ from hyperfed.coordinator.timing import check_not_far_ahead
 from hyperfed.dropbox.reader import DropBoxReader, Stored
 from hyperfed.engines.knowledge import knowledge_of
 from hyperfed.engines.summed.versions import sums_policy_of
-from hyperfed.errors import ConfigError, RegistryError, RoundError, TransientError
+from hyperfed.errors import ConfigError, RegistryError, RoundPassed, TransientError
 from hyperfed.packets import PolicyPack
 from hyperfed.packets.policy import DEFAULT_LAGS
 from hyperfed.privacy.policy import check_private_plan
@@ -160,9 +160,10 @@ def open_plan(
     when a failed round may be retried; None: the next round's deadline.
 
     Raises RegistryError where the registry has expired (R-122).
-    Raises RoundError where the round has not begun or a later one stands in the ledger, ConfigError
-    where the vocabulary is empty or the clock is far off (R-117). Raises PrivacyError where the
-    budget does not cover a private round, TransientError where the write was lost.
+    Raises RoundError where the round has not begun, RoundPassed where a later one stands in the
+    ledger, ConfigError where the vocabulary is empty or the clock is far off (R-117). Raises
+    PrivacyError where the budget does not cover a private round, TransientError where the write was
+    lost.
     """
     reader = writes.reader
     if reader.now is not None:
@@ -177,7 +178,7 @@ def open_plan(
         check_not_far_ahead(reader.registry, entries, reader.now, limits=reader.limits)
     later = [c.entry.round for c in entries if c.entry.round > round_id]
     if later:
-        raise RoundError(
+        raise RoundPassed(
             f"cannot be opened any more: round {later[0]} stands in the ledger",
             subject=f"round {round_id}",
             rule="R-60",

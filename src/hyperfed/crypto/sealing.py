@@ -142,7 +142,7 @@ def open_body(
             remedy="Update hyperfed",
         )
     boxes, nonce, commitment, ciphertext = _parts(
-        unpack(signed.body, max_values=8 + 5 * _MAX_BOXES), subject
+        unpack(signed.body, max_values=16 + 5 * _MAX_BOXES), subject
     )
     box = _box_for(
         key_pair, boxes, subject=subject, remedy="Seal it to the keys in the newest registry"

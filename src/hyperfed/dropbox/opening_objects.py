@@ -178,7 +178,7 @@ class OpeningSums:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HelperRefusal:
-    """Says why a helper does not answer a manifest."""
+    """Says why a helper does not answer a manifest, or does not help with a plan at all."""
 
     federation: str
     """The federation's name."""
@@ -187,6 +187,6 @@ class HelperRefusal:
     helper: str
     """The helper's client id."""
     manifest: bytes
-    """Digest of the manifest that it refuses, 32 bytes."""
+    """Digest of the manifest that it refuses, 32 bytes, or packet digest of the plan."""
     reason: str
     """What is wrong with it; it names the earlier cohort where there is one."""

@@ -4,8 +4,8 @@ Links are presigned URLs. The coordinator signs them as a bundle, and seals the 
 client.
 
 1. A bundle lies at rounds/{round}/links/{client}, create-only. Its URLs let the client write into
-   folders of its own name and its own gossip only, read what it may read, and reach the bundles of
-   the rounds to come.
+   folders of its own name, its own gossip and its own parts of an opening only, read what it may
+   read, and reach the bundles of the rounds to come.
    All of them are at one origin, and none lives longer than seven days (R-53).
 2. A bundle is verified with the coordinator's key for its round, then opened with the client's own,
    then parsed (R-31, R-40).
@@ -137,11 +137,12 @@ class Links:
                     )
         for link in self.puts:
             folders, parsed = folders_of(link.key), parse_key(link.key)
-            gossips = (parsed.kind, parsed.client) == ("gossip", self.client)
+            own = parsed.client == self.client and parsed.kind in ("gossip", "openings")
             inside = bool(folders) and folders[-1] == self.client and folders[0] not in _OURS
-            if not gossips and not inside:
+            if not own and not inside:
                 raise SchemaError(
-                    "a client writes only into folders of its own name, and its own gossip",
+                    "a client writes only into folders of its own name, its own gossip, and its "
+                    "own parts of an opening",
                     subject=f"{self._subject}, {link.key}",
                     rule="R-53",
                 )

@@ -6,8 +6,9 @@
    - every registry version and ledger entry there is, and those that may come while it lives;
    - plans and results of the last rounds and the next ones;
    - the client's own inbox slots, receipts and links;
-   - in a federation with secure sums, its own boxes and the helpers' round keys; helpers themselves
-     read more, and need an account of their own;
+   - in a federation with secure sums, its own boxes and the helpers' round keys; for a helper, also
+     its own keys, confirmations, answers and refusals, and what it checks before it answers: the
+     freezes and openings of the last rounds;
    - what `mail` names: another transport's messages, or gossip with the client's peers.
    It does not reach `accepted/`, `freeze` or `state`, or anybody else's folder.
 2. The next rounds' links are reached one by one for a week of nights, and then in doubling steps.
@@ -50,6 +51,8 @@ _RECEIPTS_BACK = 64  # a client without memory looks that far back for its seque
 _ROUNDS_AHEAD = 7
 _ROUNDS_BACK = 7
 _SLOT_ROUNDS = (-1, 0, 1, 2)  # the round before may still count late
+_HELP_ROUNDS = (-2, -1, 0, 1, 2)  # a round may wait for its helpers until its close_by
+_HELPED = (Keys.helper_key, Keys.confirmation, Keys.opening, Keys.helper_refusal)
 
 
 class Presigner(Protocol):
@@ -213,14 +216,16 @@ class LinkIssuer:
             )
         }
         boxes = self._boxes(client)
+        help_keys, to_help = self._help(client)
         client_keys = [
             *slots,
             *boxes,
             *self._round_keys(),
+            *to_help,
             *sorted(receipts),
             *(Keys.links(r, client) for r in self._next_bundles()),
         ]
-        written = [*slots, *boxes, *(self.mail.written(client) if self.mail else ())]
+        written = [*slots, *boxes, *help_keys, *(self.mail.written(client) if self.mail else ())]
         client_keys += self.mail.read(client) if self.mail else ()
         links = Links(
             federation=registry.federation,
@@ -248,6 +253,21 @@ class LinkIssuer:
             for r in self._rounds((0, 1, 2))
             for helper in (() if named is None else named.helpers)
         ]
+
+    def _help(self, client: str) -> tuple[list[str], list[str]]:
+        """Return what a helper writes, and what it reads; nothing for who is none."""
+        named = self.reader.registry.secure_sums
+        helpers = [] if named is None else [helper.client_id for helper in named.helpers]
+        if client not in helpers:
+            return [], []
+        own: list[str] = []
+        read: list[str] = []
+        for r in self._rounds(_HELP_ROUNDS):
+            own += (keys_of(r, client) for keys_of in _HELPED)
+            read += (keys_of(r, helper) for keys_of in _HELPED for helper in helpers)
+            read += (Keys.boxes(r, one) for one in self.reader.registry.clients_in(r))
+            read += (Keys.freeze(r), Keys.manifest(r))
+        return own, read
 
     def file(self, client: str) -> bytes:
         """Return one client's links as a file to hand over.

@@ -31,6 +31,7 @@ from hyperfed.protocol.objects import (
 )
 from hyperfed.protocol.plan_checks import (
     baskets_of,
+    check_help_ends,
     check_helpers,
     domains_of,
     least_quorum,
@@ -117,7 +118,8 @@ def make_plan(
     commit's round. Raises ConfigError where the quorum cannot be met, where the key is not the
     coordinator's in this round, where the policy is below the registry's floors (R-125), or where
     its `max_staleness` is too large. Raises RoundError where `close_by` is beyond what the registry
-    allows (R-116), and where nobody could open its secure sums (R-168).
+    allows (R-116), or than helpers keep its keys (R-198), and where nobody could open its secure
+    sums (R-168).
     """
     cohort = registry.clients_in(round_id)
     if registry.coordinator_key(key_pair.key_id, round_id) is None:
@@ -202,6 +204,7 @@ def make_plan(
         ),
         domains=domains_of(registry, cohort),
     )
+    check_help_ends(plan, registry)
     write = sign_object(
         Keys.plan(round_id),
         PacketType.PLAN,

@@ -40,7 +40,7 @@ from hyperfed.registry.budget import Budget as Budget
 from hyperfed.registry.floors import Floors
 from hyperfed.registry.records import ClientRecord as ClientRecord
 from hyperfed.registry.records import KeyRecord as KeyRecord
-from hyperfed.registry.secure_sums import SecureSums
+from hyperfed.registry.secure_sums import HELP_WINDOWS, SecureSums
 from hyperfed.registry.windows import Windows, check_client_id, check_instant
 
 __all__ = [
@@ -212,6 +212,10 @@ class Registry:
                 rule="R-116",
                 remedy=f"Registry version {self.version} bounds it: choose an earlier close_by",
             )
+
+    def help_ends(self, round_id: int) -> datetime:
+        """Return until when helpers keep the key of a round, whatever its plan says (R-198)."""
+        return self.windows.deadline(round_id + (self.close_windows or HELP_WINDOWS))
 
     def client(self, client_id: str) -> ClientRecord:
         """Return the record of `client_id`. Raises RegistryError where there is none."""

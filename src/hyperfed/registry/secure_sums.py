@@ -19,8 +19,10 @@ from hyperfed.registry.blocks import check_blocks
 from hyperfed.registry.helper_group import HelperGroup
 from hyperfed.registry.records import ClientRecord
 
-__all__ = ["HelperRecord", "SecureSums", "counted_organisations"]
+__all__ = ["HELP_WINDOWS", "HelperRecord", "SecureSums", "counted_organisations"]
 
+HELP_WINDOWS = 7
+"""For how many windows after a round's deadline helpers keep its key, where no root bounds it."""
 _MOST_ROUNDS = 1 << 53
 _MOST = 1 << 20
 

@@ -143,13 +143,7 @@ class PacketValidator:
         except SchemaError as error:
             check_document(data, limits=self._limits, no_envelope=error)
             return
-        if self._registry is None:
-            raise SignatureError(
-                "a signed packet cannot be judged without a registry",
-                subject=envelope.type[:60],
-                rule="R-32",
-                remedy="PacketValidator(registry=...) says whose key it is",
-            )
+        registry = self._need_registry(envelope.type[:60])
         context = self._context
         if context is not None:
             signed = self._check_signature(data, (context.plan.round,), "packet")
@@ -166,7 +160,7 @@ class PacketValidator:
             self._check_replay(signed, context.highest, "packet")
         else:
             signed = self._check_signature(data, (), "packet")
-            check_addressee(signed.header, self._registry.federation, "packet")
+            check_addressee(signed.header, registry.federation, "packet")
             self._check_replay(signed, {}, "packet")
         key_pair = context.key_pair if context else None
         if signed.header.encryption == NOT_SEALED or key_pair is not None:
@@ -175,6 +169,16 @@ class PacketValidator:
             )
             if context is not None and update.deltas is None:
                 check_against_policy(update, context.plan, subject="packet")
+
+    def _need_registry(self, subject: str) -> Registry:
+        if self._registry is None:
+            raise SignatureError(
+                "a signed packet cannot be judged without a registry",
+                subject=subject,
+                rule="R-32",
+                remedy="PacketValidator(registry=...) says whose key it is",
+            )
+        return self._registry
 
     def _check_size(self, size: int, subject: str) -> None:
         if size > self._limits.max_update_bytes:
@@ -194,14 +198,7 @@ class PacketValidator:
         `rounds`. A key that was revoked from this round on must not speak for an earlier one
         either: whoever stole it would only have to date back.
         """
-        registry = self._registry
-        if registry is None:
-            raise SignatureError(
-                "a signed packet cannot be judged without a registry",
-                subject=subject,
-                rule="R-32",
-                remedy="PacketValidator(registry=...) says whose key it is",
-            )
+        registry = self._need_registry(subject)
         envelope = open_envelope(data, subject=subject)
         signers = self._known
         if signers.keys().isdisjoint([key_id for key_id, _ in envelope.signatures]):
@@ -352,7 +349,7 @@ class PacketValidator:
         body = open_body(signed, context.key_pair, subject=key)
         plan = context.plan
         try:
-            admitted = self._read(
+            return self._read(
                 body,
                 signed,
                 key=key,
@@ -361,13 +358,10 @@ class PacketValidator:
                 data=data,
                 plan=plan,
             )
-            if admitted.update is not None:
-                check_against_policy(admitted.update, plan, subject=key)
         except PacketError as error:
             if plan.policy.privacy == "none":
                 raise
             raise without_values(error, key=key) from None  # the cause quotes what it refuses
-        return admitted
 
     def reopen(
         self,
@@ -409,7 +403,7 @@ class PacketValidator:
     ) -> Admitted:
         """Return the update that an opened body holds, with its changes applied to their base.
 
-        `plan` bounds what is read at all (R-142).
+        `plan` bounds what is read at all (R-142), and what the update may carry.
         """
         header, limits, check = signed.header, self._limits, None
         if plan is not None:
@@ -420,6 +414,8 @@ class PacketValidator:
             update = resolved(
                 update, base_of(header.sender, update.base) if base_of else None, subject=key
             )
+        if plan is not None:
+            check_against_policy(update, plan, subject=key)
         return Admitted(
             key=key,
             client=header.sender,

@@ -1,10 +1,10 @@
-"""Write how a machine runs a client's night or gossip, as text for systemd, cron or Prefect.
+"""Write how a machine runs a client's night, gossip or help, as text for systemd, cron or Prefect.
 
 1. Times are given in UTC, as windows are. systemd's timer and Prefect's schedule name UTC
    themselves. cron runs in the machine's own zone, and Debian's knows no CRON_TZ, so its line holds
    the local time. A remark above it says which zone that is, and what a change of clocks does.
-2. A client's night runs once a window: every day, every few hours, or every week. Its gossip runs
-   several times a window (`GOSSIP`).
+2. A client's night runs once a window: every day, every few hours, or every week. Its gossip, and
+   its help with secure sums, run several times a window (`GOSSIP`, `HELPING`).
 3. A lost connection is tried again. systemd starts the night up to 20 times in four hours, cron
    tries once more after ten minutes, and Prefect retries its tasks. A repeated night sends nothing
    twice.
@@ -22,7 +22,7 @@ from typing import Any
 from hyperfed.cli.systemd import check_words, systemd_command
 from hyperfed.errors import ConfigError
 
-__all__ = ["FLOW_NAMES", "GOSSIP", "NIGHT", "Job", "Times", "timer_text"]
+__all__ = ["FLOW_NAMES", "GOSSIP", "HELPING", "NIGHT", "Job", "Times", "timer_text"]
 
 FLOW_NAMES = {"file": "data"}
 """The settings that the flow calls by another name."""
@@ -103,6 +103,14 @@ GOSSIP = Job(
     unit="hyperfed-gossip",
     deployment="gossip-round",
     entrypoint="flows/gossip_round.py:gossip_round",
+)
+
+
+HELPING = Job(
+    what="help with secure sums",
+    unit="hyperfed-helper",
+    deployment="helper-night",
+    entrypoint="flows/helper_night.py:helper_night",
 )
 
 
