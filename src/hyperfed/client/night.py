@@ -2,7 +2,7 @@
 
 1. The newest model is fetched, verified, and replaced in its folder at once or not at all.
 2. What is sent comes from where `hyperfed submit` would take it (`sources`), or is the newest
-   committed model of a federation below: a basket with its own coordinator is a client of the
+   committed model of a federation below. A basket with its own coordinator is a client of the
    federation above, and its round's result is its update there.
 3. An update is for the running round, or for an earlier one that is below quorum, until its
    `close_by`.
@@ -141,7 +141,7 @@ def fetch_model(
         raise ConfigError(
             f"cannot be written: {exc.strerror}",
             subject=str(folder),
-            remedy="The model's folder (--out) must be one, and writable",
+            remedy="Give a folder for the model (--out) that this user may write",
         ) from exc
     result.value.graph.save(folder / "model.npz")
     return {
@@ -195,7 +195,7 @@ def submit_update(
         raise ConfigError(
             "is the federation itself",
             subject=f"--below {plan.value.federation}",
-            remedy="Its own result is no evidence for it; name one below",
+            remedy="Name a federation below: its own result is no evidence for it",
         )
     if below is not None and plan.value.policy.payload != "edges":
         raise RefusedError(
@@ -236,6 +236,6 @@ def _below(session: ClientSession, now: datetime) -> Engine:
         raise RoundError(
             "has no committed result yet",
             subject=session.reader.registry.federation,
-            remedy="Nothing was sent; its first round comes first",
+            remedy="Wait for its first round. Nothing was sent",
         )
     return FederationEngine(result.value)

@@ -5,7 +5,7 @@
 2. A slot that is taken is read and compared: the client's own retried write is a success, and
    anything else means that the next slot is tried (R-1).
 3. A broadcast is believed only if the ledger commits to it, it is not older than what was pulled
-   before, has not expired, and belongs to the round it lies in; a ledger or registry shorter than
+   before, has not expired, and belongs to the round it lies in. A ledger or registry shorter than
    what was seen is a rollback (R-50, R-51).
 4. A receipt is shown only if its leaf says what the receipt says, and lies under the head that the
    round's commit or void carries (R-70).

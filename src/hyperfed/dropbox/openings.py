@@ -270,6 +270,6 @@ class OpeningReader:
                 f"federation {signed.header.federation!r:.40}",
                 subject=key,
                 rule="R-51",
-                remedy="It was moved from another place, and does not count",
+                remedy="Nothing to do: it was moved from another place, and does not count",
             )
         return Stored(key=key, value=value, digest=signed.digest, signed=signed)

@@ -194,7 +194,7 @@ def parse_inbox_key(key: str) -> tuple[int, str, int]:
         "not an inbox key",
         subject=ascii(key)[:120],
         rule="R-82",
-        remedy=f"inbox/{{round:08d}}/{{client}}/{{slot}} with slot 0 to {SLOTS - 1}",
+        remedy=f"Write it as inbox/{{round:08d}}/{{client}}/{{slot}} with slot 0 to {SLOTS - 1}",
     )
 
 

@@ -201,7 +201,7 @@ def check_openings(
 ) -> tuple[HelperSet, ...]:
     """Return the sets for which fewer than t + 1 helpers gave the same vector.
 
-    Raises as `open_sum`, but for messages.
+    Raises what `open_sum` raises, except for messages.
     """
     cohort = manifest.cohort(payload)
     by_helper = _answers(manifest, cohort, group, openings)

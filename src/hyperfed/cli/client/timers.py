@@ -1,8 +1,8 @@
 """Write how a machine runs a client's night, gossip or help, as text for systemd, cron or Prefect.
 
 1. Times are given in UTC, as windows are. systemd's timer and Prefect's schedule name UTC
-   themselves. cron runs in the machine's own zone and Debian's knows no CRON_TZ, so its line holds
-   the local time, and a remark above it says which zone that is and what a change of clocks does.
+   themselves. cron runs in the machine's own zone, and Debian's knows no CRON_TZ, so its line holds
+   the local time. A remark above it says which zone that is, and what a change of clocks does.
 2. A client's night runs once a window: every day, every few hours, or every week. Its gossip, and
    its help with secure sums, run several times a window (`GOSSIP`, `HELPING`).
 3. A lost connection is tried again. systemd starts the night up to 20 times in four hours, cron
