@@ -22,6 +22,7 @@ from hyperfed.cli.options import (
     model_options,
     output_options,
     round_option,
+    scheduler_option,
     store_options,
 )
 from hyperfed.cli.output import listed, show_pairs, show_table
@@ -283,13 +284,7 @@ def _source(invocation: Invocation, below: Path | None) -> Source | None:
 
 
 @client.command()
-@click.option(
-    "--kind",
-    type=click.Choice(["systemd", "cron", "prefect"]),
-    default="systemd",
-    show_default=True,
-    help="The scheduler of this machine.",
-)
+@scheduler_option
 @click.option(
     "--at",
     "moment",

@@ -16,7 +16,13 @@ import click
 
 from hyperfed.cli.invocation import Invocation, pass_invocation
 from hyperfed.cli.lazy import Command, Group
-from hyperfed.cli.options import client_options, config_option, output_options, store_options
+from hyperfed.cli.options import (
+    client_options,
+    config_option,
+    output_options,
+    scheduler_option,
+    store_options,
+)
 from hyperfed.cli.output import plain, show_pairs
 from hyperfed.cli.values import Duration
 from hyperfed.errors import ConfigError
@@ -64,13 +70,7 @@ def night(invocation: Invocation) -> None:
 
 
 @helper.command(cls=Command)
-@click.option(
-    "--kind",
-    type=click.Choice(["systemd", "cron", "prefect"]),
-    default="systemd",
-    show_default=True,
-    help="The scheduler of this machine.",
-)
+@scheduler_option
 @click.option(
     "--at",
     "moment",
