@@ -102,6 +102,7 @@ def test_a_store_away_a_wrong_clock_a_full_disk_and_a_power_cut(
 
     # there is no room on the worker's disk, and a small night needs none
     night = site.until(lambda n=night: clients.round(after=n), "the clients have submitted again")
+    site.until(lambda: not site.children(worker), "earlier processes have ended")
     let_write(worker, 0)
     written = worker.log.stat().st_size
     site.until(lambda: state_at(site, deadline(night)) in FINAL, "the run ends")
