@@ -1,7 +1,7 @@
 """Provide what the coordinator's flows share.
 
-That is a runner for rehearsals, the instant that a run stands for and waits for, and a name for the
-run in the UI's list.
+These are a runner for rehearsals, the instant that a run stands for and waits for, and a name for
+the run in the UI's list.
 """
 
 import time

@@ -10,7 +10,7 @@ The stages are collect -> validate -> score trust -> check privacy budget -> rec
 3. Finished stages are remembered in the drop-box (`tasks.stages`), so that a Retry goes on where
    the round failed. A round that has ended is only verified. A run of the schedule that comes so
    late that its round cannot be opened any more ends well, and says so.
-4. A store that is away, or a clock that is wrong, ends a run for a while (`flows.again`).
+4. A store that does not answer, or a clock that is wrong, ends a run for a while (`flows.again`).
 5. A dry run says who would count now, and writes nothing: no plan, no copy, no freeze, no result.
 6. The flow needs no Prefect server: without one, Prefect starts its own for the run.
 """

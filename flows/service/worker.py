@@ -14,8 +14,8 @@ what they say. This one takes from the server which deployment is meant, the par
    as the server says.
 4. HYPERFED_WORKER names the hyperfed.toml that bounds what blocks and parameters may say
    (`blocks.bounds`).
-5. A Prefect server that does not answer is waited for, however long: the runs that go on here are
-   not ended, and those that became late begin when it is back.
+5. The worker waits for a Prefect server that does not answer, however long: the runs that go on
+   here are not ended, and those that became late begin when it is back.
 6. A run whose process ended before it had begun, as when the server went away at that moment, has
    done nothing: it begins again, a few times.
 7. A run that is cancelled on the server is ended, and so are all where the worker is. Its process
@@ -190,7 +190,9 @@ with warnings.catch_warnings():
                     f"wants {said!r:.120}, which {PREFECT_FILE} of this worker does not have",
                     subject=f"flow run {flow_run.id}",
                     rule="R-140",
-                    remedy="Look who made it; `hyperfed service install` restores our deployments",
+                    remedy=(
+                        "Find out who made it; `hyperfed service install` restores our deployments"
+                    ),
                 )
             return known[said]
 

@@ -1,10 +1,10 @@
-"""Opens a round: its plan is created and signed, or the one that is there is adopted (step 0).
+"""Open a round: create and sign its plan, or adopt the one that is there (step 0).
 
 1. Before the first object of a round is written the store proves that it honours create-only
    writes (R-1).
-2. A plan is signed: what it says can be repeated, not overridden (R-52).
-3. What a plan will say comes from an operator as `RoundTerms`: from a block on a Prefect server, or
-   from a hyperfed.toml.
+2. A plan is signed: what it says can be repeated but not overridden (R-52).
+3. An operator states what a plan will say as `RoundTerms`, in a block on a Prefect server or in a
+   hyperfed.toml.
 """
 
 import math
@@ -43,7 +43,10 @@ __all__ = ["RoundTerms", "check_overrides", "open_checked", "open_plan", "overri
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundTerms:
-    """The terms that new plans state. A plan that exists is never changed by them."""
+    """Holds the terms that new plans state.
+
+    A plan that exists is never changed by them.
+    """
 
     policy: PolicyPack = field(default_factory=PolicyPack)
     """What clients share and how it is merged."""
@@ -209,7 +212,7 @@ def open_plan(
 
 
 def check_told(vocabulary: Vocabulary, round_id: int) -> None:
-    """Raise ConfigError for a vocabulary without variables, about which nobody can say anything."""
+    """Raise ConfigError for a vocabulary without variables, in which nobody can say anything."""
     if not len(vocabulary):
         raise ConfigError(
             "names no variables, and a plan is signed once for all",
