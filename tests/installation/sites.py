@@ -173,7 +173,7 @@ class Site:
         except (urllib.error.URLError, OSError):
             return False
 
-    def until(self, holds: Callable[[], Any], what: str, *, most_s: float = 6 * WINDOW_S) -> Any:
+    def until(self, holds: Callable[[], Any], what: str, *, most_s: float = 10 * WINDOW_S) -> Any:
         over = time.monotonic() + most_s
         while not (found := holds()):
             assert time.monotonic() < over, f"in vain: {what}"

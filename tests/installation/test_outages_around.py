@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.outage,
     pytest.mark.seaweedfs,
-    pytest.mark.timeout(1800),
+    pytest.mark.timeout(2400),
 ]
 
 
