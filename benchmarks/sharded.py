@@ -8,7 +8,8 @@ beside the same night in one process, and whether all decide the same.
    real machine's clock nowhere (HYPERFED_REHEARSAL).
 2. CPU seconds are those of this process and its descendants: what starts a cluster and what it does
    in the background are in them, and so is Prefect's server.
-3. A Dask cluster is started before and has two workers; a night is run on it twice.
+3. A cluster of Dask or Ray is started before and has two workers; a night is run on it twice, and
+   what starting it costs is told apart. "dask:2" and "ray:" are started by the night itself.
 4. The results are compared byte for byte with the same shards on threads.
 """
 
@@ -73,15 +74,24 @@ def cpu_of(run: Callable[[], None]) -> dict[str, float]:
 def standing(runner: str) -> Iterator[str]:
     """Yield what names a runner whose cluster stands while the context lasts.
 
-    The first night on it has its workers import everything; the second finds them ready.
+    The first night on it has its workers import everything; the second finds them ready. "dask:2"
+    and "ray:" are clusters that each night starts and ends itself.
     """
-    if runner != "dask":
-        yield runner
-        return
-    from distributed import LocalCluster
+    if runner == "dask":
+        from distributed import LocalCluster
 
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        yield f"dask:{cluster.scheduler_address}"
+        with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+            yield f"dask:{cluster.scheduler_address}"
+    elif runner == "ray":
+        import ray
+
+        ray.init(include_dashboard=False, num_cpus=2)
+        try:
+            yield runner
+        finally:
+            ray.shutdown()
+    else:
+        yield runner
 
 
 def measure(clients: int, edges: int, shards: int, runners: list[str]) -> list[dict[str, Any]]:
@@ -136,8 +146,11 @@ def measure(clients: int, edges: int, shards: int, runners: list[str]) -> list[d
             night("without Prefect", alone)
             night("in one piece", lambda: flow("threads", 1))
             for runner in runners:
+                began = sum(_family().values())
                 with standing(runner) as there:
-                    for time_ in ("first", "again")[runner == "threads" :]:
+                    started = sum(_family().values()) - began
+                    print(f"{runner:<26} {started:7.1f} s CPU to start", flush=True)
+                    for time_ in ("first", "again")[runner not in ("dask", "ray") :]:
                         name = f"{shards} shards on {runner}, {time_}"
                         night(name, lambda r=there: flow(r, shards))
             assert len({row["result"] for row in rows[2:]}) <= 1, "results differ"
