@@ -1,6 +1,6 @@
 """Make the demonstration's parties: a root, a coordinator and 48 states, each with its own key.
 
-The registry that names them, the blocks and a configuration are made here too.
+The registry that names them, the blocks and a configuration are made here, too.
 """
 
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ BUCKET = BLOCK = "hyperfed-demo"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Federation:
-    """The demonstration's federation."""
+    """Holds the demonstration's federation."""
 
     folder: Path
     """The folder of this run."""

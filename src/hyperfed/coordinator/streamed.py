@@ -1,11 +1,11 @@
-"""Merges a round whose edges are never all in memory.
+"""Merge a round whose edges are never all in memory.
 
 The edges lie in a spool of this process, and only the small parts of each update are held.
 
 1. `Streaming` takes each update as it is judged, or read from `accepted/`: its edges go into the
    spool (`merge.spool`), and the rest is kept.
-2. `streamed` has a merge read from there, to the same bytes as a merge from memory, and each
-   client's accuracy computed by reading the spool once more.
+2. `streamed` lets a merge read from there, to the same bytes as a merge from memory. Each client's
+   accuracy is computed by reading the spool once more.
 
 What it does not do: it does not verify (`frozen` has done that before), write, or decide who
 counts.

@@ -51,7 +51,7 @@ def _start_time(pid: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """A process that was started: enough to tell it from a later one with the same id."""
+    """Names a process that was started, so that no later one with its id is taken for it."""
 
     pid: int
     """Its process id."""
@@ -163,7 +163,7 @@ def interrupts_held() -> Iterator[None]:
 
 
 class Process:
-    """A child process.
+    """Runs a child process.
 
     `name` names it in messages, `argv` is its command line, and `environment` is added to this
     process's own. It runs in `cwd`, and its output is appended to `log`. `stop` gives it

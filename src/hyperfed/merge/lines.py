@@ -1,4 +1,4 @@
-"""Lays the rows of keys out as matrices: a line for each key, in client order.
+"""Lay the rows of keys out as matrices: a line for each key, in client order.
 
 1. A block is [rows of a key, keys]: the i-th row of every key of the block lies in its i-th row, so
    that a sum over a key's rows is one addition of whole rows after the other, in client order, and

@@ -1,4 +1,4 @@
-"""Pools the effects of each key over the clients that estimated it.
+"""Pool the effects of each key over the clients that estimated it.
 
 1. The first way is taken where clients with a known interval hold more than half of the weight of
    those that estimated. It is inverse variance with a random-effects term tau² (DerSimonian & Laird

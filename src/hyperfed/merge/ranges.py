@@ -1,4 +1,4 @@
-"""Computes on the rows of a merge in disjoint key ranges, wherever the rows lie.
+"""Compute on the rows of a merge in disjoint key ranges, wherever the rows lie.
 
 1. All rows of a key lie in one range, in client order. `Ranges.map(step)` gives one `Partial` for
    each range, in ascending order of keys. `RangeWork.do(step)` is the work on one range. It does
@@ -78,7 +78,7 @@ class RangeRows(Protocol):
 
     @property
     def rows(self) -> Ints:
-        """How many rows each client has, int64[clients]."""
+        """The number of rows of each client, int64[clients]."""
         ...
 
     def keys(self) -> npt.NDArray[np.uint64]:
@@ -190,7 +190,7 @@ class Ranges(Protocol):
 
     @property
     def eligible_voters(self) -> EligibleVoters:
-        """Who could have voted on which key."""
+        """The clients that could have voted on each key."""
         ...
 
     def map(self, step: Step) -> Iterator[Partial]:

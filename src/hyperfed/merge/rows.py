@@ -1,4 +1,4 @@
-"""Merges one key range: decides what stays, and pools the effects of every key.
+"""Merge one key range: decide what stays, and pool the effects of every key.
 
 1. Sums by key run over the range's rows in client order. Rows of confidence and stability 0 (weak
    ones, R-91) are estimates: they are pooled, and are no report, no support and no vote. Effects
@@ -8,12 +8,12 @@
    looked at. By the cut "fdr" the keys with p <= `fdr_max` stay here; the rest of that rule needs
    all ranges (`reconciler.merged_rows`).
 3. A client whose trust is a quarter or more pools with its whole weight, and one of less with four
-   times its weight. Trust comes from the same night: whoever happens to agree with the others has
-   more of it, and means weighted by it would be too large and look too sure.
+   times its weight. Trust comes from the same night: a client that happens to agree with the others
+   has more of it, so means weighted by it would be too large and look too sure.
 4. Every rule that bears liars judges effects (`merge.pooling`, rule 5). With f stated, the effects
    that the standard error is computed from are held, one by one, to the range that remains of a
-   key's effects without the f smallest and f largest. The interval then tells of what f liars
-   cannot move, as the effect does: the mean, held to that range as a whole.
+   key's effects without the f smallest and f largest. Like the effect, the interval then describes
+   what f liars cannot move: the mean, held to that range as a whole.
 5. Clients without weight are heard nowhere, and stay in the denominators: `measured_by` counts all
    that could have reported a key, `positive` and `negative` all that estimated it.
 6. The rules of strategies, order statistics and support are `hyperfed.reconciler.reconcile`'s (its

@@ -1,10 +1,10 @@
-"""Spools the edge tables of a round: cuts them by key range as they are read.
+"""Spool the edge tables of a round: cut them by key range as they are read.
 
 A merge then holds a few ranges in memory and never all tables.
 
 1. `add` packs a table. As many as make a block are put in the order of (range, client, key) and
    written in one piece. The first blocks stay in memory. A sample of the first block decides where
-   ranges are cut. Wherever that is, a merge gives the same bytes (`ranges`, rule 2).
+   ranges are cut. Wherever they are cut, a merge gives the same bytes (`ranges`, rule 2).
 2. What does not fit into memory lies in a temporary file without a name. Nothing of it survives the
    process, nobody else can open it, and it is not encrypted (docs/threat-model.md). A thread writes
    a block, putting its rows in order, while the next one is put together. What goes

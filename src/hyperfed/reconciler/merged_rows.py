@@ -1,4 +1,4 @@
-"""Makes the columns of tables from the rows that a merge leaves.
+"""Make the columns of tables from the rows that a merge leaves.
 
 Edges, hyperedges and dag edges are all merged by the one rule (`merge.rows`), and differ in their
 keys alone.

@@ -1,6 +1,6 @@
 """Implement `hyperfed dev`, which runs a whole federation on this machine in the background.
 
-The federation is there to look at, with Prefect's UI, and to try things on.
+The federation is there to be looked at, with Prefect's UI, and for experiments.
 """
 
 import os

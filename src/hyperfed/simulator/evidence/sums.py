@@ -1,4 +1,4 @@
-"""Plays votes, sums of statistics and pooled rows on the same data, from 2 clients to 64.
+"""Play votes, sums of statistics and pooled rows on the same data, from 2 clients to 64.
 
 1. The number of rows of all clients together stays: 1,280 of a VAR(1) of 6 variables, 2,560 of a
    linear SEM of 20 variables on an Erdos-Renyi graph with 20 edges expected.
@@ -6,7 +6,7 @@
    default merge of their statistics, `pooled rows` the same engine on all centred rows in one
    place. All are cut at half: a |vote| of .5, of a pair that of both directions together.
 3. F1 is that of signed edges with their lags (VAR), and of pairs with an edge (SEM): where a
-   direction cannot be told, no way of merging tells it.
+   direction cannot be known, no way of merging finds it.
 4. Liars have data of another world, which they share; `plain sum` is the sum without trust.
 """
 

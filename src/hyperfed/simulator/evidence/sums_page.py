@@ -1,4 +1,4 @@
-"""Makes the table and the pictures of docs/sums.md from the numbers that were played."""
+"""Make the table and the pictures of docs/sums.md from the numbers that were played."""
 
 from collections.abc import Sequence
 from typing import Any
