@@ -17,7 +17,7 @@ from hyperfed.simulator.evidence.sums_page import PICTURES, filled, picture
 
 ROOT = Path(__file__).resolve().parents[1]
 NUMBERS = ROOT / "benchmarks" / "results" / "sums.json"
-SEEDS = {"var": range(2000, 2016), "sem": range(2000, 2010)}
+SEEDS = {"var": range(2000, 2016), "sem": range(2000, 2008)}
 WITH_VOTES = {
     "var": 16,
     "sem": 3,

@@ -44,7 +44,9 @@ def test_ranges_are_round_numbers_that_hold_nearly_all_years() -> None:
 def test_three_private_nights_fit_the_budget_and_find_some_of_what_exact_sums_find() -> None:
     policy = policy_of("central")
     night = plan_moments(policy, len(VARIABLES))
-    assert PrivacyAccountant().nights_left([night.mechanism]) >= 3
+    assert (
+        PrivacyAccountant.of_ledger([], Budget(unit="record")).nights_left([night.mechanism]) >= 3
+    )
     private = FederationCoordinator(
         policy=policy, vocabulary=VOCABULARY, budget=Budget(epsilon=Decimal(10), unit="record")
     )

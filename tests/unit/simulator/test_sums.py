@@ -88,11 +88,14 @@ def test_sums_are_within_two_points_of_pooled_rows_however_many_clients_share_th
                 mean_f1(kind, clients, 0, way) for way in ("plain sum", "centred rows")
             )
             assert plain == centred
-    for kind, least in (("var", 0.88), ("sem", 0.88)):
-        for liars in LIARS[:3]:
-            assert mean_f1(kind, 10, liars, "sums") >= least
-        assert mean_f1(kind, 10, 0, "sums") >= 0.93
+
+
+def test_three_liars_of_ten_cost_sums_little_and_an_honest_night_nothing() -> None:
+    for kind in ROWS:
+        assert mean_f1(kind, 10, 0, "sums") >= 0.95
+        assert mean_f1(kind, 10, 3, "sums") >= 0.93
         assert mean_f1(kind, 10, 3, "plain sum") < 0.75
+    assert min(mean_f1("var", 10, liars, "sums") for liars in LIARS) >= 0.93
 
 
 def test_page_and_pictures_are_those_of_the_numbers() -> None:

@@ -22,11 +22,11 @@ not linear. *cells*: 7,466 cells of Sachs et al. (2005), whose published network
 rows. F1 is that of signed edges at lag 1 (genes, states), or of pairs. Engines are VAR and PC.
 """
 _NETWORKS_SAY = """
-Where clients differ, pooled rows are another estimate, and not a better one. They have one
-intercept: an experiment that shifts genes together makes effects of its shift. A model of centred
-rows has an intercept for each client, and a plain sum, without trust or corrections, finds exactly
-its edges (a test holds it). The default merge of sums differs from that by its weights: trust takes
-rows from experiments and states unlike most others.
+Where clients differ, pooled rows estimate something else. They have one intercept: an experiment
+that shifts genes together makes effects of its shift, and F1 is lower. A model of centred rows has
+an intercept for each client, and a plain sum, without trust or corrections, finds exactly its edges
+(a test holds it). The default merge of sums differs from that by its weights: trust takes rows from
+experiments and states that are unlike most others.
 
 Where a linear model is wrong, more rows find more edges that are not there: with 8 experiments of
 200 measurements (genes), votes, which see only strong effects, are nearest to the truth.
@@ -39,9 +39,9 @@ _MANY_SAY = """
 With {few} measurements each, as in DREAM4, no round takes sums: of 20 rows, moments of 200 columns
 tell the rows (R-162). Nor has an engine rows enough to vote. The first line simulates what a sum
 would find, on all centred rows in one place. *shrunk* takes {shrinkage:.0%} of each correlation
-away, which is worth more than anything else there, and nothing where a round is allowed: so plans
-have no such setting ([ADR 0085](adr/0085-a-hundred-genes.md)). With {enough} measurements all ways
-agree. The kinetics are ours and easier than the challenge's, whose data are not played.
+away: it gains most where no round is allowed, and loses where one is. So plans have no such setting
+([ADR 0085](adr/0085-a-hundred-genes.md)). With {enough} measurements all ways agree. The kinetics
+are ours and easier than the challenge's, whose data are not played.
 """
 
 Cells = Sequence[dict[str, Any]]

@@ -67,7 +67,8 @@ def picture(cells: Cells, name: str) -> str:
             lines[cell["way"]][cell["clients"]] = cell["f1"]
     title = f"{_TITLES[kind]}: F1{' of pairs' if kind == 'sem' else ''}"
     axis = {"axis": "liars among ten clients"} if lied else {}
-    return lines_svg(title, lines, **axis)
+    played = {way: line for way, line in lines.items() if line}
+    return lines_svg(title, played, **axis)
 
 
 def filled(page: str, cells: Cells) -> str:
@@ -106,10 +107,11 @@ def sums_section(cells: Cells) -> list[str]:
     lost = _apart(cells, "var", "centred rows", "pooled rows")
     lines += ["", _EQUAL.strip().format(most=most, lost=lost), "", _LYING.strip()]
     for kind in ROWS:
-        values = [[_said(cells, kind, 10, liars, way) for way in _LIED] for liars in (0, *LIARS)]
+        lied = [n for n in (0, *LIARS) if _cell(cells, kind, 10, n, "sums") is not None]
+        values = [[_said(cells, kind, 10, liars, way) for way in _LIED] for liars in lied]
         lines += ["", f"{_TITLES[kind]}, 10 clients:", ""]
         lines += [f"![F1 by liars](sums-liars-{kind}.svg)", ""]
-        lines += _table("liars", _LIED, (0, *LIARS), values)
+        lines += _table("liars", _LIED, lied, values)
     heads = [
         f"{kind.upper()}, {who}, {way}"
         for kind in ROWS
@@ -138,39 +140,58 @@ def _table(
     ]
 
 
-def _cell(cells: Cells, kind: str, clients: int, liars: int, way: str) -> dict[str, Any]:
+def _cell(cells: Cells, kind: str, clients: int, liars: int, way: str) -> dict[str, Any] | None:
+    """Return a cell, or None where it was not played."""
     wanted = (kind, clients, liars, way)
     return next(
-        cell
-        for cell in cells
-        if (cell["world"], cell["clients"], cell["liars"], cell["way"]) == wanted
+        (
+            cell
+            for cell in cells
+            if (cell["world"], cell["clients"], cell["liars"], cell["way"]) == wanted
+        ),
+        None,
     )
+
+
+def _mean(cells: Cells, kind: str, clients: int, way: str) -> float:
+    """Return the mean F1 of a way where nobody lies. Raises KeyError where it was not played."""
+    cell = _cell(cells, kind, clients, 0, way)
+    if cell is None:
+        raise KeyError(f"{kind}, {clients} clients, {way}")
+    return mean_and_error(cell["f1"])[0]
 
 
 def _said(cells: Cells, kind: str, clients: int, liars: int, way: str) -> str:
     """Return a mean F1 with its standard error, as text."""
-    mean, error = mean_and_error(_cell(cells, kind, clients, liars, way)["f1"])
+    cell = _cell(cells, kind, clients, liars, way)
+    if cell is None:
+        return "-"
+    mean, error = mean_and_error(cell["f1"])
     return f"{mean:.2f} ± {error:.2f}".replace("0.", ".")
 
 
 def _took(cells: Cells, kind: str, clients: int, way: str, who: str) -> str:
     """Return seconds as text."""
-    seconds = float(_cell(cells, kind, clients, 0, way)[who])
+    cell = _cell(cells, kind, clients, 0, way)
+    if cell is None or who not in cell:
+        return "-"
+    seconds = float(cell[who])
     return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
 
 
 def _apart(cells: Cells, kind: str, first: str, second: str) -> float:
     """Return the largest distance of two ways' mean F1, over the numbers of clients."""
     return max(
-        abs(
-            mean_and_error(_cell(cells, kind, clients, 0, first)["f1"])[0]
-            - mean_and_error(_cell(cells, kind, clients, 0, second)["f1"])[0]
-        )
+        abs(_mean(cells, kind, clients, first) - _mean(cells, kind, clients, second))
         for clients in CLIENTS
     )
 
 
 def _seeds(cells: Cells, kind: str) -> str:
     """Return how many seeds there are, as text."""
-    votes, sums = (len(_cell(cells, kind, CLIENTS[0], 0, way)["f1"]) for way in ("votes", "sums"))
-    return f"{sums} seeds" if votes == sums else f"{sums} seeds, of votes and effects {votes}"
+    counts = {}
+    for way in ("votes", "sums"):
+        cell = _cell(cells, kind, CLIENTS[0], 0, way)
+        counts[way] = 0 if cell is None else len(cell["f1"])
+    votes, sums = counts["votes"], counts["sums"]
+    return f"{sums} seeds" if votes == sums else f"{sums} seeds, of votes {votes}"
