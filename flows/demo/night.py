@@ -46,7 +46,7 @@ _KNOWN_UNTIL = {1: 1984, 2: 1985}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlayedNight:
-    """A night of the demonstration, and what came out of it."""
+    """Holds a night of the demonstration, and what came out of it."""
 
     round: int
     """Number of its round."""

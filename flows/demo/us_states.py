@@ -1,6 +1,6 @@
 """Make the demonstration's parties: a root, a coordinator and 48 states, each with its own key.
 
-The registry that names them, the blocks and a configuration are made here too.
+The registry that names them, the blocks and a configuration are made here, too.
 """
 
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ ROW_NORM = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Federation:
-    """The demonstration's federation."""
+    """Holds the demonstration's federation."""
 
     folder: Path
     """The folder of this run."""

@@ -47,7 +47,7 @@ PREFECT_FILE = "deployments/prefect.yaml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What to install.
+    """Says what to install.
 
     A field of the rounds that is None or empty stays as it is on the server, else as it is in the
     newest plan, else as the blocks have it by default.

@@ -20,7 +20,10 @@ _FLIPPED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Is: (ast.IsNot,),
     ast.IsNot: (ast.Is,),
 }
-_CHECKS = ("check", "_check", "verify", "expect", "need", "_need", "refuse")
+_CHECKS = (
+    *("check", "_check", "verify", "expect", "need", "_need", "refuse", "require"),
+    *("audit_", "_audit", "charge", "crypto_sign_open"),
+)
 _COMPARED = ("compare_digest", "issubset", "isdisjoint")
 
 
@@ -37,7 +40,7 @@ class Mutant:
     lines: range
     """Where, from 1."""
     column: int
-    """Where in its first line, in bytes from 0: several changes of one kind may be in a line."""
+    """Where in its line, in bytes from 0: several changes of one kind may be in a line."""
     text: str
     """The line as it is."""
     source: str
@@ -55,14 +58,14 @@ class Mutant:
 
 
 class _Finder(ast.NodeVisitor):
-    """Find the changes of a module: (node, kind, what stands there instead)."""
+    """Find the changes of a module: (node, kind, what stands there instead, function, column)."""
 
     def __init__(self) -> None:
         self.around: list[str] = []
-        self.found: list[tuple[ast.expr | ast.stmt, str, ast.AST, str]] = []
+        self.found: list[tuple[ast.expr | ast.stmt, str, ast.AST, str, int]] = []
 
-    def _add(self, node: Any, kind: str, instead: ast.AST) -> None:
-        self.found.append((node, kind, instead, ".".join(self.around)))
+    def _add(self, node: Any, kind: str, instead: ast.AST, at: Any = None) -> None:
+        self.found.append((node, kind, instead, ".".join(self.around), (at or node).col_offset))
 
     def _scope(self, node: Any) -> None:
         self.around.append(node.name)
@@ -79,6 +82,7 @@ class _Finder(ast.NodeVisitor):
                     node,
                     f"{type(operator).__name__} to {other.__name__}",
                     ast.Compare(node.left, operators, node.comparators),
+                    node.comparators[i],
                 )
         if any("digest" in ast.unparse(part) for part in (node.left, *node.comparators)):
             for value in (True, False):
@@ -133,7 +137,7 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
         starts.append(starts[-1] + len(line.encode()))
     finder, data = _Finder(), source.encode()
     finder.visit(ast.parse(source))
-    for node, kind, instead, function in finder.found:
+    for node, kind, instead, function, column in finder.found:
         last = node.end_lineno or node.lineno
         begin = starts[node.lineno - 1] + node.col_offset
         end = starts[last - 1] + (node.end_col_offset or 0)
@@ -146,7 +150,7 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
             function,
             kind,
             range(node.lineno, last + 1),
-            node.col_offset,
+            column,
             lines[node.lineno - 1].strip(),
             (data[:begin] + new.encode() + data[end:]).decode(),
         )

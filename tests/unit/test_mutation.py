@@ -61,6 +61,20 @@ def test_a_mutant_changes_one_expression_and_moves_no_line(
     assert {m.lines for m in mutants if m.kind == "check left out"} == {range(4, 7)}
 
 
+def test_what_raises_by_any_name_is_left_out_and_mutants_of_one_chain_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mutation.mutants.SOURCE", tmp_path)
+    (tmp_path / "a.py").write_text(
+        "require(f(a))\naudit_it(a)\nguard.charge(a)\nnacl.crypto_sign_open(a)\nb = 0 <= a <= 1\n"
+    )
+    mutants = list(mutants_of(tmp_path / "a.py"))
+    left_out = [mutant.lines[0] for mutant in mutants if mutant.kind == "check left out"]
+    assert left_out == [1, 2, 3, 4]
+    chain = [(mutant.kind, mutant.column) for mutant in mutants if mutant.lines[0] == 5]
+    assert len(chain) == len(set(chain)) == 4
+
+
 def test_a_loaded_function_is_broken_in_a_child_and_whole_in_the_parent() -> None:
     loaded, mutant = Loaded({"hyperfed.protocol.merkle"}), next(mutants_of(Path(merkle.__file__)))
     name = mutant.function.rpartition(".")[2]

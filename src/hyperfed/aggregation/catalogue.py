@@ -1,4 +1,4 @@
-"""Builds the rules by name, and puts pre-aggregations in front of one.
+"""Build the rules by name, and put pre-aggregations in front of one.
 
 build_rule("multi-krum", f=3)
 Preceded(f=3, rule=build_rule("median", f=3), before=(NearestMixing(f=3),))

@@ -1,4 +1,4 @@
-"""Reads clients' vectors as one matrix (`Rows`), in column chunks that fit the processor's cache.
+"""Read clients' vectors as one matrix (`Rows`), in column chunks that fit the processor's cache.
 
 All rules share it.
 

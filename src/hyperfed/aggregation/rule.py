@@ -1,4 +1,4 @@
-"""Defines what every aggregation rule is: many clients' vectors become one.
+"""Define what every aggregation rule is: many clients' vectors become one.
 
 1. `f` is how many of the clients may be arbitrary. Below the rule's breakdown point it refuses
    (BreakdownError). It never falls back to another rule.

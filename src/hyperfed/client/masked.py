@@ -4,10 +4,10 @@
    Both are on disk before anything is sent, so that a repeat sends the same bytes.
 2. Boxes are written first: an update without boxes would take the client's only slot, and count for
    nothing.
-3. Nothing that is kept or sent tells a seed: once this returns, the client cannot unmask its own
+3. Nothing that is kept or sent reveals a seed: once this returns, the client cannot unmask its own
    message any more.
 4. There is one message a round, in slot 0 (R-164): two messages of one client under one opening
-   would tell their difference.
+   would reveal their difference.
 
 What it does not do: choose helpers (the registry does), or write (`session`).
 """
@@ -26,6 +26,7 @@ from hyperfed.packets import Update
 from hyperfed.packets.masked import MaskedNumbers
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Plan
+from hyperfed.protocol.plan_checks import check_help_ends
 from hyperfed.secure_aggregation import HelperGroup, MaskContext, mask_message
 from hyperfed.secure_aggregation.statistics_vector import vector_of
 from hyperfed.storage.store import ObjectStore
@@ -54,9 +55,10 @@ def masked_message(
     """Return the round's masked message with its boxes, signed.
 
     Raises RefusedError where fewer than q helpers have published a key, or where the statistics
-    cannot be summed under masks.
+    cannot be summed under masks, and RoundError where the round outlasts its helpers' keys.
     """
     plan, group = openings.plan.value, openings.group
+    check_help_ends(plan, openings.reader.registry)
     subject = f"update of {client_id} for round {plan.round}"
     if update.statistics is None:
         raise RefusedError("carries no statistics", subject=subject, rule="R-160")

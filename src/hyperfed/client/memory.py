@@ -44,7 +44,10 @@ _REMEDY = "Nothing was sent; give the client a place it can write to"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marks:
-    """Holds what a client has seen. Digests are hexadecimal, and empty where there is none."""
+    """Holds what a client has seen, as numbers that only rise.
+
+    Digests are hexadecimal, and empty where there is none.
+    """
 
     sequence: int = 0
     """The sequence of the last update sent."""
@@ -127,7 +130,7 @@ class ClientMemory:
         return self._guard
 
     def gossip_guard(self, epsilon: Decimal, delta: Decimal) -> PrivacyGuard:
-        """Return the guard of gossip's share of the budget, which rounds have no part in."""
+        """Return the guard of gossip's share of the budget, which rounds do not use."""
         if self._path is not None:
             path = self._path.parent / f"{self._path.name}.gossip-privacy.json"
             return PrivacyGuard(epsilon, delta, path=path)

@@ -8,7 +8,8 @@
    `close_by`.
 4. An update is sent once a round: this client's own slots are read first, so that a second run
    sends nothing unless it corrects.
-5. An epoch of gossip is a call of its own (`client.gossip`).
+5. An epoch of gossip is a call of its own (`client.gossip`), and so is a helper's visit
+   (`client.helper_night`).
 
 What it does not do: it does not schedule.
 """
@@ -20,6 +21,7 @@ from typing import Any
 
 from hyperfed.client.finding import discover, find
 from hyperfed.client.gossip import GossipAtDropBox
+from hyperfed.client.helper_night import HelperVisit, helper_visit
 from hyperfed.client.opening import Opening
 from hyperfed.client.session import ClientSession
 from hyperfed.client.settings import find_config, load_settings
@@ -34,6 +36,7 @@ __all__ = [
     "discovering",
     "fetch_model",
     "gossip_epoch",
+    "help_open",
     "open_session",
     "open_source",
     "submit_update",
@@ -50,6 +53,15 @@ def open_session(
     """
     settings = load_settings(find_config(config))
     return Opening(settings, now=lambda: _clock(now)).session(signing=signing)
+
+
+def help_open(config: Path, *, now: datetime | None = None) -> HelperVisit:
+    """Do what is due for the helper whose hyperfed.toml this is, and return what was done.
+
+    Raises whatever `HelperNight.visit` raises.
+    """
+    opening = Opening(load_settings(find_config(config)), now=lambda: _clock(now))
+    return helper_visit(opening, now=_clock(now))
 
 
 def discovering(source: Source | None, client_id: str) -> Callable[[Plan], Update]:

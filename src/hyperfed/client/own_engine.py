@@ -58,7 +58,7 @@ def own_engine(
         raise EngineError(
             f"failed: {type(exc).__name__}: {exc}",
             subject=subject,
-            remedy="--debug shows its traceback",
+            remedy="Run the command with --debug to see its traceback",
         ) from exc
     return engine
 

@@ -2,8 +2,8 @@
 
 1. Before anything is sent, its sequence is on disk: a crash costs a number, never a repeat (R-89,
    `client.signing`).
-2. A slot that is taken is read and compared: the client's own retried write is a success, anything
-   else means the next slot (R-1).
+2. A slot that is taken is read and compared: the client's own retried write is a success, and
+   anything else means that the next slot is tried (R-1).
 3. A broadcast is believed only if the ledger commits to it, it is not older than what was pulled
    before, has not expired, and belongs to the round it lies in; a ledger or registry shorter than
    what was seen is a rollback (R-50, R-51).
@@ -195,7 +195,7 @@ class ClientSession:
         return None if plan is None else plan.value
 
     def sent_later(self, round_id: int, *, now: datetime) -> int | None:
-        """Return the running round where this client has an update there and `round_id` is earlier.
+        """Return the running round where it holds this client's update and `round_id` is earlier.
 
         Returns None otherwise. An update sent for the earlier round now has the higher sequence.
         Once it is counted, R-89 refuses the update in the running round, which has to be sent
@@ -245,7 +245,7 @@ class ClientSession:
     def submit(
         self, update: Update, *, now: datetime, plan: Stored[Plan] | None = None
     ) -> Submitted:
-        """Sign, seal and drop an update for the plan's round.
+        """Sign and seal an update, and write it to the inbox of the plan's round.
 
         Raises ConfigError, RegistryError, RefusedError or TransportError; nothing is sent then.
         ConfigError is also raised where the clocks differ by more than the federation tolerates. A

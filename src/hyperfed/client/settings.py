@@ -22,7 +22,7 @@
 
 1. The file is looked for in this order: --config, $HYPERFED_CONFIG, ./hyperfed.toml,
    ~/.config/hyperfed/hyperfed.toml. Options override it.
-2. Relative paths in it are relative to the file's own folder; those in options to the working
+2. Relative paths in it are relative to the file's own folder; those in options, to the working
    directory.
 3. An unknown section or name is an error: a misspelt fingerprint must not mean "not checked".
 4. A coordinator without a Prefect server opens rounds by [rounds] and [policy]. With a server, the

@@ -1,17 +1,17 @@
-"""Hold a client's own rules of what may leave its house, whatever a round's plan asks for.
+"""Hold a client's own rules on what may leave its house, whatever a round's plan asks for.
 
 1. The rules stand in section [sharing] of the client's hyperfed.toml, and are the client's alone:
    no plan, policy or operator changes them. `ClientSession` applies them last, so that nothing is
    sent past them, by whichever way an update was made.
 2. A variable that is never shared is not measured, as far as the federation knows: no edge, vote,
    hyperedge, confounder or intervention names it.
-3. An edge of fewer samples than `smallest_n`, or of an unknown number, is held back, as are the
-   weakest above `most_edges`. Such an edge counts as a vote of 0, like one that the policy holds
-   back.
-4. Statistics lose the rows and columns of a variable that is never shared. Those of fewer rows than
-   `smallest_n` are not sent, and `digits` cannot round them: rounded moments are no rows' moments.
+3. An edge of fewer samples than `smallest_n`, or of an unknown number, is held back, and so are the
+   weakest edges beyond `most_edges`. Such an edge counts as a vote of 0, like one that the policy
+   holds back.
+4. Statistics lose the rows and columns of a variable that is never shared. Statistics of fewer rows
+   than `smallest_n` are not sent, and `digits` cannot round them: no rows have rounded moments.
 5. `digits` rounds what leaves to so many significant digits: intervals outwards, numbers of samples
-   down. What rounding takes below the policy's bounds is held back.
+   down. Whatever falls below the policy's bounds by rounding is held back.
 
 What it does not do: it does not add noise, and rounding is no differential privacy.
 """
@@ -45,7 +45,10 @@ Table = TypeVar("Table", EdgeTable, HyperedgeTable)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sharing:
-    """Holds the rules; the defaults hold nothing back. Raises ConfigError for a wrong one."""
+    """Holds the client's rules; the defaults hold nothing back.
+
+    Raises ConfigError for a wrong one.
+    """
 
     never: tuple[str, ...] = ()
     """The variables that are never shared, by name."""
@@ -115,25 +118,24 @@ class Sharing:
                 subject=_SUBJECT,
                 remedy="Nothing was sent. Share a variable, or do not submit",
             )
-        if update.deltas is not None:
+        edges, hyperedges = update.edges, update.hyperedges
+        if edges is None:
             raise ConfigError(
                 "cannot judge changes against an earlier update, which do not say their samples",
                 subject=_SUBJECT,
                 remedy="Nothing was sent. Send the whole table of edges",
             )
-        edges, hyperedges = update.edges, update.hyperedges
-        if edges is not None:
-            may_leave = ~(np.isin(edges.source, hidden) | np.isin(edges.target, hidden))
-            edges = self._rounded(edges.take(may_leave & (edges.n >= self.smallest_n)))
-            most = policy.n_proposals if self.most_edges is None else self.most_edges
-            edges = shareable(edges, replace(policy, n_proposals=min(most, policy.n_proposals)))
+        may_leave = ~(np.isin(edges.source, hidden) | np.isin(edges.target, hidden))
+        edges = self._rounded(edges.take(may_leave & (edges.n >= self.smallest_n)))
+        most = policy.n_proposals if self.most_edges is None else self.most_edges
+        edges = shareable(edges, replace(policy, n_proposals=min(most, policy.n_proposals)))
         if hyperedges is not None:
             may_leave = ~np.isin(hyperedges.target, hidden) & (hyperedges.n >= self.smallest_n)
             may_leave &= ~_any_source(hyperedges, hidden)
             hyperedges = self._rounded(hyperedges.take(may_leave))
             hyperedges = hyperedges.take(np.arange(len(hyperedges)) < self._room(edges))
         semantic = _without(update.semantic, set(hidden.tolist()), self.never)
-        if semantic is not None and edges is not None:
+        if semantic is not None:
             semantic = self._told_of(semantic, edges)
         return replace(
             update,
@@ -200,11 +202,11 @@ class Sharing:
                 )
         return np.array([index[name] for name in never if name in index], dtype=np.int64)
 
-    def _room(self, edges: EdgeTable | None) -> int:
+    def _room(self, edges: EdgeTable) -> int:
         """Return how many hyperedges may leave beside the edges."""
         if self.most_edges is None:
             return 1 << 62
-        return max(0, self.most_edges - (0 if edges is None else len(edges)))
+        return max(0, self.most_edges - len(edges))
 
     def _rounded(self, table: Table) -> Table:
         """Return a table with rounded numbers."""

@@ -70,7 +70,7 @@ class PayloadCodec:
     ) -> None:
         if compression not in (None, "zstd"):
             raise ConfigError(
-                f"compression {compression!r} is unknown", remedy="Use None or 'zstd'"
+                f"compression {compression!r} is unknown", remedy="Pass None or 'zstd'"
             )
         self._compression, self._limits = compression, limits
 

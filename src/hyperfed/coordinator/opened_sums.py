@@ -1,4 +1,4 @@
-"""Have a round's sum opened: write the manifest, read the helpers' answers, open (R-165 to R-167).
+"""Have a round's sum opened: write the manifest, read the answers, open (R-165 to R-167).
 
 1. The manifest follows from the freeze and the boxes that it counts; one that exists is adopted.
 2. Answers to another manifest count as none. An answer that differs from another's stops the round.
@@ -104,7 +104,10 @@ class OpenedSums:
         return self.writes.reader
 
     def is_named(self, plan: Stored[Plan], frozen: Stored[Freeze]) -> bool:
-        """Return whether the round's manifest lies there. Raises RoundError for another one."""
+        """Return whether the round's manifest exists.
+
+        Raises RoundError for another one.
+        """
         openings = OpeningReader(self.reader, plan)
         stored = openings.manifest()
         if stored is not None and stored.value != manifest_of(openings, frozen):

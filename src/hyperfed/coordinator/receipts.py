@@ -1,4 +1,4 @@
-"""Writes a round's receipts (step 7), also those that a coordinator left unwritten when it died.
+"""Write a round's receipts (step 7), also those that a coordinator left unwritten when it died.
 
 What it does not do: it does not say what a receipt is (`protocol.receipts`), nor decide when
 receipts are due (`protocol.machine`).

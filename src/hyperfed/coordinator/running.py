@@ -1,6 +1,6 @@
-"""Runs a round without Prefect.
+"""Run a round without Prefect.
 
-The Prefect flows share some of it: which round is meant, and whether its window has ended.
+The Prefect flows share parts of it: which round is meant, and whether its window has ended.
 
 1. A moment before the first window, or before the first one has ended, means no round: callers say
    so and do nothing.
@@ -77,7 +77,7 @@ def check_ended(plan: Plan, now: datetime) -> None:
             f"its window is open until {plan.deadline:%Y-%m-%d %H:%M %Z}",
             subject=f"round {plan.round}",
             rule="R-60",
-            remedy="Running it now would shut out who submits until then. "
+            remedy="Wait until then: running it now would shut out clients yet to submit. "
             f"`hyperfed round status {plan.round}` says who is there",
         )
 

@@ -1,4 +1,4 @@
-"""A round of statistics: the sum of what is held, in place of a merge of edges."""
+"""Merge a round of statistics by the sum of what is held, in place of a merge of edges."""
 
 from collections.abc import Mapping, Sequence
 

@@ -7,7 +7,8 @@
 3. An entry's header must name that entry, and its key must have been the coordinator's in the
    entry's round (R-81). That round must have begun (R-115).
 4. What the registry's roots have annulled is read as what is left of it (R-123). A copy whose
-   newest entry they have annulled, and the store does not have, is of an abandoned branch (R-124).
+   newest entry they have annulled, and which the store does not have, belongs to an abandoned
+   branch (R-124).
 """
 
 from collections.abc import Sequence
@@ -45,7 +46,7 @@ class _AbandonedCopyError(Exception):
 
 
 class Verifier(Protocol):
-    """The interface of the object that verifies envelopes: a `DropBoxReader`."""
+    """Verifies envelopes: a `DropBoxReader` does."""
 
     @property
     def registry(self) -> Registry: ...
@@ -162,7 +163,7 @@ class LedgerReader:
 
     @property
     def proof(self) -> bytes:
-        """What the coordinator signed of the newest entry read; empty where none was."""
+        """The coordinator's signed header of the newest entry read; empty where none was."""
         return proof_of(self._newest) if self._newest else b""
 
     def verified(self) -> list[Chained]:

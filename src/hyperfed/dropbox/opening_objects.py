@@ -1,4 +1,4 @@
-"""What clients, helpers and the coordinator write so that a sum is opened (DESIGN section 8).
+"""Define what clients, helpers and the coordinator write so that a sum is opened.
 
 1. A helper publishes a sealing key for each round, ahead of it (R-169).
 2. A client leaves its seeds for the helpers in one object, beside its update. It names the update
@@ -36,7 +36,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HelperKey:
-    """A helper's sealing key of one round."""
+    """Holds a helper's sealing key of one round."""
 
     federation: str
     """The federation's name."""
@@ -54,7 +54,7 @@ class HelperKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskBoxes:
-    """A client's seeds, sealed to the helpers, and its commitments to them."""
+    """Holds a client's seeds, sealed to the helpers, and its commitments to them."""
 
     federation: str
     """The federation's name."""
@@ -81,7 +81,7 @@ class MaskBoxes:
 
     @property
     def context(self) -> MaskContext:
-        """What its masks are bound to."""
+        """The bytes that the client's masks are bound to."""
         return MaskContext(
             federation=self.federation,
             registry_version=self.registry_version,
@@ -94,7 +94,7 @@ class MaskBoxes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
-    """Which clients' boxes opened and matched at one helper.
+    """Says which clients' boxes opened and matched at one helper.
 
     Raises SchemaError where clients do not ascend, or stand twice.
     """
@@ -121,7 +121,7 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundManifest:
-    """What is to be opened in a round, as freeze and reserve bind it."""
+    """Says what is to be opened in a round, as freeze and reserve bind it."""
 
     federation: str
     """The federation's name."""
@@ -138,14 +138,14 @@ class RoundManifest:
 
     @property
     def manifest(self) -> Manifest:
-        """What helpers answer."""
+        """The manifest that helpers answer."""
         cohort = Cohort(payload=self.payload, length=self.length, messages=dict(self.messages))
         return Manifest(round=self.round, freeze_digest=self.freeze, cohorts=(cohort,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OpeningSums:
-    """A helper's answer: for each set whose seed it holds, the sum of the cohort's masks."""
+    """Holds a helper's answer: for each set whose seed it holds, the sum of the cohort's masks."""
 
     # without an annotation, which would make it a field
     COLUMNS = MappingProxyType({"sums": np.uint64})
@@ -178,7 +178,7 @@ class OpeningSums:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HelperRefusal:
-    """Why a helper does not answer a manifest."""
+    """Says why a helper does not answer a manifest, or does not help with a plan at all."""
 
     federation: str
     """The federation's name."""
@@ -187,6 +187,6 @@ class HelperRefusal:
     helper: str
     """The helper's client id."""
     manifest: bytes
-    """Digest of the manifest that it refuses, 32 bytes."""
+    """Digest of the manifest that it refuses, 32 bytes, or packet digest of the plan."""
     reason: str
     """What is wrong with it; it names the earlier cohort where there is one."""

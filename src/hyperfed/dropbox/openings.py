@@ -1,11 +1,11 @@
 """Read what clients and helpers leave so that a sum is opened, and verify whose it is.
 
 1. A part is signed by a key of its client that the plan's registry has valid in the round, and it
-   lies in that client's place. Anything else counts as not there, with its reason.
+   lies in that client's place. Anything else counts as missing, with its reason.
 2. A client's boxes name the plan, and have one commitment for each set of helpers and one box for
    each helper, sealed to the key that this helper has published (R-170).
-3. Whether boxes open is for helpers to say, and whether an update fits them for who reads the
-   update (`mask_boxes` gives both digests).
+3. Helpers say whether boxes open, and whoever reads the update says whether it fits them
+   (`mask_boxes` gives both digests).
 
 What it does not do: it does not open boxes or sums.
 """
@@ -60,13 +60,16 @@ T = TypeVar("T")
 
 
 def secure_sums_of(registry: Registry) -> SecureSums:
-    """Return who helps to open sums. Raises RegistryError where nobody does (R-168)."""
+    """Return the registry's rules of who helps to open sums.
+
+    Raises RegistryError where nobody does (R-168).
+    """
     if registry.secure_sums is None:
         raise RegistryError(
             f"version {registry.version} names no helpers, who open secure sums",
             subject="registry",
             rule="R-168",
-            remedy="The roots name them with `hyperfed registry helpers`",
+            remedy="Have the roots name them with `hyperfed registry helpers`",
         )
     return registry.secure_sums
 
@@ -109,7 +112,10 @@ class OpeningReader:
 
     @property
     def secure_sums(self) -> SecureSums:
-        """Who helps. Raises RegistryError where nobody does."""
+        """The registry's rules of who helps.
+
+        Raises RegistryError where nobody does.
+        """
         return secure_sums_of(self.registry)
 
     @property
@@ -119,7 +125,7 @@ class OpeningReader:
 
     @property
     def round(self) -> int:
-        """The round."""
+        """The number of the round."""
         return self.plan.value.round
 
     def helper_key(self, helper: str) -> bytes | None:
@@ -167,7 +173,7 @@ class OpeningReader:
         )
 
     def opening(self, helper: str, length: int) -> Opening | None:
-        """Return a helper's answer with `length` numbers a set, or None."""
+        """Return a helper's answer, with `length` numbers for each set, or None."""
         key = Keys.opening(self.round, helper)
         part = self._part(key, PacketType.OPENING, OpeningSums, helper)
         if part is None:

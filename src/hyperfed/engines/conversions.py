@@ -3,13 +3,13 @@
 1. Where the library gives p-values, confidence is 1 - p; where it gives a bootstrap, stability is
    the share of resamples with the same sign. Of a graph without effects, `graph_conversions` takes
    them from the data.
-2. What nothing tells is said by the caller, or is `UNTRIED`, half, and a note says so.
+2. The caller states what nothing else says; otherwise it is `UNTRIED`, a half, and a note says so.
 3. Matrices of different libraries mean different things by row and column. Each converter turns
    them as its library documents: lingam has [to, from], causal-learn has the mark at the row,
    tigramite has [from, to, lag].
 4. Edges without direction are read as in `graph_conversions`.
 
-Nothing of these libraries is imported here: what they return is looked at.
+Nothing of these libraries is imported here: only what they return is read.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +47,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class Conversions(GraphConversions):
-    """The ways to make a `Discovery` of what other libraries return."""
+    """Makes a `Discovery` of what other libraries return."""
 
     __slots__ = ()
 
@@ -185,7 +185,7 @@ class Conversions(GraphConversions):
                 raise EngineError(
                     f"has no attribute {weight!r}",
                     subject=f"edge {source!s:.80} -> {target!s:.80}",
-                    remedy="Say which attribute is the effect: weight=...",
+                    remedy="Name the attribute that is the effect: weight=...",
                 )
             sure = attributes.get("confidence", confidence)
             if attributes.get("p_value") is not None:

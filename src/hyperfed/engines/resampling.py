@@ -1,4 +1,4 @@
-"""Repeat a discovery on resamples of the data, over processes, seeded and with the time left.
+"""Repeat a discovery on resamples of the data: over processes, from a seed, with the time left.
 
 1. A `Fit` says how data are resampled and what is found in them, as one array of votes. Its fields
    are plain values, so that a child process can make it again from its class's name and them.
@@ -40,7 +40,10 @@ _START_S = 4.0  # what a child's start costs; shorter work stays here
 
 
 class Fit(Protocol):
-    """Describes a discovery that can be repeated. It is a dataclass of plain values."""
+    """Defines a discovery that can be repeated.
+
+    It is a dataclass of plain values.
+    """
 
     def prepare(self) -> None:
         """Import what the discovery needs. Raises ConfigError where it is not installed."""

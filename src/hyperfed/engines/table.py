@@ -1,7 +1,7 @@
 """Run a discovery on a table: rows of any order, such as patients. Every library's engine is one.
 
-1. A row with a missing value is left out, and how many were is told. Constant columns, and columns
-   that follow from others, are refused by name.
+1. A row with a missing value is left out, and the result says how many were. Constant columns, and
+   columns that follow from others, are refused by name.
 2. A fit finds a graph in the standardised rows, and possibly effects. Where it finds none, they are
    least-squares coefficients beside the target's other causes (`effects`); an edge that may run
    either way joins them for its own effect only.
@@ -92,7 +92,7 @@ class TableFound:
 
 @dataclass(frozen=True, kw_only=True)
 class TableFit(ABC):
-    """A discovery in one table, and what is known of the graph, by the numbers of its columns."""
+    """Describes a discovery in one table, with what is known of the graph by column number."""
 
     forbidden: Pairs = ()
     """(source, target) of edges that cannot be."""
@@ -151,7 +151,7 @@ def signed_votes(
 
 
 class TableEngine:
-    """Finds edges in a table; it is an `Engine`.
+    """Finds edges in a table, as an `Engine`.
 
     Args:
         data: float[rows, variables]; NaN where a value is missing.
@@ -270,7 +270,7 @@ def checked_table(
     check_columns(table, names, subject=subject)
     if table.shape[1] < 2:
         raise EngineError(
-            "one column has nothing to act on", subject=subject, remedy="At least two are needed"
+            "one column has nothing to act on", subject=subject, remedy="Give at least two columns"
         )
     holes = np.isnan(table)
     whole = table[~holes.any(axis=1)]
@@ -285,7 +285,7 @@ def checked_table(
         raise EngineError(
             f"{len(whole)} rows without a missing value of {table.shape[1]} columns are too few",
             subject=subject,
-            remedy=f"At least {table.shape[1] + 3} are needed; leave out columns with many holes",
+            remedy=f"Give at least {table.shape[1] + 3} rows; leave out columns with many holes",
         )
     flat = constant(whole)
     if flat.any():
@@ -299,7 +299,7 @@ def checked_table(
         raise EngineError(
             f"column {names[at]!r:.80} follows from the columns before it",
             subject=subject,
-            remedy="Leave one of them out: a sum cannot be told from its parts",
+            remedy="Leave one of them out: a sum cannot be distinguished from its parts",
         )
     few = [n for n, c in zip(names, whole.T, strict=True) if len(np.unique(c)) <= _FEW_VALUES]
     if few:

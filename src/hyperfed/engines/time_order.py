@@ -3,7 +3,7 @@
 1. A column tells the time where its name says so (`date`, `obs_time`, `Year` ...) and its cells are
    dates or numbers, or where its cells are dates.
 2. Such a column has to ascend from row to row. Newest first would reverse every lagged edge; a
-   moment that comes twice means two rows of one time, as rows of patients are. Both are refused
+   moment that comes twice means two rows of one time, as among rows of patients. Both are refused
    with the line.
 3. Steps are about equal, or the rows are events and no series. Where more than a third of the steps
    are not within 1.5 times the usual one (weekends and holidays are fewer), the file is refused.
@@ -34,14 +34,14 @@ _IRREGULAR = 1 / 3
 _JITTER = 0.25  # of a step: how far a row may be off the grid
 _MOST_EMPTY = 20  # steps for each row
 
-_SERIES = "say --series ([data] series = true) where every row is the next time step, oldest first"
+_SERIES = "give --series ([data] series = true) where every row is the next time step, oldest first"
 _DAYS = {"s": 1 / 86400, "min": 1 / 1440, "m": 1 / 1440, "h": 1 / 24, "d": 1.0, "w": 7.0}
 _MONTHS = {"mo": 1, "q": 3, "y": 12}
 
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """Holds how long a step is: so many days, or so many months, or a plain number."""
+    """Holds the length of a step: so many days, so many months, or a plain number."""
 
     text: str
     """What the user wrote."""
@@ -72,7 +72,7 @@ class Every:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """Says what the user says about time."""
+    """Holds what the user says about time."""
 
     column: str | None = None
     """The column that tells the rows' time; None looks for it."""
@@ -89,14 +89,14 @@ class Timing:
             raise ConfigError(
                 f"{self.fill_gaps!r:.40} fills no gaps",
                 subject="--fill-gaps",
-                remedy="Say none: they stay empty. Values are not invented here",
+                remedy="Give none, which leaves them empty: values are not invented here",
             )
         if self.every is not None:
             Every.of(self.every)
 
     @property
     def step(self) -> Every | None:
-        """How long a step is, or None where nobody said."""
+        """The length of a step, or None where nobody stated one."""
         return None if self.every is None else Every.of(self.every)
 
 
@@ -323,7 +323,7 @@ def _on_grid(
         return _Fault(
             f"column {column.name!r:.60} holds {'dates' if dated else 'plain numbers'}, which "
             f"have no step of {every.text if every else ''}",
-            "Say --every 1d for dates, --every 1 for numbers",
+            "Give --every 1d for dates, --every 1 for numbers",
         )
     steps, words = counted
     whole = np.rint(steps).astype(np.int64)
@@ -349,7 +349,7 @@ def _on_grid(
     if empty > _MOST_EMPTY * len(times):
         return _Fault(
             f"column {column.name!r:.60} skips {empty} steps of {words} between {len(times)} rows",
-            "Say a longer step with --every: hardly two rows are a step apart",
+            "Give a longer step with --every: hardly two rows are a step apart",
         )
     notes = (
         (

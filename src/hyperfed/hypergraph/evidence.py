@@ -1,4 +1,4 @@
-"""Hold the evidence behind a merged graph: how many clients, how sure, and pooled or not."""
+"""Hold the evidence behind a merged graph: how many clients, how sure, and whether it is pooled."""
 
 from dataclasses import dataclass, field
 from types import MappingProxyType

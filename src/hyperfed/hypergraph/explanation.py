@@ -2,7 +2,7 @@
 
 1. Present, suppressed, missing, absent and not released are five words, and none stands for another
    (`EdgeStatus`).
-2. Every number is said with what it means. What is not known is said to be so.
+2. Every number is given with its meaning, and what is not known is said to be unknown.
 3. The edges the other way are named, because a reader who asks whether x causes y must see whether
    the federation says that y causes x.
 """

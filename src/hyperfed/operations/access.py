@@ -28,7 +28,7 @@ __all__ = ["Access", "Role", "access_of", "aws_policy", "seaweedfs_actions"]
 
 
 class Role(StrEnum):
-    """Whose access it is."""
+    """Names whose access it is."""
 
     COORDINATOR = "coordinator"
     CLIENT = "client"
@@ -40,7 +40,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """What a role may do, as patterns of object keys in which "*" stands for any text."""
+    """Says what a role may do, as patterns of object keys in which "*" stands for any text."""
 
     reads: tuple[str, ...]
     """The keys that it may read."""

@@ -1,4 +1,4 @@
-"""From numbers to a bounded vector of integers: what makes the sensitivity of a sum a fact.
+"""Turn numbers into a bounded vector of integers, which makes the sensitivity of a sum a fact.
 
 1. Non-finite values are refused before anything is compared: min(1, nan) is 1.
 2. L2 clipping scales a vector down to `clip_norm`; a shorter one stays as it is.

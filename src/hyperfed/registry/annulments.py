@@ -20,7 +20,10 @@ _MAX_ENTRY_BYTES = 16 << 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annulment:
-    """One entry of the ledger that decides nothing. Raises RegistryError where it names none."""
+    """Names one entry of the ledger that decides nothing.
+
+    Raises RegistryError where it names none.
+    """
 
     sequence: int
     """The entry's number, from 1."""

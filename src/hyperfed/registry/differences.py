@@ -1,8 +1,8 @@
 """Say what differs between two versions of a registry, one line for each change.
 
 A root signs what it has looked at, and a list of four hundred clients hides one that was added.
-Every field is compared, and of clients and keys each one by itself. A field that is not told apart
-here is told whole, so that no later field is left out.
+Every field is compared, and so is each client and each key by itself. A field that this module does
+not know is shown whole, so that no later field is left out.
 
 What it does not do: it does not say whether a change is right.
 """

@@ -13,7 +13,7 @@
    shift such a sum, though they learn nothing.
 
 What it does not do: judge the numbers. Any client can set a masked sum, so robust weights,
-leave-one-out and I2 do not exist here; bounds of the whole sum are all that can be looked at.
+leave-one-out and I2 do not exist here; bounds of the whole sum are all that can be checked.
 """
 
 import hashlib

@@ -2,12 +2,13 @@
 
 1. The vector is the number of rows, and then the upper triangle of the moments. So every client
    needs all variables of the vocabulary, no missing cells and no experiments: pairs with rows of
-   their own would take a vector of counts beside each.
+   their own would need a vector of counts as well.
 2. The numbers are in fixed point (`secure_aggregation.fixed_point`); the number of rows is a whole
    number of steps.
-3. A sum is looked at, because no single message is: its rows are a whole number of at least as many
-   as each client needs, its variances are above 0 and within the plausible ranges, and its matrix
-   is positive semidefinite. A sum that fails comes from a client that lied, or from none at all.
+3. A sum is checked, because no single message can be: its rows are a whole number of at least as
+   many as each client needs, its variances are above 0 and within the plausible ranges, and its
+   matrix is positive semidefinite. A sum that fails comes from a client that lied, or from none at
+   all.
 
 What it does not do: mask (`secure_aggregation.masking`).
 """

@@ -1,4 +1,4 @@
-"""`GRPCStore`: an object store behind a relay (`hyperfed.relay`), over gRPC.
+"""Reach an object store behind a relay (`hyperfed.relay`) over gRPC (`GRPCStore`).
 
 1. Every connection is TLS both ways: the relay's certificate is checked against `ca_file` or the
    system's authorities, and the caller shows an access (`storage.grpc_access`).
@@ -56,7 +56,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GRPCLimits:
-    """The time-outs and amounts of one `GRPCStore`. All must be positive (ConfigError)."""
+    """Bounds the time-outs and amounts of one `GRPCStore`.
+
+    All must be positive (ConfigError).
+    """
 
     connect_timeout_s: float = 5.0
     """Seconds to wait for a connection."""
@@ -76,7 +79,7 @@ class GRPCLimits:
 
 
 class GRPCStore(ObjectStore):
-    """An `ObjectStore` behind the relay at `address`, "host:port". Threads can share it.
+    """Reaches the relay at `address`, "host:port", as an `ObjectStore`. Threads can share it.
 
     `access` shows who asks. `ca_file` holds the certificates to trust in place of the system's. The
     constructor makes no call; it raises ConfigError where the address is none, the file is missing,

@@ -1,4 +1,4 @@
-"""Say which of our errors an answer of an S3 store stands for.
+"""Turn the answers of an S3 store into our errors.
 
 Each error names the object, repeats what the store said, and says what to do. None shows a
 credential.

@@ -1,11 +1,11 @@
-"""What an update's body may hold at most, and what a private round says of a body it refuses.
+"""Limit what an update's body may hold, and what a private round says of a body it refuses.
 
 1. What the policy bounds are limits of decoding (R-142): how many values a body has, how many rows,
-   dag edges and interventions it states. They are held before any object is made of the body, so
+   dag edges and interventions it states. They are checked before any object is made of the body, so
    that no client makes the coordinator build what it will refuse.
 2. In a round with noise a refusal quotes nothing of the body (R-141). It goes into the freeze, the
-   receipt and the round's page without noise. So what it says is one sentence for each rule. The
-   sender's own machine, which checks before it sends, says which row it is.
+   receipt and the round's page without noise. So a refusal is one fixed sentence for each rule. The
+   sender's own machine checks before it sends, and says which row it is.
 """
 
 from dataclasses import replace

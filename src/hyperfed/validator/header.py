@@ -1,7 +1,7 @@
-"""The rules of a verified header, R-82 to R-88.
+"""Check a verified header by the rules R-82 to R-88.
 
-They are about sender and folder, addressee, round, clock, vocabulary, policy and sealing. The round
-number decides before any clock does.
+The rules are about sender and folder, addressee, round, clock, vocabulary, policy and sealing. The
+round number decides before any clock does.
 
 What it does not do: verify the signature, or look for a replay (`validator`).
 """

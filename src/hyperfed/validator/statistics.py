@@ -1,11 +1,12 @@
-"""A client's statistics, held to the round's plan (R-160 to R-163, R-186, R-187).
+"""Check a client's statistics against the plan of the round (R-160 to R-163, R-186, R-187).
 
 - R-160: an update carries what the plan's payload says: edges, statistics, or both; edges of a
   round of statistics are none.
 - R-161: statistics are of the plan's variables, at exactly its lags, in its form.
-- R-162: they are of at least the policy's rows, and of 2 more than they have columns.
+- R-162: they come from at least as many rows as the policy asks for, and from at least 2 more than
+  they have columns.
 - R-163: no variance is larger than the vocabulary's plausible range lets it be; without a range it
-  is at most what effects may be.
+  is at most as large as an effect may be.
 - R-170: in a round of secure sums an update is masked numbers, as many as the plan has, and nothing
   else. Then nobody can look at R-161 to R-163 but the sender, before it masks.
 - R-186: in a private round they are of clipped rows (of noised ones, where clients noise), of all
@@ -13,9 +14,10 @@
 - R-187: no moment of clipped rows is larger than n C^2, which its rows cannot exceed; a noised one
   is beyond it by at most 64 standard deviations.
 
-That a matrix is symmetric, finite and one that rows can have is checked as it is made (R-11).
+Whether a matrix is symmetric, finite and possible for rows is checked when it is made (R-11).
 
-What it does not do: it cannot tell made-up moments from true ones; trust is in agreement.
+What it does not do: it cannot tell invented moments from true ones; that is left to the agreement
+between clients.
 """
 
 import numpy as np
@@ -120,7 +122,7 @@ def _check_addable(statistics: Statistics, plan: Plan, subject: str) -> None:
             f"{form} at {list(lags)[:8]}",
             subject=subject,
             rule="R-161",
-            remedy="Moments add where all are of one kind: look at all of the plan's lags",
+            remedy="Only moments of one kind can be added: look at all of the plan's lags",
         )
 
 
@@ -132,7 +134,7 @@ def _check_rows(statistics: Statistics, plan: Plan, subject: str) -> None:
             f"is of {statistics.n} rows; {least} are needed for {statistics.width} columns",
             subject=subject,
             rule="R-162",
-            remedy="Of so few rows, moments tell the rows: measure fewer variables",
+            remedy="Moments of so few rows reveal the rows: measure fewer variables",
         )
 
 

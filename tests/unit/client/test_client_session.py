@@ -62,6 +62,9 @@ def test_the_newest_committed_result_is_pulled(fed: SmallFederation) -> None:
     assert found is not None
     assert found.value.round == 2
     assert session.memory.marks.broadcast_round == 2
+    again = session.pull(now=fed.night(2))
+    assert again is not None
+    assert again.digest == found.digest
     assert SmallFederation().session("site-01").pull(now=fed.night(1)) is None
 
 
@@ -107,6 +110,11 @@ def test_an_expired_broadcast_is_refused(fed: SmallFederation) -> None:
         fed.session("site-01").pull(now=fed.night(2) + 31 * NIGHT)
     assert "holds newer ones back" in info.value.remedy
     assert fed.memories["site-01"].marks.broadcast_round == 0
+    expires = fed.reader().result(2).signed.header.expires  # type: ignore[union-attr]
+    gone = expires + timedelta(seconds=fed.limits.clock_skew_s)
+    with pytest.raises(RoundError, match="expired"):
+        fed.session("site-01").pull(now=gone)
+    assert fed.session("site-01").pull(now=gone - timedelta(seconds=1)) is not None
 
 
 def test_a_result_of_another_round_is_refused(fed: SmallFederation) -> None:
@@ -274,8 +282,10 @@ def test_receipts_are_shown_newest_first(fed: SmallFederation) -> None:
         {"path": ()},
         {"index": 1},
         {"merkle_head": b"h" * 32},
+        {"ledger_sequence": 0},
         {"ledger_sequence": 1},
         {"ledger_sequence": 3},
+        {"ledger_sequence": 99},
         {"ledger_digest": b"l" * 32},
         {"result": b"r" * 32},
     ],
@@ -372,10 +382,32 @@ def test_marks_only_rise_and_outlive_the_process(tmp_path: Path) -> None:
     path = tmp_path / "state" / "memory.json"
     memory = ClientMemory(path)
     memory.raise_to(broadcast_round=4, broadcast="aa")
-    with pytest.raises(ConfigError, match="would fall from 4 to 3"):
+    with pytest.raises(ConfigError, match="would fall from 4 to 3") as caught:
         memory.raise_to(broadcast_round=3)
+    assert caught.value.subject == str(path)
     assert ClientMemory(path).marks == memory.marks
     assert memory.marks.broadcast == "aa"
+    memory.raise_to(broadcast_round=4, broadcast="bb")
+    assert ClientMemory(path).marks.broadcast == "bb", "what was pulled last of that round"
+    without_a_file = ClientMemory()
+    without_a_file.raise_to(sequence=2)
+    with pytest.raises(ConfigError) as caught:
+        without_a_file.raise_to(sequence=1)
+    assert caught.value.subject == "memory"
+
+
+def test_marks_that_stay_are_written_only_where_the_file_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "memory.json"
+    memory = ClientMemory(path)
+    memory.raise_to(sequence=0)
+    assert ClientMemory(path).marks == memory.marks
+    memory.raise_to(sequence=3)
+    inode = path.stat().st_ino
+    memory.raise_to(sequence=3)
+    assert path.stat().st_ino == inode
+    path.unlink()
+    memory.raise_to(sequence=3)
+    assert ClientMemory(path).marks.sequence == 3
 
 
 @pytest.mark.parametrize(

@@ -2,21 +2,27 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from hyperfed.client import ClientMemory
+from hyperfed.client.deltas import LastUpdate, SentUpdate
 from hyperfed.codec import PayloadCodec
 from hyperfed.crypto.envelope import PacketType, open_envelope, verify_envelope
 from hyperfed.crypto.sealing import open_body
+from hyperfed.hypergraph.graph import HypergraphStore
 from hyperfed.packets import PolicyPack, Update
-from hyperfed.tables.tables import EdgeTable
+from hyperfed.protocol.objects import Plan
+from hyperfed.protocol.receipt_objects import Fate, Receipt
+from hyperfed.tables.tables import DeltaTable, EdgeTable
 from hyperfed.tables.vocabulary import Vocabulary
 from hyperfed.testing.federation import SmallFederation
 
 pytestmark = pytest.mark.unit
 
+PRIVATE: dict[str, Any] = {"privacy": "central", "strategy": "mean", "trust_min": 0.0}
 NAMES = tuple(f"v{i:02}" for i in range(30))
 
 
@@ -160,9 +166,7 @@ def test_a_private_round_takes_no_changes(fed: SmallFederation, tmp_path: Path) 
     nights = Nights(fed, tmp_path / "memory.json")
     nights.send(1, _update())
     memory = fed.memories[nights.client]
-    private = replace(
-        fed.plan(1), round=2, policy=PolicyPack(privacy="central", strategy="mean", trust_min=0.0)
-    )
+    private = replace(fed.plan(1), round=2, policy=PolicyPack(**PRIVATE))
     asked: list[int] = []
 
     def receipt_of(night: int) -> None:
@@ -172,3 +176,135 @@ def test_a_private_round_takes_no_changes(fed: SmallFederation, tmp_path: Path) 
         _update(), private, memory.marks.previous, receipt_of
     )
     assert (update.deltas, depth, asked) == (None, 0, [])
+
+
+# -- what is compared before changes are sent ------------------------------------------------------
+
+
+PLAN = replace(SmallFederation(vocabulary=Vocabulary.of(*NAMES)).open(1).value, round=2)
+SENT = SentUpdate(
+    digest="ab" * 32,
+    round=1,
+    vocabulary=PLAN.vocabulary.digest.hex(),
+    depth=4,
+    body=PayloadCodec().encode(_update()),
+)
+
+
+class Receipts:
+    """Gives the receipt of what was sent, and counts how often it is asked."""
+
+    def __init__(self, receipt: Receipt | None) -> None:
+        self.receipt, self.asked = receipt, 0
+
+    def __call__(self, round_id: int) -> Receipt | None:
+        assert round_id == SENT.round
+        self.asked += 1
+        return self.receipt
+
+
+@pytest.fixture(scope="module")
+def receipt() -> Receipt:
+    fed = SmallFederation()
+    fed.play(1)
+    given = fed.receipt("site-01", 1)
+    assert given is not None
+    return replace(given, digest=bytes.fromhex(SENT.digest))
+
+
+def shortest(
+    sent: SentUpdate | None,
+    receipts: Receipts,
+    *,
+    update: Update | None = None,
+    plan: Plan = PLAN,
+    previous: str = SENT.digest,
+) -> tuple[Update, int]:
+    last = LastUpdate(None)
+    last.read = lambda: sent  # type: ignore[method-assign]
+    return last.shortest(update or _changed(_update(), 3), plan, previous, receipts)
+
+
+def test_changes_need_a_base_that_is_known_and_no_older_than_what_is_kept(receipt: Receipt) -> None:
+    changes, depth = shortest(SENT, Receipts(receipt))
+    assert (len(changes.deltas or ()), changes.base, depth) == (3, bytes.fromhex(SENT.digest), 5)
+    for sent, given in (
+        (None, {}),
+        (replace(SENT, round=2), {}),
+        (replace(SENT, vocabulary="cd" * 32), {}),
+        (replace(SENT, depth=5), {}),
+        (SENT, {"previous": "cd" * 32}),
+        (SENT, {"plan": replace(PLAN, policy=replace(PLAN.policy, **PRIVATE))}),
+        (replace(SENT, body=b"no update"), {}),
+        (replace(SENT, body=PayloadCodec().encode(changes)), {}),
+    ):
+        receipts = Receipts(receipt)
+        whole, depth = shortest(sent, receipts, **given)  # type: ignore[arg-type]
+        assert (whole, depth, receipts.asked) == (_changed(_update(), 3), 0, 0)
+    assert shortest(SENT, Receipts(receipt), update=changes) == (changes, 0), (
+        "it is changes already"
+    )
+
+
+def test_changes_need_a_receipt_that_counts_their_base(receipt: Receipt) -> None:
+    for other in (
+        None,
+        replace(receipt, fate=Fate.REFUSED),
+        replace(receipt, fate=Fate.LATE),
+        replace(receipt, digest=b"d" * 32),
+    ):
+        receipts = Receipts(other)
+        assert shortest(SENT, receipts) == (_changed(_update(), 3), 0)
+        assert receipts.asked == 1
+
+
+def test_changes_that_the_coordinator_would_add_up_to_something_else_are_not_sent(
+    receipt: Receipt,
+) -> None:
+    """1e20 and the change to 1 add up to 0 in floating point."""
+    before, after = _update().edges, _update().edges
+    assert before is not None
+    assert after is not None
+    for table, first in ((before, 1e20), (after, 1.0)):
+        effect = np.concatenate([[first], table.effect[1:]])
+        other = replace(table, effect=effect, ci_low=effect - 0.1, ci_high=effect + 0.1)
+        if table is before:
+            base = replace(_update(), edges=other)
+        else:
+            update = replace(_update(), edges=other)
+    sent = replace(SENT, body=PayloadCodec().encode(base))
+    assert shortest(sent, Receipts(receipt), update=update) == (update, 0)
+
+
+def test_intervals_that_come_or_go_send_the_whole_table(receipt: Receipt) -> None:
+    table = _update().edges
+    assert table is not None
+    without = replace(_update(), edges=replace(table, ci_low=None, ci_high=None))
+    sent = replace(SENT, body=PayloadCodec().encode(without))
+    assert shortest(SENT, Receipts(receipt), update=without) == (without, 0)
+    assert shortest(sent, Receipts(receipt), update=_update()) == (_update(), 0)
+    changes, _ = shortest(sent, Receipts(receipt), update=without)
+    assert changes.deltas is not None
+
+
+def test_only_whole_tables_of_open_rounds_are_kept(tmp_path: Path) -> None:
+    changes = replace(_update(), edges=None, deltas=_no_changes(), base=b"b" * 32)
+    private = replace(PLAN, policy=replace(PLAN.policy, **PRIVATE))
+    last = LastUpdate(tmp_path / "update.bin")
+    for update, plan in ((changes, PLAN), (_update(), private)):
+        last.keep(update, plan, digest="ab" * 32, depth=1)
+        assert not (tmp_path / "update.bin").exists()
+        assert last.read() is None
+    last.keep(_update(), PLAN, digest="ab" * 32, depth=1)
+    kept = last.read()
+    assert kept is not None
+    assert (kept.digest, kept.round, kept.depth) == ("ab" * 32, 2, 1)
+    LastUpdate(None).keep(_update(), PLAN, digest="ab" * 32, depth=1)
+    assert LastUpdate(None).read() is None
+
+
+def _no_changes() -> DeltaTable:
+    table = _update().edges
+    assert table is not None
+    store = HypergraphStore(edges=table, measured=_update().measured)
+    return store.diff(store).deltas

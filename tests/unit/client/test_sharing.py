@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hyperfed.client import ClientSession
 from hyperfed.client.sharing import Sharing
 from hyperfed.client_agent import statistics_update
 from hyperfed.errors import ConfigError
+from hyperfed.hypergraph.graph import HypergraphStore
 from hyperfed.packets import CausalSemanticPack, PolicyPack, Update
 from hyperfed.statistics import statistics_of
 from hyperfed.tables.hyperedges import HyperedgeTable
@@ -169,11 +171,64 @@ def test_rounding_bears_numbers_of_any_size(size: float, digits: int) -> None:
         ({"most_edges": 0}, "most_edges is 0"),
         ({"smallest_n": -1}, "smallest_n is -1"),
         ({"smallest_n": True}, "smallest_n is True"),
+        ({"smallest_n": None}, "smallest_n is None"),
+        ({"digits": 2.0}, "digits is 2.0"),
     ],
 )
 def test_a_rule_that_is_none_is_a_wrong_setting(rules: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         Sharing(**rules)
+
+
+def test_rules_at_their_bounds_are_rules_and_say_what_they_hold_back() -> None:
+    assert Sharing(digits=17, smallest_n=0, most_edges=2).says == (
+        "at most 2 edges",
+        "17 significant digits",
+    )
+    assert Sharing(never=("age", "dose"), digits=1, smallest_n=1, most_edges=1).says == (
+        "never shared: age, dose",
+        "no edge of fewer than 1 samples",
+        "at most 1 edge",
+        "1 significant digit",
+    )
+    assert Sharing(never=("age", "elsewhere")).unknown(NAMES) == ("elsewhere",)
+
+
+def test_changes_against_an_earlier_update_cannot_be_judged() -> None:
+    edges = _update().edges
+    assert edges is not None
+    before = HypergraphStore(edges=edges, measured=np.arange(4, dtype=np.uint32))
+    deltas = before.diff(before).deltas
+    update = _update(edges=None, hyperedges=None, semantic=None, deltas=deltas, base=b"b" * 32)
+    with pytest.raises(ConfigError, match="do not say their samples"):
+        Sharing(smallest_n=1).allowed(update, POLICY, NAMES)
+    assert Sharing().allowed(update, POLICY, NAMES) is update
+
+
+def test_hyperedges_leave_as_edges_do() -> None:
+    left = Sharing(smallest_n=100).allowed(_update(), POLICY, NAMES).hyperedges
+    assert left is not None
+    assert len(left) == 2
+    none = Sharing(smallest_n=101).allowed(_update(), POLICY, NAMES).hyperedges
+    assert none is not None
+    assert len(none) == 0
+    room_for_one = Sharing(most_edges=6).allowed(_update(), POLICY, NAMES)
+    assert (len(room_for_one.edges or ()), len(room_for_one.hyperedges or ())) == (5, 1)
+
+
+def test_parts_that_are_not_there_are_not_missed() -> None:
+    rules = Sharing(never=("income",), smallest_n=1, most_edges=1, digits=2)
+    alone = rules.allowed(_update(hyperedges=None, semantic=None), POLICY, NAMES)
+    assert (alone.hyperedges, alone.semantic, len(alone.edges or ())) == (None, None, 1)
+    nothing = Update(measured=np.array([], dtype=np.uint32), edges=EdgeTable.empty())
+    assert len(rules.allowed(nothing, POLICY, NAMES).edges or ()) == 0
+
+
+def test_rounding_leaves_a_column_of_intervals_that_is_not_there() -> None:
+    table = EdgeTable.build(source=[0], target=[1], lag=1, effect=0.123, confidence=1, stability=1)
+    left = Sharing(digits=1).allowed(_update(edges=table), POLICY, NAMES).edges
+    assert left is not None
+    assert (left.effect[0], left.ci_low, left.ci_high) == (0.1, table.ci_low, table.ci_high)
 
 
 def test_a_name_that_misses_by_its_spelling_protects_nothing_and_is_refused() -> None:
@@ -192,7 +247,13 @@ def test_the_session_applies_them_whatever_made_the_update() -> None:
     plan = federation.open(1)
     session = federation.session(federation.clients[0])
     hidden = plan.value.vocabulary.names[0]
-    session.sharing = Sharing(never=(hidden,))
+    session = ClientSession(
+        federation.store,
+        client_id=session.client_id,
+        key_pair=session.key_pair,
+        fingerprint=federation.fingerprint,
+        sharing=Sharing(never=(hidden,)),
+    )
     update = federation.update(federation.clients[0])
     assert 0 in update.measured.tolist()
     sent = session.submit(update, now=federation.opens(1), plan=plan)

@@ -19,8 +19,17 @@ from hyperfed.crypto.envelope import (
     verify_envelope,
 )
 from hyperfed.crypto.keys import KeyPair
-from hyperfed.crypto.sealing import SEALED, bind_body, open_body, seal_body
-from hyperfed.errors import ConfigError, PacketError, SchemaError
+from hyperfed.crypto.sealing import (
+    SEALED,
+    bind_body,
+    box_key,
+    open_body,
+    open_committed,
+    seal_body,
+    seal_committed,
+    unbox_key,
+)
+from hyperfed.errors import ConfigError, PacketError, SchemaError, SignatureError
 from hyperfed.testing.federation import key_of
 from tests.unit.crypto.test_signing import ALICE, header
 
@@ -176,6 +185,23 @@ def test_what_is_broken_is_refused(broken: bytes) -> None:
     assert refused(SENT, broken).rule in ("R-10", "R-40", "R-41", "R-42")
 
 
+@pytest.mark.parametrize(
+    ("broken", "problem"),
+    [
+        (with_part(0, True), "not [1, boxes"),
+        (with_part(2, b"n" * 23), "a nonce has 24 bytes"),
+        (with_part(3, b"c" * 31), "a commitment 32"),
+        (with_part(1, [["a", b"x" * 79]]), "a box is [key id, 80 bytes]"),
+        (with_part(1, [[b"a", b"x" * 80]]), "a box is [key id, 80 bytes]"),
+        (with_part(1, [list(p) for p in PARTS[1][::-1]]), "ascending"),
+        (with_part(1, [PARTS[1][0], PARTS[1][0]]), "one for each recipient"),
+        (with_part(1, []), "sealed to nobody, not to key"),
+    ],
+)
+def test_what_has_another_form_is_refused_for_it(broken: bytes, problem: str) -> None:
+    assert problem in refused(SENT, broken).problem
+
+
 def test_a_newer_version_names_both() -> None:
     error = refused(SENT, pack([2, "new"]))
     assert isinstance(error, SchemaError)
@@ -187,9 +213,52 @@ def test_a_body_is_sealed_to_somebody() -> None:
         seal_body(header(), TEXT, [])
 
 
+def test_a_body_is_sealed_to_at_most_64_recipients() -> None:
+    many = [KeyPair(bytes([i]) * 32) for i in range(65)]
+    head, body = seal_body(header(), TEXT, [pair.public for pair in many[:64]])
+    assert open_body(signed(head, body), many[63]) == TEXT
+    with pytest.raises(ConfigError, match="1 to 64 recipients, not 65"):
+        seal_body(header(), TEXT, [pair.public for pair in many])
+
+
 def test_the_header_says_that_it_is_sealed() -> None:
     assert SENT.encryption == SEALED
     assert (
         bytes(open_body(signed(replace(SENT, encryption="none"), SEALED_BODY), COORDINATOR))
         == SEALED_BODY
     )
+
+
+# -- a key that several parties were given (R-42) --------------------------------------------------
+
+
+def test_data_under_a_committed_key_opens_by_that_key_and_about_that_only() -> None:
+    key, about = b"k" * 32, b"fed/1/alice"
+    commitment, sealed = seal_committed(key, TEXT, about=about)
+    assert open_committed(key, sealed, commitment, about=about, subject="page") == TEXT
+    other_commitment, other = seal_committed(b"o" * 32, TEXT, about=about)
+    for wrong_key, wrong_sealed, wrong_commitment, rule in (
+        (b"o" * 32, sealed, commitment, "R-42"),
+        (key, other, commitment, "R-42"),
+        (key, sealed, other_commitment, "R-42"),
+        (key, sealed, b"", "R-42"),
+        (b"", sealed, commitment, "R-42"),
+        (key + sealed[:1], sealed[1:], commitment, "R-42"),
+        (key, sealed[:-1], commitment, "R-43"),
+    ):
+        with pytest.raises(SignatureError) as caught:
+            open_committed(wrong_key, wrong_sealed, wrong_commitment, about=about, subject="page")
+        assert (caught.value.rule, caught.value.subject) == (rule, "page")
+    with pytest.raises(SignatureError):
+        open_committed(key, sealed, commitment, about=b"fed/1/bob", subject="page")
+
+
+def test_a_key_is_boxed_to_its_recipients_only() -> None:
+    boxes = dict(box_key(b"k" * 32, [COORDINATOR.public, AUDITOR.public]))
+    assert [*boxes] == sorted(k.key_id for k in (COORDINATOR, AUDITOR))
+    assert unbox_key(boxes, AUDITOR, subject="page") == b"k" * 32
+    with pytest.raises(SignatureError, match="not to key") as caught:
+        unbox_key(boxes, STRANGER, subject="page")
+    assert caught.value.rule == "R-40"
+    with pytest.raises(SignatureError, match="does not open"):
+        unbox_key({AUDITOR.key_id: boxes[COORDINATOR.key_id]}, AUDITOR, subject="page")

@@ -231,13 +231,35 @@ def test_half_a_file_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.Monk
     saved(tmp_path)
 
 
+def test_a_place_that_keeps_no_permissions_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mount that decides modes itself would show the key to all."""
+
+    def open_to_all(fd: int, mode: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    before = os.umask(0)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fchmod", open_to_all)
+            patch.setattr(
+                os, "open", lambda path, flags, mode, real=os.open: real(path, flags, 0o644)
+            )
+            with pytest.raises(ConfigError, match="keeps no permissions"):
+                saved(tmp_path)
+    finally:
+        os.umask(before)
+    assert not (tmp_path / "keys" / "alice.key").exists()
+
+
 # -- public keys -----------------------------------------------------------------------------------
 
 
 def test_public_keys_survive_json() -> None:
     assert PublicKeys.from_json(PAIR.public.to_json()) == PAIR.public
     assert PAIR.public.key_id == key_id_of(PAIR.public.signing, PAIR.public.sealing)
-    PAIR.public.check_points()
+    KeyPair.generate().public.check_points()  # not one that was checked before
 
 
 @pytest.mark.parametrize(
@@ -286,6 +308,10 @@ def test_a_second_spelling_of_a_sealing_key_is_refused() -> None:
     """X25519 ignores the highest bit: with it set the key is the same, and would pass for another
     one.
     """
+    with pytest.raises(RegistryError, match="canonical"):
+        PublicKeys(
+            signing=PAIR.public.signing, sealing=P25519.to_bytes(32, "little")
+        ).check_points()
     twin = bytearray(PAIR.public.sealing)
     twin[31] |= 128
     assert nacl.bindings.crypto_scalarmult(
@@ -293,3 +319,23 @@ def test_a_second_spelling_of_a_sealing_key_is_refused() -> None:
     ) == nacl.bindings.crypto_scalarmult(b"\1" * 32, PAIR.public.sealing)
     with pytest.raises(RegistryError, match="canonical"):
         PublicKeys(signing=PAIR.public.signing, sealing=bytes(twin)).check_points()
+
+
+@pytest.mark.parametrize("signing", [bytes(32), (1).to_bytes(32, "little"), b"\xff" * 32])
+def test_signing_keys_that_verify_what_nobody_signed_are_refused(signing: bytes) -> None:
+    with pytest.raises(RegistryError, match="not a valid Ed25519 point") as caught:
+        PublicKeys(signing=signing, sealing=PAIR.public.sealing).check_points()
+    assert caught.value.rule == "R-21"
+
+
+def test_public_keys_have_32_bytes_each() -> None:
+    signing, sealing = PAIR.public.signing, PAIR.public.sealing
+    for wrong in ((signing[:-1], sealing), (signing, sealing + b"x")):
+        with pytest.raises(RegistryError, match="32 bytes"):
+            PublicKeys(signing=wrong[0], sealing=wrong[1])
+
+
+@pytest.mark.parametrize("seed", [b"", b"s" * 31, b"s" * 33])
+def test_a_seed_has_32_bytes(seed: bytes) -> None:
+    with pytest.raises(ConfigError, match=f"32 bytes, not {len(seed)}"):
+        KeyPair(seed)

@@ -87,6 +87,13 @@ def test_a_verified_envelope_says_who_signed_what() -> None:
     assert signed.body.obj is ENVELOPE, "the body is hashed where it lies, not copied"
 
 
+def test_one_type_is_not_read_as_another() -> None:
+    with pytest.raises(SignatureError, match="where a hyperfed/ledger or hyperfed/plan") as caught:
+        verify(ENVELOPE, expect=[PacketType.LEDGER, PacketType.PLAN])
+    assert caught.value.rule == "R-30"
+    assert verify(ENVELOPE, expect=[PacketType.LEDGER, PacketType.UPDATE]).type == "hyperfed/update"
+
+
 def test_signing_is_deterministic() -> None:
     assert sign_envelope(PacketType.UPDATE, header(), BODY, [ALICE]) == ENVELOPE
 
@@ -215,6 +222,7 @@ def test_digests_have_32_bytes_or_none(length: int) -> None:
         "seen_broadcast",
         "ledger_digest",
         "body_digest",
+        "registry_digest",
     ):
         if length:
             with pytest.raises(SchemaError, match=name):
@@ -223,22 +231,60 @@ def test_digests_have_32_bytes_or_none(length: int) -> None:
             assert getattr(replace(header(), **{name: b""}), name) == b""
 
 
+AT_BOUNDS = header(
+    federation="f" * 128,
+    sender="",
+    audience="a" * 128,
+    round=0,
+    sequence=(1 << 53) - 1,
+    registry_version=(1 << 53) - 1,
+    nonce=b"n" * 32,
+)
+
+
 @pytest.mark.parametrize(
-    "changes",
+    ("name", "value"),
     [
-        {"round": -1},
-        {"sequence": 1 << 53},
-        {"ledger_sequence": -1},
-        {"body_length": -1},
-        {"sender": "x" * 129},
-        {"audience": "a\nb"},
-        {"key_id": "\x1b[1m"},
-        {"nonce": b"x" * 33},
+        ("round", -1),
+        ("sequence", 1 << 53),
+        ("ledger_sequence", -1),
+        ("body_length", -1),
+        ("registry_version", 1 << 53),
+        ("sender", "x" * 129),
+        ("audience", "a\nb"),
+        ("key_id", "\x1b[1m"),
+        ("encryption", "x" * 129),
+        ("nonce", b"x" * 33),
     ],
 )
-def test_a_header_has_bounds(changes: dict[str, Any]) -> None:
-    with pytest.raises(SchemaError):
-        replace(header(), **changes)
+def test_a_header_has_bounds_and_says_which_field_is_outside(name: str, value: Any) -> None:
+    """A header whose other fields stand at their bounds is refused for the one that does not."""
+    assert Header.from_bytes(AT_BOUNDS.to_bytes()) == AT_BOUNDS
+    with pytest.raises(SchemaError, match=name):
+        replace(AT_BOUNDS, **{name: value})
+
+
+def test_the_longest_header_is_read() -> None:
+    assert open_envelope(pack([*PARTS[:2], b"x" * 4096, *PARTS[3:]])).header_bytes == b"x" * 4096
+
+
+@pytest.mark.parametrize(
+    ("record", "problem", "rule"),
+    [
+        (to_record(AT_BOUNDS) | {"nonce": b"n" * 33}, "nonce", "R-11"),
+        (to_record(header()), "left out where all are empty", "R-10"),
+        ([to_record(AT_BOUNDS)], "header", "R-11"),
+    ],
+    ids=["out of bounds", "a second spelling", "in a list"],
+)
+def test_a_header_that_does_not_fit_is_refused_where_it_is_received(
+    record: Any, problem: str, rule: str
+) -> None:
+    raw = pack(record)
+    signature = ALICE.sign(pre_authentication_encoding(PacketType.UPDATE, raw))
+    with pytest.raises(SchemaError, match=problem) as caught:
+        verify(assemble(PacketType.UPDATE, raw, [(ALICE.key_id, signature)], BODY))
+    assert caught.value.rule == rule
 
 
 @pytest.mark.parametrize("name", list(to_record(header())))

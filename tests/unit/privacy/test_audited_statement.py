@@ -13,6 +13,7 @@ from hyperfed.coordinator.frozen import FrozenSets
 from hyperfed.operations.audit import AuditReport, audit
 from hyperfed.packets import PolicyPack
 from hyperfed.privacy.policy import statement_of
+from hyperfed.protocol.object_keys import Keys
 from hyperfed.registry.registry import Budget
 from hyperfed.testing.federation import SmallFederation
 
@@ -121,3 +122,47 @@ def test_a_claim_that_no_plan_asks_for_is_found(monkeypatch: pytest.MonkeyPatch)
     assert "claims a privacy that its plan does not ask for" in {
         f.problem for f in audited(fed).findings
     }
+
+
+# -- noise and budget ------------------------------------------------------------------------------
+
+
+def test_the_seed_of_a_rounds_noise_is_the_one_that_its_reserve_names() -> None:
+    """R-111; and a seed that outlives its round is said to."""
+    fed, other = SmallFederation(policy=CENTRAL), SmallFederation(policy=CENTRAL)
+    for one in (fed, other):
+        one.open(1)
+        one.submit_all()
+        runner = one.runner(1)
+        runner.freeze(1, runner.validate(runner.collect(1)))
+        runner.reserve(1)
+    key = Keys.noise(1)
+    found = audited(fed)
+    assert (found.findings, found.checked["noise"]) == ((), 1)
+    assert not any("noise is still there" in remark for remark in found.remarks)
+    seed = fed.objects()[key]
+    fed.run(1)
+    fed.store.put_if_absent(key, seed)
+    found = audited(fed)
+    assert found.findings == ()
+    assert any("noise is still there" in remark for remark in found.remarks)
+    fed.store._objects[key] = other.objects()[key]  # type: ignore[attr-defined]
+    (finding,) = audited(fed).findings
+    assert (finding.key, finding.rule) == (key, "R-111")
+    assert finding.problem == "is not the one that the reserve names"
+
+
+def test_a_reserve_beyond_the_budget_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R-72: the coordinator went on although nothing was left."""
+    spend = replace(CENTRAL, privacy_epsilon=Decimal(1), privacy_delta=Decimal("0.00001"))
+    fed = SmallFederation(policy=spend, budget=Budget(epsilon=Decimal(1)))
+    fed.play(1)
+    assert audited(fed).checked["budget checks"] == 1
+    monkeypatch.setattr(
+        "hyperfed.privacy.accountant.PrivacyAccountant.why_not", lambda self, mechanisms: None
+    )
+    fed.play(2)
+    monkeypatch.undo()
+    found = audited(fed)
+    assert (found.findings[0].key, found.findings[0].rule) == (Keys.ledger(3), "R-72")
+    assert found.checked["budget checks"] == 1

@@ -21,7 +21,7 @@ from hyperfed.protocol.receipt_objects import (
     Fate,
 )
 from hyperfed.protocol.receipt_pages import open_page, open_receipt, seal_page
-from hyperfed.protocol.receipts import receipt_keys
+from hyperfed.protocol.receipts import receipt_keys, wanted_keys
 from hyperfed.storage.memory import MemoryStore
 from hyperfed.storage.store import ObjectStore
 from hyperfed.testing.federation import SmallFederation
@@ -38,9 +38,9 @@ def test_every_client_reads_its_own_receipt(fed: SmallFederation) -> None:
     assert {fed.receipt(client, 2).fate for client in CLIENTS} == {Fate.VOID}  # type: ignore[union-attr]
     assert fed.receipt(ONE, 3) is None
     assert not fed.objects("rounds/00000001/receipts/")
-    assert set(fed.objects("rounds/00000001/receipt-pages/")) == {
-        Keys.receipt_page(1, page_of(client)) for client in CLIENTS
-    }
+    pages = {Keys.receipt_page(1, page_of(client)) for client in CLIENTS}
+    assert set(fed.objects("rounds/00000001/receipt-pages/")) == pages
+    assert wanted_keys(fed.plan(1), limits=LIMITS) == pages
 
 
 def test_a_round_of_few_clients_has_receipts_of_their_own() -> None:

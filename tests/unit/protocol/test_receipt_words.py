@@ -27,6 +27,9 @@ def weighing(weight: float, agreement: float | None, trust: float = 0.5) -> Weig
         (weighing(0.0, None), "counted with weight 0.00", "Your votes did not count this time"),
         (weighing(0.0, -0.6), "others is -0.60", "the other sign: check units"),
         (weighing(0.5, -0.6), "others is -0.60", "the other sign: check units"),
+        (weighing(0.995, 0.9), "others is 0.90", ""),
+        (weighing(0.5, -0.05), "others is -0.05", "More rows make your estimates steadier"),
+        (weighing(0.005, 0.2), "weight 0.01", "More rows make your estimates steadier"),
     ],
 )
 def test_words_follow_from_numbers(weighed: Weighing, reason: str, remedy: str) -> None:

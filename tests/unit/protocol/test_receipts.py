@@ -5,10 +5,12 @@ from datetime import timedelta
 
 import pytest
 
+from hyperfed.errors import SchemaError
+from hyperfed.protocol import merkle
 from hyperfed.protocol.ledger import Chained
 from hyperfed.protocol.objects import Freeze, Plan, Refused, Tombstone
-from hyperfed.protocol.receipt_objects import Fate, Weighing
-from hyperfed.protocol.receipts import receipts_of
+from hyperfed.protocol.receipt_objects import Fate, Receipt, Weighing
+from hyperfed.protocol.receipts import receipt_holds, receipts_of
 from hyperfed.testing.federation import SmallFederation
 
 WEIGHED = Weighing(weight=0.5, agreement=0.25, trust=0.75)
@@ -59,6 +61,9 @@ def test_a_weighing_is_told_to_whom_it_is_about(round_2: tuple[Plan, Freeze, Cha
     assert said["site-01"] == (Fate.COUNTED, "", words)
     assert said["site-02"] == (Fate.LATE, "", f"made for round 1, counted 1 round late; {words}")
     assert said["site-04"] == told(round_2)["site-04"]
+    weighings = dict.fromkeys(round_2[0].cohort, WEIGHED)
+    receipts = receipts_of(*round_2, tombstone=None, weighings=weighings)
+    assert [r.client for r in receipts if r.weighing] == ["site-01", "site-02"]
 
 
 def test_a_void_round_says_so_to_all_but_the_refused(
@@ -95,3 +100,88 @@ def test_of_several_refusals_the_newest_rounds_is_told_and_none_to_a_stranger(
         said = told((plan, replace(freeze, refused=refused), end))
         assert said["site-03"][1] == "R-87"
         assert sorted(said) == list(plan.cohort)
+    twice = (replace(mine, rule="R-89"), mine)  # of two of one round, the later in the freeze
+    assert told((plan, replace(freeze, refused=twice), end))["site-03"][1] == "R-87"
+
+
+# -- R-70: a receipt holds as it was given, and no other -------------------------------------------
+
+
+def given(
+    round_2: tuple[Plan, Freeze, Chained], *, void: bool = False
+) -> tuple[Receipt, Receipt, Receipt, Receipt]:
+    """Receipts that hold: of who is counted, late, refused and not seen; or the same of a void."""
+    plan, freeze, end = round_2
+    tombstone = Tombstone(
+        federation=plan.federation, round=2, rule="R-65", reason="no budget", time=freeze.time
+    )
+    receipts = receipts_of(plan, freeze, end, tombstone=tombstone if void else None, weighings={})
+    assert all(receipt_holds(r, voided=void) for r in receipts)
+    counted, late, refused, unseen, _ = receipts
+    return counted, late, refused, unseen
+
+
+def test_no_other_fate_and_no_other_update_passes(round_2: tuple[Plan, Freeze, Chained]) -> None:
+    counted, late, refused, unseen = given(round_2)
+    lies = (
+        replace(counted, fate=Fate.LATE),
+        replace(counted, fate=Fate.REFUSED),
+        replace(counted, fate=Fate.EXCLUDED),
+        replace(counted, fate=Fate.NOT_SEEN),
+        replace(counted, sequence=counted.sequence + 1),
+        replace(counted, digest=bytes(32)),
+        replace(counted, client="site-04"),
+        replace(late, fate=Fate.COUNTED),
+        replace(late, sequence=late.sequence + 1),
+        replace(refused, fate=Fate.COUNTED),
+        replace(refused, rule="R-88"),
+        replace(refused, client="site-04"),
+        replace(refused, fate=Fate.EXCLUDED),
+        replace(unseen, fate=Fate.COUNTED),
+        replace(unseen, fate=Fate.REFUSED),
+        replace(counted, merkle_head=bytes(32)),
+        replace(counted, index=late.index),
+    )
+    assert [lie for lie in lies if receipt_holds(lie, voided=False)] == []
+
+
+def test_who_is_excluded_by_a_refusal_shows_that_refusal(
+    round_2: tuple[Plan, Freeze, Chained],
+) -> None:
+    plan, freeze, end = round_2
+    by_trust = replace(freeze, refused=(replace(freeze.refused[0], rule="R-95"),))
+    end = replace(end, entry=replace(end.entry, merkle_head=merkle.head(by_trust.leaves)))
+    counted, _, excluded, *_ = receipts_of(plan, by_trust, end, tombstone=None, weighings={})
+    assert excluded.fate is Fate.EXCLUDED
+    assert receipt_holds(excluded, voided=False)
+    assert not receipt_holds(replace(excluded, client="site-04"), voided=False)
+    assert not receipt_holds(replace(counted, fate=Fate.EXCLUDED), voided=False)
+
+
+def test_a_void_is_told_of_a_round_that_was_void_and_of_no_other(
+    round_2: tuple[Plan, Freeze, Chained],
+) -> None:
+    counted, late, refused, unseen = given(round_2)
+    in_void = given(round_2, void=True)
+    assert [r.fate for r in in_void] == [Fate.VOID, Fate.VOID, Fate.REFUSED, Fate.VOID]
+    assert not any(receipt_holds(r, voided=True) for r in (counted, late, unseen))
+    assert not any(receipt_holds(r, voided=False) for r in in_void if r.fate is Fate.VOID)
+    assert receipt_holds(refused, voided=True), "a refusal stands, whatever became of the round"
+    anothers = replace(in_void[0], client="site-04")
+    assert not receipt_holds(anothers, voided=True)
+
+
+def test_a_weighing_has_bounds() -> None:
+    for agreement, weight, trust in ((-1, 0, 0), (1, 1, 1), (None, 0, 1)):
+        Weighing(agreement=agreement, weight=weight, trust=trust)
+    for agreement, weight, trust in (
+        (-1.01, 0.5, 0.5),
+        (1.01, 0.5, 0.5),
+        (0.5, -0.01, 0.5),
+        (0.5, 1.01, 0.5),
+        (0.5, 0.5, -0.01),
+        (None, 0.5, 1.01),
+        (float("nan"), 0.5, 0.5),
+    ):
+        with pytest.raises(SchemaError, match="are shares"):
+            Weighing(agreement=agreement, weight=weight, trust=trust)

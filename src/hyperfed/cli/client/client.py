@@ -368,7 +368,7 @@ def timer(
         raise ConfigError(
             "the standard input holds no data at night",
             subject="--data -",
-            remedy="Name the file that your data lie in then",
+            remedy="Name the file that holds your data at that time",
         )
     words = option_words(source_words) if below is None else ["--below", str(below.resolve())]
     paths = ["--config", str(config.resolve()), *words, "--out", str(out.resolve())]

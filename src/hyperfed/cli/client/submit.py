@@ -4,8 +4,8 @@
    what may leave the house.
 2. --dry-run shows everything that would leave. It writes nothing, neither to the drop-box nor to
    the client's memory. In a round of local noise it shows what would be noised and by how much. It
-   draws no noise, since noise that is drawn is charged.
-3. What was read is said: rows, period, missing values, units. So is what is left out: columns that
+   draws no noise, because drawn noise is charged.
+3. It says what was read (rows, period, missing values, units) and what is left out: columns that
    the round does not use, variables that are not measured here, and rows that the policy or the
    client's own rules hold back.
 

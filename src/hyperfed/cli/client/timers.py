@@ -1,10 +1,10 @@
-"""Write how a machine runs a client's night or gossip, as text for systemd, cron or Prefect.
+"""Write how a machine runs a client's night, gossip or help, as text for systemd, cron or Prefect.
 
 1. Times are given in UTC, as windows are. systemd's timer and Prefect's schedule name UTC
    themselves. cron runs in the machine's own zone and Debian's knows no CRON_TZ, so its line holds
    the local time, and a remark above it says which zone that is and what a change of clocks does.
-2. A client's night runs once a window: every day, every few hours, or every week. Its gossip runs
-   several times a window (`GOSSIP`).
+2. A client's night runs once a window: every day, every few hours, or every week. Its gossip, and
+   its help with secure sums, run several times a window (`GOSSIP`, `HELPING`).
 3. A lost connection is tried again. systemd starts the night up to 20 times in four hours, cron
    tries once more after ten minutes, and Prefect retries its tasks. A repeated night sends nothing
    twice.
@@ -22,7 +22,7 @@ from typing import Any
 from hyperfed.cli.systemd import check_words, systemd_command
 from hyperfed.errors import ConfigError
 
-__all__ = ["FLOW_NAMES", "GOSSIP", "NIGHT", "Job", "Times", "timer_text"]
+__all__ = ["FLOW_NAMES", "GOSSIP", "HELPING", "NIGHT", "Job", "Times", "timer_text"]
 
 FLOW_NAMES = {"file": "data"}
 """The settings that the flow calls by another name."""
@@ -80,7 +80,7 @@ deployments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What runs by a timer."""
+    """Describes what a timer runs."""
 
     what: str
     """Its name in words."""
@@ -106,9 +106,17 @@ GOSSIP = Job(
 )
 
 
+HELPING = Job(
+    what="help with secure sums",
+    unit="hyperfed-helper",
+    deployment="helper-night",
+    entrypoint="flows/helper_night.py:helper_night",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """When a client runs, in UTC or in a zone that is ahead of it."""
+    """Holds when a client runs, in UTC or in a zone that is ahead of it."""
 
     minute: int
     """Minute of the hour."""
@@ -141,8 +149,10 @@ class Times:
             raise ConfigError(
                 f"{every_s:.0f} s are no part of a day that a calendar repeats",
                 subject="--window",
-                remedy="1, 2, 3, 4, 6, 8, 12 or 24 hours, or 7 days. For other windows let a "
-                "program run `hyperfed client night`, which sends nothing twice",
+                remedy=(
+                    "Give 1, 2, 3, 4, 6, 8, 12 or 24 hours, or 7 days. For other windows let a "
+                    "program run `hyperfed client night`, which sends nothing twice"
+                ),
             )
         step = 24 if every_s == _WEEK_S else int(every_s) // 3600
         return cls(
@@ -168,13 +178,13 @@ class Times:
 
     @property
     def calendar(self) -> str:
-        """The times as systemd's OnCalendar has them."""
+        """The times in the form of systemd's OnCalendar."""
         day = "" if self.day is None else f"{_DAYS[self.day]} "
         return f"{day}*-*-* {','.join(f'{hour:02d}' for hour in self.hours)}:{self.minute:02d}:00"
 
     @property
     def cron(self) -> str:
-        """The times as cron's five fields have them."""
+        """The times in the form of cron's five fields."""
         day = "*" if self.day is None else str((self.day + 1) % 7)
         hours = "*" if len(self.hours) == 24 else ",".join(map(str, self.hours))
         return f"{self.minute} {hours} * * {day}"

@@ -1,4 +1,4 @@
-"""Implement `hyperfed inspect`: list the drop-box, or verify one object and show it."""
+"""Implement `hyperfed inspect`, which lists the drop-box, or verifies one object and shows it."""
 
 import re
 from collections import Counter

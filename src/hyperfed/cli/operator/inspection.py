@@ -1,4 +1,4 @@
-"""Turn any object of the drop-box into something to read.
+"""Turn any object of the drop-box into a view for people to read.
 
 A view says what the object holds, whether that is verified, and what could not be verified and why.
 
@@ -69,7 +69,7 @@ _TOLD = ("fate", "made_for", "sequence", "rule", "reason", "remedy", "weighing",
 
 @dataclass(slots=True, kw_only=True)
 class View:
-    """An object to look at."""
+    """Holds what is shown of an object."""
 
     key: str
     """The key at which the object lies."""

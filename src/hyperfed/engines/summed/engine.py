@@ -35,7 +35,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 class SummedEngine(ABC):
-    """Finds edges in sums of clients' statistics; it is an `Engine`.
+    """Finds edges in sums of clients' statistics, as an `Engine`.
 
     Args:
         sums: What the clients' statistics add up to.
@@ -65,13 +65,13 @@ class SummedEngine(ABC):
 
     @property
     def scale(self) -> Floats:
-        """float64[measured]: the unit of each variable's column, in the vocabulary's units."""
+        """The unit of each variable's column, in the vocabulary's units: float64[measured]."""
         if self.sums.form == "ranks":
             return np.ones(len(self.measured))
         return Scaling.of(self.vocabulary, self.measured.astype(np.uint32)).scale
 
     def rows_of(self, summed: Summed) -> npt.NDArray[np.int64]:
-        """Return int64[measured, measured]: the rows behind each pair at lag 0."""
+        """Return the rows behind each pair at lag 0: int64[measured, measured]."""
         at = np.ix_(self.measured, self.measured)
         return np.rint(summed.degrees[at] + summed.clients[at]).astype(np.int64)
 

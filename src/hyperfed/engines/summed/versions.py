@@ -1,4 +1,4 @@
-"""Say which library an engine on sums runs in, so that a plan can state it and an audit hold to it.
+"""Say which library an engine on sums runs in, so that plans can state it and audits check it.
 
 1. A plan states the library with its version (`SumsPolicy.version`). Another version may find
    another graph: a coordinator or auditor that has another one refuses, and says which is needed.

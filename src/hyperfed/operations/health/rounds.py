@@ -74,7 +74,10 @@ def opened_finding(reader: DropBoxReader, now: datetime) -> Finding | None:
         name="plan",
         level=Level.CRITICAL,
         said=f"round {running} has no plan: no client can send",
-        remedy="`hyperfed round open`; is the deployment open-round scheduled, and a worker there?",
+        remedy=(
+            "Run `hyperfed round open`, and check that the deployment open-round is scheduled "
+            "and a worker runs"
+        ),
     )
 
 

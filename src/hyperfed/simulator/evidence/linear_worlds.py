@@ -2,7 +2,7 @@
 
 1. `var_world` is a VAR(1), `sem_world` a linear structural equation model at lag 0.
 2. What F1 compares are signed edges of a VAR, and pairs with an edge of a SEM: where a direction
-   cannot be told, no way of merging tells it.
+   cannot be known, no way of merging finds it.
 """
 
 from collections.abc import Callable

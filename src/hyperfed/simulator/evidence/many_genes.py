@@ -1,4 +1,4 @@
-"""Plays a hundred genes in the manner of DREAM4: few rows, many columns, ten clients.
+"""Play a hundred genes in the manner of DREAM4: few rows, many columns, ten clients.
 
 1. The network is that of `networks.genes` with 100 genes. Every directed pair is ranked by how sure
    a way is of it, and the score is the area under the curve of precision over recall (AUPR, as the

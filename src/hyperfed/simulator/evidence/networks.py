@@ -1,4 +1,4 @@
-"""Plays votes, sums and pooled rows on networks that are not linear models, and on real data.
+"""Play votes, sums and pooled rows on networks that are not linear models, and on real data.
 
 1. `brain` is made in the manner of NetSim (Smith et al. 2011, NeuroImage 54): ten regions in two
    clusters, a linear neural process driven by noise and by switching inputs, seen through a

@@ -1,4 +1,4 @@
-"""Makes the evidence's section on networks of other kinds from what was played."""
+"""Make the evidence's section on networks of other kinds from what was played."""
 
 from collections.abc import Sequence
 from typing import Any

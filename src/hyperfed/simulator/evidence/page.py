@@ -1,4 +1,4 @@
-"""docs/evidence.md and its pictures, made of the study's numbers alone: `make evidence`."""
+"""Write docs/evidence.md and its pictures from the study's numbers alone (`make evidence`)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

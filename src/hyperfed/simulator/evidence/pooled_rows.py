@@ -1,4 +1,4 @@
-"""Finds edges in all clients' rows in one place, as if data could be shared.
+"""Find edges in all clients' rows in one place, as if data could be shared.
 
 1. `centred`: each client's own means are taken away first, as clients do before they sum. One model
    of these rows has an intercept for each client, and no difference between clients is an effect.

@@ -1,4 +1,4 @@
-"""Plays private rounds of statistics: which epsilon a night gives which F1, at how many rows.
+"""Play private rounds of statistics: which F1 a round's epsilon gives, at how many rows.
 
 1. 16 clients share the rows of a VAR(1) of 6 variables, whose rows are clipped to norm `CLIP`.
    Delta is 1e-5, the unit one row. The coordinator adds the noise; with local noise, each client

@@ -1,4 +1,4 @@
-"""The ways of merging that the evidence compares, in one table: a new one is one line.
+"""List the ways of merging that the evidence compares in one table, where a new one is one line.
 
 1. Merges are the library's, with the default policy: what `hyperfed round` would publish.
 2. A client's own graph has the edges on which its own vote reaches the policy's `vote_min`: the
@@ -36,7 +36,7 @@ Keys = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sent:
-    """What a night's clients sent, liars too, and what only those who hold all data could have."""
+    """Holds what clients sent, liars too, and what only those who hold all data could have."""
 
     shared: Sequence[HypergraphStore]
     """What the policy lets each client share."""

@@ -1,4 +1,4 @@
-"""Plays the evidence's federations, and keeps their scores as plain numbers.
+"""Play the evidence's federations, and keep their scores as plain numbers.
 
 1. A cell is a world, a number of clients, their rows, a share of liars and a way of merging; it has
    one F1 and one SHD for each seed (`simulator.score`). `client alone` is the mean over the honest
@@ -53,7 +53,7 @@ _LAG_WAYS = ("BIC, silence is a vote of 0", "BIC, not looking is no vote", "the 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """A federation to play."""
+    """Describes a federation to play."""
 
     kind: str
     """The world: one of `truths.KINDS`."""

@@ -1,4 +1,4 @@
-"""Plays votes, sums of statistics and pooled rows on the same data, from 2 clients to 64.
+"""Play votes, sums of statistics and pooled rows on the same data, from 2 clients to 64.
 
 1. The number of rows of all clients together stays: 1,280 of a VAR(1) of 6 variables, 2,560 of a
    linear SEM of 20 variables on an Erdos-Renyi graph with 20 edges expected.

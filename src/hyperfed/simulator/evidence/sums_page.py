@@ -1,4 +1,4 @@
-"""Makes the tables and pictures of docs/sums.md and of the evidence on sums, from their numbers."""
+"""Make the tables and pictures of docs/sums.md and of the evidence on sums, from their numbers."""
 
 from collections.abc import Sequence
 from typing import Any
