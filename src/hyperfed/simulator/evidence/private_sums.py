@@ -20,8 +20,9 @@ from hyperfed.privacy.moments import moment_count, noised_statistics, plan_momen
 from hyperfed.registry.registry import Budget
 from hyperfed.secure_aggregation import OpenedSum
 from hyperfed.secure_aggregation.noised_statistics import noised_vector
+from hyperfed.simulator.evidence.linear_worlds import f1_of, var_world
 from hyperfed.simulator.evidence.pictures import lines_svg, mean_and_error
-from hyperfed.simulator.evidence.sums import edges_of, f1_of, var_world
+from hyperfed.simulator.evidence.pooled_rows import edges_of
 from hyperfed.statistics.clipped import clipped_statistics
 
 __all__ = ["CLIP", "EPSILONS", "PRIVATE_PICTURE", "filled_private", "measure_private", "picture"]
