@@ -34,12 +34,6 @@ SUMS: dict[str, Any] = {
     "max_staleness": 0,
     "statistics": SumsPolicy(row_norm=1.0, centring="public"),
 }
-MASKED: dict[str, Any] = {
-    "privacy": "none",
-    "aggregation": "secure-sum",
-    "organisation_cap": 0,
-    "statistics": SumsPolicy(short_bias="kept"),
-}
 FIRST, SECOND = "fed round 1", "fed round 2"
 RECORDS = Budget(unit="record")
 LOCAL = PolicyPack(privacy="local", strategy="mean", trust_min=0, max_lag=1)
@@ -178,11 +172,9 @@ def test_a_client_attests_what_its_records_move_before_anything_is_charged(
     assert kept.accountant.mechanisms == ()
 
 
-def test_an_update_fits_the_policy_that_holds_before_noise_and_masks() -> None:
+def test_an_update_fits_the_policy_that_holds_before_noise() -> None:
     plain = local_plan(privacy="none")
     assert before_noise(plain).policy.privacy == "none"
     assert before_noise(local_plan(privacy="central")).policy.privacy == "central"
     assert before_noise(local_plan()).policy.privacy == "none"
     assert before_noise(local_plan(**SUMS)).policy.privacy == "central"
-    masked = before_noise(local_plan(**SUMS | MASKED))
-    assert masked.policy.aggregation == "seen"
