@@ -1,8 +1,8 @@
 """Bound what blocks and parameters may say, by a file on the worker's own machine (R-140).
 
 Blocks, deployments and parameters lie on a Prefect server, and whoever may use it can change them.
-HYPERFED_WORKER names a hyperfed.toml that they cannot: `hyperfed service worker` sets it. Of a run
-that a deployment starts it bounds the following.
+HYPERFED_WORKER names a hyperfed.toml that they cannot: `hyperfed service worker` sets it. It bounds
+the following in a run that a deployment starts.
 
 1. The drop-box: address, endpoint, certificates and fingerprint of the block are those of the file.
    A key that opens updates is therefore never used for another federation's drop-box.
@@ -50,7 +50,7 @@ _ROUNDS_BACK = 32
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a run may say."""
+    """Holds what a run may say."""
 
     settings: Settings | None
     """The worker's settings; None where nothing is bounded."""
@@ -96,7 +96,7 @@ class Bounds:
         return name
 
     def source(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what is given about a source, its files and engine within the bounds.
+        """Return what is given about a source, with its files and engine within the bounds.
 
         Raises AccessDenied for a file or an engine outside them.
         """

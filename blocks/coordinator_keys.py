@@ -16,7 +16,7 @@ __all__ = ["CoordinatorKeys"]
 
 
 class CoordinatorKeys(StrictBlock):
-    """The coordinator's key file, which says who speaks."""
+    """Names the coordinator's key file, by which it signs."""
 
     _block_type_name: ClassVar[str] = "Hyperfed Coordinator Keys"
     _block_type_slug: ClassVar[str] = "hyperfed-coordinator-keys"

@@ -18,7 +18,7 @@ __all__ = ["DropBox"]
 
 
 class DropBox(StrictBlock):
-    """Where a federation meets: a bucket that honours If-None-Match, a mounted folder, a relay."""
+    """Says where a federation meets: a bucket that honours If-None-Match, a folder, or a relay."""
 
     _block_type_name: ClassVar[str] = "Hyperfed Drop-Box"
     _block_type_slug: ClassVar[str] = "hyperfed-drop-box"
@@ -56,7 +56,7 @@ class DropBox(StrictBlock):
     )
 
     def open(self) -> ObjectStore:
-        """Return the store, which is patient with passing faults.
+        """Return the store, which repeats calls after passing faults.
 
         Raises ConfigError for a URL that names none, and AccessDenied for another drop-box than the
         worker's own (R-140).

@@ -16,7 +16,7 @@ __all__ = ["FederationPolicy"]
 
 
 class FederationPolicy(StrictBlock):
-    """The policy pack, the vocabulary and the quorum of the rounds to come."""
+    """Holds the policy pack, the vocabulary and the quorum of the rounds to come."""
 
     _block_type_name: ClassVar[str] = "Hyperfed Federation Policy"
     _block_type_slug: ClassVar[str] = "hyperfed-federation-policy"

@@ -4,7 +4,7 @@ A Retry therefore goes on where the round failed.
 
 1. Everything lies under `prefect/stages/`. It is created once and never changed, like all of the
    drop-box. Emptying the folder costs time, never truth.
-2. Only results under a stage's key are kept. A failure is in the message of its state; an object
+2. Only results under a stage's key are kept. A failure is in the message of its state, so an object
    for it at each look at the inbox would be of no use.
 3. Each object carries the coordinator's signature over its path and content. One that does not
    verify is a miss, and the stage runs again: whoever runs the bucket cannot forge a stage's
@@ -36,7 +36,7 @@ _MAX_BYTES = 64 << 20
 
 
 class StageResults(WritableFileSystem):
-    """Results of stages in a drop-box.
+    """Keeps results of stages in a drop-box.
 
     The block is named like the Drop-Box block, and the flow makes it where it is missing.
     """
@@ -94,7 +94,7 @@ class StageResults(WritableFileSystem):
             raise SignatureError(
                 "is not signed by this coordinator",
                 subject=f"{FOLDER}/{path}",
-                remedy="The stage runs again",
+                remedy="Nothing to do: the stage runs again",
             )
         return content
 

@@ -1,4 +1,4 @@
-"""Define `StrictBlock`: a block that refuses what it has no field for.
+"""Define `StrictBlock`, a block that refuses what it has no field for.
 
 Prefect keeps a field that a block does not have, and says nothing. A misspelt one would leave the
 default in force, and a plan would be signed by it.
@@ -13,7 +13,7 @@ __all__ = ["StrictBlock"]
 
 
 class StrictBlock(Block):
-    """A block whose fields are all known."""
+    """Takes only fields that it knows."""
 
     @model_validator(mode="after")
     def _is_known(self) -> Self:

@@ -1,13 +1,13 @@
-"""Run a flow again later, by itself, where a fault that passes has ended its run.
+"""Run a flow again later where a passing fault has ended its run.
 
 1. A store that does not answer, and a clock that is wrong, are such faults. Nobody is needed: the
-   run says AwaitingRetry and is scheduled again. No process waits meanwhile, and the run's slot is
+   run says AwaitingRetry and is scheduled again. Meanwhile no process waits, and the run's slot is
    free.
 2. The pauses double, from the policy's `poll_s` to five minutes. After `TRIES` of them, about an
-   hour and a half, the run fails, and whoever is to be told is told.
+   hour and a half, the run fails, and the notifications for that are sent.
 3. A run stands for the instant that it was scheduled for, however often it is run. It is not run
-   before that instant, which a clock that is ahead would do. Pauses are counted by the Prefect
-   server's clock, since this machine's may be the wrong one, and so may the store's.
+   before that instant, as a clock that is ahead would have it. Pauses are counted by the Prefect
+   server's clock, because this machine's may be the wrong one, and so may the store's.
 4. A run without a deployment (`hyperfed round run`) has nobody who would run it again: it fails at
    once.
 
@@ -36,7 +36,7 @@ MOST_S = 300.0
 
 
 def pause_s(tried: int, first_s: float) -> float:
-    """Return how long to wait after `tried` tries, at least 1, in seconds.
+    """Return how many seconds to wait after `tried` tries, at least 1.
 
     first_s: half of the first pause.
     """

@@ -8,8 +8,9 @@ The stages are collect -> validate -> score trust -> check privacy budget -> rec
 2. The clock is read once, here. A window that is still open is not run. Below quorum after the
    stragglers' time the run fails and names who is missing; Retry works until `close_by`.
 3. Finished stages are remembered in the drop-box (`tasks.stages`), so that a Retry goes on where
-   the round failed. A round that has ended is only verified.
-4. A store that is away, or a clock that is wrong, ends a run for a while (`flows.again`).
+   the round failed. A round that has ended is only verified. A run of the schedule that comes so
+   late that its round cannot be opened any more ends well, and says so.
+4. A store that does not answer, or a clock that is wrong, ends a run for a while (`flows.again`).
 5. A dry run says who would count now, and writes nothing: no plan, no copy, no freeze, no result.
 6. The flow needs no Prefect server: without one, Prefect starts its own for the run.
 """
@@ -28,7 +29,7 @@ from pydantic import Field
 from blocks import FederationPolicy, StageResults
 from blocks.bounds import bounds
 from flows.again import again_later
-from flows.coordination import rehearsing, rename_run, scheduled
+from flows.coordination import await_instant, rehearsing, rename_run, scheduled
 from flows.task_runners import task_runner
 from hyperfed.coordinator.admission_stage import combined, shards_of
 from hyperfed.coordinator.opening import open_checked
@@ -37,7 +38,7 @@ from hyperfed.coordinator.running import check_ended, round_to_run
 from hyperfed.coordinator.stragglers import poll_every, polls
 from hyperfed.coordinator.timing import instant_of
 from hyperfed.dropbox.inbox import Arrivals, Judged
-from hyperfed.errors import PrivacyError
+from hyperfed.errors import PrivacyError, RoundPassed
 from hyperfed.protocol.documents import end_of
 from hyperfed.protocol.objects import Plan
 from hyperfed.report.outcome import outcome_of
@@ -97,25 +98,32 @@ def federation_round(
         now: The clock, for dry runs, and for processes that were started with
             HYPERFED_REHEARSAL=1; when empty, the real one.
     """
+    policy = FederationPolicy.load(federation_policy)
+    with again_later(policy.poll_s):
+        await_instant()
     instant = instant_of(now, datetime.now(UTC), dry_run=dry_run, environment=os.environ)
     coordinator = Coordinator(drop_box, coordinator_keys, instant)
-    policy = FederationPolicy.load(federation_policy)
     acting = rehearsing(coordinator) if dry_run else coordinating(coordinator)
     with again_later(policy.poll_s), acting as runner:
         registry = runner.reader.registry
         number, early = round_to_run(registry, scheduled(now, runner), wanted=round_id)
         if early:
-            return Completed(name="Skipped", message=early, data={"round": 0, "outcome": "none"})
+            return _skipped(0, early)
         bounds().check_round(round_id, registry.windows.ended_at(runner.now))
         dry = ", dry run" if dry_run else ""
         rename_run(f"round {number}, {registry.windows.opens(number):%Y-%m-%d}{dry}")
-        plan = open_checked(
-            runner,
-            number,
-            policy.terms(policy_overrides),
-            overrides=policy_overrides,
-            rehearse=dry_run,
-        )
+        try:
+            plan = open_checked(
+                runner,
+                number,
+                policy.terms(policy_overrides),
+                overrides=policy_overrides,
+                rehearse=dry_run,
+            )
+        except RoundPassed as passed:
+            if round_id is not None:
+                raise
+            return _skipped(number, str(passed))
         if dry_run:
             return _rehearsed(runner, number)
         check_ended(plan, runner.now)
@@ -128,6 +136,11 @@ def federation_round(
         if fire_drill and state.data["outcome"] == "committed":
             state.data["fire_drill"] = drill(coordinator, number)
         return state
+
+
+def _skipped(number: int, why: str) -> State[dict[str, Any]]:
+    """Return the good end of a run that has nothing to do; round 0 is none at all."""
+    return Completed(name="Skipped", message=why, data={"round": number, "outcome": "none"})
 
 
 def _check_drill(plan: Plan) -> None:

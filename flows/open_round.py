@@ -1,6 +1,7 @@
 """Open a round: create its signed plan at the window's start.
 
-Whoever comes second adopts the plan that is there.
+Whoever comes second adopts the plan that is there. A run that comes so late that a later round has
+ended has nothing to do: it ends well, and says so.
 """
 
 import os
@@ -13,10 +14,11 @@ from prefect.states import Completed, State
 from blocks import DropBox, FederationPolicy
 from blocks.bounds import bounds
 from flows.again import again_later
-from flows.coordination import rename_run, scheduled
+from flows.coordination import await_instant, rename_run, scheduled
 from hyperfed.coordinator.opening import open_checked
 from hyperfed.coordinator.running import opened_as, round_to_open
 from hyperfed.coordinator.timing import instant_of
+from hyperfed.errors import RoundPassed
 from hyperfed.gossip.reach import GossipReach
 from hyperfed.links.issuing import issue_links
 from hyperfed.report.wording import visible
@@ -47,6 +49,8 @@ def open_round(
             real one.
     """
     policy, box = FederationPolicy.load(federation_policy), DropBox.load(drop_box)
+    with again_later(policy.poll_s):
+        await_instant()
     instant = instant_of(now, datetime.now(UTC), dry_run=False, environment=os.environ)
     with again_later(policy.poll_s):
         runner = new_runner(Coordinator(drop_box, coordinator_keys, instant))
@@ -55,9 +59,14 @@ def open_round(
         if early:
             return Completed(name="Skipped", message=early, data={"round": 0})
         bounds().check_round(round_id, registry.windows.round_at(runner.now))
-        plan = open_checked(
-            runner, number, policy.terms(policy_overrides), overrides=policy_overrides
-        )
+        try:
+            plan = open_checked(
+                runner, number, policy.terms(policy_overrides), overrides=policy_overrides
+            )
+        except RoundPassed as passed:
+            if round_id is not None:
+                raise
+            return Completed(name="Skipped", message=str(passed), data={"round": number})
         links = issue_links(
             runner.store,
             box.clients_by_link,

@@ -89,7 +89,7 @@ def check_authentication(url: str) -> None:
             subject=url,
             rule="R-140",
             remedy="Start the server with PREFECT_SERVER_API_AUTH_STRING=NAME:SECRET, and set "
-            "PREFECT_API_AUTH_STRING here; or say --without-login where nobody else reaches it",
+            "PREFECT_API_AUTH_STRING here; or give --without-login where nobody else reaches it",
         )
 
 

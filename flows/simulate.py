@@ -1,6 +1,6 @@
 """Play a federation of which a share lies, beside its honest twin, night by night.
 
-The simulator is `hyperfed.simulator`, which `hyperfed simulate` plays too. This flow is its door in
+The simulator is `hyperfed.simulator`, which `hyperfed simulate` plays too. This flow offers it in
 Prefect's UI. No drop-box is touched.
 """
 

@@ -66,5 +66,5 @@ def task_runner(choice: str | None = None) -> TaskRunner[Any]:
     raise ConfigError(
         f"{wanted!r:.60} names no task runner",
         subject=VARIABLE,
-        remedy="One of threads, threads:N, dask, dask:N, dask:tcp://..., ray, ray:ray://...",
+        remedy="Name one of threads, threads:N, dask, dask:N, dask:tcp://..., ray, ray:ray://...",
     )

@@ -222,6 +222,7 @@ def main(arguments: list[str]) -> int:
 if __name__ == "__main__":
     os.chdir(ROOT)
     os.environ["HYPOTHESIS_PROFILE"] = "mutants"
+    os.environ.pop("PYTEST_ADDOPTS", None)  # the session has options of its own
     for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
         os.environ[f"{library}_NUM_THREADS"] = "1"  # a child that forks has one thread
     sys.path[:0] = [str(SOURCE), str(ROOT)]

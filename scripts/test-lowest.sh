@@ -33,4 +33,4 @@ fi
 # The protocol's models and the crashes depend on no version: `make test` has them.
 [ "$#" -gt 0 ] || set -- -m "not slow and not browser and not fault" \
     --ignore=tests/property/test_protocol_model.py --ignore=tests/property/test_openings_model.py
-exec "$VENV/bin/python" -m pytest -p no:cacheprovider "$@"
+exec "$VENV/bin/python" -m pytest "$@"

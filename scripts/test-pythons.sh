@@ -47,7 +47,7 @@ run_tests() { # NAME VENV
     {
         "$2/bin/python" -m mypy --cache-dir "$HOME_OF/$1.mypy" &&
             HYPOTHESIS_STORAGE_DIRECTORY="$HOME_OF/$1.hypothesis" "$2/bin/python" -m pytest "${TESTS[@]}" \
-                -m "not slow and not browser" -q -p no:cacheprovider
+                -m "not slow and not browser" -q -o cache_dir="$HOME_OF/$1.cache"
     } >"$HOME_OF/$1.log" 2>&1 || status=$?
     printf '%s\n' "$status" >"$HOME_OF/$1.status"
     say "$1: $(tail -1 "$HOME_OF/$1.log") ($((SECONDS - began)) s)"

@@ -1,4 +1,4 @@
-"""Collect: list the round's inbox, and wait for stragglers by the task's own retries.
+"""Collect arrivals: list the round's inbox, and wait for stragglers by the task's own retries.
 
 DESIGN section 4 describes the stages.
 """

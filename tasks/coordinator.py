@@ -25,7 +25,7 @@ __all__ = ["Coordinator", "coordinating", "new_runner", "runner_of", "shuffle_of
 
 
 class Coordinator(NamedTuple):
-    """The names by which a task finds its coordinator."""
+    """Holds the names by which a task finds its coordinator."""
 
     drop_box: str
     """Name of the Hyperfed Drop-Box block."""

@@ -1,6 +1,7 @@
 """Say which failures of a task are worth another try.
 
-Passing faults of the store are, and a quorum that is not there yet. A bad signature never is.
+Passing faults of the store are, and so is a quorum that has not been reached yet. A bad signature
+never is.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Run a fire drill: try tonight's attacks on a shadow copy of tonight's frozen set.
+"""Run a fire drill: try attacks on a shadow copy of the round's frozen set.
 
 The answer is a table of counts in the UI. Nothing is written to the drop-box.
 """

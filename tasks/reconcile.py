@@ -1,4 +1,4 @@
-"""Reconcile: compute from the frozen set and create the result, in one step that is never cached.
+"""Compute the result from the frozen set and create it, in one step that is never cached.
 
 This is step 5.
 """

@@ -1,4 +1,4 @@
-"""Score trust: exclude whom the base state does not trust, choose one update a client, and freeze.
+"""Score trust: exclude clients that the base state does not trust, choose updates, and freeze.
 
 This is step 3.
 """

@@ -4,7 +4,7 @@
    after a fix runs the fix.
 2. The key of collect also holds what lay in the inbox, and that of validate what was collected.
    Where a round failed below quorum, the Retry therefore sees an update that came since. Where
-   nothing came, the stragglers' time is not waited out again.
+   nothing came, it does not wait for stragglers again.
 3. Results are written in the codec's canonical form: there is no pickle, and only the types named
    here can come back.
 4. What computes, signs or commits (reconcile, broadcast) is never cached. A cached stage saves
@@ -79,7 +79,7 @@ def round_task(
 
 
 class StageSerializer(Serializer):  # type: ignore[type-arg]  # Prefect registers every subclass, also a parametrized base
-    """Write a stage's result as base64 of the codec's document.
+    """Writes a stage's result as base64 of the codec's document.
 
     A failure is written as its text, which nobody reads back.
     """
@@ -99,10 +99,14 @@ class StageSerializer(Serializer):  # type: ignore[type-arg]  # Prefect register
         try:
             data = base64.b64decode(blob, validate=True)
         except ValueError as exc:
-            raise SchemaError("is no stage's result", remedy="The stage runs again") from exc
+            raise SchemaError(
+                "is no stage's result", remedy="Nothing to do: the stage runs again"
+            ) from exc
         name = PayloadCodec().kind_of(data)
         if name not in _KINDS:
-            raise SchemaError(f"a {name!r:.60} is no stage's result", remedy="The stage runs again")
+            raise SchemaError(
+                f"a {name!r:.60} is no stage's result", remedy="Nothing to do: the stage runs again"
+            )
         return PayloadCodec().decode(data, _KINDS[name])
 
 

@@ -1,4 +1,4 @@
-"""Validate: read and verify what was collected, and copy what is admitted (step 2).
+"""Validate a round: read and verify what was collected, and copy what is admitted (step 2).
 
 The copies are in `accepted/`.
 """

@@ -13,7 +13,7 @@ __all__ = ["WaitingIsNoFailure", "say_waiting"]
 
 
 class WaitingIsNoFailure(logging.Filter):
-    """Replace the engine's line about a QuorumPending that is retried, and drop nothing."""
+    """Replaces the engine's line about a QuorumPending that is retried, and drops nothing."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return True, so that the record is logged; it may have been changed."""

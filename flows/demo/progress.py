@@ -21,7 +21,10 @@ _START_S, _NIGHT_S = 15.0, 10.0  # measured on two cores; on a first run Prefect
 
 
 class Steps:
-    """The two bars. Stages stay on the screen, and the clients' small steps pass by."""
+    """Draws the two bars.
+
+    Stages stay on the screen, and the clients' small steps pass by.
+    """
 
     def __init__(self, bar: Progress, nights: int) -> None:
         self._bar, self._nights = bar, nights

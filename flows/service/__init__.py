@@ -1,6 +1,6 @@
 """Put a federation into service on a Prefect server, as `hyperfed service install` does.
 
-That takes blocks, a work pool, deployments, schedules and automations.
+This takes blocks, a work pool, deployments, schedules and automations.
 """
 
 from flows.service.install import Wanted, install

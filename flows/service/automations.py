@@ -1,6 +1,6 @@
 """Create automations, or replace them by name, from deployments/automations.yaml.
 
-They are what the server does by itself.
+Automations are what the server does by itself.
 
 1. `notify` becomes a send-notification action for each saved notification block. Without a block
    the automation is there, but off.

@@ -1,6 +1,6 @@
 """Add to an installed federation what `hyperfed dev up` needs.
 
-That is a deployment for each of the two clients, and the first runs. This module runs as its own
+This is a deployment for each of the two clients, and the first runs. This module runs as its own
 process, so that Prefect's settings come from the environment:
 
     python -m flows.service.development FOLDER

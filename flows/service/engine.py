@@ -25,7 +25,7 @@ def _refused(self: Any, blob: bytes) -> NoReturn:
         "would have to be unpickled, which runs what its bytes say",
         subject="a result that the Prefect server names",
         rule="R-140",
-        remedy="No flow of Hyperfed keeps such a result: look who wrote that state",
+        remedy="Find out who wrote that state: no flow of Hyperfed keeps such a result",
     )
 
 

@@ -13,10 +13,12 @@ from prefect.exceptions import ObjectAlreadyExists
 
 from hyperfed.config import no_telemetry
 
-__all__ = ["POOL", "job_template", "make_pool"]
+__all__ = ["HEARTBEATS", "POOL", "job_template", "make_pool"]
 
 POOL = "hyperfed"
 """Name of the work pool."""
+HEARTBEATS = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+"""The environment by which a run's process says every 30 s that it is there."""
 _DESCRIPTION = "Hyperfed's flows, as processes on the coordinator's machine"
 
 
@@ -28,7 +30,8 @@ def job_template() -> dict[str, Any]:
     return {
         "job_configuration": {
             "command": None,
-            "env": dict(no_telemetry({})),  # a run imports Prefect before it imports a flow
+            # a run imports Prefect before it imports a flow
+            "env": {**no_telemetry({}), **HEARTBEATS},
             "working_dir": None,
             "stream_output": True,
         },

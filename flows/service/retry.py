@@ -57,7 +57,7 @@ def retry_round(number: int, *, wait_s: float = 0.0) -> dict[str, Any]:
                 raise QuorumPending(
                     f"its run has not ended after {wait_s:g} s",
                     subject=f"round {number}",
-                    remedy="Does a worker run? See `prefect worker ls`",
+                    remedy="Check that a worker runs, with `prefect worker ls`",
                 )
             time.sleep(_POLL_S)
     return {

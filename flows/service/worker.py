@@ -14,9 +14,12 @@ what they say. This one takes from the server which deployment is meant, the par
    as the server says.
 4. HYPERFED_WORKER names the hyperfed.toml that bounds what blocks and parameters may say
    (`blocks.bounds`).
-5. A Prefect server that does not answer is waited for, however long: the runs that go on here are
-   not ended, and those that became late begin when it is back.
-6. A run that is cancelled on the server is ended, and so are all where the worker is.
+5. The worker waits for a Prefect server that does not answer, however long: the runs that go on
+   here are not ended, and those that became late begin when it is back.
+6. A run whose process ended before it had begun, as when the server went away at that moment, has
+   done nothing: it begins again, a few times.
+7. A run that is cancelled on the server is ended, and so are all where the worker is. Its process
+   sends heartbeats, by whose silence the server notices that its machine died.
 
 What it does not do: protect from a server that refuses to run anything, or that runs what the
 deployments allow as often as it likes. Running a round again is harmless.
@@ -29,8 +32,11 @@ import sys
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import UUID
 
 import anyio
 import anyio.abc
@@ -38,19 +44,22 @@ import httpx
 import yaml
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import get_current_settings
-from prefect.states import Cancelled
+from prefect.states import AwaitingRetry, Cancelled
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from blocks.bounds import VARIABLE
+from flows.again import pause_s
 from flows.server import check_authentication, check_server
 from flows.service.install import PREFECT_FILE
-from flows.service.pool import POOL, make_pool
+from flows.service.pool import HEARTBEATS, POOL, make_pool
 from hyperfed.config import no_telemetry
 from hyperfed.errors import AccessDenied
 
 __all__ = ["CheckoutWorker", "end_by_sigterm", "entrypoints_of", "run_worker"]
 
 _GRACE_S = 30.0
+_BEGINNINGS = 5  # how often a run is begun whose process ends before
+_FIRST_PAUSE_S = 10.0
 _CHECKOUT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
 
@@ -73,6 +82,10 @@ with warnings.catch_warnings():
 
         _away = False
         """Whether the server has stopped answering, and that was logged."""
+
+        def __init__(self, *args: Any, **settings: Any) -> None:
+            super().__init__(*args, **settings)
+            self._begun: dict[UUID, int] = {}  # how often a run was begun in vain
 
         async def get_and_submit_flow_runs(self) -> list[FlowRun]:
             """Look for runs that are due; while the server does not answer there are none."""
@@ -105,6 +118,12 @@ with warnings.catch_warnings():
             self._away = False
             return answer
 
+        async def _once_there(self, ask: Callable[[], Awaitable[T]]) -> T:
+            """Return what `ask` returns, however long the server has to be waited for."""
+            while (answer := await self._while_away(ask)) is None:
+                await anyio.sleep(get_current_settings().worker.query_seconds)
+            return answer
+
         async def run(
             self,
             flow_run: FlowRun,
@@ -113,7 +132,8 @@ with warnings.catch_warnings():
         ) -> ProcessWorkerResult:
             """Run the flow in a child process. Raises AccessDenied for what is not deployed here.
 
-            `configuration` is what the server says about the process. It is not used.
+            `configuration` is what the server says about the process. It is not used. A child that
+            failed before the run had begun is no failure of the run, which then begins again.
             """
             entrypoint = await self._entrypoint(flow_run)
             child = await anyio.open_process(
@@ -134,20 +154,45 @@ with warnings.catch_warnings():
             finally:
                 with anyio.CancelScope(shield=True):
                     await _end(child)
+            if status and await self._begins_again(flow_run):
+                status = 0  # a failure would be reported as a crash
             return ProcessWorkerResult(status_code=status, identifier=str(child.pid))
+
+        async def _begins_again(self, flow_run: FlowRun) -> bool:
+            """Schedule a run again that has never begun, and return whether it was.
+
+            The server is waited for, since its absence is the usual reason. A run that has begun
+            may have done something, and its crash is told.
+            """
+            now = await self._once_there(partial(self.client.read_flow_run, flow_run.id))
+            tried = self._begun.get(flow_run.id, 0) + 1
+            if now.state is None or not now.state.is_pending() or tried >= _BEGINNINGS:
+                return False
+            self._begun[flow_run.id] = tried
+            pause = timedelta(seconds=pause_s(tried, _FIRST_PAUSE_S / 2))
+            state = AwaitingRetry(
+                scheduled_time=datetime.now(UTC) + pause,
+                message="its process ended before the run had begun; the worker's log says why",
+            )
+            await self.client.set_flow_run_state(flow_run.id, state, force=True)
+            self._logger.warning("Flow run %s had not begun; it begins again", flow_run.id)
+            return True
 
         async def _entrypoint(self, flow_run: FlowRun) -> str:
             """Return the entrypoint in the checkout of the deployment that the run names."""
             known = entrypoints_of(_CHECKOUT)
             said = None
             if flow_run.deployment_id is not None:
-                said = (await self.client.read_deployment(flow_run.deployment_id)).entrypoint
+                read = partial(self.client.read_deployment, flow_run.deployment_id)
+                said = (await self._once_there(read)).entrypoint
             if said is None or said not in known:
                 raise AccessDenied(
                     f"wants {said!r:.120}, which {PREFECT_FILE} of this worker does not have",
                     subject=f"flow run {flow_run.id}",
                     rule="R-140",
-                    remedy="Look who made it; `hyperfed service install` restores our deployments",
+                    remedy=(
+                        "Find out who made it; `hyperfed service install` restores our deployments"
+                    ),
                 )
             return known[said]
 
@@ -167,6 +212,7 @@ with warnings.catch_warnings():
 def _environment(flow_run: FlowRun, entrypoint: str) -> Mapping[str, str]:
     """Return the child's environment: this process's own, and what Prefect's engine reads."""
     return {
+        **HEARTBEATS,
         **os.environ,
         **no_telemetry(os.environ),
         **get_current_settings().to_environment_variables(exclude_unset=True),

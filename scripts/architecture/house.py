@@ -18,7 +18,7 @@ from pathlib import Path
 
 __all__ = ["House", "Module", "StaleError"]
 
-_ALIAS = "The reference page's name of"
+_ALIAS = "Give the reference page's name to"
 
 
 class StaleError(Exception):

@@ -35,23 +35,23 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
             "dropbox/claims.py",
         ),
         (
+            "tests/unit/protocol/test_entries.py",
             "tests/unit/protocol/test_ledger.py",
             "tests/unit/protocol/test_sequences.py",
-            "tests/unit/dropbox/test_ledger_copy.py",
+            "tests/unit/dropbox",
         ),
         (
             "tests/attack/test_alien_reserves.py",
             "tests/attack/test_annulled_entries.py",
             "tests/attack/test_sequences_of_a_stolen_key.py",
             "tests/attack/test_ways_back.py",
-            "tests/unit/dropbox",
             "tests/unit/operations/test_audit.py",
             "tests/unit/coordinator",
         ),
     ),
     "registry": (
         ("registry/*.py", "dropbox/registries.py", "dropbox/annulling.py"),
-        ("tests/unit/registry",),
+        ("tests/unit/registry", "tests/unit/dropbox/test_annulling.py"),
         (
             "tests/unit/cli/test_cli_registry.py",
             "tests/unit/cli/test_cli_registry_mending.py",

@@ -1,4 +1,4 @@
-"""Hyperfed: federated causal discovery through an object store.
+"""Import the public names of Hyperfed, federated causal discovery through an object store.
 
 1. The public names stand once, in `__init__.pyi` beside this file: type checkers and editors read
    them there, and so does this module.

@@ -32,6 +32,7 @@ from hyperfed.errors import QuorumPending as QuorumPending
 from hyperfed.errors import RefusedError as RefusedError
 from hyperfed.errors import RegistryError as RegistryError
 from hyperfed.errors import RoundError as RoundError
+from hyperfed.errors import RoundPassed as RoundPassed
 from hyperfed.errors import SchemaError as SchemaError
 from hyperfed.errors import SignatureError as SignatureError
 from hyperfed.errors import StoreUnsuitable as StoreUnsuitable

@@ -1,4 +1,4 @@
-"""The reference page's name of `hyperfed.protocol.baskets`."""
+"""Give the reference page's name to `hyperfed.protocol.baskets`."""
 
 from hyperfed.protocol.baskets import *  # noqa: F403 - a one-line alias
 from hyperfed.protocol.baskets import __all__ as __all__

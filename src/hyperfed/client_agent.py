@@ -1,11 +1,11 @@
 """Wrap a discovery engine for the federation: everything is injected, and there is no I/O.
 
-1. What is shared are the engine's edges in the round's vocabulary, at the policy's lags, at most
+1. The agent shares the engine's edges in the round's vocabulary, at the policy's lags, at most
    `n_proposals` of them, the strongest by |vote|, then |effect|. Edges below the policy's `g_min`
-   or `stability_min` carry an estimate and its interval, and no vote: pooled over those alone that
-   found an edge strong, an effect would be too large. Of these the first by key are taken where not
-   all fit, so that all clients leave out the same. A private round takes no such rows. Raw data
-   never enter an update.
+   or `stability_min` carry an estimate and its interval, and no vote: an effect that is pooled only
+   over clients that found the edge strong would be too large. Of these the first by key are taken
+   where not all fit, so that all clients leave out the same. A private round takes no such rows.
+   Raw data never enter an update.
    Edges that the policy's knowledge forbids are left out. Where the round is not private, what the
    engine found beside them goes along: marks, shared causes, experiments, interactions.
 2. What comes back stays apart: `local` is the client's own model, `global_model` the federation's;
@@ -14,8 +14,8 @@
    its own effect shrunk towards the federation's, by how much clients differ. The weight of its own
    is (tau² + se_g²) / (tau² + se_g² + se_l²), the posterior mean under the random-effects model
    (Normand 1999, Stat. Med. 18, eq. 14). Without intervals the estimate is its own effect. Signs
-   that differ are flagged as a conflict, never averaged away in silence; what only one side knows
-   is shown as such.
+   that differ are flagged as a conflict, never averaged away in silence, and what only one side
+   knows is shown as such.
 
 What it does not do: it does not sign, send or fetch (`client.session`).
 """
@@ -97,7 +97,7 @@ def discovered(engine: Engine, intervened: Sequence[str] = ()) -> Discovery:
         raise EngineError(
             f"discover() returned a {type(discovery).__name__}",
             subject=type(engine).__name__,
-            remedy="It must return a hyperfed.engines.Discovery",
+            remedy="Return a hyperfed.engines.Discovery from it",
         )
     if intervened:
         discovery = replace(discovery, intervened=(*discovery.intervened, *intervened))
@@ -170,7 +170,7 @@ class FederationClientAgent:
             raise ConfigError(
                 f"a {type(engine).__name__} has no method discover()",
                 subject="engine",
-                remedy="Any object with `discover() -> hyperfed.engines.Discovery` will do",
+                remedy="Give any object with `discover() -> hyperfed.engines.Discovery`",
             )
         check_client_id(client_id)
         self.engine, self.client_id = engine, client_id
@@ -335,7 +335,7 @@ def statistics_update(
             f"looked at lags {list(beside.lags or ())} of {len(beside.measured)} variables; the "
             f"statistics are at {list(statistics.lags)} of {len(statistics.variables)}",
             subject="engine",
-            remedy="A round of both needs an engine that looks at all of the plan's lags",
+            remedy="Use an engine that looks at all of the plan's lags, as a round of both needs",
         )
     return replace(beside, statistics=statistics)
 

@@ -24,7 +24,10 @@ _PACK_FRAME_BYTES = 1 << 12  # what a pack takes beside its updates and their na
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The limits of what the library accepts. Each must be a positive integer (ConfigError)."""
+    """Holds the limits of what the library accepts.
+
+    Each must be a positive integer (ConfigError).
+    """
 
     max_update_bytes: int = 64 << 20
     """Largest envelope in the inbox, in bytes."""

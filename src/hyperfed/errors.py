@@ -29,6 +29,7 @@ what to do.
         ├── QuorumPending      not everyone is there yet and the waiting time is not used up; the
         │                      only one a task retries
         ├── QuorumMissed       below quorum after the waiting time
+        ├── RoundPassed        a round that was not opened before a later one ended
         ├── FrozenUpdateLost   an update that a freeze counts and that the store no longer has
         └── LedgerError        the ledger is broken, shortened or not ours
 
@@ -58,6 +59,7 @@ __all__ = [
     "RefusedError",
     "RegistryError",
     "RoundError",
+    "RoundPassed",
     "SchemaError",
     "SignatureError",
     "StoreUnsuitable",
@@ -215,8 +217,12 @@ class QuorumMissed(RoundError):
     """The round is below quorum after the waiting time."""
 
 
+class RoundPassed(RoundError):
+    """The round was not opened in time: a later one stands in the ledger (R-60)."""
+
+
 class FrozenUpdateLost(RoundError):
-    """An update that a freeze counts and that the store no longer has (R-66)."""
+    """A freeze counts an update that the store no longer has (R-66)."""
 
 
 class LedgerError(RoundError):

@@ -1,4 +1,4 @@
-"""The reference page's name of `hyperfed.privacy.guard`."""
+"""Give the reference page's name to `hyperfed.privacy.guard`."""
 
 from hyperfed.privacy.guard import *  # noqa: F403 - a one-line alias
 from hyperfed.privacy.guard import __all__ as __all__

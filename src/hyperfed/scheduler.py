@@ -39,8 +39,10 @@ class FederationScheduler:
                 f"round_duration {round_duration}, gossip_frequency {gossip_frequency}, "
                 f"aggregation_delay {aggregation_delay}",
                 subject="FederationScheduler",
-                remedy="The duration is positive, the frequency not negative, and the delay "
-                "shorter than the duration",
+                remedy=(
+                    "Give a positive duration, a frequency of 0 or more, and a delay shorter "
+                    "than the duration"
+                ),
             )
         self.round_duration, self.gossip_frequency, self.aggregation_delay = (
             float(round_duration),

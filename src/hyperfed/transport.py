@@ -1,4 +1,4 @@
-"""Pass messages between parties: `Transport`.
+"""Pass messages between parties (`Transport`).
 
 The interface is the reference's; the stores behind it are described in `hyperfed.storage.store`.
 
@@ -12,7 +12,7 @@ The interface is the reference's; the stores behind it are described in `hyperfe
 4. A message's sender is read from the place where it was found. Only the signature inside proves it
    (`hyperfed.crypto.envelope`), never the transport.
 5. The cursor belongs to the receiver (`StoreTransport.cursor`): a restarted receiver that kept it
-   goes on where it stopped.
+   continues where it stopped.
 
 What it does not do: encrypt, authenticate, delete. Mail stays where it is; give the prefix a
 life-cycle rule, or use a new prefix each round.
@@ -55,7 +55,7 @@ _REMEMBERED = 65_536
 
 
 class Transport(ABC):
-    """The interface through which one party reaches the others."""
+    """Defines how one party reaches the others."""
 
     @abstractmethod
     def send(self, to: str, message: bytes) -> None:
@@ -73,7 +73,7 @@ class Transport(ABC):
 
 
 class InMemoryHub:
-    """A place where the parties of one process exchange messages.
+    """Holds a place where the parties of one process exchange messages.
 
     Mail for a party waits until the party connects.
     """
@@ -99,7 +99,7 @@ class InMemoryHub:
 
 
 class InMemoryTransport(Transport):
-    """The transport of a party of an `InMemoryHub`.
+    """Reaches the parties of an `InMemoryHub`, as a `Transport`.
 
     Without arguments it is a loopback: it receives itself what it sends, whatever the receiver's
     name.
@@ -130,7 +130,7 @@ class InMemoryTransport(Transport):
 
 
 class StoreTransport(Transport):
-    """A `Transport` whose mail lies in an object store.
+    """Reaches parties whose mail lies in an object store, as a `Transport`.
 
     A message lies under {prefix}/{to}/{sender}/{number:012d}; numbers count from 0 for each pair of
     parties.
@@ -171,7 +171,7 @@ class StoreTransport(Transport):
 
     @property
     def cursor(self) -> dict[str, int]:
-        """For each sender, the number of the next message to take."""
+        """The number of the next message to take from each sender."""
         return dict(self._cursor)
 
     def send(self, to: str, message: bytes) -> None:
@@ -257,7 +257,7 @@ class StoreTransport(Transport):
 
 
 class HTTPTransport(StoreTransport):
-    """A `StoreTransport` over presigned URLs, for a party that can neither list nor sign.
+    """Uses presigned URLs, as a `StoreTransport` of a party that can neither list nor sign.
 
     `links` gives the URLs to write {prefix}/{to}/{name}/{number}, and to read those keys and
     {prefix}/{name}/{sender}/{number}, as in `links.issuing.MailBox`. The other party may use a
@@ -310,7 +310,7 @@ class HTTPTransport(StoreTransport):
 
 
 class GRPCTransport(StoreTransport):
-    """A `StoreTransport` through a relay (`hyperfed relay serve`) at `address`, "host:port".
+    """Uses the relay (`hyperfed relay serve`) at `address`, "host:port", as a `StoreTransport`.
 
     `access` shows the relay whose key the party's is, and `ca_file` holds the certificates to trust
     in place of the system's. The relay lets a client `name` itself by its id only, and a

@@ -1,4 +1,4 @@
-"""Score what a client did in the past: trust in (0, 1), from a beta reputation that forgets.
+"""Score what a client did in the past: trust in (0, 1), by a beta reputation that forgets.
 
 1. A night's quality is q = 0.4 (1 - outlier rate) + 0.4 max(0, consistency) + 0.2 accuracy. In a
    round, consistency is the weight of bounded trust (`coordinator.reputation`).
@@ -8,8 +8,9 @@
    client starts at 0.20; a steady good one (q = 0.95) is past 0.7 after a week and levels at 0.81;
    five attacks bring it from there to below 0.5; an attacker earns trust back more slowly than it
    lost it.
-4. Absence only forgets: alpha and beta decay, so that trust moves toward the prior. It is not held
-   against anyone. A night in which a client said nothing that can be judged changes nothing.
+4. Absence only makes the score forget: alpha and beta decay, so that trust moves toward the prior,
+   and nobody is blamed for it. A night in which a client said nothing that can be judged changes
+   nothing.
 
 Source: Jøsang & Ismail 2002 (the beta reputation system, with forgetting); DESIGN section 1
 (evidence -> trust).
@@ -217,7 +218,7 @@ class TrustScorer:
             raise AggregationError(
                 f"unknown metric {metric!r}",
                 subject=client_id,
-                remedy=f"One of {', '.join(Metric)} is needed",
+                remedy=f"Name one of {', '.join(Metric)}",
             ) from exc
         number = _within(kind.value, value, *_RANGE[kind])
         if kind is Metric.AVAILABILITY:

@@ -2,7 +2,7 @@
 
 import copy
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -11,24 +11,18 @@ import pytest
 from hyperfed.client.helper_memory import HelperMemory
 from hyperfed.coordinator.runner import Why
 from hyperfed.crypto.envelope import PacketType
-from hyperfed.dropbox.openings import OpeningReader, signed_part
-from hyperfed.errors import AggregationError, QuorumMissed
+from hyperfed.dropbox.openings import signed_part
+from hyperfed.errors import AggregationError, HyperfedError, QuorumMissed, RoundError
 from hyperfed.protocol.documents import sign_object
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.registry.secure_sums import SecureSums
 from hyperfed.storage.memory import MemoryStore
-from tests.secure_night import HELPERS, MEMBERS, SecureNight
+from tests.secure_night import HELPERS, MEMBERS, SecureNight, named, openings, replaced, signed_plan
 
 pytestmark = pytest.mark.attack
 
 OTHERS = ("yard-1", "yard-2", "yard-3")
 AFTER = timedelta(minutes=5)
-
-
-def named(night: SecureNight, round_id: int = 1) -> None:
-    """Run a round until its manifest lies there."""
-    with pytest.raises(QuorumMissed, match="helpers have answered"):
-        night.federation.run(round_id)
 
 
 def elsewhere(night: SecureNight, *, without: str = "") -> SecureNight:
@@ -47,26 +41,9 @@ def elsewhere(night: SecureNight, *, without: str = "") -> SecureNight:
     return twin
 
 
-def openings(night: SecureNight, round_id: int = 1) -> OpeningReader:
-    reader = night.federation.reader()
-    plan = reader.plan(round_id)
-    assert plan is not None
-    return OpeningReader(reader, plan)
-
-
 def refusal_of(night: SecureNight, helper: str) -> str:
     refusal = openings(night).refusal(helper)
     return "" if refusal is None else refusal.reason
-
-
-def replaced(night: SecureNight, key: str, data: bytes) -> None:
-    """Put other bytes at a key, as whoever runs the bucket can."""
-    store = MemoryStore()
-    for name, old in night.federation.objects().items():
-        store.put_if_absent(name, data if name == key else old)
-    if key not in night.federation.objects():
-        store.put_if_absent(key, data)
-    night.federation.store = store
 
 
 def test_a_coordinator_that_shows_helpers_two_cohorts_opens_one_of_them() -> None:
@@ -124,7 +101,7 @@ def test_a_helper_that_lies_stops_the_round_and_is_named_in_dispute() -> None:
         named(view)
     fed, now = night.federation, night.federation.night(1) + AFTER
     night.visit("help-1", now=now)
-    stored = openings(night).opening("help-1", 22)
+    stored = openings(night).opening("help-1", 43)
     assert stored is not None
     part = openings(night)._part(Keys.opening(1, "help-1"), PacketType.OPENING, _sums(), "help-1")
     assert part is not None
@@ -291,3 +268,54 @@ def test_a_masked_message_tells_nothing_that_stands_beside_it() -> None:
     admission = fed.judge(1)
     (refused,) = admission.refused
     assert refused.rule == "R-170"
+
+
+def with_close_by(close_by: datetime, **registry: Any) -> SecureNight:
+    """Return a night whose plan, signed by a thief of the coordinator's key, stays open so long."""
+    night = SecureNight()
+    fed = night.federation
+    fed.amend(**registry)
+    night.visits(now=fed.opens(1) + timedelta(minutes=1))
+    assert fed.store.put_if_absent(Keys.plan(1), signed_plan(night, close_by=close_by))
+    return night
+
+
+@pytest.mark.parametrize(
+    ("windows", "registry", "helped"),
+    [(7, {}, True), (8, {}, False), (8, {"close_windows": 8}, True), (365, {}, False)],
+)
+def test_a_late_close_by_keeps_no_rounds_key_alive(
+    windows: int, registry: dict[str, Any], helped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R-198. Where the roots bound nothing helpers do, and clients send nothing."""
+    late = SecureNight().federation.registry.windows.deadline(1 + windows)
+    night = with_close_by(late, **registry)
+    fed = night.federation
+    if not helped:
+        with pytest.raises(RoundError, match="helpers erase its keys"):
+            night.submit("ward-1")
+        assert not fed.objects("inbox/")
+        # a client that does not look
+        monkeypatch.setattr("hyperfed.client.masked.check_help_ends", lambda *_: None)
+    night.submit_all()
+    visit = night.visit("help-1", now=fed.night(1))
+    assert visit.confirmed == ({1: 4} if helped else {})
+    assert ("R-198" in visit.refused.get(1, "")) is not helped
+    bound = registry.get("close_windows", 7)
+    before = fed.registry.windows.deadline(1 + bound) - timedelta(minutes=1)
+    replaced(night, Keys.ledger(1), b"what nobody can read")
+    for now in (before, before + timedelta(minutes=1)):
+        with pytest.raises(HyperfedError):  # whoever breaks the ledger keeps no key alive, either
+            night.visit("help-1", now=now)
+        assert (1 in night.memories["help-1"].rounds()) is (now == before)
+
+
+def test_an_honest_coordinator_opens_no_round_that_outlasts_its_helpers_keys() -> None:
+    night = SecureNight()
+    fed = night.federation
+    runner, ends = fed.runner(1, now=fed.opens(1)), fed.registry.help_ends(1)
+    options: dict[str, Any] = {"policy": fed.policy, "vocabulary": fed.vocabulary}
+    with pytest.raises(RoundError, match="helpers erase its keys"):
+        runner.open_round(1, **options, close_by=ends + timedelta(seconds=1))
+    assert not fed.objects("rounds/00000001/plan")
+    assert runner.open_round(1, **options, close_by=ends).value.close_by == ends

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import anyio
 import pytest
@@ -15,6 +16,8 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.server.events.schemas.automations import EventTrigger
+from prefect.server.events.schemas.events import Event
 from prefect.states import Late
 
 from flows.service.automations import automation_of, create_automations, read_automations
@@ -162,6 +165,7 @@ def test_deployments_name_flows_that_exist_and_describe_every_parameter() -> Non
         "federation-round",
         "client-night",
         "gossip-round",
+        "helper-night",
         "audit",
         "housekeeping",
         "simulate",
@@ -185,10 +189,11 @@ def test_automations_are_off_until_somebody_is_to_be_told_but_zombies_are_always
 ) -> None:
     path = ROOT / "deployments" / "automations.yaml"
     made = {a["name"]: automation_of(a, []) for a in read_automations(path)}
-    assert [name for name, a in made.items() if a.enabled] == ["hyperfed zombie runs"]
+    always = ["hyperfed zombie runs", "hyperfed run that never began"]
+    assert [name for name, a in made.items() if a.enabled] == always
     expected = {event for a in made.values() for event in a.trigger.expect}  # type: ignore[union-attr]
     assert set(KINDS) <= expected
-    told = automation_of(read_automations(path)[1], ["8a4c7f2e-0000-4000-8000-000000000000"])
+    told = automation_of(read_automations(path)[2], ["8a4c7f2e-0000-4000-8000-000000000000"])
     assert told.enabled
     assert told.actions[0].type == "send-notification"
     assert create_automations(path, notify=None) == {name: a.enabled for name, a in made.items()}
@@ -200,9 +205,46 @@ def test_automations_are_off_until_somebody_is_to_be_told_but_zombies_are_always
     )
     assert all(create_automations(path, notify=["custom-webhook/ops"]).values())
     assert all(create_automations(path, notify=None).values()), "a later install silences nobody"
-    assert sum(create_automations(path, notify=[]).values()) == 1
+    assert sum(create_automations(path, notify=[]).values()) == len(always)
     with pytest.raises(ConfigError, match="no such notification block"):
         create_automations(path, notify=["custom-webhook/nobody"])
+
+
+@pytest.mark.parametrize(
+    ("automation", "begins", "ends"),
+    [
+        ("hyperfed zombie runs", {"Running", "Retrying", "Rerunning"}, {"Void", "AwaitingRetry"}),
+        ("hyperfed run that never began", {"Pending", "Submitting"}, {"Running", "Crashed"}),
+    ],
+)
+def test_a_dead_machine_is_noticed_by_the_servers_own_word_and_in_our_runs_only(
+    automation: str, begins: set[str], ends: set[str]
+) -> None:
+    """A machine may die before it sends a heartbeat, and others' runs may send none at all."""
+    path = ROOT / "deployments" / "automations.yaml"
+    written = next(a for a in read_automations(path) if a["name"] == automation)
+    trigger = EventTrigger.model_validate(written["trigger"])
+
+    def covered(name: str, tag: str) -> bool:
+        event = Event(
+            occurred=datetime.now(UTC),
+            event=f"prefect.flow-run.{name}",
+            resource={"prefect.resource.id": f"prefect.flow-run.{uuid4()}"},  # type: ignore[arg-type]
+            related=[  # type: ignore[list-item]
+                {"prefect.resource.id": f"prefect.tag.{tag}", "prefect.resource.role": "tag"}
+            ],
+            id=uuid4(),
+        )
+        return trigger.covers(event.receive())
+
+    for name in begins | ends:
+        assert covered(name, "hyperfed")
+        assert not covered(name, "another")
+    assert all(trigger.starts_after(f"prefect.flow-run.{name}") for name in begins)
+    assert not any(trigger.expects(f"prefect.flow-run.{name}") for name in begins)
+    assert all(trigger.expects(f"prefect.flow-run.{name}") for name in ends)
+    deployments = yaml.safe_load((ROOT / "deployments" / "prefect.yaml").read_text())["deployments"]
+    assert all("hyperfed" in deployment["tags"] for deployment in deployments)
 
 
 def test_a_check_tells_what_keeps_rounds_from_running(prefect_harness: None) -> None:

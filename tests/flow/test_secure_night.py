@@ -3,7 +3,7 @@ some never again.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,28 +14,35 @@ from click.testing import CliRunner
 
 from blocks import DropBox, FederationPolicy
 from flows.federation_round import federation_round
+from flows.helper_night import helper_night
 from flows.open_round import open_round
 from hyperfed.cli.app import app
 from hyperfed.cli.invocation import Invocation
 from hyperfed.hypergraph.global_model import GlobalModel
+from hyperfed.operations.access import Role, access_of, seaweedfs_actions
 from hyperfed.operations.audit import audit
+from hyperfed.protocol.object_keys import Keys
 from hyperfed.storage.filesystem import FilesystemStore
-from tests.secure_night import HELPERS, MEMBERS, NAMES, SecureNight, rows
+from hyperfed.testing.seaweedfs import SeaweedFS
+from tests.own_process import Ended, OwnProcesses
+from tests.secure_night import HELPERS, MEMBERS, NAMES, SecureNight, series_csv
 
 pytestmark = pytest.mark.slow
 
 
 class Place:
-    """A folder as drop-box, a coordinator with blocks, and everybody's own folder."""
+    """A drop-box, a coordinator with blocks, and everybody's own folder.
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder, self.name = folder, name
-        (folder / "box").mkdir(parents=True)
-        self.night = SecureNight(store=FilesystemStore(folder / "box"))
-        self.fed = self.night.federation
+    `box` is the store section of the coordinator's block and of each client's hyperfed.toml.
+    """
+
+    def __init__(self, folder: Path, name: str, night: SecureNight, box: dict[str, str]) -> None:
+        self.folder, self.name, self.night, self.box = folder, name, night, box
+        self.fed = night.federation
         self.now = self.fed.opens(1)
-        url = f"file://{folder / 'box'}"
-        DropBox(url=url, fingerprint=self.fed.fingerprint).save(name, overwrite=True)
+        DropBox(**self.access("coordinator"), fingerprint=self.fed.fingerprint).save(
+            name, overwrite=True
+        )
         FederationPolicy(
             variables=list(NAMES),
             domains=["plant"] * len(NAMES),
@@ -53,16 +60,21 @@ class Place:
                 "statistics": {"short_bias": "kept"},
             },
         ).save(name, overwrite=True)
-        for seed, client in enumerate((*MEMBERS, *HELPERS)):
+        for seed, client in enumerate((*night.members, *HELPERS)):
             own = folder / client
-            own.mkdir()
+            own.mkdir(exist_ok=True)
             self.fed.keys[client].save(own / f"{client}.key")
-            lines = [",".join(NAMES), *(",".join(map(str, row)) for row in rows(seed).tolist())]
-            (own / "series.csv").write_text("\n".join(lines) + "\n")
+            (own / "series.csv").write_text(series_csv(seed))
+            lines = [f'{key} = "{value}"' for key, value in self.access(client).items()]
             (own / "hyperfed.toml").write_text(
-                f'[store]\nurl = "{url}"\n[federation]\nfingerprint = "{self.fed.fingerprint}"\n'
+                "\n".join(("[store]", *lines))
+                + f'\n[federation]\nfingerprint = "{self.fed.fingerprint}"\n'
                 f'[client]\nid = "{client}"\nkey = "{client}.key"\n'
             )
+
+    def access(self, who: str) -> dict[str, str]:
+        """How somebody reaches the drop-box."""
+        return self.box
 
     def at(self, client: str, *args: str) -> Any:
         config = str(self.folder / client / "hyperfed.toml")
@@ -70,16 +82,39 @@ class Place:
         assert done.exit_code == 0, done.output
         return json.loads(done.output)
 
+    def submits(self, client: str, *args: str) -> Any:
+        data = str(self.folder / client / "series.csv")
+        return self.at(client, "submit", "--data", data, "--series", *args)
+
     def flow(self, flow: Any, now: datetime) -> Any:
         self.now = now
         names = ("drop_box", "coordinator_keys", "federation_policy")
         return flow(now=now, return_state=True, **dict.fromkeys(names, self.name))
 
+    def by_flow(self, helper: str) -> str:
+        """Let a helper come by its own flow, and return what its run says."""
+        config = str(self.folder / helper / "hyperfed.toml")
+        state = helper_night(config=config, now=self.now, return_state=True)
+        assert state.is_completed(), state.message
+        return str(state.message)
+
+    def audited(self) -> GlobalModel:
+        """Return the round's model, once an audit has found nothing."""
+        model = self.fed.reader().result(1)
+        assert model is not None
+        assert isinstance(model.value, GlobalModel)
+        report = audit(self.fed.store, self.fed.fingerprint, self.fed.coordinator, now=self.now)
+        assert report.ok, [asdict(one) for one in report.findings]
+        return model.value
+
 
 @pytest.fixture
 def place(found: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     _, name = found()  # of the same name and keys: its key's block serves
-    here = Place(tmp_path / "secure", name)
+    box = tmp_path / "secure" / "box"
+    box.mkdir(parents=True)
+    night = SecureNight(store=FilesystemStore(box))
+    here = Place(tmp_path / "secure", name, night, {"url": f"file://{box}"})
     monkeypatch.setattr(Invocation, "now", property(lambda _: here.now))
     return here
 
@@ -93,27 +128,115 @@ def test_a_night_by_the_flows_with_a_helper_that_never_comes_again(place: Place)
     assert opened.is_completed(), opened.message
     place.now = fed.opens(1) + timedelta(hours=1)
     for client in MEMBERS:
-        data = str(place.folder / client / "series.csv")
-        dry = place.at(client, "submit", "--data", data, "--series", "--dry-run")
+        dry = place.submits(client, "--dry-run")
         assert "look like noise until 3 of the helpers" in dry["masks"]
-        place.at(client, "submit", "--data", data, "--series")
+        place.submits(client)
     waiting = place.flow(federation_round, fed.night(1))
     assert waiting.is_failed()
     place.now = fed.night(1) + timedelta(minutes=1)
-    for helper in HELPERS[:3]:
+    for helper in HELPERS[1:3]:
         assert place.at(helper, "helper", "night")["confirmed"] == {"1": 4}
+    assert place.by_flow("help-1") == "published round 4; confirmed round 1"
+    assert place.by_flow("help-1") == "nothing was due"
     waiting = place.flow(federation_round, fed.night(1) + timedelta(minutes=2))
     assert waiting.is_failed()
     assert "helpers have answered" in str(waiting.message)
     place.now = fed.night(1) + timedelta(minutes=3)
-    for helper in HELPERS[:3]:
+    for helper in HELPERS[1:3]:
         assert place.at(helper, "helper", "night")["answered"] == [1]
+    assert place.by_flow("help-1") == "answered round 1"
     state = place.flow(federation_round, fed.night(1) + timedelta(minutes=4))
     assert state.is_completed(), state.message
     assert state.result()["counted"] == 4
-    model = fed.reader().result(1)
-    assert model is not None
-    assert isinstance(model.value, GlobalModel)
-    assert model.value.opened_by == HELPERS[:3]
-    report = audit(fed.store, fed.fingerprint, fed.coordinator, now=place.now)
-    assert report.ok, [asdict(one) for one in report.findings]
+    assert place.audited().opened_by == HELPERS[:3]
+
+
+class Processes(Place):
+    """A bucket on SeaweedFS, where everybody is a process with the rights of its role."""
+
+    def __init__(
+        self, folder: Path, name: str, night: SecureNight, server: SeaweedFS, own: OwnProcesses
+    ) -> None:
+        self.server, self.processes = server, own
+        super().__init__(folder, name, night, {})
+
+    def access(self, who: str) -> dict[str, str]:
+        known, path = self.server.credentials(who), self.folder / who / "access.toml"
+        path.parent.mkdir(exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(f'access_key = "{known.access_key}"\nsecret_key = "{known.secret_key}"\n')
+        endpoint = self.server.endpoint_url
+        return {"url": "s3://fed", "endpoint": endpoint, "access_key_file": str(path)}
+
+    def process(self, client: str, *args: str, kill_at: int = 0) -> Ended:
+        own = self.folder / client
+        words = ["--config", str(own / "hyperfed.toml"), *args]
+        return self.processes.run(words, now=self.now, state=own / "state", kill_at=kill_at)
+
+    def at(self, client: str, *args: str) -> Any:
+        done = self.process(client, *args)
+        assert done.code == 0, done.output
+        return done.answer
+
+
+@pytest.fixture
+def processes(found: Callable[..., Any], tmp_path: Path) -> Iterator[Processes]:
+    _, name = found()
+    members = (*MEMBERS, "ward-5", "ward-6")
+    roles = {
+        **{client: access_of(Role.CLIENT, client=client) for client in members},
+        **{helper: access_of(Role.HELPER, client=helper) for helper in HELPERS},
+        "coordinator": access_of(Role.COORDINATOR),
+    }
+    rights = {who: seaweedfs_actions(access, bucket="fed") for who, access in roles.items()}
+    with (
+        SeaweedFS(tmp_path / "weed", identities=rights) as server,
+        OwnProcesses(tmp_path) as own,
+    ):
+        night = SecureNight(
+            members=members, blocks=(members[:3], members[3:]), store=server.store("fed")
+        )
+        yield Processes(tmp_path, name, night, server, own)
+
+
+@pytest.mark.seaweedfs
+def test_a_night_on_seaweedfs_of_processes_that_come_one_after_another(
+    processes: Processes,
+) -> None:
+    """A ward and a helper never come again, another helper is killed, and each has its own rights.
+
+    The ward's block waits for it, and is left out; the three others are opened by three helpers.
+    """
+    place, fed, members = processes, processes.fed, processes.night.members
+    place.now = fed.opens(1) + timedelta(minutes=1)
+    for helper in HELPERS:
+        assert place.at(helper, "helper", "night")["published"] == [1, 2, 3]
+    opened = place.flow(open_round, fed.opens(1) + timedelta(minutes=2))
+    assert opened.is_completed(), opened.message
+    place.now = fed.opens(1) + timedelta(hours=1)
+    for client in members[:5]:
+        place.submits(client)
+    place.now = fed.night(1)
+    for helper in HELPERS[:3]:
+        assert place.at(helper, "helper", "night")["confirmed"] == {"1": 5}
+    waiting = place.flow(federation_round, fed.night(1) + timedelta(minutes=2))
+    assert waiting.is_failed()
+    assert "0 of 4 helpers have answered" in str(waiting.message)
+    place.now = fed.night(1) + timedelta(minutes=3)
+    for helper in HELPERS[:2]:
+        assert place.at(helper, "helper", "night")["answered"] == [1]
+    marks = place.folder / "help-3" / "help-3.helper" / "opened.json"
+    for kill_at in range(25, 200, 4):
+        assert place.process("help-3", "helper", "night", kill_at=kill_at).killed
+        if marks.exists():  # killed between its mark and its answer
+            break
+    sums = Keys.opening(1, "help-3")
+    again = place.at("help-3", "helper", "night")["answered"]
+    assert (again == [1]) or fed.store.head(sums) is not None
+    state = place.flow(federation_round, fed.night(1) + timedelta(minutes=4))
+    assert state.is_completed(), state.message
+    assert state.result()["counted"] == 3
+    assert place.audited().opened_by == HELPERS[:3]
+    left_out = fed.receipt("ward-4")
+    assert left_out is not None
+    assert "not complete without ward-6" in str(left_out)

@@ -1,16 +1,24 @@
-"""The worker waits for its server, however long, and says so once; it takes no refusal for that."""
+"""The worker waits for its server, however long, and says so once; it takes no refusal for that. A
+run whose process ended before the run had begun begins again.
+"""
 
 import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
 
 import anyio
 import httpx
 import pytest
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Pending, Running, State
 from prefect.utilities.services import critical_service_loop
 
-from flows.service.worker import CheckoutWorker, end_by_sigterm
+from flows.service.pool import job_template
+from flows.service.worker import CheckoutWorker, _environment, end_by_sigterm
 
 pytestmark = pytest.mark.flow
 
@@ -76,6 +84,72 @@ def test_prefects_own_loop_would_end_and_ours_goes_on(monkeypatch: pytest.Monkey
     with pytest.raises(KeyboardInterrupt):
         anyio.run(loop, lambda: worker._while_away(ask))
     assert asked == 101
+
+
+class Server:
+    """A server that is away for the first question, and says that a run is in `state`."""
+
+    def __init__(self, state: State[Any]) -> None:
+        self.run = FlowRun(id=uuid4(), flow_id=uuid4(), state=state)
+        self.asked, self.set = 0, list[State[Any]]()
+
+    async def read_flow_run(self, run_id: object) -> FlowRun:
+        self.asked += 1
+        if self.asked == 1:
+            raise httpx.ConnectError("refused", request=REQUEST)
+        assert run_id == self.run.id
+        return self.run
+
+    async def set_flow_run_state(self, run_id: object, state: State[Any], *, force: bool) -> None:
+        assert (run_id, force) == (self.run.id, True)
+        self.set.append(state)
+
+
+@pytest.fixture
+def ended_early(monkeypatch: pytest.MonkeyPatch) -> Callable[[Server, int], list[bool]]:
+    """A function that ends a run's process so often, and says each time whether the run begins
+    again; a worker's questions follow each other at once.
+    """
+
+    async def at_once(seconds: float) -> None: ...
+
+    def end(server: Server, times: int) -> list[bool]:
+        worker: Any = CheckoutWorker(work_pool_name="hyperfed")
+        worker._client = server
+        monkeypatch.setattr("flows.service.worker.anyio.sleep", at_once)
+        return [anyio.run(worker._begins_again, server.run) for _ in range(times)]
+
+    return end
+
+
+def test_a_run_that_had_not_begun_when_its_process_ended_begins_again_a_few_times(
+    ended_early: Callable[[Server, int], list[bool]],
+) -> None:
+    server = Server(Pending())
+    assert ended_early(server, 6) == [True] * 4 + [False] * 2
+    assert {state.name for state in server.set} == {"AwaitingRetry"}
+    now = datetime.now(UTC)
+    pauses = [(state.state_details.scheduled_time - now).total_seconds() for state in server.set]  # type: ignore[operator]
+    assert pauses == pytest.approx([10, 20, 40, 80], abs=5)
+
+
+def test_a_run_that_had_begun_is_left_to_be_told_as_a_crash(
+    ended_early: Callable[[Server, int], list[bool]],
+) -> None:
+    server = Server(Running())
+    assert ended_early(server, 1) == [False]
+    assert server.set == []
+
+
+def test_a_runs_process_sends_heartbeats_as_often_as_the_worker_says_or_every_half_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name, run = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY", FlowRun(id=uuid4(), flow_id=uuid4())
+    monkeypatch.delenv(name, raising=False)
+    assert _environment(run, "flows/open_round.py:open_round")[name] == "30"
+    monkeypatch.setenv(name, "60")
+    assert _environment(run, "flows/open_round.py:open_round")[name] == "60"
+    assert job_template()["job_configuration"]["env"][name] == "30"
 
 
 def test_sigterm_ends_a_worker_that_a_shell_started_in_the_background() -> None:

@@ -1,5 +1,5 @@
-"""A store whose clock can be wrong: what stands between it and its callers, and gives every answer
-another date.
+"""A store whose clock can be wrong, and that can keep writers waiting: what stands between it and
+its callers, holds their writes back, and gives every answer another date.
 """
 
 import email.utils
@@ -16,11 +16,15 @@ _OURS = {"date", "connection", "transfer-encoding"}
 
 
 class Shifted:
-    """Where callers find the store, and by how many seconds its dates are behind."""
+    """Where callers find the store, by how many seconds its dates are behind, and whether writes
+    reach it, or wait.
+    """
 
     def __init__(self, port: int) -> None:
         self.endpoint_url = f"http://127.0.0.1:{port}"
         self.behind_s = 0.0
+        self.takes_writes = threading.Event()
+        self.takes_writes.set()
 
 
 @contextmanager
@@ -35,6 +39,8 @@ def shifted(port: int) -> Iterator[Shifted]:
 
         def handle_one(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            if self.command == "PUT":
+                place.takes_writes.wait()
             there = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             try:
                 there.request(self.command, self.path, body, dict(self.headers.items()))
@@ -68,5 +74,6 @@ def shifted(port: int) -> Iterator[Shifted]:
     try:
         yield place
     finally:
+        place.takes_writes.set()
         server.shutdown()
         server.server_close()

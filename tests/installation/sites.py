@@ -74,6 +74,8 @@ class Site:
             "PREFECT_SERVER_API_PORT": str(port),
             "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            # half of the usual: more than the ten seconds by which a worker takes runs ahead
+            "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "15",
             "PREFECT_WORKER_QUERY_SECONDS": "2",
             "PREFECT_SERVER_API_AUTH_STRING": LOGIN,
             "PREFECT_API_AUTH_STRING": LOGIN,
@@ -123,6 +125,11 @@ class Site:
             program="hyperfed",
         )
 
+    def children(self, process: Process) -> list[str]:
+        """The ids of the processes that one has started, and that go on."""
+        listed = Path(f"/proc/{process.record.pid}/task").glob("*/children")
+        return [pid for children in listed for pid in children.read_text().split()]
+
     def run(self, *arguments: str) -> Any:
         """What a command of the operator's says."""
         done = subprocess.run(
@@ -157,7 +164,7 @@ class Site:
             data,
             {"content-type": "application/json", "authorization": AUTHORIZATION},
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
             return json.loads(answer.read())
 
     def answers(self) -> bool:
@@ -166,11 +173,11 @@ class Site:
         except (urllib.error.URLError, OSError):
             return False
 
-    def until(self, holds: Callable[[], Any], what: str, *, most_s: float = 6 * WINDOW_S) -> Any:
+    def until(self, holds: Callable[[], Any], what: str, *, most_s: float = 10 * WINDOW_S) -> Any:
         over = time.monotonic() + most_s
         while not (found := holds()):
             assert time.monotonic() < over, f"in vain: {what}"
-            time.sleep(0.2)
+            time.sleep(0.5)
         return found
 
     def until_clock(self, instant: datetime, *, plus_s: float = 0) -> None:
@@ -209,8 +216,12 @@ class Site:
         """Whether no run is about to begin, or running: a worker that stops in a run leaves its
         slot held for minutes.
         """
-        state = {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}
-        return not self.overdue() and not self.api("/flow_runs/filter", {"flow_runs": state})
+        soon = datetime.now(UTC) + timedelta(seconds=10)  # a worker takes runs so long ahead
+        going_on = {
+            "state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING"]}},
+            "expected_start_time": {"before_": soon.isoformat()},
+        }
+        return not self.api("/flow_runs/filter", {"flow_runs": going_on})
 
     # -- what the drop-box says --------------------------------------------------------------------
 

@@ -138,7 +138,7 @@ def oracle_attention(sizes: list[float], more: list[float]) -> list[float]:
 
 
 def oracle_trust(crowd: list[HypergraphStore]) -> list[float]:
-    """DESIGN section 5 and ADR 0013, read aloud: no columns, no shortcuts."""
+    """DESIGN section 5 and ADR 0077, read aloud: no columns, no shortcuts."""
     clients = _as_dicts(crowd)
     count = len(clients)
     keys = sorted({key for _, rows in clients for key in rows})

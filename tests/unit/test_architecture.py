@@ -93,7 +93,8 @@ def test_a_circle_of_rooms_has_an_arrow_that_runs_back_up(script: Any, tmp_path:
         low="def late():\n    from hyperfed import high\n",
         middle="from hyperfed.low import late\n",
         high="import hyperfed.middle\nimport hyperfed.low\n",
-        other='"""The reference page\'s name of `hyperfed.low`."""\nfrom hyperfed.low import *\n',
+        other='"""Give the reference page\'s name to `hyperfed.low`."""\n'
+        "from hyperfed.low import *\n",
     )
     house = script.House.of(root)
     assert (house.rooms, house.aliases) == (("high", "low", "middle"), ("other",))

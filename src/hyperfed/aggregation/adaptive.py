@@ -1,4 +1,4 @@
-"""Averages vectors, weighted by inverse loss.
+"""Average vectors, weighted by inverse loss.
 
 A client that explains its own data better counts for more.
 
@@ -27,7 +27,7 @@ _FLOOR = 0.1  # of the median loss
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adaptive(Rule):
-    """Averages with weights by inverse loss.
+    """Averages vectors, weighted by inverse loss.
 
     The rule needs `losses`.
     """
@@ -64,7 +64,7 @@ class Adaptive(Rule):
             raise AggregationError(
                 "needs every client's loss",
                 subject=self.name,
-                remedy="Clients claim it with Claims(loss=...)",
+                remedy="Have each client claim it with Claims(loss=...)",
             )
         floor = _FLOOR * float(np.median(losses))
         # half of the clients claim 0, so there is no scale, and those who do share alike

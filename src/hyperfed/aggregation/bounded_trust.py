@@ -1,4 +1,4 @@
-"""Computes bounded trust: how much a client counts, from how far its votes contradict the others'.
+"""Compute bounded trust: how much a client counts, from how far its votes contradict the others'.
 
 1. The agreement of a client is the cosine of its votes with the leave-one-out weighted mean of the
    others' unit-norm votes, over the edges that it could measure. An edge that no other client could
@@ -6,9 +6,9 @@
    cancel, what rounding leaves of them says nothing either: the cosine then falls to 0.
 2. What is expected of a client is the median agreement, times what its data allow: the larger of
    the eighth root of its sample count and its sureness, each relative to the median's and at most
-   1. Sureness is the mean |vote|, weighted by the squared votes: who says less, less surely, is
-   held to less, and moves less. A client that casts no vote is not assessed: silence is no
-   contradiction.
+   1. Sureness is the mean |vote|, weighted by the squared votes: a client that says less, or says
+      it less surely, is held to less and moves less. A client that casts no vote is not assessed:
+      silence is no contradiction.
 3. A weight is 1 down to what is expected. Below, it falls linearly to 0, which it reaches 3 spreads
    further down. The spread is MAD = 1.4826 * median absolute deviation + 0.02 of the shortfalls
    (of n < 8 clients 0.02 (8 / n)², as so few hardly show a spread), and the standard deviation of a
@@ -16,7 +16,7 @@
    (sum vote²)²), added as squares. Where the median agreement is beyond chance, an agreement that
    only chance explains has no weight: weights reach 0 at 0, or at the client's own chance below it.
    There are eight iterations. With fewer than three clients that are assessed, all weights are 1.
-4. Clients that vote too loudly for their sample count are not heard (`loudness`, ADR 0013). The
+4. Clients that vote too loudly for their sample count are not heard (`loudness`, ADR 0077). The
    iteration starts from each client's attention. A positive agreement is multiplied with the
    attention before it is weighed, and no weight exceeds the attention. The agreement that is
    reported is the cosine.
@@ -36,7 +36,7 @@ An iteration costs O(rows), on columns. With T = sum over clients of w u by key,
 mean of client i is (T - w_i u_i) / (W - w_i), where W is the voters' weight, so that only sum u_i T
 by client and class of keys is needed. Sums run in client order.
 
-The rule is this project's own (ADR 0035). What it does not do: it carries no privacy label, and it
+The rule is this project's own (ADR 0077). What it does not do: it carries no privacy label, and it
 does not detect a majority, or a group, that tells the same lie.
 """
 
@@ -147,9 +147,10 @@ def vote_weights(
     """Return the weights that follow from agreements of votes (rules 2 and 3), in [0, 1].
 
     The second value says whether clients agree beyond chance: all but the lowest 35 % reach the
-    standard deviation of a chance cosine. Who is left without a weight because it contradicts the
-    others by as much counts as one of them: many liars do not stop the others from being believed.
-    Where a minority agrees with itself in noise, an agreement is evidence of nothing.
+    standard deviation of a chance cosine. A client that is left without a weight because it
+    contradicts the others by as much counts as one of them: many liars do not stop the others from
+    being believed. Where a minority agrees with itself in noise, an agreement is evidence of
+    nothing.
 
     `agreement` is float64[clients]. `assessed` is bool[clients], and `shares` is as in
     `trust_weights`. The weight of who is not assessed is 1.

@@ -1,4 +1,4 @@
-"""Shuffles clients into buckets of s before a rule: each bucket's mean is one vector.
+"""Shuffle clients into buckets of s before a rule: each bucket's mean is one vector.
 
 There are fewer vectors, and they are more alike. Honest differences shrink by s, and f liars spoil
 at most f of the ceil(n / s) buckets. The rule's f stays as it is. The source is Karimireddy, He &

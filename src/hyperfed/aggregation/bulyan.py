@@ -1,4 +1,4 @@
-"""Bulyan chooses n - 2f clients by Krum, then averages the middle of every coordinate.
+"""Choose n - 2f clients by Krum, then average the middle of every coordinate (Bulyan).
 
 Krum chooses the clients one after the other. Of every coordinate the n - 4f values nearest to their
 median are averaged.

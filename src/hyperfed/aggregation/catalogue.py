@@ -1,4 +1,4 @@
-"""Builds the rules by name, and puts pre-aggregations in front of one.
+"""Build the rules by name, and put pre-aggregations in front of one.
 
 build_rule("multi-krum", f=3)
 Preceded(f=3, rule=build_rule("median", f=3), before=(NearestMixing(f=3),))
@@ -54,7 +54,7 @@ def build_rule(name: str, *, f: int = 0, **parameters: Any) -> Rule:
         raise AggregationError(
             f"unknown rule {name!r:.80}",
             subject="aggregation",
-            remedy=f"One of {', '.join(RULES)} is needed",
+            remedy=f"Choose one of {', '.join(RULES)}",
         )
     try:
         return kind(f=f, **parameters)

@@ -1,4 +1,4 @@
-"""Moves from a start by the mean of the vectors' differences to it, several times.
+"""Move from a start by the mean of the vectors' differences to it, several times.
 
 Each difference is shortened to at most the radius.
 

@@ -1,8 +1,8 @@
-"""Scales every vector down to a Euclidean norm before a rule.
+"""Scale every vector down to a Euclidean norm before a rule.
 
-The direction stays. The norm is the policy's, or the (f + 1)-th largest of this night's. The latter
-is no more than the largest honest one, whatever f liars send (adaptive clipping; Allouah et al.
-2024, arXiv:2405.14432).
+The direction stays. The norm is the policy's, or the (f + 1)-th largest norm of this round. The
+latter is no more than the largest honest one, whatever f liars send (adaptive clipping; Allouah et
+al. 2024, arXiv:2405.14432).
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""Applies the rules to sparse edge tables: how much each client counts, from its votes on edges.
+"""Apply the rules to sparse edge tables: compute how much each client counts, from its votes.
 
-Other clients may not report these edges.
+Clients need not report the same edges.
 
 1. A client's vector is its votes. Not reporting an edge that it could measure is a vote of 0
    (DESIGN section 5). Two clients are compared on the edges that both could measure, and their
@@ -89,7 +89,7 @@ def edge_weights(
             raise AggregationError(
                 f"{sum(loss is None for loss in losses)} of {clients} clients claim no loss",
                 subject=name,
-                remedy="Clients claim it with Claims(loss=...)",
+                remedy="Have each client claim it with Claims(loss=...)",
             )
         weight = rule.shares(
             checked_weights(

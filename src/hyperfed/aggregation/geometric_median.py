@@ -1,4 +1,4 @@
-"""Finds the geometric median: the point with the least weighted sum of Euclidean distances.
+"""Find the geometric median: the point with the least weighted sum of Euclidean distances.
 
 1. It is a convex combination of the vectors, so Weiszfeld's iteration runs on n weights and the
    vectors' inner products. One pass over the vectors gives the distances, one the inner products

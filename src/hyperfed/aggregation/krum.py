@@ -1,4 +1,4 @@
-"""Krum takes the client with the nearest neighbours, and Multi-Krum the mean of several such.
+"""Take the client with the nearest neighbours (Krum), or the mean of several such (Multi-Krum).
 
 Krum compares clients by their n - f - 2 nearest neighbours. Multi-Krum averages the n - f clients
 with the best scores.

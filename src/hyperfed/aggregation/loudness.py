@@ -1,4 +1,4 @@
-"""Measures how loudly a client votes, and decides when it is not heard.
+"""Measure how loudly a client votes, and decide when it is not heard.
 
 A cosine does not depend on size: a few clients that are sure of everything would outvote many that
 are careful.
@@ -15,7 +15,7 @@ are careful.
    gains what a quieter lie would have gained.
 3. With fewer than three clients that have votes, nobody is too loud.
 
-The rule is this project's own (ADR 0013).
+The rule is this project's own (ADR 0077).
 
 What it does not do: it knows nothing about directions, so a liar as quiet as honest clients is not
 found here.

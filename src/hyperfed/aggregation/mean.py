@@ -1,4 +1,4 @@
-"""Averages vectors by weight, after clipping them where that is asked for.
+"""Average vectors by weight, after clipping them where that is asked for.
 
 One client decides the mean alone, so the rule bears no fault and refuses f > 0.
 

@@ -1,4 +1,4 @@
-"""Takes the middle of every coordinate, or the mean of the two middle values.
+"""Take the middle of every coordinate, or the mean of the two middle values.
 
 The rule bears f < n / 2. |F(x) - mean_S|² <= 4 (1 + r)² mean_S |x_i - mean_S|², r = f / (n - 2f),
 for every S of n - f clients. The source is Yin et al. 2018, arXiv:1803.01498, Def. 1. The bound is

@@ -1,4 +1,4 @@
-"""Mixes nearest neighbours before a rule: a vector becomes the mean of its n - f nearest.
+"""Mix nearest neighbours before a rule: a vector becomes the mean of its n - f nearest.
 
 A vector is among its own nearest. What is left of an attack among honest neighbours is averaged
 away, and honest differences shrink, so any rule that follows gains. The source is Allouah et al.

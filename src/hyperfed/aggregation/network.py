@@ -1,4 +1,4 @@
-"""Computes order statistics of every column at once, by selection networks.
+"""Compute order statistics of every column at once, by selection networks.
 
 They use nothing but the minimum and the maximum of whole rows.
 

@@ -1,4 +1,4 @@
-"""Finds the clients that lie far from a reference.
+"""Find the clients that lie far from a reference.
 
 The result is a report, not a verdict, and is the same at every scale. A client is an outlier where
 its distance to the reference exceeds the median distance by more than each of these:

@@ -1,4 +1,4 @@
-"""Defines what every aggregation rule is: many clients' vectors become one.
+"""Define what every aggregation rule is: many clients' vectors become one.
 
 1. `f` is how many of the clients may be arbitrary. Below the rule's breakdown point it refuses
    (BreakdownError). It never falls back to another rule.
@@ -82,7 +82,9 @@ class Rule(ABC):
             )
         if losses is not None and not self.takes_losses:
             raise AggregationError(
-                "takes no losses", subject=self.name, remedy="Only adaptive does"
+                "takes no losses",
+                subject=self.name,
+                remedy="Leave them out: only adaptive takes losses",
             )
         return self._apply(
             rows,

@@ -1,4 +1,4 @@
-"""Averages the n - f clients that lie closest together, found by exhaustive search (MDA, SMEA).
+"""Average the n - f clients that lie closest together, found by exhaustive search (MDA, SMEA).
 
 1. MDA (minimum diameter) takes the subset whose largest distance is smallest. SMEA (smallest
    maximum eigenvalue) takes the one whose covariance has the smallest largest eigenvalue, which is

@@ -1,4 +1,4 @@
-"""Averages every coordinate without its f smallest and its f largest values.
+"""Average every coordinate without its f smallest and its f largest values.
 
 The rule bears f < n / 2. |F(x) - mean_S|² <= 6 r (1 + r) mean_S |x_i - mean_S|², r = f / (n - 2f),
 for every S of n - f clients. The source is Yin et al. 2018, arXiv:1803.01498, Def. 2. The bound is

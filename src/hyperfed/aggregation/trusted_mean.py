@@ -1,4 +1,4 @@
-"""Averages dense vectors of limited norm, weighted by bounded trust.
+"""Average dense vectors of limited norm, weighted by bounded trust.
 
 1. The weights are `bounded_trust`'s on the vectors, times the given weights. Agreement is the
    cosine with the leave-one-out weighted mean of the others' unit-norm vectors. A weight is full at

@@ -248,7 +248,7 @@ class _App(LazyGroup):
         if code == 70:
             error = HyperfedError(
                 f"unexpected {type(error).__name__}: {error}",
-                remedy="Run it again with --debug for the traceback; please report it with that",
+                remedy="Run it again with --debug, and please report it with the traceback",
             )
         try:
             say_error(error, as_json=as_json, code=code)

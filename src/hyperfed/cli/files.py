@@ -1,6 +1,6 @@
-"""Read and write the small files of the ceremonies.
+"""Read and write the small files of ceremonies: enrolments, drafts, signatures, public keys.
 
-They are enrolments, drafts and signatures of the registry, and public keys.
+The drafts and signatures are the registry's.
 
 1. What is signed is binary. On paper, in mail and on a stick it travels as text between BEGIN and
    END lines ("armour").
@@ -43,7 +43,7 @@ _PUBLIC_FORMAT = "hyperfed-public-key/1"
 
 
 class Armour(StrEnum):
-    """What an armoured file holds, in the words of its BEGIN and END lines."""
+    """Describes what an armoured file holds, in the words of its BEGIN and END lines."""
 
     ENROLMENT = "HYPERFED ENROLMENT"
     DRAFT = "HYPERFED UNSIGNED REGISTRY"
@@ -71,7 +71,7 @@ def unwrap(text: str, *kinds: Armour, subject: str) -> tuple[Armour, bytes]:
         if begin in lines and end in lines[lines.index(begin) :]:
             if kind not in kinds:
                 raise ConfigError(
-                    f"is a {kind.lower()}", subject=subject, remedy=f"Here belongs {expected}"
+                    f"is a {kind.lower()}", subject=subject, remedy=f"Give {expected} in its place"
                 )
             first = lines.index(begin)
             try:
@@ -87,7 +87,7 @@ def unwrap(text: str, *kinds: Armour, subject: str) -> tuple[Armour, bytes]:
     raise ConfigError(
         f"is not {expected}",
         subject=subject,
-        remedy="It has a BEGIN and an END line; copy the whole file",
+        remedy="Copy the whole file, with its BEGIN and its END line",
     )
 
 
@@ -100,7 +100,7 @@ def read_armour(path: Path, *kinds: Armour) -> tuple[Armour, bytes]:
 
 
 def before_in(path: Path) -> bytes:
-    """Return the version before that lies beside a draft or signature; empty where none does.
+    """Return the version before that lies beside a draft or signature; empty where there is none.
 
     Raises ConfigError for a file that cannot be read, or is damaged.
     """
@@ -129,7 +129,7 @@ def _read(path: Path) -> str:
         return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise ConfigError(
-            "is not text", subject=str(path), remedy="Here belongs a file that hyperfed wrote"
+            "is not text", subject=str(path), remedy="Give a file that hyperfed wrote"
         ) from exc
 
 
@@ -180,6 +180,6 @@ def read_public_keys(path: Path) -> "PublicKeys":
         raise ConfigError(
             "is not a public key file",
             subject=str(path),
-            remedy="`hyperfed keygen` writes one beside the key, ending in .pub",
+            remedy="Give the file ending in .pub, which `hyperfed keygen` writes beside the key",
         ) from exc
     return PublicKeys.from_json(public, str(path))

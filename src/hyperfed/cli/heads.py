@@ -1,4 +1,4 @@
-"""Show and compare a ledger's head, and say how old a model is: for `status`, `pull`, `audit`.
+"""Show and compare a ledger's head, and say how old a model is, for several commands.
 
 A head is shown as people read it out, in groups of four digits. What the roots have annulled is
 shown beside it.
@@ -34,7 +34,10 @@ def head_option(command: F) -> F:
 
 
 def told_head(head_text: str | None) -> "Head | None":
-    """Return the head of --head, or None. Raises ConfigError for a text that is none."""
+    """Return the head that --head gives, or None.
+
+    Raises ConfigError for a text that is none.
+    """
     from hyperfed.protocol.heads import Head
 
     if head_text is None:
@@ -82,7 +85,7 @@ def head_pairs(head: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def age_of(registry: "Registry", model_round: int, now: datetime) -> dict[str, Any]:
-    """Return how many windows have ended since a model's, and that in words."""
+    """Return how many windows have ended since a model's window, and that in words."""
     newest = registry.windows.ended_at(now) if now >= registry.genesis else 0
     behind = max(0, newest - model_round)
     if not behind:

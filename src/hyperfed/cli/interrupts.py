@@ -1,7 +1,7 @@
 """Let Ctrl-C end a command that waits for an object store, whatever the store does.
 
 1. The first Ctrl-C is Python's own: it raises KeyboardInterrupt, and the command cleans up.
-2. The command may be stuck even then: in a request whose library does not look for signals, or at
+2. The command may be stuck even then: in a request whose library does not check for signals, or at
    its end, where Python waits for threads with open requests. After `_GRACE_S` seconds it is ended
    with exit code 130.
 

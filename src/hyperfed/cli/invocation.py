@@ -34,7 +34,7 @@ __all__ = [
 
 
 class Invocation:
-    """One run of the command.
+    """Holds one run of the command.
 
     `options` holds what the command line gives, by the setting's name. `config` is the file that
     --config names, and `as_json` says whether --json was given.

@@ -30,7 +30,7 @@ It is an empty tuple before click 8.2, which prints the help by itself.
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A command that is not imported yet."""
+    """Names a command that is not imported yet."""
 
     where: str
     """The command, as "module:attribute"."""
@@ -76,11 +76,11 @@ class _Ours(click.Command):
 
 
 class Command(_Ours):
-    """A command without commands below it."""
+    """Runs a command that has no commands below it."""
 
 
 class Group(_Ours, click.Group):
-    """A group of such commands, which answers a misspelt name with the nearest one."""
+    """Groups such commands, and answers a misspelt name with the nearest one."""
 
     command_class = Command
 
@@ -108,7 +108,7 @@ class Group(_Ours, click.Group):
 
 
 class LazyGroup(Group):
-    """A group whose commands are imported when they run.
+    """Groups commands that are imported when they run.
 
     `entries` maps each command's name to its Entry, in the order of the help.
     """

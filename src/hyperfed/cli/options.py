@@ -1,8 +1,8 @@
 """Define the options that commands share, each once.
 
 1. Options override hyperfed.toml, whether they stand before or after the command's name.
-2. Options of several commands that mean the same have the same words. Where only the default or
-   the help differs, a function takes it.
+2. Options of several commands that mean the same thing have the same words. Where only the default
+   or the help differs, a function takes it as an argument.
 
 What it does not do: open what the options name (`invocation`).
 """
@@ -29,6 +29,7 @@ __all__ = [
     "nights_option",
     "output_options",
     "round_option",
+    "scheduler_option",
     "setting_option",
     "store_options",
     "threshold_option",
@@ -233,13 +234,28 @@ def threshold_option(command: F) -> F:
     return option(command)
 
 
+def scheduler_option(command: F) -> F:
+    """Add --kind, what runs commands by the clock on this machine."""
+    option = click.option(
+        "--kind",
+        type=click.Choice(["systemd", "cron", "prefect"]),
+        default="systemd",
+        show_default=True,
+        help="The scheduler of this machine.",
+    )
+    return option(command)
+
+
 def last_option(default: int, help_: str) -> Callable[[F], F]:
-    """Return --last: of how many rounds, `default` unless it is given."""
+    """Return --last, the number of rounds; it is `default` unless it is given."""
     return click.option("--last", type=POSITIVE, default=default, show_default=True, help=help_)
 
 
 def nights_option(most: int, help_: str, default: int | None = None) -> Callable[[F], F]:
-    """Return --nights: how many, at most `most`. It is required where it has no default."""
+    """Return --nights, a number of at most `most`.
+
+    It is required where it has no default.
+    """
     # click takes default=None for a default
     settings: dict[str, Any] = (
         {"required": True} if default is None else {"default": default, "show_default": True}

@@ -120,7 +120,7 @@ def say_error(error: BaseException, *, as_json: bool, code: int) -> None:
 
 
 def bear_any_text() -> None:
-    """Let stdout and stderr spell out what their encoding has not.
+    """Let stdout and stderr spell out what their encoding does not have.
 
     A name in Greek or a path that is no text must not end a command whose work is done.
     """
@@ -186,7 +186,7 @@ def plain(value: Any) -> Any:
 
 
 class Output:
-    """The output of a command: its answer on stdout, and remarks on stderr.
+    """Writes a command's answer to stdout, and remarks to stderr.
 
     With `as_json` the answer is one JSON document, and there are no remarks.
     """
@@ -259,9 +259,9 @@ class Output:
 
     @contextlib.contextmanager
     def long_step(self, text: str) -> Iterator[Callable[[int, int, float], None]]:
-        """Show how far a long step is, with the time left: on a terminal, nothing elsewhere.
+        """Show how far a long step is and the time left: on a terminal, and nothing elsewhere.
 
-        What it yields is told how much is done, of how much, and the seconds left.
+        It yields a function that takes how much is done, of how much, and the seconds left.
         """
         if self.as_json or not sys.stderr.isatty():
             yield lambda done, total, left: None

@@ -47,7 +47,7 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 class Duration(_Type):
-    """A length of time in seconds, as a float.
+    """Reads a length of time in seconds, as a float.
 
     `least` and `most` are the shortest and the longest time that are accepted, in seconds. With
     `whole` no fraction of a second is accepted.
@@ -81,7 +81,7 @@ class Duration(_Type):
 
 
 class Instant(_Type):
-    """An instant with its time zone, as a datetime in UTC."""
+    """Reads an instant with its time zone, as a datetime in UTC."""
 
     name = "instant"
 
@@ -102,7 +102,7 @@ class Instant(_Type):
 
 
 class Number(_Type):
-    """A number above 0, kept as the decimal that it is written as.
+    """Reads a number above 0, kept as the decimal that it is written as.
 
     With `zero` 0 is accepted too.
     """
@@ -129,7 +129,7 @@ class Number(_Type):
 
 
 class Names(_Type):
-    """Names with commas between them, as a tuple of at least one name."""
+    """Reads names with commas between them, as a tuple of at least one name."""
 
     name = "names"
 
@@ -145,7 +145,7 @@ class Names(_Type):
 
 
 class Lags(_Type):
-    """Whole numbers of at least 0 with commas between them, ascending, each once."""
+    """Reads whole numbers of at least 0 with commas between them, ascending, each once."""
 
     name = "lags"
 
@@ -161,7 +161,7 @@ class Lags(_Type):
 
 
 class Assignment(_Type):
-    """NAME=TEXT, as (name, text)."""
+    """Reads NAME=TEXT, as (name, text)."""
 
     name = "assignment"
 
@@ -180,7 +180,10 @@ class Assignment(_Type):
 
 
 class Range(_Type):
-    """NAME=LOW:HIGH, as (name, [low, high]). An end that is left out is None."""
+    """Reads NAME=LOW:HIGH, as (name, [low, high]).
+
+    An end that is left out is None.
+    """
 
     name = "range"
 
@@ -198,7 +201,7 @@ class Range(_Type):
 
 
 class Override(_Type):
-    """NAME=VALUE, as a name and a value, which is a bool, an int, a float, lags or a text."""
+    """Reads NAME=VALUE, as a name and a bool, an int, a float, lags or a text."""
 
     name = "override"
 
@@ -224,7 +227,7 @@ class Override(_Type):
 
 
 class Block(_Type):
-    """A saved block of Prefect, written as TYPE/NAME, or "off"."""
+    """Names a saved block of Prefect, written as TYPE/NAME, or "off"."""
 
     name = "block"
 

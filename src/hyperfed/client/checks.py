@@ -1,4 +1,4 @@
-"""Check what a client has to compare before it acts.
+"""Compare, before a client acts, what it is shown with what it has seen.
 
 1. A plan names the newest commit at its time; a ledger without that commit is an old one (R-50).
 2. A ledger that is shorter than the one seen before, or different, is a rollback (R-50).
@@ -137,7 +137,7 @@ def check_result(
 
 
 def check_receipt(stored: Stored[Receipt], ledger: Sequence[Chained], *, round_id: int) -> None:
-    """Raise RoundError where the ledger or the proof does not bear out the receipt (R-70)."""
+    """Raise RoundError where the ledger or the proof does not support the receipt (R-70)."""
     receipt = stored.value
     named = (
         ledger[receipt.ledger_sequence - 1].entry

@@ -1,11 +1,11 @@
-"""Send changes in place of a whole edge table, by itself, where that is shorter.
+"""Send changes in place of a whole edge table, where these are shorter.
 
-1. What was sent last is kept beside the client's memory, with its digest and round. Changes are
-   against it only where its receipt says that it was counted, and nothing was sent since: the
-   coordinator knows it then as this client's last counted update (R-97).
-2. Changes can say new effects, intervals and hits. Where rows come or go, or confidence, stability
-   or n differ, the whole table goes, as after any new data. A night without new data says nothing
-   but that; so does a correction of a few finished edges.
+1. What was sent last is kept beside the client's memory, with its digest and round. Changes refer
+   to it only where its receipt says that it was counted and nothing was sent since: the coordinator
+   then knows it as this client's last counted update (R-97).
+2. Changes can state new effects, intervals and hits. Where rows come or go, or confidence,
+   stability or n differ, the whole table is sent, as after any new data. Only a round without new
+   data, or a correction of a few finished edges, is sent as changes.
 3. Changes are sent where they are shorter than half the whole update, encoded. What the coordinator
    makes of them is compared with the table first, to a millionth of a millionth.
 4. After `_LONGEST` updates of changes on top of each other the whole table is sent, so that no
@@ -40,7 +40,7 @@ _REMEDY = "Nothing was sent; give the client a writable place"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentUpdate:
-    """Holds the whole of an update as it was sent, by changes or not."""
+    """Holds the whole of an update as it was sent, whether by changes or not."""
 
     digest: str
     """The digest of the update, hexadecimal."""
@@ -143,7 +143,7 @@ def _changes(update: Update, sent: SentUpdate) -> Update | None:
 
 
 def _alike(applied: EdgeTable, target: EdgeTable) -> bool:
-    """Return whether two tables of the same edges say the same, but for rounding."""
+    """Return whether two tables of the same edges say the same, except for rounding."""
     for name in ("effect", "ci_low", "ci_high"):
         a, b = getattr(applied, name), getattr(target, name)
         if (a is None) != (b is None):

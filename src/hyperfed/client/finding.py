@@ -1,11 +1,12 @@
 """Turn a source of edges into an update: read the data, run the engine, keep what may be shared.
 
-1. The round's plan names the lags, and the engine looks at those. `lags` may say them again, and
-   is refused where it says others: what each client chooses for itself cannot be merged. Only where
+1. The round's plan names the lags, and the engine looks at those. `lags` may repeat them, and is
+   refused where it names others: what each client chooses for itself cannot be merged. Only where
    the plan names none does `lags` choose; without it, lag 1 is looked at. Of finished edges, `lags`
    says which were looked at, which may be fewer.
-2. What was read is told, and what is left out: columns that are no variables, variables that are
-   not measured here, lags of the plan that were not looked at, edges that the policy holds back.
+2. The result says what was read, and what is left out: columns that are no variables, variables
+   that are not measured here, lags of the plan that were not looked at, edges that the policy holds
+   back.
 3. In a round of statistics no engine runs: the moments of the rows are what leaves
    (`client.moments`).
 4. `discover_here` is the same run without a round: every edge, in the data's own units.
@@ -51,7 +52,7 @@ class Found:
     columns_left_out: tuple[str, ...]
     """The columns of the data that are no variables of the round."""
     time: str | None
-    """The column that tells the rows' time, or None."""
+    """The column that holds the rows' times, or None."""
     read: Mapping[str, Any] | None
     """What was read of the data: rows, period, columns, missing cells, units; None for edges."""
     edges_shared: int
@@ -99,7 +100,7 @@ def discover(
 ) -> Found:
     """Run the source's engine and keep what the plan allows to be shared.
 
-    `progress` is told how far the engine's resamples are.
+    `progress` is called with how far the engine's resamples are.
 
     Raises ConfigError, EngineError.
     """
@@ -142,7 +143,7 @@ def discover_here(
             raise ConfigError(
                 "reaches no engine of your own",
                 subject="--knowledge",
-                remedy="Say it to yours in its factory",
+                remedy="Set it in the factory of your own engine",
             )
         plugin = own_engine(source.engine, source.file, source.folder, ())
         opened = _Opened(engine=plugin)
@@ -163,7 +164,7 @@ def _run(call: Any, name: str) -> Any:
         raise EngineError(
             f"failed: {type(exc).__name__}: {exc}",
             subject=f"engine {name}",
-            remedy="--debug shows its traceback",
+            remedy="Run the command with --debug to see its traceback",
         ) from exc
 
 
@@ -335,8 +336,10 @@ def _lags(
             raise ConfigError(
                 f"says {listed_lags(given)}, where engine {name} cannot look",
                 subject="--lags, or [data] lags",
-                remedy="An engine for tables looks at lag 0 alone, and the built-in one at lags "
-                "above 0",
+                remedy=(
+                    "Name other lags: an engine for tables looks at lag 0 alone, and the "
+                    "built-in one at lags above 0"
+                ),
             )
         return wanted
     named = plan.policy.lags
@@ -375,7 +378,7 @@ def _other_lags(stated_lags: tuple[int, ...], plan: "Plan") -> ConfigError:
     return ConfigError(
         f"says {listed_lags(stated_lags)}, and the plan of round {plan.round} says {plan_lags}",
         subject="--lags, or [data] lags",
-        remedy="Leave it out: the plan's lags are looked at by everybody",
+        remedy="Leave it out: everybody looks at the plan's lags",
     )
 
 

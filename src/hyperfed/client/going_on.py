@@ -1,11 +1,13 @@
-"""Go on above what receipts show, where this machine's memory is behind them (R-89, R-129).
+"""Continue above what receipts show, where this machine's memory is behind (R-89, R-129).
 
-1. Before each update, the receipts of the rounds that have ended since the last one are looked at.
-   Where one counts a higher sequence than this machine knows, its memory was lost, restored from a
-   backup, or copied. The next sequence lies above it, with room for what nobody has judged yet.
-2. Sequences are a key's: a receipt of a round before this key began says nothing.
-3. Where a sequence leaves no room, somebody has used the key's numbers up. With an earlier key that
-   spoke in the same round it may have been that one's; otherwise this key is of no more use.
+1. Before each update, the receipts of the rounds that have ended since the last update are read.
+   Where a receipt counts a higher sequence than this machine knows, its memory was lost, restored
+   from a backup, or copied. The next sequence lies above it, with room for what nobody has judged
+   yet.
+2. Sequences belong to a key: a receipt of a round before this key began says nothing about it.
+3. Where a sequence leaves no room, somebody has used the key's numbers up. Where an earlier key was
+   used in the same round, the sequence may have been that key's; otherwise this key is of no more
+   use.
 
 What it does not do: it does not verify receipts (`client.checks`).
 """
@@ -35,7 +37,7 @@ def sequence_from_receipts(
     records: Sequence[KeyRecord],
     own: PublicKeys,
 ) -> tuple[int, int]:
-    """Return (sequence, round): how high this client has been counted, and by which newest receipt.
+    """Return (sequence, round): the highest counted sequence, and the newest receipt's round.
 
     `ended` holds the rounds that have ended. `records` are the client's keys in the registry, and
     `own` the one that signs. The sequence is 0 where no receipt shows any. Receipts that cannot be

@@ -1,15 +1,15 @@
-"""Gossip as a client at the drop-box, one epoch in each call: `gossip/{round}/{epoch}/{client}`.
+"""Gossip as a client at the drop-box, one epoch in each call.
 
 1. A round's gossip begins with one noised message, drawn once and sent as it was drawn. In a round
    of local noise it is that round's message, whoever sends it first. In every other round it is
    kept, then charged to the client's own guard of gossip's share, then written (R-145): what is
    charged is never drawn again, and what is not charged never leaves.
-2. Only `_begun` is handed an update. Everything after it works on a `GossipState`, which holds
-   noised messages and what peers left: no later epoch can name what was measured.
+2. Only `_begun` takes an update. Everything after it works on a `GossipState`, which holds noised
+   messages and what peers left, so no later epoch can name what was measured.
 3. What is written is kept first, with the state after it. A run that was killed at any point goes
    on, and writes the same bytes again (`gossip_memory`).
 4. Where what was kept is lost, the round's gossip is over for this client: a second message would
-   tell more than was charged (R-149). The next round begins anew.
+   reveal more than was charged (R-149). The next round begins anew.
 5. An epoch is pushed only where the average has moved, not before `least_wait` is over, and not
    after the round's gossip has expired. Peers' shares are read in every run, also late ones.
 6. A peer's object that cannot be believed is left out with its reason, and never stops a run.
@@ -105,7 +105,7 @@ class GossipAtDropBox:
     def exchange(
         self, discover: Discover, *, now: datetime, round_id: int | None = None
     ) -> Exchange:
-        """Run one epoch of a round, by default of the one whose window runs.
+        """Run one epoch of a round, by default of the round whose window is running.
 
         `discover` is called where the round's message is still to be drawn, and never after that.
 
@@ -165,7 +165,10 @@ class GossipAtDropBox:
         )
 
     def standing(self, *, now: datetime, round_id: int | None = None) -> Exchange | None:
-        """Return where this client stands; None where it took no part. Nothing is read or sent."""
+        """Return where this client stands; None where it took no part.
+
+        Nothing is read or sent.
+        """
         number = next(iter(self._memory.rounds()), 0) if round_id is None else round_id
         kept_gossip = self._memory.of(number) if number else None
         if kept_gossip is None:
@@ -303,8 +306,11 @@ class GossipAtDropBox:
                 "another object lies where this client's belongs",
                 subject=kept_gossip.key,
                 rule="R-149",
-                remedy="Another machine gossips under this client's name, or what was kept was "
-                "lost once. This round's gossip is over for this client",
+                remedy=(
+                    "Wait for the next round, and let only one machine gossip for this client. "
+                    "This round's gossip is over for it: another machine uses its name, or what "
+                    "was kept was lost once"
+                ),
             )
         return self._memory.keep(number, replace(kept_gossip, written=True))
 
@@ -400,8 +406,10 @@ class GossipAtDropBox:
             f"has drawn its message of round {terms.round} already, and does not have it here",
             subject=f"client {self.client}",
             rule="R-149",
-            remedy="A second message would tell more than was charged. This round's gossip is over "
-            "for this client; the next one begins anew",
+            remedy=(
+                "Wait for the next round, which begins anew. A second message would reveal more "
+                "than was charged, so this round's gossip is over for this client"
+            ),
         )
 
     def _exchange(

@@ -1,4 +1,4 @@
-"""Keep a client's gossip of a round, so that it runs one epoch in each process.
+"""Keep a client's gossip of a round, so that each process can run one epoch of it.
 
 1. Each round has a file of its own beside the client's memory; those of the last two rounds stay.
 2. What is to be left for peers is on disk, signed and sealed, before it is written to the drop-box.

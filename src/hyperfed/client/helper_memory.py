@@ -5,8 +5,8 @@
 2. What was answered is in one file (`secure_aggregation.HelperMarks`), on disk before an answer
    leaves. A helper that loses it is revoked and enrols anew.
 
-An erased file may stay on a disk's free space, and in its backups: keep this folder out of backups,
-but for the marks.
+An erased file may survive in a disk's free space, and in backups: keep this folder out of backups,
+except for the marks.
 """
 
 from pathlib import Path

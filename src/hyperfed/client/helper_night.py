@@ -1,17 +1,18 @@
 """Help to open sums: publish keys, confirm boxes, answer manifests, erase keys (R-169 to R-175).
 
-A helper comes whenever its timer says, and does all that is due:
+A helper runs whenever its timer says, and does all that is due:
 
 1. It publishes a key for the running round and the next ones.
 2. Once a round's window is over it opens the boxes of its clients and compares seeds with
-   commitments. What opened and matched is confirmed, once (R-171).
+   commitments. It confirms once what opened and matched (R-171).
 3. Once the round has a manifest, it checks that freeze, reserve and cohort follow (R-172), that its
    marks allow it (R-173, R-174), and answers with sums of masks. Otherwise it refuses, and the
    signed reason names the earlier cohort where there is one (R-175).
-4. It erases the keys of rounds that have ended, or are past their `close_by`.
+4. It erases the keys of rounds that have ended, or are past their `close_by`. However late that
+   is, it keeps no key for longer than the registry bounds it, or 7 windows (R-198).
 
-It trusts neither bucket nor coordinator: an honest helper that answers something else than it
-confirmed would open single messages.
+It trusts neither bucket nor coordinator: an honest helper that answered something other than what
+it confirmed would open single messages.
 
 What it does not do: wait, or see anybody's numbers.
 """
@@ -24,6 +25,7 @@ import numpy as np
 
 from hyperfed.client.checks import check_registered
 from hyperfed.client.helper_memory import HelperMemory
+from hyperfed.client.opening import Opening
 from hyperfed.client.own_slots import written
 from hyperfed.client.session import ClientSession
 from hyperfed.crypto.envelope import PacketType
@@ -37,11 +39,18 @@ from hyperfed.dropbox.opening_objects import (
 )
 from hyperfed.dropbox.openings import OpeningReader, secure_sums_of, signed_part
 from hyperfed.dropbox.reader import Stored
-from hyperfed.errors import PacketError, RefusedError, RegistryError
+from hyperfed.errors import (
+    HyperfedError,
+    PacketError,
+    RefusedError,
+    RegistryError,
+    RoundError,
+)
 from hyperfed.protocol.documents import end_of
 from hyperfed.protocol.entries import EntryKind
 from hyperfed.protocol.object_keys import Keys
-from hyperfed.protocol.objects import Freeze, Plan
+from hyperfed.protocol.objects import Freeze
+from hyperfed.protocol.plan_checks import check_help_ends
 from hyperfed.registry.secure_sums import counted_organisations
 from hyperfed.secure_aggregation import (
     add_masks,
@@ -51,9 +60,9 @@ from hyperfed.secure_aggregation import (
     open_box,
 )
 from hyperfed.secure_aggregation.boxes import Seeds, public_round_key
-from hyperfed.secure_aggregation.statistics_vector import vector_length
+from hyperfed.secure_aggregation.statistics_vector import numbers_of
 
-__all__ = ["AHEAD", "HelperNight", "HelperVisit", "not_following"]
+__all__ = ["AHEAD", "HelperNight", "HelperVisit", "helper_visit", "not_following"]
 
 AHEAD = 2
 """For how many rounds after the running one a helper publishes its key."""
@@ -74,13 +83,24 @@ class HelperVisit:
     answered: list[int] = field(default_factory=list)
     """Rounds whose manifest was answered."""
     refused: dict[int, str] = field(default_factory=dict)
-    """Why a round's manifest was refused."""
+    """Why a round's plan or manifest is refused."""
+    told: list[int] = field(default_factory=list)
+    """Rounds whose refusal this visit has written: the first one, which somebody should look at."""
     erased: list[int] = field(default_factory=list)
     """Rounds whose key was erased."""
 
 
+def helper_visit(opening: Opening, *, now: datetime) -> HelperVisit:
+    """Do what is due for the helper whose settings were opened. Raises as `HelperNight.visit`."""
+    memory = HelperMemory(opening.helper_folder)
+    return HelperNight(opening.session(signing=True), memory).visit(now=now)
+
+
 class HelperNight:
-    """Helps as the client of a session. `memory` is the helper's own."""
+    """Helps to open sums, as the client of a session.
+
+    `memory` is the helper's own.
+    """
 
     def __init__(self, session: ClientSession, memory: HelperMemory) -> None:
         self.session, self.memory, self.reader = session, memory, session.reader
@@ -92,13 +112,15 @@ class HelperNight:
         What was done by then stays, and the next visit goes on.
         """
         self.reader.now = now
+        registry, visit = self.reader.registry, HelperVisit(helper=self.helper)
+        for round_id in self.memory.rounds():  # before anything that others write can stop it
+            if now >= registry.help_ends(round_id):
+                self._erase(round_id, visit)
         self.reader.check_fresh()
         self.session.check_ledger()
-        registry = self.reader.registry
         running = registry.windows.round_at(now)
         check_registered(registry, self.helper, self.session.key_pair, round_id=running)
         self._check_helper()
-        visit = HelperVisit(helper=self.helper)
         for round_id in self.memory.rounds():
             plan = self.reader.plan(round_id, or_none=True) if round_id <= running else None
             if plan is None or plan.value.policy.aggregation != "secure-sum":
@@ -106,8 +128,12 @@ class HelperNight:
                 continue
             openings = OpeningReader(self.reader, plan)
             if now >= plan.value.close_by or end_of(self.reader.ledger(), round_id) is not None:
-                self.memory.erase(round_id)
-                visit.erased.append(round_id)
+                self._erase(round_id, visit)
+                continue
+            try:
+                check_help_ends(plan.value, registry)
+            except RoundError as error:
+                self._refuse(openings, plan.digest, error, visit, now=now)
                 continue
             self._confirm(openings, visit, now=now)
             self._answer(openings, visit, now=now)
@@ -124,14 +150,17 @@ class HelperNight:
                 f"is no helper in registry version {registry.version}",
                 subject=f"client {self.helper}",
                 rule="R-168",
-                remedy="The roots name helpers with `hyperfed registry helpers`",
+                remedy="Have the roots name it with `hyperfed registry helpers`",
             )
         self.memory.marks.first_round = records[self.helper].first_round
 
     def _erase_unopened(self, round_id: int, visit: HelperVisit, *, now: datetime) -> None:
         if now >= self.reader.registry.windows.deadline(round_id + 1):
-            self.memory.erase(round_id)
-            visit.erased.append(round_id)
+            self._erase(round_id, visit)
+
+    def _erase(self, round_id: int, visit: HelperVisit) -> None:
+        self.memory.erase(round_id)
+        visit.erased.append(round_id)
 
     # -- ahead of a round --------------------------------------------------------------------------
 
@@ -171,6 +200,7 @@ class HelperNight:
         if now < plan.deadline and not all(boxes.values()):
             return
         confirmed, refused = list[tuple[str, bytes]](), list[tuple[str, str]]()
+        refused_boxes = list[tuple[str, bytes]]()
         for client, part in boxes.items():
             key = Keys.boxes(round_id, client)
             if part is None:
@@ -182,12 +212,14 @@ class HelperNight:
                 confirmed.append((client, part.digest))
             except PacketError as error:
                 refused.append((client, error.problem))
+                refused_boxes.append((client, part.digest))
         value = Confirmation(
             federation=plan.federation,
             round=round_id,
             helper=self.helper,
             confirmed=tuple(confirmed),
             refused=tuple(refused),
+            refused_boxes=tuple(refused_boxes),
         )
         data = self._signed(value, PacketType.CONFIRMATION, now=now)
         written(self.session.store, Keys.confirmation(round_id, self.helper), data)
@@ -209,7 +241,7 @@ class HelperNight:
                 "its box was sealed to another key",
                 subject=boxes.client,
                 rule="R-170",
-                remedy="It sends again in the next round",
+                remedy="Nothing to do: the client sends again in the next round",
             )
         seeds = open_box(boxes.boxes[at], self.helper, group, secret)
         commitments = dict(zip(group.sets(), boxes.commitments, strict=True))
@@ -236,21 +268,38 @@ class HelperNight:
                 raise RefusedError("has no freeze", subject=Keys.manifest(round_id), rule="R-172")
             opening = self._opening(openings, frozen, manifest.value)
         except RefusedError as error:
-            visit.refused[round_id] = str(error)
-            refusal = HelperRefusal(
-                federation=manifest.value.federation,
-                round=round_id,
-                helper=self.helper,
-                manifest=manifest.value.manifest.digest,
-                reason=f"{error.subject}: {error.problem}",
-            )
-            data = self._signed(refusal, PacketType.HELPER_REFUSAL, now=now)
-            written(self.session.store, Keys.helper_refusal(round_id, self.helper), data)
+            digest = manifest.value.manifest.digest
+            self._refuse(openings, digest, error, visit, now=now)
             return
         # the same bytes whenever it is answered again
         data = self._signed(opening, PacketType.OPENING, now=frozen.value.time)
         if written(self.session.store, Keys.opening(round_id, self.helper), data):
             visit.answered.append(round_id)
+
+    def _refuse(
+        self,
+        openings: OpeningReader,
+        digest: bytes,
+        error: HyperfedError,
+        visit: HelperVisit,
+        *,
+        now: datetime,
+    ) -> None:
+        """Write why this helper does not help with a round, once: `digest` is what it refuses."""
+        plan = openings.plan.value
+        visit.refused[plan.round] = str(error)
+        if openings.refusal(self.helper) is not None:
+            return
+        refusal = HelperRefusal(
+            federation=plan.federation,
+            round=plan.round,
+            helper=self.helper,
+            manifest=digest,
+            reason=f"{error.subject}: {error.problem}",
+        )
+        data = self._signed(refusal, PacketType.HELPER_REFUSAL, now=now)
+        if written(self.session.store, Keys.helper_refusal(plan.round, self.helper), data):
+            visit.told.append(plan.round)
 
     def _opening(
         self, openings: OpeningReader, frozen: Stored[Freeze], manifest: RoundManifest
@@ -345,17 +394,15 @@ def not_following(openings: OpeningReader, frozen: Stored[Freeze], manifest: Rou
         "the cohort is no union of complete blocks": list(blocks.clients) != counted,
         "the cohort is below the quorum": len(counted) < plan.value.quorum,
         "the freeze names too few helpers": not openings.group.can_open(freeze.helpers),
-        "the manifest sums something else than the plan": (manifest.length != _length(plan.value)),
+        "the manifest sums something else than the plan": (
+            manifest.length != numbers_of(plan.value)
+        ),
         next(iter(lacking), ""): bool(lacking),
         "boxes name another update than the freeze": any(
             _update_of(openings, one.client) != one.digest for one in freeze.counted
         ),
     }
     return next((problem for problem, bad in wrong.items() if bad), "")
-
-
-def _length(plan: Plan) -> int:
-    return vector_length(len(plan.vocabulary), tuple(plan.policy.lags))
 
 
 def _update_of(openings: OpeningReader, client: str) -> bytes:

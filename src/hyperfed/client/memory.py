@@ -9,7 +9,8 @@
 4. The ledger's entries lie beside it, in `<name>.ledger.bin` (`ledger_copy`): they are read once.
 5. What local noise has spent of the client's privacy budget lies beside it, in
    `<name>.privacy.json` (`privacy_guard`). The newest noised message lies in `<name>.message.json`,
-   with a note once it has arrived (`message`).
+   with a note once it has arrived (`message`). The keys of the last masked messages' boxes lie in
+   `<name>.boxes.json` (`box_keys`).
 6. What gossip has spent of its own share lies in `<name>.gossip-privacy.json` (`gossip_guard`), and
    each round's gossip in `<name>.gossip-<round>.bin` (`gossip`).
 7. The last update that was sent lies beside it, in `<name>.update.bin`, for changes against it
@@ -27,6 +28,7 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
+from hyperfed.client.box_keys import BoxKeys
 from hyperfed.client.deltas import LastUpdate
 from hyperfed.client.gossip_memory import GossipMemory
 from hyperfed.client.noised import OneMessage
@@ -44,7 +46,10 @@ _REMEDY = "Nothing was sent; give the client a place it can write to"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marks:
-    """Holds what a client has seen. Digests are hexadecimal, and empty where there is none."""
+    """Holds what a client has seen, as numbers that only rise.
+
+    Digests are hexadecimal, and empty where there is none.
+    """
 
     sequence: int = 0
     """The sequence of the last update sent."""
@@ -102,6 +107,7 @@ class ClientMemory:
         self.message = OneMessage(
             None if path is None else path.parent / f"{path.name}.message.json"
         )
+        self.box_keys = BoxKeys(None if path is None else path.with_name(f"{path.name}.boxes.json"))
         self.gossip = GossipMemory(path)
         self.last_update = LastUpdate(
             None if path is None else path.with_name(path.name + ".update.bin")
@@ -127,7 +133,7 @@ class ClientMemory:
         return self._guard
 
     def gossip_guard(self, epsilon: Decimal, delta: Decimal) -> PrivacyGuard:
-        """Return the guard of gossip's share of the budget, which rounds have no part in."""
+        """Return the guard of gossip's share of the budget, which rounds do not use."""
         if self._path is not None:
             path = self._path.parent / f"{self._path.name}.gossip-privacy.json"
             return PrivacyGuard(epsilon, delta, path=path)

@@ -1,4 +1,4 @@
-"""Turn a source of data into an update of statistics, and say in words what these tell.
+"""Turn a source of data into an update of statistics, and say in words what these reveal.
 
 What it does not do: it does not print or send (`submit`, `night`).
 """
@@ -87,7 +87,10 @@ def _clipped(series: "Series", source: "Source", plan: "Plan") -> "Statistics":
         raise ConfigError(
             "names what an experiment set, which a private sum has no place for",
             subject="--intervened, or [data] intervened",
-            remedy="Leave the client out of this round; nothing was sent",
+            remedy=(
+                "Leave the client out of this round, or take the experiment out of its data. "
+                "Nothing was sent"
+            ),
         )
     return clipped_statistics(
         series.values,
@@ -115,7 +118,7 @@ def _told(statistics: "Statistics") -> dict[str, Any]:
 
 
 def statistics_words(told: dict[str, Any]) -> dict[str, str]:
-    """Return in words what statistics tell of the data, as pairs to show."""
+    """Return in words what statistics reveal of the data, as pairs to show."""
     counts = (
         f", and {told['counts']} numbers of rows, since cells are missing" if told["counts"] else ""
     )

@@ -1,7 +1,7 @@
 """Add local noise at the client: one message a round, charged once, kept until it has arrived.
 
 1. The client's own guard is charged under the round's name before anything is drawn, so that its
-   count and the ledger's agree: one night a round.
+   count and the ledger's agree: one charge a round.
 2. The noised message is on disk, signed and sealed, before it is sent. A repeat after a crash or a
    lost reply sends the very same bytes: it draws nothing, costs nothing, and reveals nothing more.
 3. A second message is never made: it would be a second look at the same data, which the ledger does
@@ -175,7 +175,7 @@ def operation_of(plan: Plan) -> str:
 
 
 def recover(guard: PrivacyGuard, ledger: Sequence[Chained]) -> None:
-    """Charge an empty guard with every night of local noise that the ledger ever reserved.
+    """Charge an empty guard with every round of local noise that the ledger ever reserved.
 
     A guard is empty where its file was lost. Void nights are charged too: this client may have sent
     a message in each. For a new client that is more than it spent, and never more than what ends
@@ -188,7 +188,7 @@ def recover(guard: PrivacyGuard, ledger: Sequence[Chained]) -> None:
 
 
 def recover_all(guard: PrivacyGuard, ledger: Sequence[Chained]) -> None:
-    """Charge every night of local noise that the ledger reserved and the guard does not know.
+    """Charge every round of local noise that the ledger reserved and the guard does not know.
 
     It is for a client whose memory is behind its receipts: what the guard's file says may be of the
     same backup. What fits no more is left out, and the next night says so.
@@ -263,7 +263,7 @@ def _noised_sums(
 
 
 def check_attested(update: Update, plan: Plan, planned: PlannedRelease) -> None:
-    """Raise RefusedError where the noise hides records, and the update attests no fitting bound."""
+    """Raise RefusedError where noise hides records and the update attests no fitting bound."""
     bound = update.claims.record_bound
     if planned.mechanism.unit == "record" and (bound is None or bound > plan.policy.record_bound):
         raise RefusedError(

@@ -1,8 +1,8 @@
-"""Open what a hyperfed.toml names: the drop-box's store and reader, the client's keys and session.
+"""Open what a hyperfed.toml names: the drop-box's store and reader, keys, and the client's session.
 
-The coordinator's keys are opened here too. Each is opened when it is first asked for. A passphrase
-is asked for only where a locked key is about to be used; it comes from $HYPERFED_PASSPHRASE or from
-whoever can be asked.
+The coordinator's keys are opened here, too. Each of these is opened when it is first asked for. A
+passphrase is asked for only where a locked key is about to be used; it comes from
+$HYPERFED_PASSPHRASE or from the person at the terminal.
 """
 
 import os

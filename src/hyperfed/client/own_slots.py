@@ -1,11 +1,11 @@
-"""Write what is a client's own, its slots in the inbox and its gossip, and read it back.
+"""Write what is a client's own (its slots in the inbox and its gossip), and read it back.
 
-1. A write that the store says it made is read back. What lies between a client and its store (a
-   sign-in page, a proxy that keeps uploads) may have answered in its place, and an update that
-   nobody will count must not pass for sent.
+1. A write that the store says it made is read back. Something between a client and its store (a
+   sign-in page, a proxy that keeps uploads) may have answered in the store's place, and an update
+   that nobody will count must not pass for sent.
 2. On "exists already" the object may be the client's own retried write, so it is read and compared.
-3. A client that may not read its own inbox cannot look. Then a write counts as made, and an object
-   that exists as somebody else's.
+3. A client that may not read its own inbox cannot check. A write then counts as made, and an
+   existing object as somebody else's.
 """
 
 from hyperfed.errors import (
@@ -35,12 +35,12 @@ def write_free_slot(store: ObjectStore, client_id: str, round_id: int, data: byt
         f"all {SLOTS} slots of round {round_id} are used",
         subject=f"client {client_id}",
         rule="R-93",
-        remedy=f"An update can be corrected {SLOTS - 1} times a round; submit for the next one",
+        remedy=f"Submit for the next one: an update can be corrected {SLOTS - 1} times a round",
     )
 
 
 def write_first_slot(store: ObjectStore, client_id: str, round_id: int, data: bytes) -> bool:
-    """Write `data` to the first slot, and return whether it is there now; False: another's is.
+    """Write `data` to the first slot, and return whether it is there now; False: another object is.
 
     Raises TransportError where the object is not there after all.
     """
@@ -48,7 +48,7 @@ def write_first_slot(store: ObjectStore, client_id: str, round_id: int, data: by
 
 
 def written(store: ObjectStore, key: str, data: bytes) -> bool:
-    """Create an object, and return whether it is there as `data` now; False: another one is.
+    """Create an object, and return whether it is there as `data` now; False: another object is.
 
     Raises TransportError where the object is not there after all.
     """

@@ -2,9 +2,9 @@
 
 1. The newest 64 updates are kept in a file beside the client's memory, each with the instant at
    which it arrived and its round's deadline.
-2. A receipt that says "not seen" of a round for which an update arrived before its deadline denies
-   it, and so does one that counts or refuses an update that was never sent while another was. A
-   later receipt that counts the update takes the denial back.
+2. A receipt that says "not seen" denies an update that arrived before the round's deadline. So does
+   one that counts or refuses an update that was never sent, where another one was. A later receipt
+   that counts the update takes the denial back.
 3. A denial is no proof of who lies: the coordinator may have left the update out, the bucket may
    have hidden it. The update's own signature is what the client can show.
 
@@ -47,13 +47,13 @@ class SentRecord:
 
     @property
     def in_time(self) -> bool:
-        """Whether it arrived before the deadline."""
+        """Whether the update arrived before the deadline."""
         return datetime.fromisoformat(self.sent_at) < datetime.fromisoformat(self.deadline)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denial:
-    """A receipt that denies an update which was sent in time."""
+    """Describes a receipt that denies an update which was sent in time."""
 
     sent: SentRecord
     """What was sent."""

@@ -1,17 +1,17 @@
-"""Hold a client's own rules of what may leave its house, whatever a round's plan asks for.
+"""Hold a client's own rules on what may leave its house, whatever a round's plan asks for.
 
 1. The rules stand in section [sharing] of the client's hyperfed.toml, and are the client's alone:
    no plan, policy or operator changes them. `ClientSession` applies them last, so that nothing is
    sent past them, by whichever way an update was made.
 2. A variable that is never shared is not measured, as far as the federation knows: no edge, vote,
    hyperedge, confounder or intervention names it.
-3. An edge of fewer samples than `smallest_n`, or of an unknown number, is held back, as are the
-   weakest above `most_edges`. Such an edge counts as a vote of 0, like one that the policy holds
-   back.
-4. Statistics lose the rows and columns of a variable that is never shared. Those of fewer rows than
-   `smallest_n` are not sent, and `digits` cannot round them: rounded moments are no rows' moments.
+3. An edge of fewer samples than `smallest_n`, or of an unknown number, is held back, and so are the
+   weakest edges beyond `most_edges`. Such an edge counts as a vote of 0, like one that the policy
+   holds back.
+4. Statistics lose the rows and columns of a variable that is never shared. Statistics of fewer rows
+   than `smallest_n` are not sent, and `digits` cannot round them: no rows have rounded moments.
 5. `digits` rounds what leaves to so many significant digits: intervals outwards, numbers of samples
-   down. What rounding takes below the policy's bounds is held back.
+   down. Whatever falls below the policy's bounds by rounding is held back.
 
 What it does not do: it does not add noise, and rounding is no differential privacy.
 """
@@ -45,7 +45,10 @@ Table = TypeVar("Table", EdgeTable, HyperedgeTable)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sharing:
-    """Holds the rules; the defaults hold nothing back. Raises ConfigError for a wrong one."""
+    """Holds the client's rules; the defaults hold nothing back.
+
+    Raises ConfigError for a wrong one.
+    """
 
     never: tuple[str, ...] = ()
     """The variables that are never shared, by name."""
@@ -167,7 +170,7 @@ class Sharing:
         return statistics.without(hidden.tolist())
 
     def _told_of(self, pack: CausalSemanticPack, edges: EdgeTable) -> CausalSemanticPack:
-        """Return a semantic pack that tells of the edges that leave, and of no other, rounded.
+        """Return a semantic pack, rounded, that speaks of the edges that leave and of no others.
 
         Where none leaves for too few samples, nor does what was found beside them.
         """

@@ -1,7 +1,7 @@
-"""Make an update the envelope that its client sends: numbered, sealed and signed.
+"""Make of an update the envelope that its client sends: numbered, sealed and signed.
 
-1. The sequence is taken from the client's memory first, and is on disk then: a crash costs a
-   number, never a repeat (R-89).
+1. The sequence is taken from the client's memory first, and is on disk before it is used: a crash
+   costs a number, never a repeat (R-89).
 2. The header states what this client has seen: its last update, the newest broadcast, and ledger
    and registry with what was signed of them.
 3. The body is sealed to the coordinator where the policy says so, and bound to the header

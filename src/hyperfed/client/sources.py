@@ -13,7 +13,7 @@
    - finished edges (edges, measured, lags).
 
    How files are written (delimiter, decimal, missing) and units (unit, convert) go with all but the
-   user's own engine. What an engine's name reads, `engines.catalogue` knows.
+   user's own engine. `engines.catalogue` knows what each engine reads.
 
    An option that does not belong to the kind is refused where it was given. A kind that the
    command line chooses sets aside what hyperfed.toml says about another.
@@ -88,7 +88,7 @@ class Source:
     columns: tuple[str, ...] | None = None
     """The columns to use of a time series."""
     time: str | None = None
-    """The column that tells the rows' time."""
+    """The column that holds the rows' times."""
     series: bool = False
     """Whether the user says that rows are time steps, oldest first."""
     lags: tuple[int, ...] | None = None
@@ -121,14 +121,20 @@ class Source:
 
     @property
     def form(self) -> "Form":
-        """How the file is written. Raises ConfigError where no file is written so."""
+        """The form in which the file is written.
+
+        Raises ConfigError where no file is written so.
+        """
         from hyperfed.engines.readers.sheet import Form
 
         return Form(delimiter=self.delimiter, decimal=self.decimal, missing=self.missing)
 
     @property
     def timing(self) -> "Timing":
-        """What is said about time. Raises ConfigError for a step that is none."""
+        """The settings about time.
+
+        Raises ConfigError for a step that is none.
+        """
         from hyperfed.engines.time_order import Timing
 
         return Timing(
@@ -137,7 +143,10 @@ class Source:
 
     @property
     def units(self) -> "Units":
-        """What is said about units. Raises ConfigError for a conversion that is none."""
+        """The settings about units.
+
+        Raises ConfigError for a conversion that is none.
+        """
         from hyperfed.engines.readers.units import Units
 
         units = Units(said=self.unit, convert=self.convert)
@@ -214,20 +223,24 @@ def _stray(kind: str, name: str, subject: str) -> ConfigError:
         return ConfigError(
             f"{word('edges')} goes without {word(name)}",
             subject=subject,
-            remedy="Finished edges need no engine and no data",
+            remedy="Leave it out: finished edges need no engine and no data",
         )
     if kind == "engine":
         return ConfigError(
             f"{word('engine')} goes without {word(name)}",
             subject=subject,
-            remedy="That is for the built-in engine; say it to yours in its factory",
+            remedy=(
+                "That option is for the built-in engine: set it in the factory of your own engine"
+            ),
         )
     if kind == "table" and name in _TIME:
         return ConfigError(
             f"{word(name)} goes with an engine for time series",
             subject=subject,
-            remedy="This engine reads rows of any order; var, varlingam and auto read steps in "
-            "time",
+            remedy=(
+                "Leave it out, or name an engine for series (var, varlingam or auto): this one "
+                "reads rows of any order"
+            ),
         )
     return ConfigError(
         f"{word(name)} goes with {word('edges')}",

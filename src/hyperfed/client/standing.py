@@ -5,8 +5,8 @@ This is known before anything is discovered, sent or waited for.
 1. A plan fixes its round's cohort when the round is opened: a client that is registered later
    counts from the next round on (R-96).
 2. A client none of whose keys is valid in the running round or later was revoked; the registry's
-   versions show which of them did it (R-25).
-3. An update may be made for an earlier round until that round's `close_by`, as long as nothing of
+   versions show which version did it (R-25).
+3. An update may be made for an earlier round until that round's `close_by`, as long as nothing in
    it is decided: this is how stragglers arrive (R-62).
 
 What it does not do: it does not judge an update (`validator`), or compare a client's key with the

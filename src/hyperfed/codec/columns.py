@@ -109,7 +109,7 @@ def claim_column(
 
 
 def rows_stated(plain: Any) -> int:
-    """Return how many rows a column says it has, without reading it; 0 where it is no column."""
+    """Return how many rows a column says it has, without reading it; 0 for what is no column."""
     if type(plain) is not list or len(plain) != 2 or type(plain[0]) is not str:
         return 0
     (dtype, coded), entry = FORMS.get(plain[0], (None, False)), plain[1]

@@ -1,4 +1,4 @@
-"""Turn columns into byte planes: what compression "zstd" makes of a column before zstd sees it.
+"""Turn columns into byte planes, which is what compression "zstd" does before zstd sees them.
 
 1. The values of a column are cut into planes: byte 0 of every value, then byte 1, and so on (a byte
    shuffle). Exponents and high bytes repeat, mantissas do not; each plane is compressed by itself

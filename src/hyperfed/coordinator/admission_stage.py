@@ -1,6 +1,6 @@
-"""`AdmissionStage`: step 2 of a round reads, verifies and judges what was listed in an inbox.
+"""Read, verify and judge what was listed in an inbox: step 2 of a round (`AdmissionStage`).
 
-It takes a listing whole or in shards, and copies what it admits to `accepted/`.
+The stage takes a listing whole or in shards, and copies what it admits to `accepted/`.
 
 1. What is returned holds no content, but keys, digests (also of the pack that each admitted update
    lies in) and reasons. What was read and copied is remembered for the merge of the same process
@@ -11,9 +11,9 @@ It takes a listing whole or in shards, and copies what it admits to `accepted/`.
    client go with the first shard.
 3. Shards that were judged under different registries or base states are not combined: the stage is
    tried again.
-4. An update that proves to have seen a ledger entry or a registry version which is not there ends
-   the stage (R-73, R-121). Nothing was decided then: copies decide nothing. One that only says so
-   is refused (R-120).
+4. An update that proves that its sender has seen a ledger entry or a registry version which is not
+   there ends the stage (R-73, R-121). Nothing is decided then: copies decide nothing. An update
+   that only claims so is refused (R-120).
 5. One loop takes what the store reads ahead of it, judges it, and gives what is admitted to the
    spool and to the packs. Each of these queues is bounded, so what a stage holds does not grow with
    the bytes of its messages. Objects are judged in the order of their keys, and a client's updates
@@ -98,7 +98,7 @@ def combined(parts: Sequence[Judged]) -> Judged:
         raise TransientError(
             "shards were judged under different registries or base states",
             subject="validate",
-            remedy="The round is judged again",
+            remedy="Nothing to do: the stage is tried again, and judges the round anew",
         )
     return Judged(
         admitted=tuple(

@@ -1,4 +1,4 @@
-"""Makes the model of each basket, which is published beside the global one.
+"""Make the model of each basket, which is published beside the global one.
 
 Where nothing is private it is the basket's merge; in a private round it comes from the basket's own
 noised sum. A basket without a model is listed with the reason. `origins_of` says from which baskets
@@ -124,11 +124,13 @@ def origins_of(
     """Return where the edges of a model come from, as fields of a model.
 
     graph: the merged graph after suppression. measured, domains: what each client measured, and its
-    basket. minimum: the fewest clients of which a count is told.
+    basket. minimum: the fewest clients whose count is shown.
     """
     if merged.supporters is None:
         return {}
-    supporters = merged.supporters[np.isin(merged.graph.edges.keys, graph.edges.keys)]
+    is_shown, supporters = np.isin(merged.graph.edges.keys, graph.edges.keys), merged.supporters
+    if not is_shown.all():  # of many clients a copy is large
+        supporters = supporters[is_shown]
     return {
         "support_by": basket_supports(supporters, merged.clients, domains, minimum=minimum),
         "unadjusted": unadjusted_edges(

@@ -1,11 +1,11 @@
-"""Reads the privacy budget from a drop-box: what its registry grants and its ledger has spent.
+"""Read the privacy budget from a drop-box: what its registry grants and its ledger has spent.
 
 1. The budget in force is what the registry names. A version that loosens it (a larger epsilon or
-   delta, another unit, less support) after the first charged reserve was frozen is refused: no
-   private round is opened, charged or found right under it (`privacy.accountant.running_budget`,
-   R-72).
+   delta, another unit, less support) after the first charged reserve was frozen is refused. No
+   private round is opened, charged or audited as right under it
+   (`privacy.accountant.running_budget`, R-72).
 2. Before anything is charged, today's registry decides.
-3. A round of which it is known that it has no result is charged nothing (R-118).
+3. A round that is known to have no result is charged nothing (R-118).
 
 What it does not do: it does not append to the ledger (`handlers`), nor show the budget
 (`cli.operator.budget`, `report`).
@@ -71,8 +71,8 @@ def budget_in_force(
 ) -> Budget:
     """Return the budget that holds at a version of the registry.
 
-    ledger: the verified ledger. version: None: the newest version. Raises PrivacyError where the
-    budget was loosened since the first charge (R-72).
+    ledger: the verified ledger. version: the version of the registry; None: the newest. Raises
+    PrivacyError where the budget was loosened since the first charge (R-72).
     """
     newest = reader.registry.version if version is None else version
     ledger = charging(reader, ledger, version=newest)

@@ -1,4 +1,4 @@
-"""Chooses which admitted updates a round counts.
+"""Choose which admitted updates a round counts.
 
 It is a pure function of admission, base state and plan (DESIGN section 3, "Late updates").
 
@@ -26,7 +26,7 @@ __all__ = ["Choice", "choose", "refusal_of"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The choice of what a round counts, with the reasons for what it does not count."""
+    """Holds what a round counts, with the reasons for what it does not count."""
 
     counted: tuple[Counted, ...]
     """The updates that count, ascending by client: one each."""
@@ -137,7 +137,7 @@ def _why_not(
 
 
 def refusal_of(item: Admitted | Counted, rule: str, reason: str, remedy: str) -> Refused:
-    """Return the refusal of an update that would else count."""
+    """Return the refusal of an update that would otherwise count."""
     return Refused(
         key=item.key,
         client=item.client,

@@ -1,6 +1,6 @@
-"""Lists what may count in a round.
+"""List what may count in a round.
 
-That is the round's own inbox, and the inboxes of earlier rounds whose updates are not too late yet.
+This is the round's own inbox, and the inboxes of earlier rounds whose updates are not too late yet.
 """
 
 from hyperfed.coordinator.helper_choice import unconfirmed_helpers

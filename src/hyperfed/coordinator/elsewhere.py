@@ -1,10 +1,10 @@
-"""`Elsewhere`: the edges of a merge that are not in the coordinator's memory.
+"""Merge edges that are not in the coordinator's memory (`Elsewhere`).
 
-They lie in a spool of this process (`streamed`), or in scratch for other machines (`remote`).
+The edges lie in a spool of this process (`streamed`), or in scratch for other machines (`remote`).
 
 1. What is merged from there is, to the last bit, what a merge of whole tables would give.
 2. A private round has whole tables in one process: what it holds before its noise must not leave
-   it. So has a round with baskets, whose merge needs them, one of statistics, which are no rows,
+   it. So does a round with baskets, whose merge needs them, one of statistics, which have no rows,
    and one that shows single clients, whose rows are read once more (`may_lie_elsewhere`).
 """
 
@@ -32,7 +32,7 @@ def may_lie_elsewhere(policy: PolicyPack) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EdgelessUpdate:
-    """An update whose edges lie elsewhere."""
+    """Holds an update whose edges lie elsewhere."""
 
     update: Update
     """The update without its edges."""

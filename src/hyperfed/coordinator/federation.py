@@ -1,4 +1,4 @@
-"""Defines `FederationCoordinator`: it takes updates, merges, and returns what to write.
+"""Take updates, merge them, and return what to write (`FederationCoordinator`).
 
 1. With a registry and a plan it takes signed bytes only, and refuses with reasons. Without them it
    is the in-process form for notebooks and tests: it takes `Update`s from a caller that it has to
@@ -72,7 +72,7 @@ class _Held:
 
 @dataclass(slots=True, kw_only=True)
 class FederationCoordinator:
-    """The coordinator of one round: it holds the clients' updates and merges them."""
+    """Holds the clients' updates of one round and merges them."""
 
     policy: PolicyPack = field(default_factory=PolicyPack)
     """What clients share and how it is merged; the plan's where there is one."""
@@ -163,8 +163,10 @@ class FederationCoordinator:
                     "signed bytes cannot be judged without a registry",
                     subject=client_id,
                     rule="R-32",
-                    remedy="FederationCoordinator(plan=..., "
-                    "validator=PacketValidator(context=...))",
+                    remedy=(
+                        "Pass FederationCoordinator(plan=..., "
+                        "validator=PacketValidator(context=...))"
+                    ),
                 )
             admitted = self.validator.verify(
                 update, key=key or Keys.inbox(made_for or self.round, client_id, 0)
@@ -184,14 +186,14 @@ class FederationCoordinator:
                     f"a {type(update).__name__} is no update",
                     subject=client_id,
                     rule="R-11",
-                    remedy="FederationClientAgent.get_shareable_update() makes one",
+                    remedy="Make one with FederationClientAgent.get_shareable_update()",
                 )
             if self.plan is not None:
                 raise RefusedError(
                     "unsigned",
                     subject=client_id,
                     rule="R-31",
-                    remedy="A planned round takes signed updates only",
+                    remedy="Sign the update: a planned round takes signed ones only",
                 )
             content, made_for, sequence = update, made_for or self.round, 0
         if not 1 <= made_for <= self.round:
@@ -422,9 +424,9 @@ class FederationCoordinator:
             raise AggregationError(problem, subject=f"round {self.round}")
         if self.policy.privacy != "none":
             raise PrivacyError(
-                "a rehearsal without noise would tell about single clients",
+                "a rehearsal without noise would reveal single clients",
                 subject=f"round {self.round}",
-                remedy="Rehearse in `hyperfed simulate`",
+                remedy="Rehearse it with `hyperfed simulate`",
             )
 
     def _staleness(self) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -1,4 +1,4 @@
-"""Reads what a freeze names and verifies it: a merge may work on nothing else (R-66).
+"""Read what a freeze names and verify it: a merge may work on nothing else (R-66).
 
 1. Each update must be the one that was frozen: it has the same client, round and digest. Anything
    else ends the stage, and the error names the object.

@@ -1,4 +1,4 @@
-"""Merges what a freeze counts: in this process, or in key ranges on other machines.
+"""Merge what a freeze counts: in this process, or in key ranges on other machines.
 
 1. A merge is made once for each freeze, and kept until the round's state is written: the state uses
    what the release has read. A release always begins anew, so that nothing stale is ever signed

@@ -1,8 +1,8 @@
-"""Lets Python's garbage collector run less often while a stage works.
+"""Let Python's garbage collector run less often while a stage works.
 
 A stage of a large round makes many small objects that live on, and hardly any cycles. After every
-700 of them Python would look for cycles, and now and then through everything that a process holds:
-that would cost an eighth of a small message's time.
+700 of them Python would look for cycles, and now and then search everything that a process holds.
+That would take an eighth of the time of a small message.
 
 1. The threshold belongs to the process, so it is set back when the last stage that asked for it has
    ended, in whatever thread.

@@ -1,12 +1,12 @@
-"""Say why a round cannot go on, where somebody must act: the machine's halts as errors.
+"""Turn the machine's halts into errors that say why a round cannot go on and who must act.
 
 1. Below quorum the error names how many are missing, and what was refused (R-62).
-2. A round that is not open, has not begun, or waits for its predecessor, is for later (R-60,
-   R-115).
+2. A round that is not open, has not begun, or waits for its predecessor is left for a later run
+   (R-60, R-115).
 3. A release that fails for what was frozen, or since the store has lost it, ends its round once
    `close_by` is past (R-118). Until then the error is shown, since it may be mended. Passing
-   faults, the machine's own, and objects that were replaced never end a round: the true ones may
-   exist.
+   faults, faults of this machine, and objects that were replaced never end a round: the true ones
+   may still exist.
 
 What it does not do: decide when a round halts (`protocol.machine`).
 """
@@ -89,7 +89,7 @@ def refuse_halt(
 
 
 def released(machine: mc.Machine, release: Callable[[], WriteOutcome]) -> WriteOutcome:
-    """Return how a release ended: `IMPOSSIBLE` where it fails in a round that is past `close_by`.
+    """Return how a release ended; `IMPOSSIBLE` where it fails after the round's `close_by`.
 
     Raises what `release` raises before that, and where the store or this machine failed,
     or an object is not what was frozen.

@@ -1,4 +1,4 @@
-"""Executes the commands of `protocol.machine` against an object store: one handler for each.
+"""Execute the commands of `protocol.machine` against an object store: one handler for each.
 
 1. A handler reads, or makes one create-only write; every decision is the machine's.
 2. An unknown outcome (a lost reply) is reported as such; the machine then reads and compares.
@@ -102,7 +102,7 @@ class CommandHandlers:
                     "was not opened",
                     subject=f"round {round_id}",
                     rule="R-60",
-                    remedy="The open-round deployment opens each round at its window's start",
+                    remedy="Wait for its window, at whose start the open-round deployment opens it",
                 )
             self._plans[round_id] = stored_plan
         return self._plans[round_id]
@@ -160,8 +160,10 @@ class CommandHandlers:
             f"{plan.value.newest_commit_round} there",
             subject=plan.key,
             rule="R-152",
-            remedy="Somebody copied it here. Nothing was written; this round is left out, and the "
-            "next one goes on",
+            remedy=(
+                "Nothing to do: somebody copied it here. Nothing was written; this round is left "
+                "out, and the next one goes on"
+            ),
         )
 
     def check_base_plan(self, round_id: int) -> None:

@@ -1,26 +1,27 @@
-"""Choose whom a round of secure sums counts: whom q helpers or more have confirmed (R-171).
+"""Choose which clients a round of secure sums counts: those that q helpers confirm (R-171).
 
 1. A freeze names a set Q of helpers. It counts a client only if all of Q confirmed its boxes, and
-   if these name the update that was admitted. So a client with unequal seeds blames nobody else.
+   if these name the update that was admitted. So a client with unequal seeds cannot put the blame
+   on anybody else.
 2. Of what counts, only complete blocks of the registry stay (R-174).
-3. Of all sets Q the one is chosen that counts the most clients, then the largest, then the first in
-   order. The cohort is thereby a function of what lies in the drop-box.
-4. Who is left out is refused with a reason, which its receipt shows.
+3. Of all sets Q, the one that counts the most clients is chosen; among those the largest, and then
+   the first in order. The cohort is thereby a function of what lies in the drop-box.
+4. A client that is left out is refused with a reason, which its receipt shows.
 
 What it does not do: judge updates (`validator`), or open boxes (helpers do).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 from hyperfed.coordinator.choose import Choice, refusal_of
 from hyperfed.dropbox.openings import OpeningReader
 from hyperfed.protocol.object_keys import Keys
-from hyperfed.protocol.objects import Counted
+from hyperfed.protocol.objects import Counted, Refused
 from hyperfed.registry.blocks import BlockCohort, complete_blocks
 
-__all__ = ["confirmed_choice", "unconfirmed_helpers"]
+__all__ = ["confirmed_choice", "rules_of_left_out", "unconfirmed_helpers"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,7 @@ def unconfirmed_helpers(openings: OpeningReader) -> tuple[str, ...]:
 
 
 def confirmed_choice(choice: Choice, openings: OpeningReader) -> tuple[Choice, tuple[str, ...]]:
-    """Return the choice without whom helpers do not confirm, and the helpers that do.
+    """Return the choice without clients that helpers do not confirm, and those helpers.
 
     The choice counts nobody where fewer than q helpers have confirmed anything.
     """
@@ -52,10 +53,33 @@ def confirmed_choice(choice: Choice, openings: OpeningReader) -> tuple[Choice, t
     return replace(choice, counted=kept, refused=tuple(refused)), chosen.helpers
 
 
+def rules_of_left_out(
+    openings: OpeningReader,
+    admitted: Mapping[str, Counted | Refused],
+    helpers: Collection[str],
+) -> dict[str, str]:
+    """Return by which rule each admitted client is left out that the helpers Q leave out.
+
+    Audits ask for the Q that a freeze names: a helper may have confirmed after it.
+    """
+    confirmed = {
+        helper: names
+        for helper, names in _confirmed_by(openings, admitted).items()
+        if helper in helpers
+    }
+    together = frozenset(admitted).intersection(*confirmed.values())
+    cohort = complete_blocks(openings.secure_sums.blocks, together)
+    return {
+        client: "R-174" if client in together else "R-171"
+        for client in admitted
+        if client not in cohort.clients
+    }
+
+
 def _confirmed_by(
-    openings: OpeningReader, counted: Mapping[str, Counted]
+    openings: OpeningReader, counted: Mapping[str, Counted | Refused]
 ) -> dict[str, frozenset[str]]:
-    """Return, for each helper that has confirmed, whose boxes of the admitted update it did."""
+    """Return for each helper the clients whose boxes, of the admitted update, it has confirmed."""
     digests = {}
     for client, one in counted.items():
         boxes = openings.mask_boxes(client)

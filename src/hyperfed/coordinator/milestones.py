@@ -1,4 +1,4 @@
-"""Names how far a round has come, as milestones, and says which command works towards which.
+"""Name how far a round has come, as milestones, and say which command works towards which.
 
 A stage of the flow drives the round's machine from its start to the stage's milestone. What is
 done already is read on the way and not done again, so each stage may be run by itself, any number
@@ -17,7 +17,7 @@ __all__ = ["Milestone", "Stage", "milestone_of"]
 
 
 class Milestone(IntEnum):
-    """A point that a round has reached once a stage has returned, in the protocol's order."""
+    """Names a point that a round has reached once a stage has returned, in protocol order."""
 
     COLLECTED = 1
     """The inbox is listed, and nothing is decided (step 2)."""
@@ -57,7 +57,7 @@ def milestone_of(command: mc.Command) -> Milestone | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """How far a round has come, as a stage of the flow returns it."""
+    """Says how far a round has come, as a stage of the flow returns it."""
 
     round: int
     """The number of the round."""

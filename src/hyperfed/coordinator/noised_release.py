@@ -1,7 +1,8 @@
 """Release a round's result with the one noise that its seed gives (R-110, R-111).
 
 1. The seed is created before the reserve, or the one that is there is adopted.
-2. What a coordinator is about to show is noted on its own disk first (`release_marks`).
+2. A coordinator notes on its own disk what it is about to show, before it shows it
+   (`release_marks`).
 3. A round that an earlier version reserved has no seed: its noise is drawn now, and shown once.
 
 What it does not do: decide when (`protocol.machine`), or compute (`private_round`).

@@ -1,9 +1,9 @@
 """Find a round's model in a sum that helpers have opened.
 
-1. The sum is looked at first (R-176): nobody has seen a message behind it.
+1. The sum is checked first (R-176), because nobody has seen a message behind it.
 2. The plan's engine finds edges in it, as in any sum of statistics; weights are all 1.
-3. Beside an edge there is what a sum tells: its estimate, interval, q-value, rows and clients. What
-   takes single messages is not there: trust, leave-one-out, I2, counts by direction (R-177).
+3. Beside an edge stands what a sum can say: its estimate, interval, q-value, rows and clients. What
+   needs single messages is left out: trust, leave-one-out, I2, counts by direction (R-177).
 
 What it does not do: open the sum (`opened_sums`).
 """
@@ -21,7 +21,7 @@ from hyperfed.kernels.layout import Z95
 from hyperfed.packets import CausalSemanticPack, PolicyPack
 from hyperfed.reconciler.summed import cut_edges, discovered
 from hyperfed.secure_aggregation import OpenedSum
-from hyperfed.secure_aggregation.statistics_vector import sums_of
+from hyperfed.secure_aggregation.statistics_vector import has_counts, sums_of
 from hyperfed.tables.hyperedges import HyperedgeTable
 from hyperfed.tables.vocabulary import Vocabulary
 
@@ -51,6 +51,7 @@ def opened_graph(
     sums = sums_of(
         opened.total,
         clients=clients,
+        counts=has_counts(policy),
         vocabulary=vocabulary,
         lags=tuple(policy.lags),
         form=policy.statistics.form,

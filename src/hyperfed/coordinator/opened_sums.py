@@ -1,4 +1,4 @@
-"""Have a round's sum opened: write the manifest, read the helpers' answers, open (R-165 to R-167).
+"""Have a round's sum opened: write the manifest, read the answers, open (R-165 to R-167).
 
 1. The manifest follows from the freeze and the boxes that it counts; one that exists is adopted.
 2. Answers to another manifest count as none. An answer that differs from another's stops the round.
@@ -30,7 +30,7 @@ from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Freeze, Plan
 from hyperfed.secure_aggregation import OpenedSum, check_openings, open_sum
 from hyperfed.secure_aggregation.opening import Opening
-from hyperfed.secure_aggregation.statistics_vector import vector_length
+from hyperfed.secure_aggregation.statistics_vector import numbers_of
 from hyperfed.secure_aggregation.streams import Words
 
 __all__ = ["OpenedSums", "await_helpers", "manifest_of", "opened_total"]
@@ -54,7 +54,7 @@ def manifest_of(openings: OpeningReader, frozen: Stored[Freeze]) -> RoundManifes
         round=plan.round,
         freeze=frozen.digest,
         payload=PAYLOAD,
-        length=vector_length(len(plan.vocabulary), tuple(plan.policy.lags)),
+        length=numbers_of(plan),
         messages=tuple(messages),
     )
 
@@ -104,7 +104,10 @@ class OpenedSums:
         return self.writes.reader
 
     def is_named(self, plan: Stored[Plan], frozen: Stored[Freeze]) -> bool:
-        """Return whether the round's manifest lies there. Raises RoundError for another one."""
+        """Return whether the round's manifest exists.
+
+        Raises RoundError for another one.
+        """
         openings = OpeningReader(self.reader, plan)
         stored = openings.manifest()
         if stored is not None and stored.value != manifest_of(openings, frozen):

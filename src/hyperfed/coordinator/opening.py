@@ -1,10 +1,10 @@
-"""Opens a round: its plan is created and signed, or the one that is there is adopted (step 0).
+"""Open a round: create and sign its plan, or adopt the one that is there (step 0).
 
 1. Before the first object of a round is written the store proves that it honours create-only
    writes (R-1).
-2. A plan is signed: what it says can be repeated, not overridden (R-52).
-3. What a plan will say comes from an operator as `RoundTerms`: from a block on a Prefect server, or
-   from a hyperfed.toml.
+2. A plan is signed: what it says can be repeated but not overridden (R-52).
+3. An operator states what a plan will say as `RoundTerms`, in a block on a Prefect server or in a
+   hyperfed.toml.
 """
 
 import math
@@ -19,7 +19,7 @@ from hyperfed.coordinator.timing import check_not_far_ahead
 from hyperfed.dropbox.reader import DropBoxReader, Stored
 from hyperfed.engines.knowledge import knowledge_of
 from hyperfed.engines.summed.versions import sums_policy_of
-from hyperfed.errors import ConfigError, RegistryError, RoundError, TransientError
+from hyperfed.errors import ConfigError, RegistryError, RoundPassed, TransientError
 from hyperfed.packets import PolicyPack
 from hyperfed.packets.policy import DEFAULT_LAGS
 from hyperfed.privacy.policy import check_private_plan
@@ -43,7 +43,10 @@ __all__ = ["RoundTerms", "check_overrides", "open_checked", "open_plan", "overri
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundTerms:
-    """The terms that new plans state. A plan that exists is never changed by them."""
+    """Holds the terms that new plans state.
+
+    A plan that exists is never changed by them.
+    """
 
     policy: PolicyPack = field(default_factory=PolicyPack)
     """What clients share and how it is merged."""
@@ -114,7 +117,7 @@ def _check_told(
             raise ConfigError(
                 f"has a unit or a range for {name!r:.80}, which is no variable",
                 subject="vocabulary",
-                remedy=f"The variables are: {', '.join(variables[:12])}",
+                remedy=f"Name variables among {', '.join(variables[:12])}",
             )
     for name, ends in ranges.items():
         if len(ends) != 2:
@@ -157,9 +160,10 @@ def open_plan(
     when a failed round may be retried; None: the next round's deadline.
 
     Raises RegistryError where the registry has expired (R-122).
-    Raises RoundError where the round has not begun or a later one stands in the ledger, ConfigError
-    where the vocabulary is empty or the clock is far off (R-117). Raises PrivacyError where the
-    budget does not cover a private round, TransientError where the write was lost.
+    Raises RoundError where the round has not begun, RoundPassed where a later one stands in the
+    ledger, ConfigError where the vocabulary is empty or the clock is far off (R-117). Raises
+    PrivacyError where the budget does not cover a private round, TransientError where the write was
+    lost.
     """
     reader = writes.reader
     if reader.now is not None:
@@ -174,11 +178,11 @@ def open_plan(
         check_not_far_ahead(reader.registry, entries, reader.now, limits=reader.limits)
     later = [c.entry.round for c in entries if c.entry.round > round_id]
     if later:
-        raise RoundError(
+        raise RoundPassed(
             f"cannot be opened any more: round {later[0]} stands in the ledger",
             subject=f"round {round_id}",
             rule="R-60",
-            remedy="Rounds finish in order; clients that missed it submit for the next one",
+            remedy="Let clients that missed it submit for the next one: rounds finish in order",
         )
     if policy.privacy != "none":
         # what stands there for this round already, nobody has asked for yet (R-119)
@@ -208,7 +212,7 @@ def open_plan(
 
 
 def check_told(vocabulary: Vocabulary, round_id: int) -> None:
-    """Raise ConfigError for a vocabulary without variables, about which nobody can say anything."""
+    """Raise ConfigError for a vocabulary without variables, in which nobody can say anything."""
     if not len(vocabulary):
         raise ConfigError(
             "names no variables, and a plan is signed once for all",
@@ -275,7 +279,7 @@ def overridden(pack: PolicyPack, overrides: Mapping[str, Any] | None) -> PolicyP
         raise ConfigError(
             "is no field of the policy pack",
             subject=", ".join(map(str, unknown))[:120],
-            remedy=f"There are: {', '.join(PolicyPack.__dataclass_fields__)}",
+            remedy=f"Name one of {', '.join(PolicyPack.__dataclass_fields__)}",
         )
     return replace(pack, **(overrides or {}))
 

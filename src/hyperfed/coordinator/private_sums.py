@@ -45,9 +45,9 @@ def private_sums_model(
 ) -> GlobalModel:
     """Return the global model of a private round of statistics.
 
-    statistics: those of each client. about: what the model says of its round. after: the accountant
-    with tonight charged. Raises PrivacyError where they are not those of the round, and
-    AggregationError where the engine cannot work on the noised sum.
+    statistics: those of each client. about: what the model says of its round. after: the
+    accountant, with this round charged. Raises PrivacyError where they are not those of the round,
+    and AggregationError where the engine cannot work on the noised sum.
     """
     policy, vocabulary = about["policy"], about["vocabulary"]
     moments, std = released_sum(statistics, night, noise=noise)

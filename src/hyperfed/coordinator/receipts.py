@@ -1,4 +1,4 @@
-"""Writes a round's receipts (step 7), also those that a coordinator left unwritten when it died.
+"""Write a round's receipts (step 7), also those that a coordinator left unwritten when it died.
 
 What it does not do: it does not say what a receipt is (`protocol.receipts`), nor decide when
 receipts are due (`protocol.machine`).
@@ -82,7 +82,7 @@ class Receipts:
     def weighings(
         self, plan: Plan, frozen: Stored[Freeze] | None, state: Stored[RoundState] | None
     ) -> Mapping[str, Weighing]:
-        """Return what each client may be told of how it was weighed."""
+        """Return what each client may learn of how it was weighed."""
         if frozen is None:
             return {}
         registry = self.reader.registry_at(frozen.value.registry_version)

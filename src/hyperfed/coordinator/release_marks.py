@@ -1,14 +1,14 @@
-"""Remember which private value of a round this machine has shown, before it is shown.
+"""Note which private value of a round this machine is about to show, before it is shown.
 
 1. A mark names round, freeze, noise and the sums that the noise hides. It is on disk before the
-   first write of a result (R-110), because the bucket sees what it refuses to keep.
+   first write of a result (R-110), because a bucket sees even what it refuses to keep.
 2. The same value may be written again, as often as a lost reply asks for it. Another value of the
-   same round is refused: two of them tell more than was charged.
+   same round is refused: two of them would reveal more than was charged.
 3. A round without a seed, which an earlier version reserved, is shown once; a second try would draw
    anew.
 
-What it does not do: protect a coordinator on another machine. There the seed does, which makes
-their values the same.
+What it does not do: protect a coordinator on another machine. There the seed protects, because it
+makes the values the same.
 """
 
 import hashlib
@@ -86,8 +86,10 @@ class ReleaseMarks:
                 "again",
                 subject=f"result of round {mark.round}",
                 rule="R-110",
-                remedy="Two values would tell more than was charged. Let the round end at its "
-                "close_by; its reserve stays charged",
+                remedy=(
+                    "Let the round end at its close_by; its reserve stays charged. Two values "
+                    "would reveal more than was charged"
+                ),
             )
         return False
 
@@ -105,6 +107,9 @@ class ReleaseMarks:
                 "does not say what this coordinator has shown",
                 subject=str(path),
                 rule="R-110",
-                remedy="Restore it from a backup. Without it move it away once no round is open",
+                remedy=(
+                    "Restore it from a backup. If there is none, move the file away once no "
+                    "round is open"
+                ),
             ) from exc
         return {mark.round: mark for mark in marks}

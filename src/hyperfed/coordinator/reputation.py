@@ -1,4 +1,4 @@
-"""Computes the next state from a round's evidence: trust, sequences and windows.
+"""Compute the next state from a round's evidence: trust, sequences and windows.
 
 It is a pure function of the freeze, the base state and the frozen updates.
 
@@ -8,13 +8,13 @@ It is a pure function of the freeze, the base state and the frozen updates.
      expected of the client's data;
    - accuracy: the share of its votes, among those on edges of the last three committed models, that
      have the sign of the newest model with that edge. It is relative to the median client's: what
-     many clients report anew in one night is a change of the world.
+     many clients newly report in one round is a change in the world.
    A client that cast no vote, or could not be compared, is not observed, nor is anyone in a round
    in which clients agree no more than by chance: that costs nothing and earns nothing. Liars who
    contradict the others and are left without a weight do not make a round one of chance.
 2. A client of the cohort that is not counted is observed as absent, also where it was excluded: its
-   trust only decays toward the prior. Where the policy asks for privacy, being counted is all the
-   evidence there is: nothing but the noised sum is computed from a single client's data.
+   trust only decays toward the prior. Where the policy asks for privacy, being counted is the only
+   evidence: nothing but the noised sum is computed from any client's data.
 3. The highest sequence of each of a client's keys and the windows it was counted for change only by
    what was counted (R-89, R-94, R-129).
 

@@ -1,4 +1,4 @@
-"""Drafts what a round writes: the freeze, the ledger's next entry, the state and the tombstone.
+"""Draft what a round writes: the freeze, the ledger's next entry, the state and the tombstone.
 
 Each draft is a function of the drop-box's objects and the arguments.
 

@@ -1,4 +1,4 @@
-"""Defines `RoundRunner`, which drives the round's state machine against an object store.
+"""Drive the round's state machine against an object store (`RoundRunner`).
 
 1. Every decision is the machine's (`protocol.machine`); its commands are executed by `handlers`.
 2. A stage drives the machine from the start to the stage's milestone (`milestones`). What is done
@@ -8,7 +8,7 @@
    revocation works at the next freeze (R-25).
 4. An earlier round that is past its `close_by` is finished first, by whichever stage comes to it:
    run where a quorum lies in its inbox, void otherwise (R-60).
-5. The caller reads the clock, once. No round is touched whose window has not begun (R-115). The
+5. The caller reads the clock once. No round is touched whose window has not begun (R-115). The
    store retries passing faults (`storage.retrying`); a write whose outcome is still unknown after
    that is read and compared, or ends the stage for another try.
 

@@ -1,6 +1,6 @@
-"""Runs a round without Prefect.
+"""Run a round without Prefect.
 
-The Prefect flows share some of it: which round is meant, and whether its window has ended.
+The Prefect flows share parts of it: which round is meant, and whether its window has ended.
 
 1. A moment before the first window, or before the first one has ended, means no round: callers say
    so and do nothing.
@@ -47,7 +47,9 @@ def round_to_open(
             raise ConfigError(
                 f"{wanted} is no round's number",
                 subject="round",
-                remedy="Rounds are counted from 1; leave it empty for the round of the schedule",
+                remedy=(
+                    "Give a number of 1 or more, or leave it empty for the round of the schedule"
+                ),
             )
         return wanted, None
     if moment < registry.genesis:
@@ -77,7 +79,7 @@ def check_ended(plan: Plan, now: datetime) -> None:
             f"its window is open until {plan.deadline:%Y-%m-%d %H:%M %Z}",
             subject=f"round {plan.round}",
             rule="R-60",
-            remedy="Running it now would shut out who submits until then. "
+            remedy="Wait until then: running it now would shut out clients yet to submit. "
             f"`hyperfed round status {plan.round}` says who is there",
         )
 

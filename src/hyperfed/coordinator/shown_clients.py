@@ -1,7 +1,7 @@
-"""Say what single clients estimated of a model's edges.
+"""Say what single clients estimated of a model's edges, where the plan shows it.
 
-Members see it, under pseudonyms, where the signed plan says so and the registry asks for no minimum
-support (R-125). The operator's own pages have it under clients' names (`report.site`).
+Members see the estimates, under pseudonyms, where the signed plan says so and the registry asks for
+no minimum support (R-125). The operator's own pages show them under clients' names (`report.site`).
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ def shown_estimates(
             "shows single clients, and the registry asks for a minimum support",
             subject=f"policy of round {coordinator.round}",
             rule="R-125",
-            remedy="Say show_clients = false",
+            remedy="Set show_clients = false in the policy",
         )
     return under_pseudonyms(
         estimates_of(keys, coordinator.reconciliation, coordinator.clients, coordinator.graphs())

@@ -1,4 +1,4 @@
-"""Makes the coordinator's writes: create-only, and never with a key that nobody could verify.
+"""Make the coordinator's writes: create-only, and never with a key that nobody could verify.
 
 1. Nothing is written with a key that the registry does not name for the round: an object that no
    reader can verify would occupy its object key for ever (R-81).

@@ -1,4 +1,4 @@
-"""Decides without a clock whether a round waits for stragglers.
+"""Decide without a clock whether a round waits for stragglers.
 
 It is a pure function of what has arrived and how long was waited (DESIGN section 4).
 
@@ -78,7 +78,7 @@ def below_quorum(round_id: int) -> str:
 
 
 def refusals_in_words(refused: Sequence[Refused]) -> str:
-    """Return how many objects were refused and the commonest reason; "" where none was."""
+    """Return how many objects were refused, and the most frequent reason; "" for none."""
     if not refused:
         return ""
     (rule, reason), count = Counter((r.rule, r.reason) for r in refused).most_common(1)[0]

@@ -1,11 +1,11 @@
-"""Merges a round whose edges are never all in memory.
+"""Merge a round whose edges are never all in memory.
 
 The edges lie in a spool of this process, and only the small parts of each update are held.
 
 1. `Streaming` takes each update as it is judged, or read from `accepted/`: its edges go into the
    spool (`merge.spool`), and the rest is kept.
-2. `streamed` has a merge read from there, to the same bytes as a merge from memory, and each
-   client's accuracy computed by reading the spool once more.
+2. `streamed` lets a merge read from there, to the same bytes as a merge from memory. Each client's
+   accuracy is computed by reading the spool once more.
 
 What it does not do: it does not verify (`frozen` has done that before), write, or decide who
 counts.
@@ -14,6 +14,9 @@ counts.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
 from hyperfed.coordinator.elsewhere import EdgelessUpdate, Elsewhere
 from hyperfed.hypergraph.graph import HypergraphStore
 from hyperfed.merge.eligible_voters import PairVoters
@@ -21,6 +24,7 @@ from hyperfed.merge.packed import PackedTable
 from hyperfed.merge.ranges import Ranges
 from hyperfed.merge.spool import Spool
 from hyperfed.packets import Update
+from hyperfed.packets.fields import keep_checked
 from hyperfed.packets.update import intervened_of
 from hyperfed.trust_scorer import AccuracyModel, accuracy_of
 
@@ -41,6 +45,7 @@ class Streaming:
     """Each update without its edges, by the digest of its packet."""
     entries: dict[bytes, int] = field(default_factory=dict)
     """The number of each update's entry in the spool, by the digest of its packet."""
+    _measured: dict[bytes, npt.NDArray[np.uint32]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.spool.expected, self.spool.variables = max(1, self.expected), self.variables
@@ -48,6 +53,9 @@ class Streaming:
     def add(self, digest: bytes, update: Update) -> EdgelessUpdate:
         """Take an update whose changes are resolved, and return it without its edges."""
         edges, small = update.parted()
+        # most clients measured the same variables, and one array does for all of those
+        measured = self._measured.setdefault(small.measured.tobytes(), small.measured)
+        keep_checked(small, measured=measured)
         packed = PackedTable.of(edges)
         self.entries[digest] = self.spool.add_packed(packed)
         self.held[digest] = EdgelessUpdate(update=small, largest=packed.largest)

@@ -2,10 +2,10 @@
 
 1. A round whose window has not begun is neither opened nor run (`registry.windows`).
 2. The store's own clock is compared where it has one (`storage.clock`).
-3. The drop-box tells the time, too. A clock far beyond everything in it is wrong, or the federation
-   has paused; then the roots say so by a new version of the registry.
-4. Updates from the future, of most clients that sent one, say that this machine's clock is behind.
-   One client cannot say so.
+3. The drop-box shows the time, too. A clock far ahead of everything in it is wrong, or the
+   federation has paused; then the roots say so by a new version of the registry.
+4. Where most clients that sent an update sent it from the future, this machine's clock is behind.
+   One client alone cannot show that.
 5. The clock is the machine's. Another one may be given to a dry run, or where the process that runs
    was itself started as a rehearsal: nobody can say so over Prefect's API.
 
@@ -27,7 +27,7 @@ from hyperfed.validator.header import FROM_THE_FUTURE
 __all__ = ["REHEARSAL", "check_not_behind", "check_not_far_ahead", "instant_of"]
 
 REHEARSAL = "HYPERFED_REHEARSAL"
-"""The environment variable of a process that may be told another clock, where it is 1."""
+"""The environment variable of a process that may be given another clock, where it is 1."""
 
 
 def instant_of(
@@ -36,8 +36,8 @@ def instant_of(
     """Return the instant of a run: the machine's, or the clock that a rehearsal is given.
 
     clock: what the caller was told; None: nothing. actual: what the machine's clock says. Raises
-    ConfigError where a run that writes is told a clock and is no rehearsal, and where the clock has
-    no time zone.
+    ConfigError where a run that writes is given a clock and is no rehearsal, and where the clock
+    has no time zone.
     """
     if clock is None:
         return check_instant(actual)
@@ -54,9 +54,9 @@ def instant_of(
 def check_not_far_ahead(
     registry: Registry, ledger: Sequence[Chained], now: datetime, *, limits: Limits
 ) -> None:
-    """Raise ConfigError where `now` lies far beyond everything that the drop-box tells (R-117).
+    """Raise ConfigError where `now` is far ahead of everything in the drop-box (R-117).
 
-    Entries of the ledger tell the time, and so does the registry's newest version.
+    Entries of the ledger show the time, and so does the registry's newest version.
     """
     newest = max(
         [

@@ -1,10 +1,10 @@
-"""Gives the numbers by which a round weighed each client, as its receipt tells them to it alone.
+"""Give the numbers by which a round weighed each client, for the client's own receipt alone.
 
 1. They follow from plan, freeze and state: whoever computes them gets the same (R-68).
-2. A round that was frozen under an earlier formula told nobody (`protocol.receipts`).
+2. A round that was frozen under an earlier formula tells nobody its weight (`protocol.receipts`).
 3. Numbers are rounded to two decimals. Where the registry asks for a minimum support above 1, they
-   are rounded to one, and the agreement is not told: a client that sends one made-up edge a night
-   could read in it whether somebody has that edge.
+   are rounded to one, and the agreement is not disclosed. From it a client that sends one invented
+   edge a round could read whether somebody has that edge.
 
 What it does not do: it computes no agreement and no trust (the merge and `reputation` do).
 """
@@ -24,7 +24,7 @@ _FEWEST = 3  # with fewer clients, agreement is not computed
 def weighings_of(
     plan: Plan, freeze: Freeze | None, state: RoundState | None, *, minimum_support: int
 ) -> Mapping[str, Weighing]:
-    """Return how each counted or excluded client was weighed; empty where nothing is told.
+    """Return how each counted or excluded client was weighed; empty where nothing is disclosed.
 
     minimum_support: that of the registry that the freeze names.
     """

@@ -1,1 +1,1 @@
-"""Keep keys, sign envelopes and seal bodies; only these modules import nacl."""
+"""Keep keys, sign envelopes and seal bodies; no other module imports nacl."""

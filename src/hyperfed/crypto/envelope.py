@@ -64,7 +64,10 @@ _LATER = {"ledger_proof": b"", "registry_digest": b"", "registry_proof": b"", "r
 
 
 class PacketType(StrEnum):
-    """The kind of object that an envelope holds. It is part of what is signed."""
+    """Names the kind of object that an envelope holds.
+
+    It is part of what is signed.
+    """
 
     REGISTRY = "hyperfed/registry"
     PLAN = "hyperfed/plan"
@@ -88,11 +91,12 @@ class PacketType(StrEnum):
     MANIFEST = "hyperfed/manifest"
     OPENING = "hyperfed/opening"
     HELPER_REFUSAL = "hyperfed/helper-refusal"
+    REBUTTAL = "hyperfed/rebuttal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """The part of an envelope that is signed besides the type (DESIGN section 2).
+    """Holds the part of an envelope that is signed besides the type (DESIGN section 2).
 
     Raises SchemaError where a field does not fit: texts have at most 128 printable characters,
     counts are in [0, 2**53), and digests have 32 bytes or none.
@@ -240,7 +244,7 @@ def digest_of(type_: str, header_bytes: bytes | memoryview) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """An envelope as it was received: it is taken apart, but nothing in it is verified."""
+    """Holds an envelope as it was received: taken apart, with nothing in it verified."""
 
     type: str
     """The type that the envelope claims."""
@@ -256,7 +260,7 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """A verified envelope: its signatures and its body's digest hold."""
+    """Holds a verified envelope: its signatures and its body's digest are right."""
 
     type: str
     """The type, which was signed."""
@@ -332,7 +336,7 @@ def open_envelope(data: bytes | memoryview, *, subject: str = "envelope") -> Env
             exc.problem,
             subject=subject,
             rule=exc.rule,
-            remedy="It is not a Hyperfed envelope, or was cut off on its way",
+            remedy="Send it again: it is not a Hyperfed envelope, or was cut off on its way",
         ) from None
     if not is_array(parts, int, str, bytes, list, bytes):
         raise SchemaError("not [1, type, header, signatures, body]", subject=subject, rule="R-30")
@@ -386,7 +390,10 @@ def verify_envelope(
             f"a {envelope.type!r:.60} where a {' or '.join(expected)} belongs",
             subject=subject,
             rule="R-30",
-            remedy="Somebody put another object in its place",
+            remedy=(
+                "Somebody put another object in its place: restore the right one, or ask its "
+                "writer to send it again"
+            ),
         )
     message = pre_authentication_encoding(envelope.type, envelope.header_bytes)
     known_signers = []
@@ -401,7 +408,10 @@ def verify_envelope(
                 f"the signature of key {key_id:.40} does not verify",
                 subject=subject,
                 rule="R-31",
-                remedy="The object was changed after it was signed, or signed with another key",
+                remedy=(
+                    "Sign and send it again: it was changed after it was signed, or signed with "
+                    "another key"
+                ),
             ) from exc
         known_signers.append(key_id)
     if len(known_signers) < threshold:
@@ -412,7 +422,10 @@ def verify_envelope(
             f"by {named})",
             subject=subject,
             rule="R-32",
-            remedy="The sender's key is not in the registry, or no longer",
+            remedy=(
+                "The sender's key is not in the registry, or is no longer valid: enrol it, or "
+                "use the current key"
+            ),
         )
     header_bytes = envelope.header_bytes
     try:
@@ -439,7 +452,7 @@ def verify_envelope(
             f"the header names key {header.key_id!r:.40}, which did not sign",
             subject=subject,
             rule="R-32",
-            remedy="A header names the key it is signed with",
+            remedy="Sign with the key that the header names",
         )
     return Signed(
         type=envelope.type,

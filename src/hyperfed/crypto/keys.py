@@ -6,8 +6,8 @@ Both pairs lie in one file.
    `storage.private_files`).
 2. A passphrase is optional: Argon2id (moderate) makes a key of it, with which XSalsa20-Poly1305
    encrypts the secrets.
-3. A key id is the first 32 hexadecimal digits of SHA-256 over both public keys. It names a pair; it
-   does not authenticate.
+3. A key id is the first 32 hexadecimal digits of SHA-256 over both public keys. It names a pair and
+   proves nothing.
 4. Public keys are checked when they enter a registry, not later: they must be valid, canonical
    points of the main subgroup (R-21).
 
@@ -72,7 +72,10 @@ def _wrong_with(signing: bytes, sealing: bytes) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublicKeys:
-    """The public halves of a `KeyPair`. Raises RegistryError where a key does not have 32 bytes."""
+    """Holds the public halves of a `KeyPair`.
+
+    Raises RegistryError where a key does not have 32 bytes.
+    """
 
     signing: bytes
     """Ed25519 public key, 32 bytes."""
@@ -135,7 +138,7 @@ class PublicKeys:
 
 
 class KeyPair:
-    """The secret keys of one party, which sign and open sealed bodies.
+    """Holds the secret keys of one party, which sign and open sealed bodies.
 
     Use `KeyPair.generate()`, `KeyPair.load(path)` and `pair.save(path)`. `public` is what others
     may know.
@@ -197,7 +200,7 @@ class KeyPair:
                 "an empty passphrase protects nothing",
                 subject=str(path),
                 rule="R-20",
-                remedy="Give one, or none at all",
+                remedy="Give a passphrase of at least one character, or none at all",
             )
         document: dict[str, Any] = {"format": _FORMAT, "public": self.public.to_json()}
         if passphrase is None:

@@ -28,7 +28,7 @@ MAX_PROOF_BYTES = 1536
 
 
 def proof_of(envelope: bytes | memoryview) -> bytes:
-    """Return the proof of an envelope: it without its body; empty where that is too long.
+    """Return an envelope without its body, as a proof of it; empty where that is too long.
 
     Raises SchemaError where the bytes are no envelope.
     """
@@ -40,7 +40,7 @@ def proof_of(envelope: bytes | memoryview) -> bytes:
 def proven(
     proof: bytes, *, expect: PacketType, key_of: Callable[[str], bytes | None], threshold: int = 1
 ) -> tuple[bytes, Header] | None:
-    """Return the digest and the header of what a proof shows to be signed.
+    """Return the digest and the header that a proof shows to be signed.
 
     Returns None where it is no proof or of another type, where a signature does not hold, or where
     fewer than `threshold` known keys signed.

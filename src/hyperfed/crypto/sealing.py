@@ -212,7 +212,10 @@ def unbox_key(boxes: Mapping[str, bytes], key_pair: KeyPair, *, subject: str) ->
             "the sealed key does not open",
             subject=subject,
             rule="R-41",
-            remedy="It was made for another key, or changed",
+            remedy=(
+                "It was made for another key, or changed: open it with the key that it was "
+                "sealed to"
+            ),
         ) from exc
 
 
@@ -253,7 +256,7 @@ def open_committed(
             "the key is not the one it commits to",
             subject=subject,
             rule="R-42",
-            remedy="It was changed, moved here, or sealed with another key",
+            remedy="It was changed, moved here, or sealed with another key: fetch it again",
         )
     return open_with(key, sealed, about=about, subject=subject)
 

@@ -1,4 +1,4 @@
-"""Provide real data to try Hyperfed on: the public capital of 48 US states (`munnell`)."""
+"""Provide real data for trying Hyperfed: the public capital of 48 US states (`munnell`)."""
 
 from hyperfed.demo.munnell import VARIABLES, flip_signs, series, series_csv, states
 

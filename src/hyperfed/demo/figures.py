@@ -1,4 +1,4 @@
-"""Compute what the demonstration claims.
+"""Compute what the demonstration claims, from its updates.
 
 The claims are how many edges stand above chance, and what fourteen liars do to them.
 
@@ -6,8 +6,8 @@ The claims are how many edges stand above chance, and what fourteen liars do to 
    destroys time. What still gets a vote is chance.
 2. An edge is clear where |vote| reaches that of the null (`null_vote`), and strong where it reaches
    the default cut.
-3. An edge is kept under attack where it was clear (strong) the honest night before, and is so
-   tonight with the same sign.
+3. An edge is kept under attack where it was clear (strong) in the honest round before, and is so in
+   this round with the same sign.
 
 Source: the permutation test for time series (Good 2005, ch. 3).
 
@@ -29,7 +29,7 @@ from hyperfed.reconciler.reconcile import StoreReconciler
 from hyperfed.statistics import statistics_of
 from hyperfed.tables.vocabulary import Vocabulary
 
-__all__ = ["Kept", "Votes", "kept", "merged_votes", "null_vote", "summed_votes"]
+__all__ = ["Kept", "Votes", "kept", "merged_votes", "null_vote", "summed_votes", "without_noise"]
 
 Votes = dict[tuple[str, str, int], float]
 """(source, target, lag) -> weighted mean vote, in [-1, 1]."""
@@ -38,7 +38,7 @@ _SHARED = PolicyPack().stability_min
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """How many of the edges that were clear or strong before are so still, with the same sign."""
+    """Counts the edges that were clear or strong before and are so still, with the same sign."""
 
     clear: int
     """Edges that are still clear."""
@@ -84,6 +84,14 @@ def summed_votes(
         (row["source"], row["target"], row["lag"]): row["vote"]
         for row in coordinator.aggregate().rows()
     }
+
+
+def without_noise(policy: PolicyPack) -> PolicyPack:
+    """Return a policy under which the states' exact statistics are merged, for comparison alone."""
+    if policy.payload == "edges" or policy.privacy == "none":
+        return policy
+    exact = replace(policy.statistics, row_norm=0.0, centring="client")
+    return replace(policy, privacy="none", statistics=exact)
 
 
 def null_vote(

@@ -6,8 +6,8 @@ The panel asks: does public capital make private output grow?
    employment, and the difference of the unemployment rate (percentage points): 16 rows for 1971-86.
    `series_csv` gives the same as a file, with its years.
 2. State names are client ids: full, lower case, with hyphens.
-3. `flip_signs` is the attack of the demonstration: a client negates every effect that it found and
-   swears to it.
+3. `flip_signs` is the attack of the demonstration: a client negates every effect that it found, and
+   signs that.
 
 Source: Munnell 1990; Baltagi & Pinnoi 1995. data/README.md beside the file has origin and licence.
 """

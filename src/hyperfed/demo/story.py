@@ -32,7 +32,7 @@ _PLAIN = ("mean", "sum")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NightFacts:
-    """A night, and what is known of it."""
+    """Holds a night, and what is known of it."""
 
     night: int
     """Number of the night, from 1."""

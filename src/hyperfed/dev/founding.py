@@ -46,7 +46,7 @@ _GENESIS_FILE = "genesis"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Founded:
-    """A federation that was founded, now or earlier."""
+    """Holds a federation that was founded, now or earlier."""
 
     folder: Path
     """The folder of its keys and settings."""
@@ -61,7 +61,7 @@ class Founded:
 
 
 def found(folder: Path, store: ObjectStore, *, window_s: int, now: datetime) -> Founded:
-    """Return the federation in `folder` and `store`, and make it where there is none."""
+    """Return the federation in `folder` and `store`, and found it where there is none."""
     key_files = {
         name: folder / "keys" / f"{name}.key" for name in ("root", "coordinator", *CLIENTS)
     }

@@ -136,7 +136,7 @@ class _Handler(SimpleHTTPRequestHandler):
 
 
 class ReportPages:
-    """Serve the reports in `folder` on 127.0.0.1, at `port`."""
+    """Serves the reports in `folder` on 127.0.0.1, at `port`."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.folder, self.port = folder, port
@@ -162,7 +162,7 @@ class ReportPages:
             raise TransportError(
                 f"the port is taken: {exc.strerror}",
                 subject=self.url,
-                remedy="End what has it, or remove ports.json for another",
+                remedy="End the process that has it, or remove ports.json to get another port",
             ) from exc
         threading.Thread(target=self._server.serve_forever, name="reports", daemon=True).start()
 

@@ -8,6 +8,7 @@
 4. `carrying` finds what is left after crashes of parents: the processes that were started with a
    mark in their environment, and no others.
 5. `end_all` ends all of those at once, and `named` says in words what they are.
+6. `interrupts_held` lets a start come to its end before Ctrl-C is answered.
 
 What it does not do: restart processes (`supervisor`), or look for them by name.
 """
@@ -17,13 +18,13 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hyperfed.errors import ConfigError
 
-__all__ = ["Process", "Recorded", "carrying", "end_all", "named"]
+__all__ = ["Process", "Recorded", "carrying", "end_all", "interrupts_held", "named"]
 
 _POLL_S = 0.05
 _NAMES = {  # part of a command line -> what a person calls the process
@@ -50,7 +51,7 @@ def _start_time(pid: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """A process that was started: enough to tell it from a later one with the same id."""
+    """Names a process that was started, so that no later one with its id is taken for it."""
 
     pid: int
     """Its process id."""
@@ -144,8 +145,25 @@ def end_all(name: str, value: str, *, timeout_s: float) -> None:
             process.end(timeout_s=0.0)
 
 
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back while the context lasts, and raise KeyboardInterrupt at its end instead.
+
+    What is started meanwhile answers Ctrl-C as ever: a handler does not outlive `exec`, where a
+    blocked or ignored signal would. It works in the main thread only.
+    """
+    numbers: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: numbers.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if numbers:
+            raise KeyboardInterrupt
+
+
 class Process:
-    """A child process.
+    """Runs a child process.
 
     `name` names it in messages, `argv` is its command line, and `environment` is added to this
     process's own. It runs in `cwd`, and its output is appended to `log`. `stop` gives it

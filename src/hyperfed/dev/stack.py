@@ -41,7 +41,7 @@ HEARTBEAT_S = 30
 
 
 class Stack:
-    """The servers of one folder.
+    """Runs the servers of one folder.
 
     `checkout` is where the flows are. `port` is the UI's; None takes the one it had, or else a free
     one. `heartbeat_s` is the time between heartbeats of flows, in seconds. `worker` says whether

@@ -10,8 +10,7 @@ everything on SIGTERM.
 2. Where the supervisor itself was killed, `hyperfed dev down` ends what status.json names, and what
    else carries the supervisor's `MARK` in its environment: a flow whose worker was killed goes on
    as an orphan.
-3. SIGTERM or SIGINT during the start breaks the start off, so that nobody waits for a Prefect
-   server only to end it.
+3. SIGTERM or SIGINT breaks off a start, so that nobody waits for a Prefect server only to end it.
 """
 
 import json
@@ -70,7 +69,7 @@ def _write_status(stack: Stack, phase: str, **more: Any) -> None:
         stack.folder / STATUS,
         json.dumps(document, indent=1),
         error=ConfigError,
-        remedy="The folder of `hyperfed dev` must be writable",
+        remedy="Make the folder of `hyperfed dev` writable",
     )
 
 

@@ -1,4 +1,4 @@
-"""Reads from `accepted/` what a freeze counts (R-66).
+"""Read from `accepted/` what a freeze counts (R-66).
 
 1. A pack that is read must have the digest that the freeze names, and must hold the updates that
    the freeze counts. The caller verifies that the updates are their clients'.
@@ -7,8 +7,8 @@
 3. A caller that asks for one update at a time gets it from the packs that were read last, of which
    up to 64 MB are kept. Clients ascend and so do packs; but a chain of changes goes back through up
    to 32 rounds, each with a pack of its own.
-4. A freeze from before there were packs has one object for each update, which is read by the
-   update's own digest.
+4. A freeze that was made before there were packs has one object for each update, which is read by
+   the update's own digest.
 
 What it does not do: verify an update (`coordinator.frozen`), write packs (`dropbox.pack_writer`),
 or say what a pack is (`protocol.packs`).

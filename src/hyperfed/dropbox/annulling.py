@@ -1,10 +1,10 @@
-"""Read what the roots are about to annul, and what an abandoned branch has counted (R-123, R-124).
+"""Read what roots are about to annul, and what an abandoned branch counted (R-123, R-124).
 
 1. Only what a coordinator's key has signed for this federation is read. Everything else in a
    ledger's place was never an entry, and is no reason to annul one.
 2. An entry of an abandoned branch is kept whole, because what it charged carries over. An entry
    that lies in this drop-box is charged there, and would be charged twice.
-3. A commit of an abandoned branch names the state in which its sequences are. Nothing at or below
+3. A commit of an abandoned branch names the state that holds its sequences. Nothing at or below
    them counts again, under the same key.
 
 What it does not do: change a registry (the roots do, `hyperfed registry annul`).
@@ -39,7 +39,7 @@ def annulled_here(reader: DropBoxReader, sequence: int) -> Annulment:
             "the ledger has no such entry",
             subject=key,
             rule="R-123",
-            remedy="`hyperfed audit` names the entries that break a rule",
+            remedy="Run `hyperfed audit`, which names the entries that break a rule",
         ) from exc
     signed = _signed(reader, data, key)
     if signed.header.sequence != sequence:

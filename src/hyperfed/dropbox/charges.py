@@ -1,11 +1,11 @@
-"""Tell which reserves of a ledger are charges: those that a round's plan asks for (R-119).
+"""Decide which reserves of a ledger are charges: those that a round's plan asks for (R-119).
 
 1. A reserve that asks for something else than its round's plan is alien: no coordinator releases
    anything by it, so it takes nothing from the budget. Whoever wrote it has the coordinator's key.
-   A plan that is refused, for one below the floors, says as well what was asked for.
-2. What was committed is charged, whatever it says. So is a reserve whose plan nobody can read: a
-   bucket that hides a plan must not refill the budget.
-3. A reserve that asks for what its plan says is charged, though its freeze is gone (R-112).
+   A refused plan, such as one below the floors, says what was asked for just as well.
+2. A reserve that was committed is charged, whatever it says. So is a reserve whose plan nobody can
+   read: a bucket that hides a plan must not refill the budget.
+3. A reserve that asks for what its plan says is charged even where its freeze is gone (R-112).
 
 What it does not do: compose charges (`privacy.accountant`).
 """
@@ -66,7 +66,7 @@ def carried(reader: DropBoxReader, *, version: int | None = None) -> list[Chaine
                 "its annulment holds another entry than it names",
                 subject=key,
                 rule="R-124",
-                remedy="The roots annul it again, with its own envelope",
+                remedy="Have the roots annul it again, with its own envelope",
             )
         if entry.kind is EntryKind.RESERVE:
             # by another id, so that no void of the other branch refunds it

@@ -1,4 +1,4 @@
-"""Compare what a sender has seen with what is here: the ledger's entries, the registry's versions.
+"""Compare what a sender has seen of the ledger and the registry with what is here.
 
 1. A sender that has seen an entry, or a version, which is not here has seen another drop-box, or
    says so (R-73, R-121). What somebody with the key has signed proves it: the round stops then, and
@@ -29,7 +29,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What an update's header says that its sender has seen."""
+    """Holds what an update's header says that its sender has seen."""
 
     ledger_sequence: int = 0
     """Number of the newest ledger entry, 0 for none."""

@@ -2,7 +2,7 @@
 
 1. An object whose key no update can have is refused unread. One such object of each folder is
    named, so that nobody can flood a freeze (R-82). Nor can a party that writes into folders of
-   clients that do not exist: 64 of these folders are looked at, and one object in each.
+   clients that do not exist: at most 64 of these folders are read, and one object in each.
 2. A fault of the store is never taken for a fault of the client: it ends the stage, which is tried
    again.
 
@@ -26,7 +26,7 @@ _MAX_UNKNOWN_CLIENTS = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrivals:
-    """The content of a round's inbox."""
+    """Holds the content of a round's inbox."""
 
     round: int
     """Number of the round."""
@@ -47,7 +47,7 @@ class Arrivals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged(Admission):
-    """An admission, and the registry and base state under which it was judged."""
+    """Holds an admission, and the registry and base state under which it was judged."""
 
     registry_version: int
     """Version of the registry."""
@@ -58,7 +58,7 @@ class Judged(Admission):
 def without_misplaced(
     listed: Iterable[ObjectInfo], *, known: Container[str]
 ) -> Iterator[ObjectInfo]:
-    """Yield what may be an update, and of each folder the first object that cannot be one.
+    """Yield what may be an update, and from each folder the first object that cannot be one.
 
     That is enough to refuse it, and not enough to flood a freeze. `known` holds the clients there
     are; of the folders of others, only the first object of the first 64 is yielded.

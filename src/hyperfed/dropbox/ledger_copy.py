@@ -1,11 +1,11 @@
-"""`LedgerCopy`: the ledger's entries that this machine has read, kept in one file.
+"""Keep in one file the ledger's entries that this machine has read (`LedgerCopy`).
 
-With it the machine's next process asks only for newer entries (ADR 0023), and a drop-box that was
-rolled back is noticed (ADR 0034).
+With this file the machine's next process asks only for newer entries (ADR 0023), and a drop-box
+that was rolled back is noticed (ADR 0034).
 
-1. Entries are kept after they were read back from the store and verified. The copy counts where the
-   store's ledger goes through its newest entry, byte for byte (R-75). Every entry names the digest
-   of the one before it, so only one history ends there.
+1. Entries are kept once they have been read back from the store and verified. The copy counts where
+   the store's ledger goes through its newest entry, byte for byte (R-75). Every entry names the
+   digest of the one before it, so only one history ends there.
 2. A copy whose entries verify and that the store contradicts is evidence, and stays: two signed
    histories, or a tail that is gone (R-113, `ledger_reader`).
 3. A copy that is damaged or of another federation is dropped, and the ledger is read from its
@@ -49,7 +49,7 @@ class Kept:
 
 
 class LedgerCopy:
-    """The copy in the file `path`.
+    """Keeps the copy in the file `path`.
 
     Two processes may share it: the file is replaced at once, and the copy of either is true.
     """
@@ -71,11 +71,11 @@ class LedgerCopy:
 
     @property
     def path(self) -> Path:
-        """The file, for messages."""
+        """The file of the copy, for messages."""
         return self._path
 
     def load(self) -> Kept:
-        """Return what is kept; nothing where there is no copy, or none that can be read."""
+        """Return what is kept; empty where there is no copy, or none that can be read."""
         try:
             if self._path.stat().st_size > _MAX_BYTES:
                 return Kept()
@@ -100,7 +100,10 @@ class LedgerCopy:
                 self._path,
                 pack([_FORM, registry_version, *entries]),
                 error=ConfigError,
-                remedy="A rollback of the drop-box will not be noticed by this machine",
+                remedy=(
+                    "Make the file writable: until then this machine will not notice a rollback "
+                    "of the drop-box"
+                ),
             )
         except ConfigError as error:
             _log.warning("ledger copy: %s", error)

@@ -7,7 +7,8 @@
 3. An entry's header must name that entry, and its key must have been the coordinator's in the
    entry's round (R-81). That round must have begun (R-115).
 4. What the registry's roots have annulled is read as what is left of it (R-123). A copy whose
-   newest entry they have annulled, and the store does not have, is of an abandoned branch (R-124).
+   newest entry they have annulled, and which the store does not have, belongs to an abandoned
+   branch (R-124).
 """
 
 from collections.abc import Sequence
@@ -45,7 +46,7 @@ class _AbandonedCopyError(Exception):
 
 
 class Verifier(Protocol):
-    """The interface of the object that verifies envelopes: a `DropBoxReader`."""
+    """Verifies envelopes: a `DropBoxReader` does."""
 
     @property
     def registry(self) -> Registry: ...
@@ -162,7 +163,7 @@ class LedgerReader:
 
     @property
     def proof(self) -> bytes:
-        """What the coordinator signed of the newest entry read; empty where none was."""
+        """The coordinator's signed header of the newest entry read; empty where none was."""
         return proof_of(self._newest) if self._newest else b""
 
     def verified(self) -> list[Chained]:
@@ -184,9 +185,9 @@ class LedgerReader:
         """
         first = len(book.entries) + 1
         missing = ""
-        for key, data in self._store.read_many(
-            [Keys.ledger(first + i) for i in range(count)], max_bytes=_MAX_ENTRY_BYTES
-        ):
+        # one more is asked for: it shows whether one that is missing is a hole or the end
+        keys = [Keys.ledger(first + i) for i in range(count + 1)]
+        for key, data in self._store.read_many(keys, max_bytes=_MAX_ENTRY_BYTES):
             if isinstance(data, ObjectNotFound):
                 missing = missing or key
             elif isinstance(data, TransportError):
@@ -202,7 +203,7 @@ class LedgerReader:
                 return True
             else:
                 self._add(verifier, book, data, key)
-        return not missing
+        return missing in ("", keys[-1])
 
     def _add(self, verifier: Verifier, book: Book, data: bytes, key: str) -> None:
         signed = verifier.signed(data, key=key, types=PacketType.LEDGER, round_id=None)

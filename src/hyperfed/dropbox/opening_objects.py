@@ -1,4 +1,4 @@
-"""What clients, helpers and the coordinator write so that a sum is opened (DESIGN section 8).
+"""Define what clients, helpers and the coordinator write so that a sum is opened.
 
 1. A helper publishes a sealing key for each round, ahead of it (R-169).
 2. A client leaves its seeds for the helpers in one object, beside its update. It names the update
@@ -6,6 +6,8 @@
 3. A helper confirms which of these objects opened and matched, once, before the freeze (R-171).
 4. The coordinator's manifest names what is to be opened; a helper answers it with sums of masks, or
    refuses with a reason (R-172, R-175).
+
+5. A client that a helper accuses publishes the keys of a few of its boxes (R-199).
 
 Each is one signed, create-only object. What helpers and clients sign, they sign with their key of
 the registry.
@@ -19,6 +21,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from hyperfed.codec.versions import since
 from hyperfed.errors import SchemaError
 from hyperfed.secure_aggregation.opening import Cohort, Manifest
 from hyperfed.secure_aggregation.streams import MaskContext
@@ -30,13 +33,14 @@ __all__ = [
     "HelperRefusal",
     "MaskBoxes",
     "OpeningSums",
+    "Rebuttal",
     "RoundManifest",
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HelperKey:
-    """A helper's sealing key of one round."""
+    """Holds a helper's sealing key of one round."""
 
     federation: str
     """The federation's name."""
@@ -54,7 +58,7 @@ class HelperKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskBoxes:
-    """A client's seeds, sealed to the helpers, and its commitments to them."""
+    """Holds a client's seeds, sealed to the helpers, and its commitments to them."""
 
     federation: str
     """The federation's name."""
@@ -81,7 +85,7 @@ class MaskBoxes:
 
     @property
     def context(self) -> MaskContext:
-        """What its masks are bound to."""
+        """The bytes that the client's masks are bound to."""
         return MaskContext(
             federation=self.federation,
             registry_version=self.registry_version,
@@ -94,7 +98,7 @@ class MaskBoxes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
-    """Which clients' boxes opened and matched at one helper.
+    """Says which clients' boxes opened and matched at one helper.
 
     Raises SchemaError where clients do not ascend, or stand twice.
     """
@@ -109,9 +113,13 @@ class Confirmation:
     """(client, packet digest of its boxes), ascending by client."""
     refused: tuple[tuple[str, str], ...] = ()
     """(client, why its boxes were not confirmed), ascending by client."""
+    refused_boxes: tuple[tuple[str, bytes], ...] = field(default=(), metadata=since(2))
+    """(client, packet digest of the boxes that were refused), ascending by client, of those whose
+    boxes could be read: so that nobody answers with other boxes than were accused.
+    """
 
     def __post_init__(self) -> None:
-        for pairs in (self.confirmed, self.refused):
+        for pairs in (self.confirmed, self.refused, self.refused_boxes):
             names = [client for client, _ in pairs]
             if names != sorted(set(names)):
                 raise SchemaError(
@@ -121,7 +129,7 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundManifest:
-    """What is to be opened in a round, as freeze and reserve bind it."""
+    """Says what is to be opened in a round, as freeze and reserve bind it."""
 
     federation: str
     """The federation's name."""
@@ -138,14 +146,14 @@ class RoundManifest:
 
     @property
     def manifest(self) -> Manifest:
-        """What helpers answer."""
+        """The manifest that helpers answer."""
         cohort = Cohort(payload=self.payload, length=self.length, messages=dict(self.messages))
         return Manifest(round=self.round, freeze_digest=self.freeze, cohorts=(cohort,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OpeningSums:
-    """A helper's answer: for each set whose seed it holds, the sum of the cohort's masks."""
+    """Holds a helper's answer: for each set whose seed it holds, the sum of the cohort's masks."""
 
     # without an annotation, which would make it a field
     COLUMNS = MappingProxyType({"sums": np.uint64})
@@ -178,7 +186,7 @@ class OpeningSums:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HelperRefusal:
-    """Why a helper does not answer a manifest."""
+    """Says why a helper does not answer a manifest, or does not help with a plan at all."""
 
     federation: str
     """The federation's name."""
@@ -187,6 +195,36 @@ class HelperRefusal:
     helper: str
     """The helper's client id."""
     manifest: bytes
-    """Digest of the manifest that it refuses, 32 bytes."""
+    """Digest of the manifest that it refuses, 32 bytes, or packet digest of the plan."""
     reason: str
     """What is wrong with it; it names the earlier cohort where there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebuttal:
+    """An accused client's keys of the boxes for some helpers, so that everybody can open these.
+
+    Raises SchemaError where helpers do not ascend, where none is named, or for a malformed key.
+    """
+
+    federation: str
+    """The federation's name."""
+    round: int
+    """The round."""
+    client: str
+    """The accused client's id."""
+    plan: bytes
+    """Packet digest of the round's plan."""
+    accused: bytes
+    """Packet digest of the boxes that were refused."""
+    published: tuple[tuple[str, bytes], ...]
+    """(helper, the ephemeral X25519 secret of its box, 32 bytes), ascending by helper."""
+
+    def __post_init__(self) -> None:
+        names = [helper for helper, _ in self.published]
+        keys = all(len(key) == 32 for _, key in self.published)
+        if not names or names != sorted(set(names)) or not keys:
+            raise SchemaError(
+                "helpers ascend, each once and with a key of 32 bytes",
+                subject=f"rebuttal of {self.client:.40}",
+            )

@@ -1,11 +1,11 @@
 """Read what clients and helpers leave so that a sum is opened, and verify whose it is.
 
 1. A part is signed by a key of its client that the plan's registry has valid in the round, and it
-   lies in that client's place. Anything else counts as not there, with its reason.
+   lies in that client's place. Anything else counts as missing, with its reason.
 2. A client's boxes name the plan, and have one commitment for each set of helpers and one box for
    each helper, sealed to the key that this helper has published (R-170).
-3. Whether boxes open is for helpers to say, and whether an update fits them for who reads the
-   update (`mask_boxes` gives both digests).
+3. Helpers say whether boxes open, and whoever reads the update says whether it fits them
+   (`mask_boxes` gives both digests).
 
 What it does not do: it does not open boxes or sums.
 """
@@ -31,6 +31,7 @@ from hyperfed.dropbox.opening_objects import (
     HelperRefusal,
     MaskBoxes,
     OpeningSums,
+    Rebuttal,
     RoundManifest,
 )
 from hyperfed.dropbox.reader import DropBoxReader, Stored
@@ -54,19 +55,23 @@ _PARTS: dict[str, tuple[PacketType, type[Any]]] = {
     "confirmed": (PacketType.CONFIRMATION, Confirmation),
     "sums": (PacketType.OPENING, OpeningSums),
     "refused": (PacketType.HELPER_REFUSAL, HelperRefusal),
+    "rebuttals": (PacketType.REBUTTAL, Rebuttal),
 }
 
 T = TypeVar("T")
 
 
 def secure_sums_of(registry: Registry) -> SecureSums:
-    """Return who helps to open sums. Raises RegistryError where nobody does (R-168)."""
+    """Return the registry's rules of who helps to open sums.
+
+    Raises RegistryError where nobody does (R-168).
+    """
     if registry.secure_sums is None:
         raise RegistryError(
             f"version {registry.version} names no helpers, who open secure sums",
             subject="registry",
             rule="R-168",
-            remedy="The roots name them with `hyperfed registry helpers`",
+            remedy="Have the roots name them with `hyperfed registry helpers`",
         )
     return registry.secure_sums
 
@@ -109,7 +114,10 @@ class OpeningReader:
 
     @property
     def secure_sums(self) -> SecureSums:
-        """Who helps. Raises RegistryError where nobody does."""
+        """The registry's rules of who helps.
+
+        Raises RegistryError where nobody does.
+        """
         return secure_sums_of(self.registry)
 
     @property
@@ -119,7 +127,7 @@ class OpeningReader:
 
     @property
     def round(self) -> int:
-        """The round."""
+        """The number of the round."""
         return self.plan.value.round
 
     def helper_key(self, helper: str) -> bytes | None:
@@ -167,7 +175,7 @@ class OpeningReader:
         )
 
     def opening(self, helper: str, length: int) -> Opening | None:
-        """Return a helper's answer with `length` numbers a set, or None."""
+        """Return a helper's answer, with `length` numbers for each set, or None."""
         key = Keys.opening(self.round, helper)
         part = self._part(key, PacketType.OPENING, OpeningSums, helper)
         if part is None:
@@ -190,11 +198,35 @@ class OpeningReader:
         part = self._part(key, PacketType.HELPER_REFUSAL, HelperRefusal, helper)
         return None if part is None else part.value
 
+    def rebuttal(self, client: str) -> Stored[Rebuttal] | None:
+        """Return what an accused client has published, or None where nothing counts (R-199).
+
+        It is of this plan, of the boxes that lie there, and of at most t of the helpers.
+        """
+        key = Keys.rebuttal(self.round, client)
+        part = self._part(key, PacketType.REBUTTAL, Rebuttal, client)
+        if part is None:
+            return None
+        boxes, value = self.mask_boxes(client), part.value
+        helpers, most = [name for name, _ in value.published], self.group.colluding_helpers
+        if boxes is None or (value.plan, value.accused) != (self.plan.digest, boxes.digest):
+            self.why_not[key] = "is of another plan, or of other boxes than lie there"
+        elif len(helpers) > most or not set(helpers) <= set(self.group.helpers):
+            self.why_not[key] = (
+                f"publishes the keys of {len(helpers)} boxes; at most {most}, of helpers, may be "
+                "published, or the seeds would be known (R-199)"
+            )
+        else:
+            return part
+        return None
+
     def part_at(self, key: str) -> Stored[Any] | None:
         """Return the part of the round's opening that lies at `key`, or None."""
         if key == Keys.manifest(self.round):
             return self.manifest()
         folder, owner = key.split("/")[-2:]
+        if folder == "rebuttals":
+            return self.rebuttal(owner)
         return self._part(key, *_PARTS[folder], owner) if folder in _PARTS else None
 
     def _part(self, key: str, type_: PacketType, kind: type[T], owner: str) -> Stored[T] | None:
@@ -238,6 +270,6 @@ class OpeningReader:
                 f"federation {signed.header.federation!r:.40}",
                 subject=key,
                 rule="R-51",
-                remedy="It was moved from another place, and does not count",
+                remedy="Nothing to do: it was moved from another place, and does not count",
             )
         return Stored(key=key, value=value, digest=signed.digest, signed=signed)

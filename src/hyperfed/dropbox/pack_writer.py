@@ -1,8 +1,8 @@
-"""`PackWriter`: copies admitted updates to `accepted/` in packs, as they are given (R-66).
+"""Copy admitted updates to `accepted/` in packs, as they come (R-66).
 
 1. A pack is full as soon as it holds `pack_bytes` (`protocol.packs`). It is made and written before
-   more than a few other packs are: as many as the store takes requests at once. So what the writer
-   holds does not grow with the bytes of the updates.
+   more packs wait than the store takes requests at once. So what the writer holds does not grow
+   with the bytes of the updates.
 2. A pack's name is the digest of its bytes. Where an object of that name exists already, it must be
    that very pack, byte for byte.
 3. Threads try once. A write that failed for the moment is tried again by the caller's thread, where

@@ -1,4 +1,4 @@
-"""`DropBoxReader`: the reader that returns a drop-box's objects as verified values.
+"""Read a drop-box's objects and return them as verified values (`DropBoxReader`).
 
 Every object is read whole, verified, then parsed, and checked to be the one that its key promises.
 
@@ -10,7 +10,7 @@ Every object is read whole, verified, then parsed, and checked to be the one tha
    prefix (R-71), beyond the process where there is a place for it (R-75).
 4. A plan must follow from the registry version it names: the coordinator's key may not change what
    the roots have signed (R-52, R-125, R-126), nor keep a round open for longer (R-116).
-5. Nothing is believed that speaks for a round which has not begun (R-115).
+5. Nothing that speaks for a round which has not begun is believed (R-115).
 
 Used by coordinator, clients, audit and `hyperfed inspect`.
 
@@ -72,7 +72,7 @@ _KEPT = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored(Generic[T]):
-    """An object of the drop-box."""
+    """Holds an object of the drop-box, verified."""
 
     key: str
     """Key under which it lies."""
@@ -443,12 +443,12 @@ class DropBoxReader:
 
     @property
     def ledger_proof(self) -> bytes:
-        """What the coordinator signed of the newest entry read; empty where none was."""
+        """The coordinator's signed header of the newest entry read; empty where none was."""
         return self._ledger.proof
 
     @property
     def registry_proof(self) -> bytes:
-        """What the roots signed of the newest registry version; empty where that is too long."""
+        """The roots' signed header of the newest version; empty where it is too long."""
         return self._registries.proof
 
     def check_entry(self, entry: LedgerEntry) -> None:

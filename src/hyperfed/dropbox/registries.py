@@ -1,4 +1,4 @@
-"""`RegistryChain`: the registry's versions, each verified against the one before it.
+"""Read and publish the registry's versions, each verified against the one before it.
 
 1. Version 1 is verified against the root fingerprint, every later one against the version before it
    (`registry.read_registry`). Nothing of a version is used before that.
@@ -45,7 +45,7 @@ class RegistryChain:
 
     @property
     def proof(self) -> bytes:
-        """What the roots signed of the newest version; empty where that is too long."""
+        """The roots' signed header of the newest version; empty where it is too long."""
         return self._proofs.get(len(self.versions), b"")
 
     def read_new(self, store: ObjectStore, *, until: int | None = None) -> list[bytes]:

@@ -1,15 +1,15 @@
-"""`Scratch`: sealed objects that the processes of a merge leave for each other in the drop-box.
+"""Keep sealed objects that the processes of a merge leave for each other in the drop-box.
 
 The processes may be on several machines. The objects are erased once the round has ended.
 
 1. A round's scratch lies under `rounds/{round}/scratch/{freeze}/{run}/`. `run` is the digest of the
-   coordinator's key id and of the code that wrote it: a merge goes on with what the same code has
-   left under the same key, and with nothing else.
+   coordinator's key id and of the code that wrote it: a merge goes on only with what the same code
+   has left under the same key.
 2. Every object is sealed with a key that follows from the coordinator's secret, the freeze and the
    run (`KeyPair.derived`). A party that holds the key file can read it on any machine, and nobody
    else can, because the object holds values before anything protects them (R-43).
 3. The associated data is the object's key. So an object that was changed, moved, swapped or taken
-   from another night does not open, and the error names it.
+   from another round does not open, and the error names it.
 4. Objects are only created, and their content follows from freeze and code. So a process that finds
    one takes it as its own. A name depends on what is asked, never on who asks, so a task that runs
    twice writes once.
@@ -42,7 +42,7 @@ _REMEDY = "Somebody changed the bucket. Erase the round's scratch folder and run
 
 
 class Scratch:
-    """The scratch of one night's merge.
+    """Keeps the scratch of one round's merge.
 
     `key_pair` is the coordinator's, `freeze` is the digest of what is merged, and `code` is the
     digest of the code that merges.

@@ -1,8 +1,8 @@
 """Provide causal discovery engines.
 
 `Engine` is the one method that a library must offer. `VarEngine` comes with Hyperfed; the engines
-by causal-learn import it when they run. `FederationEngine` is a federation below. `catalogue` names
-the engines that can be chosen.
+by causal-learn import it when they run. `FederationEngine` offers a federation below. `catalogue`
+names the engines that can be chosen.
 """
 
 from hyperfed.engines.base import Discovery, Engine

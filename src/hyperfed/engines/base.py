@@ -195,7 +195,7 @@ class Discovery(Conversions):
                     f"{name} names {str(names[np.argmax(unknown)])!r}, which is not among its "
                     "variables",
                     subject="discovery",
-                    remedy="`variables` names all that was measured",
+                    remedy="Name in `variables` all that was measured",
                 )
             object.__setattr__(self, name, names)
         if len(self.source) != len(self.target):
@@ -224,7 +224,7 @@ class Discovery(Conversions):
             raise EngineError(
                 "is there twice",
                 subject=self._edge(int(order[1:][twice].min())),
-                remedy="An edge is one row by (source, target, lag)",
+                remedy="Give each edge in one row by (source, target, lag)",
             )
 
     def _check_lags(self) -> None:
@@ -246,7 +246,7 @@ class Discovery(Conversions):
             raise EngineError(
                 f"has an edge at lag {stray[0]}, which is not among the lags looked at",
                 subject="discovery",
-                remedy="`lags` names all that were looked at",
+                remedy="Name in `lags` all lags that were looked at",
             )
         object.__setattr__(self, "lags", lags)
 
@@ -442,7 +442,7 @@ class Discovery(Conversions):
             raise EngineError(
                 "none of the data's variables is in the round's vocabulary",
                 subject=", ".join(self.variables[:8]),
-                remedy=f"It has: {first_names}",
+                remedy=f"Name variables of it: {first_names}",
             )
         source, target = (
             position[np.searchsorted(order, names)] if len(names) else np.zeros(0, np.int64)
@@ -466,7 +466,10 @@ class Discovery(Conversions):
 
 @runtime_checkable
 class Engine(Protocol):
-    """Describes a discovery engine bound to its data. Any object with this method will do."""
+    """Defines a discovery engine bound to its data.
+
+    Any object with this method will do.
+    """
 
     def discover(self) -> Discovery:
         """Run on the data and return what was found.

@@ -1,16 +1,16 @@
 """Name the engines that can be chosen, Hyperfed's own and those of installed packages.
 
 1. An engine is a class, or a factory, that is called with data and names:
-   `make(values, names, lags=..., knowledge=..., n_bootstrap=..., rng=..., progress=...)`. It is
-   told what its signature takes, and no more.
+   `make(values, names, lags=..., knowledge=..., n_bootstrap=..., rng=..., progress=...)`. It gets
+   what its signature takes, and no more.
 2. Its attribute `reads` says what its rows are: "series", steps in time, or "table", any order. An
    engine without it reads a series.
 3. A package offers one in the entry-point group `hyperfed.engines`, under a name that none of
-   Hyperfed's own has: a package must not take their place in silence.
+   Hyperfed's own engines has: a package must not take their place in silence.
 4. A library is imported when its engine is asked for, and not before.
 5. `auto` takes the built-in VAR for a series; for a table DirectLiNGAM, where every column's
-   distribution is told from a normal one, as its method needs, and else PC. It says what it chose
-   and why.
+   distribution is found to differ from a normal one, as its method needs, and PC otherwise. It says
+   what it chose and why.
 """
 
 import importlib
@@ -79,7 +79,10 @@ def _package(point: EntryPoint) -> str:
 
 
 def engine_names() -> tuple[str, ...]:
-    """Return the names that can be chosen, ascending. Raises ConfigError."""
+    """Return the names of the engines that can be chosen, ascending.
+
+    Raises ConfigError.
+    """
     return tuple(sorted({*OWN, AUTO, *_offered()}))
 
 
@@ -90,8 +93,10 @@ def _maker(name: str) -> Any:
         raise ConfigError(
             "there is no such engine",
             subject=f"--engine {name!r:.80}",
-            remedy=f"There are {', '.join(sorted({*OWN, AUTO, *offered}))}; your own is "
-            "MODULE:FACTORY",
+            remedy=(
+                f"Choose one of {', '.join(sorted({*OWN, AUTO, *offered}))}; your own is "
+                "MODULE:FACTORY"
+            ),
         )
     try:
         if name in offered:
@@ -115,7 +120,7 @@ def reads(name: str) -> str:
         raise ConfigError(
             f"says that it reads {kind!r:.40}; series or table is needed",
             subject=f"--engine {name!r:.80}",
-            remedy="Tell its authors",
+            remedy="Use another engine, and tell this one's authors",
         )
     return str(kind)
 
@@ -123,7 +128,7 @@ def reads(name: str) -> str:
 def make_engine(
     name: str, values: npt.ArrayLike, names: Sequence[str], options: Mapping[str, Any]
 ) -> Engine:
-    """Return an engine over data, told of the options that it takes.
+    """Return an engine over data, with the options that it takes.
 
     Raises ConfigError where there is no such engine, EngineError where it cannot be made.
     """
@@ -138,7 +143,7 @@ def make_engine(
         raise EngineError(
             f"failed: {type(exc).__name__}: {exc}"[:300],
             subject=f"engine {name}",
-            remedy="--debug shows its traceback",
+            remedy="Run the command with --debug to see its traceback",
         ) from exc
     return engine
 

@@ -60,7 +60,7 @@ def module_of_causal_learn(name: str) -> Any:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Keep what the library prints and warns of away from a command's output."""
+    """Keep what the library prints, and its warnings, out of a command's output."""
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -104,7 +104,7 @@ class TestingFit(TableFit):
 
 @dataclass(frozen=True, kw_only=True)
 class PcFit(TestingFit):
-    """PC, in its stable form."""
+    """Fits PC in its stable form."""
 
     def prepare(self) -> None:
         """Import the library. Raises ConfigError where it is not installed."""
@@ -126,7 +126,7 @@ class PcFit(TestingFit):
 
 @dataclass(frozen=True, kw_only=True)
 class FciFit(TestingFit):
-    """FCI."""
+    """Fits FCI."""
 
     def prepare(self) -> None:
         """Import the library. Raises ConfigError where it is not installed."""
@@ -148,7 +148,7 @@ class FciFit(TestingFit):
 
 @dataclass(frozen=True, kw_only=True)
 class GesFit(TableFit):
-    """GES with BIC."""
+    """Fits GES with BIC."""
 
     def prepare(self) -> None:
         """Import the library. Raises ConfigError where it is not installed."""
@@ -164,7 +164,7 @@ class GesFit(TableFit):
 
 @dataclass(frozen=True, kw_only=True)
 class LingamFit(TableFit):
-    """DirectLiNGAM."""
+    """Fits DirectLiNGAM."""
 
     def prepare(self) -> None:
         """Import the library. Raises ConfigError where it is not installed."""

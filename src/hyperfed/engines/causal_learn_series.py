@@ -1,20 +1,20 @@
-"""Find edges of a time series by causal-learn's VAR-LiNGAM: lagged ones, and those of one moment.
+"""Find edges of a time series by causal-learn's VAR-LiNGAM: lagged ones, and simultaneous ones.
 
-1. A vector autoregression is fitted to the columns less their means, for the library fits no
-   intercept, and DirectLiNGAM to its residuals: B_0 says what acts within a
-   step, and B_l = (I - B_0) M_l what acts after l steps. The library's matrices have the target in
-   the row, which is turned here.
+1. A vector autoregression is fitted to the columns less their means, because the library fits no
+   intercept, and DirectLiNGAM to its residuals: B_0 says what acts within a step, and B_l = (I -
+   B_0) M_l what acts after l steps. The library's matrices have the target in the row, which is
+   turned here.
 2. The lags are 0 to the longest that is asked for; a round's plan may name others, whose edges are
    then left out by the policy. There is no search for a shorter order.
 3. An edge's confidence is 1 - p of the t-test of its effect in the regression of the target on
    everything earlier and on its causes of the same moment.
-4. Stability is the share of resamples with its sign in which it is told from 0 by BIC, as in the
+4. Stability is the share of resamples with its sign in which BIC distinguishes it from 0, as in the
    built-in engine. A resample draws residuals with replacement and builds the series from them
    again, as the library's own bootstrap does.
 
 Source: Hyvärinen et al. 2010, JMLR 11.
 
-What it does not do: a series with a missing value is refused, as its rows would not be steps.
+What it does not do: it takes no series with a missing value, whose rows would not be steps.
 """
 
 import math
@@ -41,7 +41,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class VarLingamFit:
-    """VAR-LiNGAM of one order."""
+    """Fits VAR-LiNGAM of one order."""
 
     order: int
     """The longest lag."""
@@ -90,7 +90,7 @@ class VarLingamEngine:
         n_bootstrap: The number of resamples for the stability.
         rng: A seed, with which every `discover()` gives the same result.
         processes: The number of processes for the resamples; None chooses (`resampling`).
-        progress: What is told how far the resamples are.
+        progress: The function that is called with how far the resamples are.
 
     Raises EngineError, which names the column, where the data cannot be used.
     """
@@ -123,14 +123,14 @@ class VarLingamEngine:
             raise EngineError(
                 f"lags is {self.lags!r:.80}; one of at least 1 is needed",
                 subject=subject,
-                remedy="For effects of the same moment alone use --engine lingam",
+                remedy="Use --engine lingam for effects of the same moment alone",
             )
         rows, width, order = *self.data.shape, self.lags[-1]
         if rows - order <= width * (order + 1) + 1:
             raise EngineError(
                 f"{rows} rows of {width} columns are too few for lag {order}",
                 subject=subject,
-                remedy=f"At least {width * (order + 1) + order + 2} are needed, or fewer columns",
+                remedy=f"Give at least {width * (order + 1) + order + 2} rows, or fewer columns",
             )
         self.n_bootstrap, self.rng, self.processes = n_bootstrap, rng, processes
         self.progress, self._knowledge = progress, knowledge

@@ -1,9 +1,9 @@
 """Check the columns of a client's data before an engine works on them, and name those that mislead.
 
-1. A column is refused where no engine can use it: constant, too few values, endless values, another
-   column's copy in the same or another unit.
-2. A column that counts rows or tells the time is refused: an index explains everything that grows.
-3. Columns that are nearly the same are named, since their effects cannot be told apart.
+1. A column is refused where no engine can use it: where it is constant, has too few values or
+   infinite ones, or copies another column in the same or another unit.
+2. A column that counts rows or holds times is refused: an index explains everything that grows.
+3. Columns that are nearly the same are named, because their effects cannot be distinguished.
 
 What it does not do: it does not leave columns out. That is the user's decision.
 """
@@ -69,7 +69,7 @@ def check_columns(values: Floats, names: Sequence[str], *, subject: str) -> None
 
 
 def constant(values: Floats) -> npt.NDArray[np.bool_]:
-    """Return which columns do not vary, or have no value at all."""
+    """Return which columns do not vary or have no value at all."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a column without values
         low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
@@ -104,7 +104,7 @@ def nearly_alike(values: Floats, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _check_index(column: Floats, name: str, subject: str) -> None:
-    """Raise EngineError for a column that counts rows or tells the time."""
+    """Raise EngineError for a column that counts rows or holds times."""
     at = np.flatnonzero(~np.isnan(column))
     if len(at) < _FEWEST_COUNTED:
         return

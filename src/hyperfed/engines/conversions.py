@@ -3,13 +3,13 @@
 1. Where the library gives p-values, confidence is 1 - p; where it gives a bootstrap, stability is
    the share of resamples with the same sign. Of a graph without effects, `graph_conversions` takes
    them from the data.
-2. What nothing tells is said by the caller, or is `UNTRIED`, half, and a note says so.
+2. The caller states what nothing else says; otherwise it is `UNTRIED`, a half, and a note says so.
 3. Matrices of different libraries mean different things by row and column. Each converter turns
    them as its library documents: lingam has [to, from], causal-learn has the mark at the row,
    tigramite has [from, to, lag].
 4. Edges without direction are read as in `graph_conversions`.
 
-Nothing of these libraries is imported here: what they return is looked at.
+Nothing of these libraries is imported here: only what they return is read.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +47,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class Conversions(GraphConversions):
-    """The ways to make a `Discovery` of what other libraries return."""
+    """Makes a `Discovery` of what other libraries return."""
 
     __slots__ = ()
 
@@ -68,7 +68,7 @@ class Conversions(GraphConversions):
         `data` are the rows of a model without lags, for confidence and intervals; `bootstrap` is
         what `model.bootstrap` returned. Without either, the caller says `confidence`.
 
-        Raises EngineError where the model is not fitted, or nothing tells the confidence.
+        Raises EngineError where the model is not fitted, or nothing gives the confidence.
         """
         lagged = getattr(model, "adjacency_matrices_", None)
         plain = getattr(model, "adjacency_matrix_", None)
@@ -137,7 +137,7 @@ class Conversions(GraphConversions):
                 raise EngineError(
                     f"has a link {link!r:.20}, which cannot be read here",
                     subject="results of tigramite",
-                    remedy=f"Links are {', '.join(_LINKS)}",
+                    remedy=f"Use links of {', '.join(_LINKS)}",
                 )
             vote[i, j, lag], texts[i, j, lag] = _LINKS[link]
             if link == "<->" and i != j:
@@ -172,7 +172,7 @@ class Conversions(GraphConversions):
         `stability`, `std_error` and `n` are taken where an edge has them, and else from the
         arguments. An undirected edge is half a vote each way.
 
-        Raises EngineError where an edge has no effect, or nothing tells the confidence.
+        Raises EngineError where an edge has no effect, or nothing gives the confidence.
         """
         if not hasattr(graph, "edges") or not hasattr(graph, "is_directed"):
             raise no_result(graph, "networkx makes")
@@ -185,7 +185,7 @@ class Conversions(GraphConversions):
                 raise EngineError(
                     f"has no attribute {weight!r}",
                     subject=f"edge {source!s:.80} -> {target!s:.80}",
-                    remedy="Say which attribute is the effect: weight=...",
+                    remedy="Name the attribute that is the effect: weight=...",
                 )
             sure = attributes.get("confidence", confidence)
             if attributes.get("p_value") is not None:
@@ -223,7 +223,7 @@ class Conversions(GraphConversions):
         and in a structural equation x = Bx + e. A weight of 0 is no edge. The other matrices have
         the same shape; `confidence` may be one number.
 
-        Raises EngineError where shapes differ, or nothing tells the confidence.
+        Raises EngineError where shapes differ, or nothing gives the confidence.
         """
         if rows not in ("source", "target"):
             raise EngineError(

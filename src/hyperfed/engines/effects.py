@@ -1,4 +1,4 @@
-"""Estimate linear effects on a target of its causes, for engines that find a graph and no numbers.
+"""Estimate the linear effects of causes on a target, for engines that find a graph without numbers.
 
 1. A target is regressed on its definite causes by least squares (QR of standardised columns), with
    an intercept. The coefficient of a cause is its effect, in units of the target for one of the

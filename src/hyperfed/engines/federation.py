@@ -1,6 +1,6 @@
-"""Offer a federation's committed model as an engine, for the federation above it.
+"""Offer a federation's committed model as an engine for the federation above it.
 
-So a federation takes part in the one above as any client does.
+A federation thereby takes part in the one above as any client does.
 
 1. The edges are the model's: effect and interval are pooled, and confidence and stability are such
    that each edge votes with exactly its weighted mean vote; n counts the samples behind it. What

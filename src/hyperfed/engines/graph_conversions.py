@@ -1,13 +1,13 @@
-"""Turn a graph that another library found into a `Discovery`: its effects come from the data.
+"""Turn a graph that another library found into a `Discovery`, with effects from the data.
 
 1. Effects and confidence are those of least squares in the rows that the graph was found in
    (`effects`). A graph alone says nothing of them, not even their signs.
 2. A result that nobody tried again is half as good as one that was found each time: its stability
-   is `UNTRIED` unless the caller says it, and a note says so.
+   is `UNTRIED` unless the caller states it, and a note says so.
 3. An edge without direction is half a vote each way: its stability is halved. x o-> y is half a
    vote for that direction. x <-> y becomes a pair of `bidirected`.
 
-Nothing of these libraries is imported here: what they return is looked at.
+Nothing of these libraries is imported here: only what they return is read.
 """
 
 import math
@@ -38,7 +38,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class GraphConversions:
-    """The ways to make a `Discovery` of a graph and the data it was found in."""
+    """Makes a `Discovery` of a graph and the data that it was found in."""
 
     __slots__ = ()
 
@@ -130,7 +130,7 @@ class GraphConversions:
         strength. Where one has none, effects are estimated in `data`, whose columns are the table's
         variables; then all lags must be 0. Suppressed edges are left out.
 
-        Raises EngineError where nothing tells the effects, or how sure they are.
+        Raises EngineError where nothing gives the effects, or how sure they are.
         """
         rows = [row for row in table.rows if row.status != "suppressed"]
         names = list(table.variables)

@@ -1,4 +1,4 @@
-"""Find effects that two causes have together: products of a target's causes that explain it.
+"""Find effects that two causes have together: products of a target's causes that explain more.
 
 1. A target with two or more causes is regressed on them and on the products of each two, all less
    their means. Products of more than two are not looked for, nor those of more than `_MOST` causes.

@@ -1,4 +1,4 @@
-"""Read what is known of a graph from a file, or from another library's way to say it.
+"""Read what is known of a graph from a file, or from another library's objects.
 
 1. A file is TOML, one for a federation:
 
@@ -8,8 +8,8 @@
 
    or a text file as Tetrad writes it: `/knowledge`, then `addtemporal` with numbered tiers,
    `forbiddirect` and `requiredirect` with one edge a line.
-2. What a file or a library says beyond tiers, forbidden and required edges is refused, and not
-   forgotten: patterns of names, tiers whose members may not cause each other, unknown keys.
+2. What a file or a library says beyond tiers, forbidden and required edges is refused, not ignored:
+   patterns of names, tiers whose members may not cause each other, unknown keys.
 3. `RoundTerms` puts it into the policy, so that the coordinator signs it with the plan.
 
 Sources: the manual of Tetrad (knowledge files); causal-learn's `BackgroundKnowledge`; pgmpy's
@@ -65,7 +65,7 @@ def read_knowledge(path: str | os.PathLike[str]) -> Knowledge:
         raise ConfigError(
             f"cannot be read: {getattr(exc, 'strerror', None) or exc}",
             subject=subject,
-            remedy="[policy] knowledge names a file of tiers, forbidden and required edges",
+            remedy="Name in [policy] knowledge a file of tiers, forbidden and required edges",
         ) from exc
     if text.lstrip().lower().startswith("/knowledge"):
         return _of_tetrad(text, subject)
@@ -75,7 +75,7 @@ def read_knowledge(path: str | os.PathLike[str]) -> Knowledge:
         raise ConfigError(
             f"is not TOML: {exc}",
             subject=subject,
-            remedy='A line looks like: forbidden = [["smoking", "sex"]]',
+            remedy='Write lines like: forbidden = [["smoking", "sex"]]',
         ) from exc
     return _of_lists(document, subject)
 
@@ -87,7 +87,7 @@ def _of_lists(lists: Mapping[str, Any], subject: str) -> Knowledge:
         raise ConfigError(
             f"{unknown[0]!r:.80} is unknown",
             subject=subject,
-            remedy=f"There may be {', '.join(_KEYS)}",
+            remedy=f"Use only {', '.join(_KEYS)}",
         )
     try:
         return Knowledge(**lists)
@@ -115,8 +115,10 @@ def _of_tetrad(text: str, subject: str) -> Knowledge:
             raise ConfigError(
                 f"line {number}: {line.strip()!r:.80} is not understood",
                 subject=subject,
-                remedy="There may be addtemporal with numbered tiers, forbiddirect and "
-                "requiredirect with one edge a line; Tetrad's marks at a tier (*, -) are not taken",
+                remedy=(
+                    "Use addtemporal with numbered tiers, forbiddirect and requiredirect with "
+                    "one edge a line; Tetrad's marks at a tier (*, -) are not taken"
+                ),
             )
     lists = {"tiers": [tiers[at] for at in sorted(tiers)], **edges}
     return _of_lists(lists, subject)
@@ -131,7 +133,7 @@ def knowledge_from_pgmpy(expert: Any) -> Knowledge:
         raise ConfigError(
             "has a search space, which is not taken",
             subject="pgmpy's ExpertKnowledge",
-            remedy="Say what it leaves out as forbidden edges",
+            remedy="Name the edges that it leaves out as forbidden edges",
         )
     return Knowledge(
         tiers=tuple(tuple(map(str, tier)) for tier in expert.temporal_order or ()),
@@ -194,7 +196,7 @@ def knowledge_from_lingam(matrix: npt.ArrayLike, names: Sequence[str]) -> Knowle
             f"asks for a path from {names[source]!r:.80} to {names[target]!r:.80}, which need not "
             "be an edge",
             subject="prior knowledge of lingam",
-            remedy="Say required edges in a knowledge file",
+            remedy="Name required edges in a knowledge file",
         )
     return Knowledge(
         forbidden=tuple(

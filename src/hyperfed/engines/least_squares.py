@@ -5,8 +5,8 @@
    the normal equations lose the answer, and this does not (Golub & Van Loan, Matrix Computations,
    5.3).
 2. A resample takes rows of Q and of the residuals. Its moments are near the identity whatever the
-   regressors are, so there normal equations lose nothing; and what it says beside the whole sample
-   is small, so that nothing cancels.
+   regressors are, so normal equations lose nothing there; and it differs little from the whole
+   sample, so nothing cancels.
 3. The moments of all resamples are sums of the same rows' products, each as often as the row was
    drawn: one matrix product for all, and no second pass over the rows. Their Cholesky factors give
    coefficients and errors; only a resample that may be dependent has its eigenvalues looked at.
@@ -29,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeastSquares:
-    """Holds a fit of y on x, both with standardised columns but for x's intercept."""
+    """Holds a fit of y on x, both with standardised columns except for x's intercept."""
 
     basis: Floats
     """float64[rows, k]: Q, orthonormal columns that span the regressors."""

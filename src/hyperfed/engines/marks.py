@@ -62,7 +62,7 @@ class MarkedGraph:
             raise EngineError(
                 f"the edge between variables {i} and {j} has a mark at one end only",
                 subject="graph",
-                remedy="An edge has two ends; correct the matrix",
+                remedy="Correct the matrix: an edge has two ends",
             )
 
     @classmethod
@@ -90,7 +90,7 @@ class MarkedGraph:
 
     @property
     def votes(self) -> Floats:
-        """float64[source, target]: how much of a vote each direction has (rule 2 of the module)."""
+        """The votes for each direction, float64[source, target] (rule 2 of the module)."""
         there, back = self.ends, self.ends.T
         may_act = (there != NONE) & (back != ARROW)  # no arrow at the source
         whole = may_act & (there == ARROW) & (back == TAIL)

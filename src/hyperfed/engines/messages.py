@@ -1,4 +1,4 @@
-"""Write and read what processes of resamples are told and answer: bytes with their size."""
+"""Write and read the messages between processes of resamples: bytes with their size."""
 
 import struct
 from typing import IO

@@ -107,7 +107,7 @@ def check_structure(discovery: "Discovery") -> None:
             raise EngineError(
                 f"endpoints has {strange[0]!r:.20}",
                 subject="discovery",
-                remedy=f"There are {', '.join(ENDPOINTS[1:])}; x <-> y goes into `bidirected`",
+                remedy=f"Use {', '.join(ENDPOINTS[1:])}; x <-> y goes into `bidirected`",
             )
         keep["endpoints"] = endpoints
     pairs = []
@@ -127,7 +127,7 @@ def check_structure(discovery: "Discovery") -> None:
             raise EngineError(
                 f"has lag {interaction.lag}, which is not among the lags looked at",
                 subject=f"interaction on {interaction.target}",
-                remedy="`lags` names all that were looked at",
+                remedy="Name in `lags` all lags that were looked at",
             )
     keep["interactions"] = tuple(discovery.interactions)
     _check_names(discovery.intervened, variable_names, "intervened")
@@ -142,7 +142,7 @@ def _check_names(names: Iterable[str], variable_names: set[str], what: str) -> N
             raise EngineError(
                 f"{what} names {name!r:.80}, which is not among its variables",
                 subject="discovery",
-                remedy="`variables` names all that was measured",
+                remedy="Name in `variables` all that was measured",
             )
 
 
@@ -151,7 +151,7 @@ def to_semantic(
 ) -> CausalSemanticPack | None:
     """Return the graph's marks, shared causes and experiments; None where there are none.
 
-    Marks are told of the edges that are shared, and of no other.
+    Only the edges that are shared have their marks reported.
     """
     index = {name: i for i, name in enumerate(vocabulary.names)}
     now = shared.take(shared.lag == 0)
@@ -198,7 +198,7 @@ def to_hyperedges(discovery: "Discovery", vocabulary: Vocabulary) -> HyperedgeTa
             raise EngineError(
                 "is there twice",
                 subject=f"interaction of {', '.join(one.sources)} on {one.target}",
-                remedy="An interaction is one row by (sources, target, lag)",
+                remedy="Give each interaction in one row by (sources, target, lag)",
             )
     return HyperedgeTable(**_columns(rows))
 

@@ -1,13 +1,13 @@
 """Run a discovery on a table: rows of any order, such as patients. Every library's engine is one.
 
-1. A row with a missing value is left out, and how many were is told. Constant columns, and columns
-   that follow from others, are refused by name.
+1. A row with a missing value is left out, and the result says how many were. Constant columns, and
+   columns that follow from others, are refused by name.
 2. A fit finds a graph in the standardised rows, and possibly effects. Where it finds none, they are
    least-squares coefficients beside the target's other causes (`effects`); an edge that may run
    either way joins them for its own effect only.
 3. Every edge found is at lag 0. Its confidence is 1 - p of the t-test of its effect beside the
    target's other causes. Its stability is the share of resamples (rows drawn with replacement) that
-   find it with its sign and in which BIC keeps it, as in the built-in engine; a resample that finds
+   find it with its sign and in which BIC keeps it, as in the built-in engine. A resample that finds
    it without a direction counts half. An edge that only resamples find is reported too: weak rows
    help the merge.
 4. Marks at the ends are kept (`endpoints`), and edges x <-> y as pairs with the share of resamples
@@ -92,7 +92,7 @@ class TableFound:
 
 @dataclass(frozen=True, kw_only=True)
 class TableFit(ABC):
-    """A discovery in one table, and what is known of the graph, by the numbers of its columns."""
+    """Describes a discovery in one table, with what is known of the graph by column number."""
 
     forbidden: Pairs = ()
     """(source, target) of edges that cannot be."""
@@ -151,7 +151,7 @@ def signed_votes(
 
 
 class TableEngine:
-    """Finds edges in a table; it is an `Engine`.
+    """Finds edges in a table, as an `Engine`.
 
     Args:
         data: float[rows, variables]; NaN where a value is missing.
@@ -160,7 +160,7 @@ class TableEngine:
         n_bootstrap: The number of resamples for the stability.
         rng: A seed, with which every `discover()` gives the same result.
         processes: The number of processes for the resamples; None chooses (`resampling`).
-        progress: What is told how far the resamples are.
+        progress: The function that is called with how far the resamples are.
         options: Fields of the engine's fit that differ from their defaults.
 
     Raises EngineError, which names the column, where the data cannot be used.
@@ -210,8 +210,10 @@ class TableEngine:
             raise EngineError(
                 f"the library failed: {exc}"[:300],
                 subject=type(self).__name__,
-                remedy="Nothing was sent; the data may be too few, or a column may nearly follow "
-                "from others",
+                remedy=(
+                    "Give more rows, or leave out a column that nearly follows from others. "
+                    "Nothing was sent"
+                ),
             ) from exc
         votes = self._fit.held_to(fit_result.votes)
         resamples = resampled(
@@ -270,7 +272,7 @@ def checked_table(
     check_columns(table, names, subject=subject)
     if table.shape[1] < 2:
         raise EngineError(
-            "one column has nothing to act on", subject=subject, remedy="At least two are needed"
+            "one column has nothing to act on", subject=subject, remedy="Give at least two columns"
         )
     holes = np.isnan(table)
     whole = table[~holes.any(axis=1)]
@@ -285,7 +287,7 @@ def checked_table(
         raise EngineError(
             f"{len(whole)} rows without a missing value of {table.shape[1]} columns are too few",
             subject=subject,
-            remedy=f"At least {table.shape[1] + 3} are needed; leave out columns with many holes",
+            remedy=f"Give at least {table.shape[1] + 3} rows; leave out columns with many holes",
         )
     flat = constant(whole)
     if flat.any():
@@ -299,7 +301,7 @@ def checked_table(
         raise EngineError(
             f"column {names[at]!r:.80} follows from the columns before it",
             subject=subject,
-            remedy="Leave one of them out: a sum cannot be told from its parts",
+            remedy="Leave one of them out: a sum cannot be distinguished from its parts",
         )
     few = [n for n, c in zip(names, whole.T, strict=True) if len(np.unique(c)) <= _FEW_VALUES]
     if few:

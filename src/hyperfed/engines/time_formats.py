@@ -2,9 +2,9 @@
 
 1. A time is a date (ISO 8601 and what spreadsheets and offices write: `31.01.2026`, `1/31/2026`,
    `2026Q1`, `2026M01`, `Jan 2026`), with or without a time of day; or a plain number.
-2. One cell may have several readings, such as 02/03/2026. Which one counts, the whole column
-   decides (`time_order`).
-3. A name tells the time by one of its words: `date`, `obs_time`, `Year`.
+2. One cell may have several readings, such as 02/03/2026. The whole column decides which reading
+   counts (`time_order`).
+3. A column's name says that it holds times by one of its words: `date`, `obs_time`, `Year`.
 
 What it does not do: it does not read time zones from names. Without an offset, UTC is meant.
 """
@@ -52,7 +52,7 @@ _MONTH_FORMS = (
 
 
 def names_time(name: str) -> bool:
-    """Return whether a column's name says that it tells the time."""
+    """Return whether a column's name says that it holds times."""
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
     return any(word.lower() in _WORDS for word in words) or name.strip().lower() in _WHOLE_NAMES
 
@@ -83,7 +83,7 @@ def step_words(days: float) -> str:
 
 
 def moment(form: Callable[[str], float], cell: str) -> float | None:
-    """Return the time that a cell tells, read in this form; None where it tells none.
+    """Return the time that a cell holds, read in this form; None where it holds none.
 
     Dates are in days since 1970, numbers as they are.
     """

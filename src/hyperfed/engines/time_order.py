@@ -1,17 +1,17 @@
 """Decide whether the rows of a file are steps in time, oldest first, as a lagged engine needs.
 
-1. A column tells the time where its name says so (`date`, `obs_time`, `Year` ...) and its cells are
+1. A column holds the time where its name says so (`date`, `obs_time`, `Year` ...) and its cells are
    dates or numbers, or where its cells are dates.
 2. Such a column has to ascend from row to row. Newest first would reverse every lagged edge; a
-   moment that comes twice means two rows of one time, as rows of patients are. Both are refused
+   moment that comes twice means two rows of one time, as among rows of patients. Both are refused
    with the line.
 3. Steps are about equal, or the rows are events and no series. Where more than a third of the steps
    are not within 1.5 times the usual one (weekends and holidays are fewer), the file is refused.
    Fewer are reported.
 4. Where the user says how long a step is (`every`), a longer one is a gap, refused with its line;
    with `fill_gaps` the steps in it are empty rows, and no lag reaches across them.
-5. Where no column tells the time, the user has to say that rows are time steps, in order. This is
-   believed, except that a column that tells the time must not run backwards.
+5. Where no column holds the time, the user has to state that rows are time steps, in order. This is
+   believed, except that a column that holds the time must not run backwards.
 
 What it does not do: it does not sort, and it does not invent values.
 """
@@ -34,14 +34,14 @@ _IRREGULAR = 1 / 3
 _JITTER = 0.25  # of a step: how far a row may be off the grid
 _MOST_EMPTY = 20  # steps for each row
 
-_SERIES = "say --series ([data] series = true) where every row is the next time step, oldest first"
+_SERIES = "give --series ([data] series = true) where every row is the next time step, oldest first"
 _DAYS = {"s": 1 / 86400, "min": 1 / 1440, "m": 1 / 1440, "h": 1 / 24, "d": 1.0, "w": 7.0}
 _MONTHS = {"mo": 1, "q": 3, "y": 12}
 
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """Holds how long a step is: so many days, or so many months, or a plain number."""
+    """Holds the length of a step: so many days, so many months, or a plain number."""
 
     text: str
     """What the user wrote."""
@@ -72,10 +72,10 @@ class Every:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """Says what the user says about time."""
+    """Holds what the user says about time."""
 
     column: str | None = None
-    """The column that tells the rows' time; None looks for it."""
+    """The column that holds the rows' times; None looks for it."""
     in_order: bool = False
     """Whether rows are time steps, oldest first, though no column tells their time."""
     every: str | None = None
@@ -89,14 +89,14 @@ class Timing:
             raise ConfigError(
                 f"{self.fill_gaps!r:.40} fills no gaps",
                 subject="--fill-gaps",
-                remedy="Say none: they stay empty. Values are not invented here",
+                remedy="Give none, which leaves them empty: values are not invented here",
             )
         if self.every is not None:
             Every.of(self.every)
 
     @property
     def step(self) -> Every | None:
-        """How long a step is, or None where nobody said."""
+        """The length of a step, or None where nobody stated one."""
         return None if self.every is None else Every.of(self.every)
 
 
@@ -105,7 +105,7 @@ class Clock:
     """Says when the rows were."""
 
     column: str | None = None
-    """The column that tells the time; None where the user vouches for the order."""
+    """The column that holds the time; None where the user vouches for the order."""
     first: str = ""
     """The first row's time, as it is written."""
     last: str = ""
@@ -132,7 +132,7 @@ class _Fault:
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """Holds a column that may tell the time."""
+    """Holds a column that may hold the time."""
 
     name: str
     """Its name."""
@@ -164,7 +164,7 @@ def time_of_rows(
 
     Args:
         subject: The name of the file, for errors.
-        columns: The cells of the columns that may tell the time.
+        columns: The cells of the columns that may hold the time.
         rows: The line of each row.
         timing: What the user says about time.
         word: What a row is called: "line" or "row".
@@ -323,7 +323,7 @@ def _on_grid(
         return _Fault(
             f"column {column.name!r:.60} holds {'dates' if dated else 'plain numbers'}, which "
             f"have no step of {every.text if every else ''}",
-            "Say --every 1d for dates, --every 1 for numbers",
+            "Give --every 1d for dates, --every 1 for numbers",
         )
     steps, words = counted
     whole = np.rint(steps).astype(np.int64)
@@ -349,7 +349,7 @@ def _on_grid(
     if empty > _MOST_EMPTY * len(times):
         return _Fault(
             f"column {column.name!r:.60} skips {empty} steps of {words} between {len(times)} rows",
-            "Say a longer step with --every: hardly two rows are a step apart",
+            "Give a longer step with --every: hardly two rows are a step apart",
         )
     notes = (
         (

@@ -13,7 +13,7 @@
 4. Least squares are solved by an orthogonal basis (`least_squares`), on columns scaled by powers of
    two: nearly equal columns and units of any size cost no digits. A row with holes is left out of
    the equations whose target or regressors it lacks, and of no other; `n` counts what is left. A
-   variable that the past explains exactly is refused: it was computed, and not measured.
+   variable that the past explains exactly is refused: it was computed rather than measured.
 5. stability is the share of block bootstraps in which the edge has the full sample's sign and BIC
    keeps it: dropping the single regressor would raise n log(RSS) by n log(1 + t²/df) > log n. This
    is the same criterion as for p, so there is no threshold to tune. The bootstrap draws circular
@@ -52,7 +52,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class VarEngine:
-    """Finds edges in one time series; it is an `Engine`.
+    """Finds edges in one time series, as an `Engine`.
 
     Args:
         data: float[rows, variables], equally spaced in time, oldest first; NaN where a value is
@@ -105,7 +105,10 @@ class VarEngine:
             raise EngineError(
                 f"lags is {self.lags!r:.80}; lags of at least 1 are needed",
                 subject="VarEngine",
-                remedy="A vector autoregression looks from earlier rows to later ones",
+                remedy=(
+                    "Name lags of at least 1: a vector autoregression looks from earlier rows to "
+                    "later ones"
+                ),
             )
         check_columns(self.data, self.names, subject="VarEngine")
         self._scaled, self._exponents = scaled(self.data)
@@ -120,7 +123,7 @@ class VarEngine:
         if rows < need:
             problem = f"{rows} rows of {width} columns ({', '.join(self.names[:5])}) are too few"
             raise EngineError(
-                problem, subject="VarEngine", remedy=f"At least {need} are needed for lag 1"
+                problem, subject="VarEngine", remedy=f"Give at least {need} rows, for lag 1"
             )
         for part in (self._scaled[:-1], self._scaled[1:]):
             still = constant(part)
@@ -197,7 +200,7 @@ class VarEngine:
             raise EngineError(
                 f"{rows} rows of {width} columns are too few for lag {self.lags[0]}",
                 subject="VarEngine",
-                remedy=f"At least {self.lags[0] + width + 2} are needed, or fewer columns",
+                remedy=f"Give at least {self.lags[0] + width + 2} rows, or fewer columns",
             )
         if len(fitting) < len(self.lags):
             _LOG.info("var.lags fitted=%d of=%d rows=%d", len(fitting), len(self.lags), rows)

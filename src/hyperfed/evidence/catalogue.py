@@ -90,7 +90,7 @@ def read(data: bytes, name: str) -> EdgeEvidence:
         raise SchemaError(
             f"is not a file of this format: {exc}"[:200],
             subject=f"{name} file",
-            remedy="Say its format; a file of another tool may use another one",
+            remedy="Name its format; a file of another tool may be in another one",
         ) from exc
     return table
 
@@ -107,7 +107,7 @@ def read_file(path: str | os.PathLike[str], name: str | None = None) -> EdgeEvid
             raise ConfigError(
                 "its name says no format",
                 subject=str(file),
-                remedy=f"Say one of {', '.join(FORMATS)}",
+                remedy=f"Name one of {', '.join(FORMATS)}",
             )
         name = max(fitting, key=lambda key: len(FORMATS[key].suffix))
     try:

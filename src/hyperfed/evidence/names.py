@@ -1,4 +1,4 @@
-"""Write lagged variables and unusual names where a format knows neither.
+"""Write lagged variables and unusual names in formats that know neither.
 
 1. A format without lags gets a node for each variable at each lag that an edge has: `x` is now,
    `x:1` one step ago, as Tetrad writes it; `x_lag1` where a name takes no colon.
@@ -106,7 +106,7 @@ def plain_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def name_comments(plain: Mapping[str, str], mark: str) -> list[str]:
-    """Return the comment that says which names were changed; none where none was."""
+    """Return the comment that says which names were changed; empty where none was."""
     changed = {made: name for name, made in plain.items() if made != name}
     return [f"{mark} {_COMMENT}{json.dumps(changed)}"] if changed else []
 

@@ -10,7 +10,7 @@ __all__ = ["cycle_in", "refuse_cycle"]
 
 
 def cycle_in(rows: Sequence[EvidenceRow]) -> tuple[str, ...]:
-    """Return the variables of a cycle of directed edges at lag 0; none where there is no cycle."""
+    """Return the variables of a cycle of directed edges at lag 0; empty where there is no cycle."""
     sorter = TopologicalSorter[str]()
     for row in rows:
         if row.lag == 0 and row.endpoints in ("-->", "<--"):

@@ -1,4 +1,4 @@
-"""Hold the edge-evidence table: one row an edge, with all that is known of it.
+"""Hold the edge-evidence table: one row for each edge, with all that is known of it.
 
 1. The first columns are those of bnlearn's `bn.strength`: from, to, strength, direction. Strength
    is the share of the clients that measured an edge who report it, as a bootstrap's is the share of
@@ -107,7 +107,7 @@ class EvidenceRow:
 
     @property
     def known(self) -> dict[str, Any]:
-        """What is known, by the names that files use."""
+        """What is known of the edge, by the names that files use."""
         values = ((f.name, getattr(self, f.name)) for f in fields(self))
         return {_NAMES.get(name, name): value for name, value in values if value not in (None, "")}
 
@@ -154,7 +154,7 @@ def _parsed(name: str, value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JointEffect:
-    """Holds an effect that several variables have together, a hyperedge."""
+    """Holds an effect that several variables have together, as a hyperedge."""
 
     sources: tuple[str, ...]
     """The variables that act together."""

@@ -6,7 +6,7 @@
 4. `GossipProtocol` runs it over a transport (`protocol`).
 
 What it does not do: protect more than local noise does. A neighbour learns of a client what its one
-noised message tells.
+noised message reveals.
 """
 
 from hyperfed.gossip.messages import NoisedVector as NoisedVector

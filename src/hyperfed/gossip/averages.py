@@ -2,9 +2,9 @@
 
 1. A number is the average of some clients' noised effects. The noise on it is at least what it
    would be with every member in it, and at most that of one message alone.
-2. An edge stands out where it is above what the least noise stays below, in every slot at once,
-   with probability 0.95. That is decided on noised numbers, and costs nothing.
-3. Nothing here was weighed, counted or signed by a coordinator, and a peer that lies moves it.
+2. An edge stands out where it is above the level that the least noise stays below in every slot at
+   once, with probability 0.95. That is decided on noised numbers, and costs nothing.
+3. No coordinator has weighed, counted or signed anything here, and a peer that lies moves it.
 
 What it does not do: read a store or a file (`client.gossip`).
 """
@@ -55,7 +55,10 @@ class BasketAverage:
 
     @property
     def cut(self) -> float:
-        """What noise stays below in every slot, with probability 0.95 and all members in it."""
+        """The level that noise stays below in every slot with probability 0.95.
+
+        All members are taken to be in it.
+        """
         return noise_cut(self.noise_least, len(self.values))
 
     def rows(self) -> list[dict[str, str | int | float | bool]]:

@@ -1,14 +1,14 @@
-"""What clients tell each other: noised vectors, and shares of them.
+"""Define what clients send each other: noised vectors, and shares of them.
 
 1. `NoisedVector` is the only thing an exchange can begin with. It is made from the message of a
-   round of local noise, which the client's guard has charged, and from nothing else: the type
-   keeps a client's exact numbers out of every later epoch.
+   round of local noise, which the client's guard has charged, and from nothing else: the type keeps
+   a client's exact numbers out of every later epoch.
 2. It is drawn once and sent again as it was drawn.
 3. A `Share` is a part of a client's vector with the same part of its weight. On the wire it is a
    canonical array; what does not read strictly is refused.
 4. What is received is shortened to the plan's norm bound, and its weight is bounded by four times
-   an honest one, so that a peer that lies pulls the average no further than its shares reach. What
-   an honest client holds above that, after many late shares came at once, is lost with its weight.
+   an honest one. So a peer that lies pulls the average no further than its shares reach. What an
+   honest client holds above that, where many late shares came at once, is lost with its weight.
 
 What it does not do: sign. In a drop-box the envelope around a share does.
 """
@@ -161,7 +161,7 @@ def believed(share: Share, plan: GossipPlan, receiver: str) -> Share:
     with np.errstate(over="ignore"):
         average = share.values / share.weight
     if not np.isfinite(average).all():
-        raise RefusedError("has a weight that its numbers do not bear", subject=subject)
+        raise RefusedError("has a weight that does not fit its numbers", subject=subject)
     norm = float(np.linalg.norm(average))
     shortened = average * min(1.0, plan.norm_bound / norm) if norm > 0 else average
     return Share(

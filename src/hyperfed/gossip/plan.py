@@ -73,7 +73,7 @@ class GossipPlan:
         return _ring(self.clients, self.seed, self.round, epoch)
 
     def neighbours(self, epoch: int, client: str) -> tuple[str, ...]:
-        """Return whom `client` sends to, and hears from, in an epoch: in ascending order.
+        """Return the clients that `client` sends to, and hears from, in an epoch; ascending.
 
         Raises ConfigError for a client that is not of the basket, and for an epoch outside the
         round's.

@@ -1,4 +1,4 @@
-"""`GossipProtocol`: a client's side of push-pull gossip, over any transport.
+"""Run a client's side of push-pull gossip, over any transport (`GossipProtocol`).
 
 1. `step` reads what peers have left, adds it, and pushes this epoch's shares: one step an epoch.
 2. A message that cannot be read, or that the plan does not allow, is dropped and counted; it never

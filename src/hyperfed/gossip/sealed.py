@@ -142,11 +142,11 @@ def verify_gossip(
             f"round {header.round} of federation {header.federation!r:.40}",
             subject=key,
             rule="R-147",
-            remedy="It was moved from another place, and is left out",
+            remedy="Nothing to do: it was moved from another place, and is left out",
         )
     if header.encryption != SEALED:
         raise SchemaError(
-            "is not sealed", subject=key, rule="R-147", remedy="Gossip is sealed to its peers"
+            "is not sealed", subject=key, rule="R-147", remedy="Seal gossip to its peers"
         )
     return signed
 
@@ -170,7 +170,9 @@ def open_share(data: bytes, peers: Peers, *, sender: str, epoch: int, now: datet
             f"{vocabulary.hex()[:16]}",
             subject=key,
             rule="R-148",
-            remedy="A plan came in between; the next round has one for all",
+            remedy=(
+                "Wait for the next round, which has one plan for all: another plan came in between"
+            ),
         )
     if header.created > now + skew or header.expires <= now - skew:
         raise RefusedError(
@@ -178,7 +180,7 @@ def open_share(data: bytes, peers: Peers, *, sender: str, epoch: int, now: datet
             f"{header.expires.isoformat()}",
             subject=key,
             rule="R-148",
-            remedy="It is too late, or a clock is wrong",
+            remedy="Check this machine's clock: it is too late, or a clock is wrong",
         )
     body = open_body(signed, peers.key_pair, subject=key)
     if epoch:

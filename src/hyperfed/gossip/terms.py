@@ -2,13 +2,13 @@
 
 1. The terms are those of the round's own plan. Where no coordinator has opened the round, they are
    those of the newest plan before it, so that a basket goes on without one (R-146).
-2. The basket is the one that the plan's rules made, or else the registry's; who holds no key in the
-   round is no member. The seed of who sends to whom is the digest of the plan.
+2. The basket is the one that the plan's rules made, or else the registry's; a client without a key
+   in the round is no member. The digest of the plan is the seed that decides who sends to whom.
 3. In a round of local noise that was opened, the message is the round's own, and costs nothing
    more. In every other round the policy's epsilon, delta and clip say how much noise a message has,
    and it is charged to the share of the budget that the roots keep for gossip (R-145).
-4. The share never grows: of what the registry's versions say from the first one with a share on,
-   the least holds.
+4. The share never grows: from the first version of the registry with a share on, the least share
+   that any version names holds.
 
 What it does not do: charge (`client.gossip`), or see data.
 """
@@ -73,7 +73,7 @@ class GossipTerms:
 
     @property
     def least_wait(self) -> timedelta:
-        """How long a client waits at least from one epoch to the next."""
+        """The shortest time that a client waits from one epoch to the next."""
         return (self.expires - self.opens) / (8 * self.plan.epochs)
 
 
@@ -96,7 +96,7 @@ def terms_of(
             "shares statistics, and gossip averages effects of edges",
             subject=f"the policy of round {stored.value.round}",
             rule="R-146",
-            remedy='Gossip needs payload = "edges" or "both"; nothing was sent or spent',
+            remedy='Ask for a plan with payload = "edges" or "both"; nothing was sent or spent',
         )
     basket, members = _basket(stored.value, registry, client, round_id)
     if len(members) < 2:
@@ -105,7 +105,7 @@ def terms_of(
             "other member",
             subject=f"client {client}",
             rule="R-146",
-            remedy="Gossip needs a basket of at least two; nothing was sent or spent",
+            remedy="Join a basket of at least two clients; nothing was sent or spent",
         )
     release = _release(stored.value, registry.budget, own=stored.value.round == round_id)
     policy, vocabulary = stored.value.policy, stored.value.vocabulary
@@ -155,7 +155,9 @@ def _basket(
             f"is not of the cohort of round {plan.round}, by whose plan the basket gossips",
             subject=f"client {client}",
             rule="R-96",
-            remedy="A client that was registered later takes part from the next plan on",
+            remedy=(
+                "Wait for the next plan: a client that was registered later takes part from then on"
+            ),
         )
     holding = set(registry.clients_in(round_id))
     if client not in holding:
@@ -211,8 +213,10 @@ def share_of(budgets: Sequence[Budget]) -> tuple[Decimal, Decimal]:
             "the registry keeps no share of the privacy budget for gossip",
             subject="gossip",
             rule="R-145",
-            remedy="The roots set one with `hyperfed registry gossip`; a share that was taken back "
-            "does not return. Nothing was noised or sent",
+            remedy=(
+                "Have the roots set one with `hyperfed registry gossip`; a share that was taken "
+                "back does not return. Nothing was noised or sent"
+            ),
         )
     return share
 

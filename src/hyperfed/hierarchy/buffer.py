@@ -1,9 +1,9 @@
-"""Defines `UpdateBuffer`, which holds late updates in-process, for notebooks and the simulator.
+"""Hold late updates in-process, for notebooks and the simulator (`UpdateBuffer`).
 
-It applies the rule that `coordinator.choose` applies to the drop-box.
+The buffer applies the rule that `coordinator.choose` applies to the drop-box.
 
 1. An update made for round N - s counts in round N with weight decay ** s, where s is at most
-   max_staleness; one that is later still is refused.
+   max_staleness; an update that is even later is refused.
 2. Of a client's updates the one for the latest round counts, and of two for one round the one with
    the higher sequence. A client counts once for each round it made an update for.
 3. Participation cap: a client may submit at most `slots` times for a round, as the inbox has slots.
@@ -42,7 +42,7 @@ def staleness_weight(staleness: int, *, decay: float, max_staleness: int) -> flo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Buffered:
-    """An update that counts in a round."""
+    """Holds an update that counts in a round."""
 
     client: str
     """The client that made it."""
@@ -88,7 +88,7 @@ class UpdateBuffer:
             raise ConfigError(
                 f"max_staleness {max_staleness}, decay {decay:g}, slots {slots}",
                 subject="buffer",
-                remedy=f"0 to {REMEMBERED - 1}, (0, 1], 1 or more",
+                remedy=f"Use 0 to {REMEMBERED - 1}, a number in (0, 1], and 1 or more",
             )
         self.max_staleness, self.decay, self.slots = max_staleness, decay, slots
         self._clients: dict[str, _Client] = {}
@@ -132,7 +132,7 @@ class UpdateBuffer:
                 f"sequence {sequence} does not rise",
                 subject=client,
                 rule="R-89",
-                remedy="Each update carries a higher sequence than any before",
+                remedy="Give each update a higher sequence than any before",
             )
         if digest and digest in record.digests:
             raise RefusedError(

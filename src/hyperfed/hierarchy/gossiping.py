@@ -1,8 +1,8 @@
 """Let the clients of one process gossip, as `HierarchicalFederation.gossip` does.
 
 1. A client's message is noised when it is first needed in a round and kept for the whole round:
-   what was drawn is sent again as it was drawn. A second one would tell more than was charged, so
-   a correction of its update comes too late for the round's gossip.
+   what was drawn is sent again as it was drawn. A second message would reveal more than was
+   charged, so a correction of the update comes too late for the round's gossip.
 2. The guard is charged once a round, before anything is drawn: every client pays the same, for its
    own data.
 3. From there on only `GossipState` works, which begins with noised messages and nothing else.

@@ -1,4 +1,4 @@
-"""Defines `HierarchicalFederation`: a whole federation in one process.
+"""Run a whole federation in one process (`HierarchicalFederation`).
 
 It serves notebooks and the simulator, by the same logic as the rounds of the drop-box.
 
@@ -8,7 +8,7 @@ It serves notebooks and the simulator, by the same logic as the rounds of the dr
     model = federation.maybe_aggregate()        # None below quorum
 
 1. Groups follow `protocol.baskets`, late updates `buffer`, the two layers `layers`, and trust
-   `trust_scorer`: nothing is decided here in another way than in a round.
+   `trust_scorer`: nothing is decided here differently from a round.
 2. `maybe_aggregate` ends a round: it counts what the buffer has ready, excludes by the trust that
    the last round left, merges, observes, and moves on. Below quorum it does nothing; a round that
    cannot be merged raises and moves nothing.
@@ -16,7 +16,7 @@ It serves notebooks and the simulator, by the same logic as the rounds of the dr
    of the privacy budget. The robust layers charge nothing and carry no privacy label.
 4. Callers are trusted to say who they are: there are no signatures in one process.
 
-What it does not do: it graphs nothing and opens no connection.
+What it does not do: it draws nothing and opens no connection.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ __all__ = ["HierarchicalFederation", "HierarchicalModel"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HierarchicalModel:
-    """The result of a round."""
+    """Holds the result of a round."""
 
     round: int
     """The number of the round."""
@@ -67,7 +67,7 @@ class HierarchicalModel:
 
 @dataclass(slots=True, kw_only=True)
 class HierarchicalFederation:
-    """A federation in one process, which takes updates and merges them round by round.
+    """Runs a federation in one process: takes updates and merges them round by round.
 
     Raises ConfigError for settings out of their bounds, AggregationError for those that the
     reconciler refuses.
@@ -162,7 +162,7 @@ class HierarchicalFederation:
         self._form_first_baskets()
 
     def unregister(self, client_id: str) -> None:
-        """Remove a client: it is not counted in the round that runs, nor in later ones.
+        """Remove a client, which counts neither in the running round nor in later ones.
 
         Its updates that wait are dropped. Models that counted it stay as they are. Its trust, its
         sequences and the slots it used are remembered: whoever registers again under the same id
@@ -245,8 +245,10 @@ class HierarchicalFederation:
             raise ConfigError(
                 "holds updates without noise, which no client may see of another",
                 subject="federation",
-                remedy="For gossip give it a vocabulary, a guard (PrivacyGuard) and gossip_noise "
-                "(plan_release with place='local'); or aggregate with maybe_aggregate()",
+                remedy=(
+                    "Give it a vocabulary, a guard (PrivacyGuard) and gossip_noise (plan_release "
+                    "with place='local') for gossip; or aggregate with maybe_aggregate()"
+                ),
             )
         stores = {update.client: update.content for update in self._candidates()[0]}
         return self._drawn.gossiped(
@@ -263,7 +265,7 @@ class HierarchicalFederation:
     # -- a round -----------------------------------------------------------------------------------
 
     def should_aggregate(self) -> bool:
-        """Return whether the quorum is there, without the clients that are excluded."""
+        """Return whether there is a quorum without the clients that are excluded."""
         return len(self._candidates()[0]) >= self.quorum
 
     def maybe_aggregate(self) -> HierarchicalModel | None:

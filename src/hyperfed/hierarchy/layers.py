@@ -1,4 +1,4 @@
-"""Merges in two layers: clients inside their group by a robust rule, then the groups.
+"""Merge in two layers: clients inside their group by a robust rule, then the groups.
 
 1. In layer 1 the clients of a group are merged by the reconciler of the policy. A group below
    `minimum` counted clients, or below its rule's breakdown point, gives no model. It is listed with
@@ -7,9 +7,9 @@
    weighted mean vote (`reconciler`, rule 1), and what no client voted for is still an estimate. The
    global intervals and q-values take the groups as a sample of groups: their degrees of freedom are
    those of so many groups, however many clients are in them. Groups weigh by their size (counted
-   clients), by trust (the sum of their clients' weights) or equally. No group weighs above
-   `influence_cap` of the whole, and with three groups or more each is weighed by bounded trust too.
-   Fewer than `minimum_groups` models are refused.
+   clients), by trust (the sum of their clients' weights) or equally. No group weighs more than
+   `influence_cap` of the whole, and with three groups or more each is weighed by bounded trust,
+   too. Fewer than `minimum_groups` models are refused.
 3. Where only one group has a model, it is the global one. Support, samples and the counts by
    direction of the global model are summed over the groups behind each edge.
 4. A group's published model is cut like the global one, by votes or by q-values.
@@ -42,7 +42,10 @@ Keys = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerRules:
-    """The rules of a merge in two layers. Raises AggregationError for a value out of its bounds."""
+    """Holds the rules of a merge in two layers.
+
+    Raises AggregationError for a value out of its bounds.
+    """
 
     minimum: int = 3
     """How many counted clients a group needs, 1 or more."""
@@ -58,20 +61,20 @@ class LayerRules:
             raise AggregationError(
                 f"group weights are {self.weights!r:.40}",
                 subject="layers",
-                remedy=f"One of {', '.join(GROUP_WEIGHTS)} is needed",
+                remedy=f"Choose one of {', '.join(GROUP_WEIGHTS)}",
             )
         if self.minimum < 1 or self.minimum_groups < 1 or not 0 < self.influence_cap <= 1:
             raise AggregationError(
                 f"minimum {self.minimum}, minimum_groups {self.minimum_groups}, influence_cap "
                 f"{self.influence_cap:g}",
                 subject="layers",
-                remedy="1 or more, and (0, 1]",
+                remedy="Use 1 or more for both minimums, and a share in (0, 1] for the cap",
             )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupModel:
-    """The result of one group."""
+    """Holds the result of one group."""
 
     name: str
     """The basket's name; "" for the common group."""
@@ -85,7 +88,7 @@ class GroupModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layered:
-    """The result of a merge in two layers."""
+    """Holds the result of a merge in two layers."""
 
     merged: Reconciliation
     """The global merge and its columns by client; a client of a group that was left out has

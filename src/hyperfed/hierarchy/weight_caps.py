@@ -1,10 +1,10 @@
-"""Limits how much one party may weigh: an organisation with several clients, or a large basket.
+"""Limit how much one party may weigh: an organisation with several clients, or a large basket.
 
 1. R-104, `organisation_weights`: the clients of one organisation together weigh at most as much as
    `cap` clients do. With a cap of 1 an organisation gains nothing by splitting into several
    clients; with 0 there is no cap.
 2. `capped_shares`: no share of a whole is above `cap`; what is cut off goes to the others in
-   proportion. Where there are too few parties for the cap, all get the same.
+   proportion. Where there are too few parties for the cap, all get the same share.
 
 It knows neither trust nor votes. Source: DESIGN section 5; Douceur 2002 (The Sybil Attack):
 identities are only as scarce as whoever issues them keeps them.

@@ -29,7 +29,7 @@ NOTICEABLE = 0.01
 
 
 class Turn(StrEnum):
-    """What became of an edge between two models."""
+    """Names what became of an edge between two models."""
 
     NEW = "new"
     GONE = "gone"
@@ -41,7 +41,7 @@ class Turn(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeChange:
-    """One edge in two models."""
+    """Describes one edge in two models."""
 
     source: str
     """The variable that acts."""
@@ -68,7 +68,7 @@ class EdgeChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What changed since an earlier committed round."""
+    """Holds what changed since an earlier committed round."""
 
     base_round: int
     """The earlier round; 0 where there is none."""
@@ -102,7 +102,7 @@ class Change:
 
     @property
     def words(self) -> str:
-        """What a change means that many clients report in one night; empty where there is none."""
+        """What a change means that many clients report in one round; empty where there is none."""
         if not self.base_round or not self.shared:
             return ""
         edges = "1 edge" if self.shared == 1 else f"{self.shared} edges"

@@ -1,4 +1,4 @@
-"""Compute what separates two graphs, and apply deltas to edges: `EdgeDelta` on columns.
+"""Compute the difference between two graphs, and apply deltas to edges (`EdgeDelta` on columns).
 
 A delta changes effects, intervals and hits. Where rows come or go, the whole table is needed.
 """
@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreDiff:
-    """Holds what separates the edges of two graphs: this one, and the other."""
+    """Holds the difference between the edges of two graphs: this one, and the other."""
 
     added: EdgeTable
     """The edges that only the other graph has."""

@@ -2,7 +2,7 @@
 
 1. Present, suppressed, missing, absent and not released are five words, and none stands for another
    (`EdgeStatus`).
-2. Every number is said with what it means. What is not known is said to be so.
+2. Every number is given with its meaning, and what is not known is said to be unknown.
 3. The edges the other way are named, because a reader who asks whether x causes y must see whether
    the federation says that y causes x.
 """
@@ -29,7 +29,7 @@ _ZERO = ("The interval includes 0: clients agree on the sign, and the size may b
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """What a model knows of the edges from one variable to another."""
+    """Holds what a model knows of the edges from one variable to another."""
 
     source: str
     """The variable that would act."""

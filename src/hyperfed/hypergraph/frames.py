@@ -1,6 +1,7 @@
 """Hand a model's edges to pandas, Arrow and networkx, with the evidence behind each.
 
-1. What is not known is missing in a frame (NA, null) and has no attribute in a graph: never 0.
+1. What is not known is missing in a frame (NA, null), and has no attribute in a graph; it is never
+   0.
 2. Suppressed edges are rows with a status and without values.
 """
 

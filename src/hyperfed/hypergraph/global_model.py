@@ -1,11 +1,11 @@
-"""Hold the broadcast: what the federation knows after a round, with the evidence behind it.
+"""Hold the broadcast: what the federation knows after a round, and the evidence behind it.
 
 1. A global model is a merged `HypergraphStore` with its provenance: federation, round, the freeze
    it was computed from, policy and vocabulary.
 2. It says in words what it protects and what it does not (`statement`), and a private one also in
    fields (`privacy`); DESIGN section 6.
 3. How it is read in Python (a summary, frames, pictures, explanations) is in `model_reading`.
-4. It holds nothing of a single client but its interventions, which clients publish on purpose: no
+4. Of a single client it holds nothing but its interventions, which clients publish on purpose: no
    effects, no votes, no trust. Where the signed plan says so, it holds each client's own estimates
    of its edges, under pseudonyms (`single_clients`), and its statement says that.
 

@@ -88,7 +88,7 @@ class HypergraphStore:
                 raise BoundsError(
                     f"uses variable {outside}, which was not measured",
                     subject="graph",
-                    remedy="Every end of an edge is among `measured`",
+                    remedy="Name every end of an edge among `measured`",
                 )
         used = [int(index) for index in (*measured[-1:], *self.semantic.confounders[-1:])]
         if self.vocabulary is not None and used and max(used) >= len(self.vocabulary):
@@ -127,7 +127,7 @@ class HypergraphStore:
                 raise BoundsError(
                     f"has an edge at lag {outside}, which was not looked at",
                     subject="graph",
-                    remedy="The lag of every edge is among `lags`",
+                    remedy="Name the lag of every edge among `lags`",
                 )
 
     def _check_evidence(self) -> None:

@@ -36,7 +36,7 @@ def text_width(text: str, size: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrow:
-    """An edge to draw."""
+    """Describes an edge to draw."""
 
     source: int
     """The index of the variable that it starts from."""
@@ -50,7 +50,7 @@ class Arrow:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle, given by its centre and its sides."""
+    """Describes a rectangle by its centre and its sides."""
 
     x: float
     """The centre's horizontal coordinate."""
@@ -80,7 +80,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a variable stands."""
+    """Says where a variable stands."""
 
     box: Box
     """Its box or dot."""
@@ -90,7 +90,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """How an edge is drawn."""
+    """Says how an edge is drawn."""
 
     points: tuple[Point, Point, Point, Point]
     """The points of a cubic Bézier curve that ends inside the arrowhead."""
@@ -102,7 +102,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Where everything in the picture goes."""
+    """Says where everything in the picture goes."""
 
     pills: bool
     """Whether variables are boxes with their names inside, and not dots."""

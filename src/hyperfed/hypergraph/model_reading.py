@@ -2,8 +2,8 @@
 
 1. `print(model)` and a notebook show a short summary, with what a reader must know.
 2. `to_dataframe`, `to_networkx` and `plot` hand the graph to other libraries, which are imported
-   when they are asked for. A suppressed edge is named in each, for an edge that is left out reads
-   as absent.
+   when they are asked for. A suppressed edge is named in each, because an edge that is left out
+   reads as absent.
 3. `explain` says in sentences what is known of one pair of variables, `compare` what changed
    between two models.
 
@@ -22,7 +22,7 @@ __all__ = ["ModelReading"]
 
 
 class ModelReading:
-    """The methods by which a `GlobalModel` is read."""
+    """Reads a `GlobalModel`, for people and for other libraries."""
 
     __slots__ = ()
 

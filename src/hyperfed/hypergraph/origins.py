@@ -1,11 +1,11 @@
-"""Hold where edges come from: which baskets support them, and what supporters did not measure.
+"""Hold where edges come from: the baskets that support them, and what supporters did not measure.
 
 1. `BasketSupport` counts the supporters of each edge in one basket. An edge that clients of a
    single basket support is held by that basket alone.
 2. `Unadjusted` lists edges whose supporters mostly lack a common parent: a variable that has an
    edge of the model to both ends. Their effect may be that variable's.
 
-What it does not do: it tells no causal effect from another; it says what nobody adjusted for.
+What it does not do: it does not say which effects are causal, only what nobody adjusted for.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,8 @@
 """Draw a model's strongest edges with matplotlib.
 
 1. Places and curves are those of the report's picture (`graph_layout`), so that both look alike.
-2. Colour, dashes and the label all say the sign: blue and solid raises its target, orange and
-   dashed lowers it. No meaning is carried by colour alone.
+2. Colour, dashes and the label all say the sign: a blue solid edge raises its target, an orange
+   dashed one lowers it. No meaning is carried by colour alone.
 3. A name may hold a dollar sign, which matplotlib would read as mathematics: nothing is parsed.
 """
 

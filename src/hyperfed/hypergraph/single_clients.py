@@ -1,9 +1,9 @@
 """Hold what single clients estimated of each edge of a model.
 
-1. The operator's own page has them under clients' names. A model has them only where the signed
-   plan lets members see them (`PolicyPack.show_clients`), under pseudonyms.
+1. The operator's own page shows them under clients' names. A model has them only where the signed
+   plan lets members see them (`PolicyPack.show_clients`), and under pseudonyms.
 2. Pseudonyms are numbers in the order of what the clients' rows say. Nothing else goes into that
-   order, so that a number tells nothing of whose rows they are: clients that change their names, or
+   order, so that a number says nothing of whose rows they are: clients that change their names, or
    places in the cohort, change no byte.
 3. A row is a client's own estimate, whether or not the merge believes it: its weight says that.
 

@@ -1,4 +1,4 @@
-"""Suppress what fewer than k clients stand behind: it reads differently from what is absent.
+"""Suppress what fewer than k clients stand behind, so that it does not read like what is absent.
 
 1. An edge that would stay in the merge with a support below k is suppressed: its key is named, its
    values are not.
@@ -54,7 +54,7 @@ class EdgeStatus(StrEnum):
 
     @property
     def meaning(self) -> str:
-        """What the word says, as a sentence."""
+        """The sentence that the word stands for."""
         return {
             EdgeStatus.PRESENT: "The merge keeps this edge.",
             EdgeStatus.SUPPRESSED: "Fewer clients stand behind this edge than the registry asks "

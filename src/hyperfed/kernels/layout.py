@@ -1,4 +1,4 @@
-"""Holds what the loops and numpy share: the layout of a record, and numbers of the merge."""
+"""Hold what the loops and numpy share: the layout of a record, and numbers of the merge."""
 
 import numpy as np
 

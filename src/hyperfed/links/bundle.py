@@ -1,10 +1,11 @@
-"""`Links`: the presigned URLs that a client without a cloud account needs to take part.
+"""Make and open bundles of links, by which a client without a cloud account takes part.
 
-The coordinator signs them as a bundle, and seals the bundle to that client.
+Links are presigned URLs. The coordinator signs them as a bundle, and seals the bundle to that
+client.
 
 1. A bundle lies at rounds/{round}/links/{client}, create-only. Its URLs let the client write into
-   folders of its own name and its own gossip only, read what it may read, and reach the bundles of
-   the rounds to come.
+   folders of its own name, its own gossip and its own parts of an opening only, read what it may
+   read, and reach the bundles of the rounds to come.
    All of them are at one origin, and none lives longer than seven days (R-53).
 2. A bundle is verified with the coordinator's key for its round, then opened with the client's own,
    then parsed (R-31, R-40).
@@ -65,7 +66,7 @@ _TARGET = re.compile(r"/(?!/)[!-~]*")  # path and query; no byte can end a reque
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """One URL of a bundle."""
+    """Holds one URL of a bundle."""
 
     key: str
     """Key of the object that the URL leads to."""
@@ -75,7 +76,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Links:
-    """One client's URLs, as they were issued when a round was opened.
+    """Holds one client's URLs, as they were issued when a round was opened.
 
     Raises SchemaError or ConfigError where a field does not fit (R-53).
     """
@@ -136,11 +137,12 @@ class Links:
                     )
         for link in self.puts:
             folders, parsed = folders_of(link.key), parse_key(link.key)
-            gossips = (parsed.kind, parsed.client) == ("gossip", self.client)
+            own = parsed.client == self.client and parsed.kind in ("gossip", "openings")
             inside = bool(folders) and folders[-1] == self.client and folders[0] not in _OURS
-            if not gossips and not inside:
+            if not own and not inside:
                 raise SchemaError(
-                    "a client writes only into folders of its own name, and its own gossip",
+                    "a client writes only into folders of its own name, its own gossip, and its "
+                    "own parts of an opening",
                     subject=f"{self._subject}, {link.key}",
                     rule="R-53",
                 )
@@ -290,14 +292,14 @@ def verify_links(
             f"made for round {header.round}",
             subject=subject,
             rule="R-51",
-            remedy="The object was moved from another place",
+            remedy="Ask the operator for new links: the object was moved from another place",
         )
     return signed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinksFile:
-    """A bundle in the form in which it travels by hand."""
+    """Holds a bundle in the form in which it travels by hand."""
 
     registries: tuple[bytes, ...]
     """The registry's versions from the first on, as they were signed."""

@@ -1,12 +1,13 @@
-"""`LinkChain`: the way from the file that the operator handed over to the newest links there are.
+"""Follow links from the file that the operator handed over to the newest bundle there is.
 
 1. The file brings the registry along. The registry is verified from the root fingerprint, then the
    bundle with the registry, and only then is a request made (R-24, R-53).
-2. Where the bundle's round is over, the bundles it leads to are looked for; the farthest that can
-   exist comes first. Each is verified with the newest registry. What is found is kept beside the
-   file, sealed as it came, and the next run starts there, also after a lost connection.
-3. A file that the operator made later than what was kept wins. Older links that still live are used
-   where newer ones do not reach.
+2. Where the bundle's round is over, the bundles that it leads to are looked for, and the farthest
+   that can exist comes first. Each is verified with the newest registry. The one that is found is
+   kept beside the file, sealed as it came, and the next run starts from it, also after a lost
+   connection.
+3. A file that the operator made later than what was kept wins. Older links that have not expired
+   are used where newer ones do not reach.
 4. Where no link leads on, the error says since when and what to do.
 
 A link proves nothing. The reader (`client.session`) verifies what it reads through a link, and the
@@ -50,7 +51,7 @@ _MAX_FILE_BYTES = 64 << 20
 
 
 class LinkChain:
-    """A `LinkSource` that goes on from bundle to bundle by itself.
+    """Gives links as a `LinkSource`, and goes on from bundle to bundle by itself.
 
     `path` is the operator's file, and `key_pair` is the client's own, which opens its bundles.
     `now` is the clock. `reach` makes the store behind a bundle's URLs.
@@ -183,7 +184,7 @@ class LinkChain:
                 raise ConfigError(
                     f"is larger than {_MAX_FILE_BYTES} bytes",
                     subject=subject,
-                    remedy="It is no file of links",
+                    remedy="Check [store] links: this is no file of links",
                 )
             data = path.read_bytes()
         except OSError as exc:

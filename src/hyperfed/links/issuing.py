@@ -6,13 +6,14 @@
    - every registry version and ledger entry there is, and those that may come while it lives;
    - plans and results of the last rounds and the next ones;
    - the client's own inbox slots, receipts and links;
-   - in a federation with secure sums, its own boxes and the helpers' round keys; helpers themselves
-     read more, and need an account of their own;
+   - in a federation with secure sums, its own boxes and rebuttals, the helpers' round keys and what
+     they confirm; for a helper, also its own keys, confirmations, answers and refusals, and what it
+     checks before it answers: the freezes and openings of the last rounds;
    - what `mail` names: another transport's messages, or gossip with the client's peers.
    It does not reach `accepted/`, `freeze` or `state`, or anybody else's folder.
 2. The next rounds' links are reached one by one for a week of nights, and then in doubling steps.
-   So a client that was away for any part of a bundle's life finds the newest one in a few requests,
-   however short the rounds are.
+   So a client that was away for any part of a bundle's life finds the newest bundle in a few
+   requests, however short the rounds are.
 3. Any process that opens the round makes the same bundle; the second one adopts what the first one
    wrote (create-only). Only an S3 store makes URLs.
 
@@ -50,10 +51,12 @@ _RECEIPTS_BACK = 64  # a client without memory looks that far back for its seque
 _ROUNDS_AHEAD = 7
 _ROUNDS_BACK = 7
 _SLOT_ROUNDS = (-1, 0, 1, 2)  # the round before may still count late
+_HELP_ROUNDS = (-2, -1, 0, 1, 2)  # a round may wait for its helpers until its close_by
+_HELPED = (Keys.helper_key, Keys.confirmation, Keys.opening, Keys.helper_refusal)
 
 
 class Presigner(Protocol):
-    """The interface of a store that makes URLs, such as `storage.s3.S3Store`."""
+    """Makes presigned URLs for a store, such as `storage.s3.S3Store`."""
 
     def presign_get(self, key: str, *, expires_s: int) -> str: ...
     def presign_put_if_absent(self, key: str, *, expires_s: int) -> str: ...
@@ -72,14 +75,17 @@ def presigner_of(store: ObjectStore) -> Presigner:
             "this store makes no presigned URLs",
             subject="links",
             rule="R-53",
-            remedy="Links need an S3 store; on a share, clients mount it, or carry a stick",
+            remedy=(
+                "Use an S3 store for links. A share is mounted by its clients, or they carry a "
+                "stick"
+            ),
         )
     return cast("Presigner", candidate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issued:
-    """The outcome of issuing links for one round."""
+    """Holds the outcome of issuing links for one round."""
 
     round: int
     """Number of the round."""
@@ -92,7 +98,7 @@ class Issued:
 
 
 class Mail(Protocol):
-    """The interface of what a bundle reaches besides rounds and inbox, such as `MailBox`."""
+    """Names what a bundle reaches besides rounds and inbox; `MailBox` is one."""
 
     def written(self, client: str) -> list[str]:
         """Return the keys that `client` may write."""
@@ -103,7 +109,7 @@ class Mail(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailBox:
-    """The mail that a bundle reaches besides the drop-box (`HTTPTransport`)."""
+    """Names the mail that a bundle reaches besides the drop-box (`HTTPTransport`)."""
 
     prefix: str
     """Folder in which the mail lies."""
@@ -210,14 +216,16 @@ class LinkIssuer:
             )
         }
         boxes = self._boxes(client)
+        help_keys, to_help = self._help(client)
         client_keys = [
             *slots,
             *boxes,
             *self._round_keys(),
+            *to_help,
             *sorted(receipts),
             *(Keys.links(r, client) for r in self._next_bundles()),
         ]
-        written = [*slots, *boxes, *(self.mail.written(client) if self.mail else ())]
+        written = [*slots, *boxes, *help_keys, *(self.mail.written(client) if self.mail else ())]
         client_keys += self.mail.read(client) if self.mail else ()
         links = Links(
             federation=registry.federation,
@@ -233,18 +241,41 @@ class LinkIssuer:
         return seal_links(links, recipients=recipients, key_pair=self.key_pair)
 
     def _boxes(self, client: str) -> list[str]:
-        """Return where a client leaves its seeds for helpers, none where nobody helps."""
-        helping = self.reader.registry.secure_sums is not None
-        return [Keys.boxes(r, client) for r in self._rounds((0, 1, 2))] if helping else []
+        """Return where a client leaves its seeds for helpers, and answers who refuses them.
+
+        There is none where nobody helps.
+        """
+        if self.reader.registry.secure_sums is None:
+            return []
+        return [
+            *(Keys.boxes(r, client) for r in self._rounds(_HELP_ROUNDS)),
+            *(Keys.rebuttal(r, client) for r in self._rounds(_HELP_ROUNDS)),
+        ]
 
     def _round_keys(self) -> list[str]:
-        """Return where helpers publish the keys that a client seals its seeds to."""
+        """Return where helpers publish the keys that a client seals to, and what they confirm."""
         named = self.reader.registry.secure_sums
         return [
-            Keys.helper_key(r, helper.client_id)
-            for r in self._rounds((0, 1, 2))
+            key_of(r, helper.client_id)
+            for r in self._rounds(_HELP_ROUNDS)
             for helper in (() if named is None else named.helpers)
+            for key_of in (Keys.helper_key, Keys.confirmation)
         ]
+
+    def _help(self, client: str) -> tuple[list[str], list[str]]:
+        """Return what a helper writes, and what it reads; nothing for who is none."""
+        named = self.reader.registry.secure_sums
+        helpers = [] if named is None else [helper.client_id for helper in named.helpers]
+        if client not in helpers:
+            return [], []
+        own: list[str] = []
+        read: list[str] = []
+        for r in self._rounds(_HELP_ROUNDS):
+            own += (keys_of(r, client) for keys_of in _HELPED)
+            read += (keys_of(r, helper) for keys_of in _HELPED for helper in helpers)
+            read += (Keys.boxes(r, one) for one in self.reader.registry.clients_in(r))
+            read += (Keys.freeze(r), Keys.manifest(r))
+        return own, read
 
     def file(self, client: str) -> bytes:
         """Return one client's links as a file to hand over.
@@ -343,7 +374,7 @@ def _keys_of(registry: Registry, client: str, round_id: int) -> tuple[list[Publi
             f"no key holds in round {round_id} or later",
             subject=f"client {client}",
             rule="R-53",
-            remedy="It was revoked: it gets no links",
+            remedy="Enrol the client with a new key: its own was revoked, and it gets no links",
         )
     return holding, max(1, min(r.valid_from for r in record.keys))
 

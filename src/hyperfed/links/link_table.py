@@ -1,4 +1,4 @@
-"""`LinkSource` and `LinkTable`: the interface that gives URLs, and the URLs of one bundle.
+"""Give the URLs of one bundle (`LinkTable`), by the interface of `LinkSource`.
 
 A link that has expired, or that the bundle does not hold, is refused with an error that says what
 to do (R-53).
@@ -25,7 +25,7 @@ NEW_LINKS = (
 
 
 class LinkSource(Protocol):
-    """The interface of whatever gives URLs."""
+    """Gives URLs by object key."""
 
     def url(self, method: str, key: str) -> str:
         """Return the URL for "GET" or "PUT" of a key.
@@ -39,7 +39,10 @@ class LinkSource(Protocol):
 
 
 class LinkTable:
-    """A `LinkSource` of one bundle's URLs. `now` is the clock, which is read at every use."""
+    """Gives the URLs of one bundle, as a `LinkSource`.
+
+    `now` is the clock, which is read at every use.
+    """
 
     def __init__(self, links: Links, *, now: Callable[[], datetime]) -> None:
         self.links, self._now = links, now

@@ -1,7 +1,7 @@
-"""`PresignedStore`: an object store over HTTPS for parties that hold URLs and no credentials.
+"""Reach an object store over HTTPS by URLs, without credentials (`PresignedStore`).
 
 1. A write is one PUT with `If-None-Match: *`, which the URL's signature demands. 412 is False. 409
-   is tried again a few times, then a TransientError comes out.
+   is tried again a few times, and then raises TransientError.
 2. A read is one GET of at most max_bytes + 1 bytes. The answer names the whole size, and nothing is
    taken from the connection where that is too much.
 3. URLs allow no listing. `list` asks for each key that there is a URL to read, several at once.
@@ -63,7 +63,10 @@ _jitter = random.SystemRandom()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HTTPLimits:
-    """The time-outs and threads of one `PresignedStore`. All must be positive (ConfigError)."""
+    """Bounds the time-outs and threads of one `PresignedStore`.
+
+    All must be positive (ConfigError).
+    """
 
     connect_timeout_s: float = 5.0
     """Seconds to wait for a connection."""
@@ -81,7 +84,7 @@ class HTTPLimits:
 
 
 class PresignedStore(ObjectStore):
-    """An `ObjectStore` of the objects that `links` reaches. Threads can share it.
+    """Reaches the objects that `links` reaches, as an `ObjectStore`. Threads can share it.
 
     `ca_file` holds the certificates to trust in place of the system's.
     """

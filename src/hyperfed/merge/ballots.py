@@ -1,4 +1,4 @@
-"""Holds the arithmetic of ballots, which takes arrays and returns arrays.
+"""Hold the arithmetic of ballots, which takes arrays and returns arrays.
 
 An agreement step spends its time here.
 

@@ -1,11 +1,11 @@
-"""Says who could have voted on a key: a client that measured its variables and looked at its lag.
+"""Say who could have voted on a key: a client that measured its variables and looked at its lag.
 
 1. A client that measured all variables of a key, looked at its lag and does not report it casts a
-   vote of 0. A client that did not measure them, or did not look at that lag, casts no vote
-   (DESIGN section 5).
-   An edge into a variable that the client's experiment set is no vote either, whether reported or
-   not: what acts on it was cut. One out of it weighs double in a weighted mean: it was seen under
-   an experiment. Order statistics count each client once, and a client's judges do, too (ADR 0046).
+   vote of 0. A client that did not measure them, or did not look at that lag, casts no vote (DESIGN
+   section 5). An edge into a variable that the client's experiment set is no vote either, whether
+   reported or not: what acts on it was cut. One out of it weighs double in a weighted mean: it was
+   seen under an experiment. Order statistics count each client once, and so does the rule that
+   weighs clients (ADR 0046).
 2. Keys with the same voters form a class. Weights are summed once for each class, not once for each
    key. Where all clients measured the same variables, there is one class.
 3. Sums over clients run in client order, one addition after the other.
@@ -55,7 +55,7 @@ class EligibleVoters(Protocol):
 
 
 class PairVoters:
-    """Says who could vote on edges: those who measured source and target and looked at the lag.
+    """Says who could vote on an edge: whoever measured both ends and looked at its lag.
 
     `measured` gives for each client the indices that it measured, uint32, ascending. `lags` gives
     for each client the lags that it looked at, or None for all; without it, all looked at all.

@@ -1,10 +1,10 @@
-"""Gives each edge its q-value: the share of false edges among those as sure as it.
+"""Give each edge its q-value: the share of false edges among those that are at least as sure.
 
 1. q of an edge is the smallest false discovery rate at which the procedure of Benjamini & Hochberg
    (1995) keeps it: with m tests, the smallest of m p / rank over the p-values at least as large as
    its own (Yekutieli & Benjamini 1999). An edge that is not tested has q = 1.
-2. The family is every key that was tested, kept or not (`merge.pooling`, rule 3): an error rate of
-   what survived another cut would not be one.
+2. The family is every key that was tested, kept or not (`merge.pooling`, rule 3): the rate over
+   what survived another cut would not be an error rate.
 
 The rate holds for independent tests and for positively dependent ones. Edges of one regression
 share data and are neither in general; docs/statistics.md shows what was simulated.

@@ -1,14 +1,16 @@
-"""Lays the rows of keys out as matrices: a line for each key, in client order.
+"""Lay the rows of keys out as matrices: a line for each key, in client order.
 
-1. A block is [rows of a key, keys]: the i-th row of every key of the block lies in its i-th row, so
-   that a sum over a key's rows is one addition of whole rows after the other, in client order, and
-   a sum over all rows but one needs no subtraction.
+1. A block is [rows of a key, keys]: the i-th row of every key of the block lies in its i-th row. So
+   a sum over a key's rows is one addition of whole rows after the other, in client order, and a sum
+   over all rows but one needs no subtraction.
 2. Keys with about as many rows share a block, and what is missing is marked. No block holds more
-   than `CELLS` cells, unless one key has more rows.
+   than `CELLS` cells, unless one key has more rows, and no key is given more than a quarter more
+   rows than it has.
 3. Where all clients report all keys, which is usual, nothing is sorted or gathered.
 4. A block is summed by one call of numpy, because a call for each row costs more than its
-   additions. So are the sums without one row each, where a block has more rows than keys. Each way
-   adds in the order of the rows and gives the same bytes.
+   additions. So are the sums without one row each, where a block has more rows than keys: two keys
+   at a time then, as the parts of a complex number, because a running sum waits for each of its
+   additions. Each way adds in the order of the rows and gives the same bytes.
 
 What it does not do: it computes no statistic of a merge (`pooling`).
 """
@@ -36,9 +38,11 @@ class Block:
     keys: Places
     """The keys of the block, intp[keys]."""
     at: Places
-    """Where their rows lie among all rows, intp[rows of a key, keys]; 0 where there is none."""
+    """Where their rows lie among all rows, intp[rows of a key, keys]; any where there is none."""
     there: Bools
     """Whether there is such a row, bool[rows of a key, keys]."""
+    full: int
+    """How many rows every key of the block has."""
     columns: slice | None = None
     """Which keys of all these are, where all clients report all keys; otherwise None."""
 
@@ -47,8 +51,7 @@ class Block:
         if self.columns is not None:
             return column.reshape(len(self.at), -1)[:, self.columns].astype(np.float64, order="C")
         out = column.take(self.at).astype(np.float64, copy=False)
-        if not self.there.all():
-            out[~self.there] = 0.0
+        out[self.full :][~self.there[self.full :]] = 0.0
         return out
 
 
@@ -69,28 +72,30 @@ def blocks_of(segment: Segments, size: int, *, cells: int = CELLS) -> Iterator[B
                 keys=np.arange(first, first + part.shape[1]),
                 at=part,
                 there=np.ones(part.shape, dtype=bool),
+                full=len(part),
                 columns=slice(first, first + part.shape[1]),
             )
         return
-    order = np.argsort(segment, kind="stable")
+    # numpy sorts numbers of 16 bits by their digits, in a fifth of the time
+    order = np.argsort(segment.astype(np.uint16) if size <= 1 << 16 else segment, kind="stable")
     count = np.bincount(segment, minlength=size)
     start = np.cumsum(count) - count
-    width = _widths(count)
-    for lines in np.unique(width[count > 0]).tolist():
-        keys = np.flatnonzero(width == lines)
-        step, row = max(1, cells // lines), np.arange(lines)[:, None]
-        for first in range(0, len(keys), step):
-            some = keys[first : first + step]
-            there = row < count[some]
-            yield Block(
-                keys=some, at=order[np.where(there, start[some] + row, start[some])], there=there
-            )
-
-
-def _widths(count: Places) -> Places:
-    """Return intp[keys]: how many rows a line is given, at most a quarter more than it has."""
-    step = np.maximum(1 << np.maximum(np.frexp(count.astype(np.float64))[1] - 3, 0), 1)
-    return np.asarray((count + step - 1) // step * step)
+    by_count = np.argsort(count, kind="stable")[np.count_nonzero(count == 0) :]
+    counts = count[by_count]
+    first = 0
+    while first < len(counts):
+        full = int(counts[first])
+        last = int(np.searchsorted(counts, max(full, full * 5 // 4), side="right"))
+        some = counts[first : min(last, first + cells)]
+        some = some[: max(1, np.count_nonzero(some * np.arange(1, len(some) + 1) <= cells))]
+        keys, row = by_count[first : first + len(some)], np.arange(some[-1])[:, None]
+        first += len(some)
+        yield Block(
+            keys=keys,
+            at=order.take(start[keys] + row, mode="clip"),
+            there=row < some,
+            full=full,
+        )
 
 
 def line_sum(values: Floats) -> Floats:
@@ -109,10 +114,13 @@ def line_sums_without(values: Floats) -> Floats:
     Nothing is subtracted: what one client says cannot take the precision of the others' sum.
     """
     rows, keys = values.shape
+    values = np.ascontiguousarray(values)
     if rows > keys:
         out = np.zeros_like(values)
-        out[1:] = np.add.accumulate(values[:-1], axis=0) + 0.0
-        out[:-1] += np.add.accumulate(values[:0:-1], axis=0)[::-1] + 0.0
+        _running_sums(values[:-1], out[1:])
+        after = np.empty_like(values[1:])
+        _running_sums(values[:0:-1], after)
+        out[:-1] += after[::-1]
         return out
     out = np.empty_like(values)
     total = np.zeros(keys)
@@ -124,3 +132,14 @@ def line_sums_without(values: Floats) -> Floats:
         out[i] += total
         total += values[i]
     return out
+
+
+def _running_sums(values: Floats, out: Floats) -> None:
+    """Write the sum of each key's values up to each row, from 0, of the shape of `values`."""
+    pairs = values.shape[1] // 2 * 2
+    if pairs:
+        both = np.complex128
+        np.add.accumulate(values[:, :pairs].view(both), axis=0, out=out[:, :pairs].view(both))
+    if pairs < values.shape[1]:
+        np.add.accumulate(values[:, pairs:], axis=0, out=out[:, pairs:])
+    out += 0.0

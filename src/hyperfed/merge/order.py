@@ -1,4 +1,4 @@
-"""Computes order statistics of the rows of each key, which robust rules need on sparse edges.
+"""Compute order statistics of the rows of each key, which robust rules need on sparse edges.
 
 1. Rows are sorted by (key, value), as integers. A rank counts from 0 within its key. Not reporting
    is a vote of 0: a key's silent voters stand between its negative and its positive votes without

@@ -1,4 +1,4 @@
-"""Turns the rows of edge tables into packed records, so that slices of one array cut a table.
+"""Turn the rows of edge tables into packed records, so that slices of one array cut a table.
 
 1. A record holds the key and every other column, with floats as they came: `NARROW` for float32,
    `WIDE` for float64. In a table without intervals both ends are 0. A width of 0 is an unknown
@@ -83,7 +83,7 @@ def table_of(rows: Array, *, intervals: bool) -> EdgeTable:
 def by_range(
     tables: Sequence[Array], bounds: npt.NDArray[np.uint64]
 ) -> tuple[Callable[[], list[npt.NDArray[np.uint8]]], np.dtype[Any], Ints]:
-    """Return how to read some clients' records in the order of (range, client, key).
+    """Return the order in which to read clients' records by (range, client, key).
 
     The first item is a function that returns the bytes of the records, in one piece, or in many
     where these are long and need no copy. It may be called in another thread. The second is the

@@ -1,4 +1,4 @@
-"""Pools the effects of each key over the clients that estimated it.
+"""Pool the effects of each key over the clients that estimated it.
 
 1. The first way is taken where clients with a known interval hold more than half of the weight of
    those that estimated. It is inverse variance with a random-effects term tau² (DerSimonian & Laird
@@ -36,7 +36,7 @@
    Where its w alone is above the others' together, the limit is w times their mean precision. The
    reporter's v grows until that holds. A reporter without weight, or without an interval, enters
    neither the lower median nor these sums. Where outliers are weighed and three or more estimate a
-   key, a width below the lower median counts in b only as far as the effect bears it out: whole up
+   key, a width below the lower median counts in b only as far as the effect supports it: whole up
    to one deviation (rule 5) from the median effect, and as the lower median from two on. tau² is
    found from the widths as they are, so that what precise clients differ by stays in it.
 7. A mean is summed from 0, and corrected by the mean of what is left around it: no client's effect
@@ -50,7 +50,9 @@
 What it does not do: it keeps no key and weighs no client (`rows`, `aggregation`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -75,7 +77,7 @@ FORMULA = 4
 
 A freeze names the version that it was made under (R-66). One that names none was made under version
 1, which centred effects on the first reporter's and took every interval as it was. Under 2, not
-looking at a lag was a vote of 0, receipts told nobody how it was weighed, intervals were normal,
+looking at a lag was a vote of 0, receipts told no client how it was weighed, intervals were normal,
 weights shrank tau², and trust was by agreement alone. Under 3, tau² and I² were more often too
 small than too large, and a narrow interval counted wherever its effect lay.
 """
@@ -176,7 +178,7 @@ def pool_effects(
         y, w, wide = (block.gather(column) for column in (effect, weight, widths))
         values = y if averaged is None else block.gather(averaged)
         mine = np.zeros(len(block.keys)) if voters is None else voters[block.keys]
-        columns = _pooled(y, values, block.gather(vote), w, wide, mine, weigh_outliers)
+        columns = _pooled(y, values, partial(block.gather, vote), w, wide, mine, weigh_outliers)
         for name, column in columns.items():
             getattr(out, name)[block.keys] = column
     return out
@@ -192,9 +194,10 @@ def effect_trust(
     trust = np.ones(len(effect))
     widths = np.zeros(len(effect)) if width is None else width
     for block in blocks_of(segment, keys):
-        there = block.there
-        v, _ = _variances(block.gather(widths), there & (block.gather(widths) > 0))
-        part = _outlier_weights(_deviations(block.gather(effect), v, there), there)
+        there, wide = block.there, block.gather(widths)
+        v, _ = _variances(wide, there & (wide > 0))
+        count = there.sum(axis=0)
+        part = _outlier_weights(_deviations(block.gather(effect), v, there, count), count)
         trust[block.at[there]] = part[there]
     return trust
 
@@ -202,58 +205,65 @@ def effect_trust(
 def _pooled(
     effect: Floats,
     averaged: Floats,
-    vote: Floats,
+    votes: Callable[[], Floats],
     weight: Floats,
     width: Floats,
     voters: Floats,
     weigh_outliers: bool,
 ) -> dict[str, Floats | Bools]:
-    """Return the columns of `Pooled` of a block, whose arguments are [rows of a key, keys]."""
+    """Return the columns of `Pooled` of a block, whose arguments are [rows of a key, keys].
+
+    `votes` returns such a column, and is called where some effects are taken by votes.
+    """
     there = weight > 0
     has_width = there & (width > 0)
     v, usual = _variances(width, has_width)
     total_weight = line_sum(weight)
-    w, borne = weight, np.ones(weight.shape)
+    w, borne = weight, np.ones(1)
     if weigh_outliers:
-        far = _deviations(effect, v, there)
-        w, borne = weight * _outlier_weights(far, there), _borne_out(far, there)
+        count = there.sum(axis=0)
+        far = _deviations(effect, v, there, count)
+        w, borne = weight * _outlier_weights(far, count), _borne_out(far, count)
     heard = np.where(has_width, w, 0.0)
-    enough = 2 * line_sum(heard) > line_sum(w)
+    total_heard = line_sum(heard)
+    enough = 2 * total_heard > line_sum(w)
+    scaled = averaged * UP
     # a key without an interval divides by 0, and its effect is then taken by votes
     with np.errstate(divide="ignore", invalid="ignore"):
         a = heard / v
-        others = _capped(a, v, heard)
-        sum_a = line_sum(a)
-        mean = _mean(averaged, a)
-        squared_distance = (averaged - mean) ** 2
-        q = line_sum(a * squared_distance)
-        expected = line_sum(heard * (others / sum_a))
-        spread = line_sum(a * (others / sum_a))
-        worth = line_sum(heard) ** 2 / line_sum(heard * heard)
+        others, sum_a = _capped(a, v, heard)
+        q = line_sum(_times_square(a, averaged - _mean(scaled, a / sum_a)))
+        others /= sum_a
+        expected = line_sum(heard * others)
+        spread = line_sum(np.multiply(a, others, out=others))
+        worth = total_heard**2 / line_sum(heard * heard)
         q = q / _chi_square_median(worth - 1.0)
         several = (spread > 0) & (q > expected)
         tau2 = np.where(several, (q - expected) / spread, 0.0)
         i2 = np.where(several, q - expected, 0.0) / np.where(several, q, 1.0)
-        b = heard / (np.where(v < usual, usual + borne * (v - usual), v) + tau2)
-        effects = _mean(averaged, b)
+        b = heard / _believed(v, usual, borne, tau2)
         sum_b = line_sum(b)
+        part = b / sum_b
+        effects = _mean(scaled, part)
         rest = line_sums_without(b)
-        free = line_sum(heard * (rest / sum_b))
-        ratio = line_sum(b * (averaged - effects) ** 2) / free
+        rest /= sum_b
+        free = line_sum(np.multiply(heard, rest, out=rest))
+        ratio = line_sum(_times_square(b, averaged - effects)) / free
         ratio = np.where((free > 0) & (ratio > 1.0), ratio, 1.0)
         error = np.sqrt(ratio * line_sum(heard * b)) / sum_b
     strength = b
     if not enough.all():
-        by_vote = np.abs(vote) * w
+        by_vote = np.abs(votes()) * w
         by_vote = np.where(line_sum(by_vote) <= SILENT, w, by_vote)
         strength = np.where(enough, b, by_vote)
         with np.errstate(divide="ignore", invalid="ignore"):
-            effects = np.where(enough, effects, _mean(averaged, by_vote))
+            effects = np.where(enough, effects, _mean(scaled, by_vote / line_sum(by_vote)))
+            part = strength / line_sum(strength)
         error, tau2, i2, worth = (
             np.where(enough, column, 0.0) for column in (error, tau2, i2, worth)
         )
     k = np.floor(np.where(enough, worth, 0.0) + 0.5).astype(np.int64)
-    low, high = _without_one(averaged, strength)
+    low, high = _without_one(averaged, scaled, strength, part)
     return {
         "effect": effects,
         "std_error": error,
@@ -285,13 +295,14 @@ def _variances(width: Floats, has_width: Bools) -> tuple[Floats, Floats]:
     bounds of rule 8 are applied. Unknown widths give the least.
     """
     count = has_width.sum(axis=0)
-    ranked = np.sort(np.where(has_width, width, np.inf).T, axis=1)
+    ranked = _ranked(width, has_width)
     middle = ranked[np.arange(len(count)), np.maximum(count - 1, 0) // 2]
     middle = np.where(count > 0, middle, 0.0)
     floor = 0.25 * middle
-    v = np.clip(np.maximum(np.where(has_width, width, 0.0), floor), LEAST_WIDTH, MOST_WIDTH) / (
-        2 * Z95
-    )
+    v = np.where(has_width, width, 0.0)
+    np.maximum(v, floor, out=v)
+    np.clip(v, LEAST_WIDTH, MOST_WIDTH, out=v)
+    v /= 2 * Z95
     v *= v
     usual = np.clip(middle, LEAST_WIDTH, MOST_WIDTH) / (2 * Z95)
     return v, usual * usual
@@ -303,43 +314,84 @@ def _chi_square_median(degrees: Floats) -> Floats:
     return root * root * root
 
 
-def _deviations(effect: Floats, v: Floats, there: Bools) -> Floats:
-    """Return how many standard deviations each effect is from its key's median (rule 5)."""
-    count = there.sum(axis=0)
-    centre = _medians(effect, there, count)
-    gap = np.abs(effect - centre)
-    common = np.maximum(1.4826 * _medians(gap, there, count), np.abs(centre) * ROUNDED + NOTHING)
-    return np.asarray(gap / np.maximum(common, np.sqrt(v)))
+def _believed(v: Floats, usual: Floats, borne: Floats, tau2: Floats) -> Floats:
+    """Return the variance that a client's estimate has as one of its key (rule 6).
+
+    `borne` is of the shape of `v`, or a single 1.
+    """
+    held = v - usual
+    held *= borne
+    held += usual
+    return np.where(v < usual, held, v) + tau2
 
 
-def _outlier_weights(far: Floats, there: Bools) -> Floats:
+def _times_square(share: Floats, gap: Floats) -> Floats:
+    """Return share * gap**2, in place of `gap`."""
+    gap *= gap
+    return np.multiply(share, gap, out=gap)
+
+
+def _deviations(effect: Floats, v: Floats, there: Bools, count: Ints) -> Floats:
+    """Return how many standard deviations each effect is from its key's median (rule 5).
+
+    `count` is int64[keys], how many of a key's rows are `there`.
+    """
+    ranked = _ranked(effect, there)
+    centre = _medians(ranked, count)
+    ranked -= centre[:, None]
+    np.abs(ranked, out=ranked)
+    ranked.sort(axis=1)
+    common = np.maximum(1.4826 * _medians(ranked, count), np.abs(centre) * ROUNDED + NOTHING)
+    gap = effect - centre
+    np.abs(gap, out=gap)
+    gap /= np.maximum(common, np.sqrt(v))
+    return gap
+
+
+def _outlier_weights(far: Floats, count: Ints) -> Floats:
     """Return the weights of rule 5, of the shape of `far`, which holds `_deviations`."""
-    count = there.sum(axis=0)
     limit = _LIMIT + _MORE / np.maximum(count, 1)
-    trust = ((1.0 + _FADE) * limit - far) / (_FADE * limit)
-    return np.where(count >= LEAST_ESTIMATES, np.clip(trust, 0.0, 1.0), 1.0)
+    trust = (1.0 + _FADE) * limit - far
+    trust /= _FADE * limit
+    np.clip(trust, 0.0, 1.0, out=trust)
+    trust[:, count < LEAST_ESTIMATES] = 1.0
+    return trust
 
 
-def _borne_out(far: Floats, there: Bools) -> Floats:
+def _borne_out(far: Floats, count: Ints) -> Floats:
     """Return how far each effect bears out a narrow interval, in [0, 1] (rule 6)."""
-    return np.where(there.sum(axis=0) >= _COMPARED, np.clip(2.0 - far, 0.0, 1.0), 1.0)
+    borne = 2.0 - far
+    np.clip(borne, 0.0, 1.0, out=borne)
+    borne[:, count < _COMPARED] = 1.0
+    return borne
 
 
-def _medians(values: Floats, there: Bools, count: Ints) -> Floats:
-    """Return float64[keys]: the median of each key's values, 0 where it has none."""
-    ranked = np.sort(np.where(there, values, np.inf).T, axis=1)
+def _ranked(values: Floats, there: Bools) -> Floats:
+    """Return float64[keys, rows of a key]: each key's values in order, after them infinity."""
+    ranked = np.ascontiguousarray(np.where(there, values, np.inf).T)
+    ranked.sort(axis=1)
+    return ranked
+
+
+def _medians(ranked: Floats, count: Ints) -> Floats:
+    """Return float64[keys]: the median of each key's values, 0 where it has none.
+
+    `ranked` is as `_ranked` returns it, and `count` is int64[keys], how many values a key has.
+    """
     line = np.arange(len(count))
-    low, high = ranked[line, np.maximum(count - 1, 0) // 2], ranked[line, count // 2 % len(values)]
+    low = ranked[line, np.maximum(count - 1, 0) // 2]
+    high = ranked[line, count // 2 % ranked.shape[1]]
     return np.where(count > 0, low / 2 + high / 2, 0.0)
 
 
-def _capped(a: Floats, v: Floats, heard: Floats) -> Floats:
-    """Return for each row the sum of the other rows' a in its key, of the shape of `a`.
+def _capped(a: Floats, v: Floats, heard: Floats) -> tuple[Floats, Floats]:
+    """Return for each row the sum of the other rows' a in its key, and each key's sum of all.
 
-    `a` and `v` are held to the cap of rule 6 in place. At most one row of a key can be above the
-    cap.
+    The first has the shape of `a`, the second is float64[keys]. `a` and `v` are held to the cap of
+    rule 6 in place. At most one row of a key can be above the cap.
     """
-    above = 2 * a > line_sum(a)
+    total = line_sum(a)
+    above = 2 * a > total
     if above.any():
         rest = line_sum(np.where(above, 0.0, a))
         weight = line_sum(np.where(above, 0.0, heard))
@@ -347,31 +399,45 @@ def _capped(a: Floats, v: Floats, heard: Floats) -> Floats:
         most = np.where(is_capped, np.maximum(rest, heard * (rest / weight)), np.inf)
         np.maximum(v, heard / most, out=v)
         np.minimum(a, most, out=a)
-    return line_sums_without(a)
+        total = line_sum(a)
+    return line_sums_without(a), total
 
 
-def _mean(value: Floats, share: Floats) -> Floats:
-    """Return float64[keys]: the mean of the values weighted by their shares (rule 7)."""
-    part = share / line_sum(share)
-    scaled = value * UP
+def _mean(scaled: Floats, part: Floats) -> Floats:
+    """Return float64[keys]: the mean of values of which each counts for its part (rule 7).
+
+    `scaled` is `UP` times the values, and the parts of a key add up to 1.
+    """
     mean = line_sum(part * scaled)
-    return np.asarray((mean + line_sum(part * (scaled - mean))) / UP)
+    rest = scaled - mean
+    rest *= part
+    return np.asarray((mean + line_sum(rest)) / UP)
 
 
-def _without_one(value: Floats, share: Floats) -> tuple[Floats, Floats]:
-    """Return the smallest and the largest mean without one row of weight each (rule 7)."""
+def _without_one(
+    value: Floats, scaled: Floats, share: Floats, part: Floats
+) -> tuple[Floats, Floats]:
+    """Return the smallest and the largest mean without one row of weight each (rule 7).
+
+    `scaled` is `UP` times the values, and `part` is each share of the sum of its key's.
+    """
+    rest = line_sums_without(part)
     with np.errstate(divide="ignore", invalid="ignore"):
-        part = share / line_sum(share)
-        rest = line_sums_without(part)
-        mean = line_sums_without(part * (value * UP)) / rest / UP
-    there = share > 0
-    alone = there & ~(rest > 0)
-    mean = np.where(alone, 0.0, mean)
-    low = np.where(there, mean, np.inf).min(axis=0)
-    high = np.where(there, mean, -np.inf).max(axis=0)
+        mean = line_sums_without(part * scaled)
+        mean /= rest
+        mean /= UP
+    silent = ~(share > 0)
+    alone = ~(silent | (rest > 0))
+    mean[alone] = 0.0
+    mean[silent] = np.inf
+    low = mean.min(axis=0)
+    mean[silent] = -np.inf
+    high = mean.max(axis=0)
     # without its only client nothing is left of an edge
     only = alone.any(axis=0)
-    effect = np.where(there, value, 0.0).sum(axis=0)
+    if not only.any():
+        return low, high
+    effect = np.where(silent, 0.0, value).sum(axis=0)
     return np.where(only, np.minimum(effect, 0.0), low), np.where(
         only, np.maximum(effect, 0.0), high
     )

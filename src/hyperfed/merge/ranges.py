@@ -1,4 +1,4 @@
-"""Computes on the rows of a merge in disjoint key ranges, wherever the rows lie.
+"""Compute on the rows of a merge in disjoint key ranges, wherever the rows lie.
 
 1. All rows of a key lie in one range, in client order. `Ranges.map(step)` gives one `Partial` for
    each range, in ascending order of keys. `RangeWork.do(step)` is the work on one range. It does
@@ -60,6 +60,8 @@ _CELLS = 1 << 20  # clients x keys held at once
 # two, added over a block, stay below UNITS
 _GRID = 2.0**20
 _BLOCK = 1 << 11  # keys, so that they do
+# what grows with the rows or the clients of a range: of 100,000 clients the latter is more
+_SPILLED = ("keys", "segment", "place", "vote", "pair", "rows", "client", "class_")
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -76,7 +78,7 @@ class RangeRows(Protocol):
 
     @property
     def rows(self) -> Ints:
-        """How many rows each client has, int64[clients]."""
+        """The number of rows of each client, int64[clients]."""
         ...
 
     def keys(self) -> npt.NDArray[np.uint64]:
@@ -188,7 +190,7 @@ class Ranges(Protocol):
 
     @property
     def eligible_voters(self) -> EligibleVoters:
-        """Who could have voted on which key."""
+        """The clients that could have voted on each key."""
         ...
 
     def map(self, step: Step) -> Iterator[Partial]:
@@ -228,7 +230,7 @@ class _RangeBallot:
         """The bytes of all arrays but the votes."""
         return sum(
             array.nbytes
-            for array in (self.keys, self.segment, self.place, self.pair, self.client, self.class_)
+            for array in (getattr(self, name) for name in _SPILLED if name != "vote")
             if array is not None
         )
 
@@ -323,11 +325,7 @@ class RangeWork:
         if self.keep and (self.room is None or self.room.take(numbers + ballot.vote.nbytes)):
             self._ballot = ballot
         elif self.spill_file is not None:
-            large = [
-                name
-                for name in ("keys", "segment", "place", "vote", "pair")
-                if getattr(ballot, name) is not None
-            ]
+            large = [name for name in _SPILLED if getattr(ballot, name) is not None]
             nothing: dict[str, Any] = dict.fromkeys(large, np.zeros(0))
             places = self.spill_file.put([getattr(ballot, name) for name in large])
             self._spilled = (replace(ballot, **nothing), dict(zip(large, places, strict=True)))

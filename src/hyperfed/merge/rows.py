@@ -1,4 +1,4 @@
-"""Merges one key range: decides what stays, and pools the effects of every key.
+"""Merge one key range: decide what stays, and pool the effects of every key.
 
 1. Sums by key run over the range's rows in client order. Rows of confidence and stability 0 (weak
    ones, R-91) are estimates: they are pooled, and are no report, no support and no vote. Effects
@@ -8,12 +8,12 @@
    looked at. By the cut "fdr" the keys with p <= `fdr_max` stay here; the rest of that rule needs
    all ranges (`reconciler.merged_rows`).
 3. A client whose trust is a quarter or more pools with its whole weight, and one of less with four
-   times its weight. Trust comes from the same night: whoever happens to agree with the others has
-   more of it, and means weighted by it would be too large and look too sure.
+   times its weight. Trust comes from the same night: a client that happens to agree with the others
+   has more of it, so means weighted by it would be too large and look too sure.
 4. Every rule that bears liars judges effects (`merge.pooling`, rule 5). With f stated, the effects
    that the standard error is computed from are held, one by one, to the range that remains of a
-   key's effects without the f smallest and f largest. The interval then tells of what f liars
-   cannot move, as the effect does: the mean, held to that range as a whole.
+   key's effects without the f smallest and f largest. Like the effect, the interval then describes
+   what f liars cannot move: the mean, held to that range as a whole.
 5. Clients without weight are heard nowhere, and stay in the denominators: `measured_by` counts all
    that could have reported a key, `positive` and `negative` all that estimated it.
 6. The rules of strategies, order statistics and support are `hyperfed.reconciler.reconcile`'s (its
@@ -179,9 +179,10 @@ def merged_rows(
         keep = (reported > 0) & _stays(
             rule, segment[votes], size, mean, (w * confidence)[votes], voters, clients
         )
+    supports = vote * np.sign(mean).take(segment) > 0
     if rule.f:
-        keep &= np.bincount(segment, np.sign(vote) * np.sign(mean)[segment] > 0, size) > rule.f
-    merged = _evidence(rule, read, segment, effect, confidence, stability, vote, w, mean)
+        keep &= np.bincount(segment, supports, size) > rule.f
+    merged = _evidence(rule, read, segment, effect, confidence, stability, supports, w, mean)
     merged |= {
         "keys": keys,
         "vote": np.clip(mean, -1.0, 1.0) + 0.0,
@@ -197,9 +198,7 @@ def merged_rows(
     }
     return {name: column[keep] for name, column in merged.items()} | {
         TESTED: p[pooled.tested],
-        "supporters": _supporters(
-            segment, heard & (np.sign(vote) * np.sign(mean)[segment] > 0), keep, counts
-        ),
+        "supporters": _supporters(segment, heard & supports, keep, counts),
     }
 
 
@@ -270,34 +269,21 @@ def _evidence(
     effect: Floats,
     confidence: Floats,
     stability: Floats,
-    vote: Floats,
+    supports: Bools,
     w: Floats,
     mean: Floats,
 ) -> Columns:
-    """Return the counts of each key, and the confidence and stability that it votes with later."""
+    """Return the counts of each key, and the confidence and stability that it votes with later.
+
+    `supports` is bool[rows], whether a row's vote has the sign of its key's mean.
+    """
     size, heard = len(mean), w > 0
     votes = (confidence > 0) | (stability > 0)
-    supports = np.sign(vote) * np.sign(mean)[segment] > 0
     if rule.strategy in ("consensus", "mean"):
-        backing = np.bincount(segment, w * supports, size)
-        strength = np.divide(
-            np.bincount(segment, w * supports * stability, size),
-            backing,
-            out=np.zeros(size),
-            where=backing > 0,
-        )
+        (strength,) = _weighted_means(segment, w * supports, size, stability)
         sure = np.divide(np.abs(mean), strength, out=np.zeros(size), where=strength > 0)
     else:
-        total = np.bincount(segment, w * votes, size)
-        strength, sure = (
-            np.divide(
-                np.bincount(segment, w * votes * column, size),
-                total,
-                out=np.zeros(size),
-                where=total > 0,
-            )
-            for column in (stability, confidence)
-        )
+        strength, sure = _weighted_means(segment, w * votes, size, stability, confidence)
     samples = np.minimum(read.column("n"), np.uint64(1 << 53))
     return {
         "confidence": np.clip(sure, 0.0, 1.0),
@@ -309,6 +295,17 @@ def _evidence(
         "samples": np.minimum(np.bincount(segment, samples * heard, size), 2.0**63),
         "hits": np.minimum(np.bincount(segment, read.column("hits") * heard, size), 2.0**32 - 1),
     }
+
+
+def _weighted_means(segment: Rows, share: Floats, size: int, *columns: Floats) -> list[Floats]:
+    """Return float64[keys]: each column's mean by key, weighted by the rows' shares."""
+    total = np.bincount(segment, share, size)
+    return [
+        np.divide(
+            np.bincount(segment, share * column, size), total, out=np.zeros(size), where=total > 0
+        )
+        for column in columns
+    ]
 
 
 def _supporters(

@@ -1,4 +1,4 @@
-"""Groups the rows of many clients by key, in key ranges, so that sums by key are `bincount`s.
+"""Group the rows of many clients by key, in key ranges, so that sums by key are `bincount`s.
 
 1. Every client's keys are uint64, strictly ascending. Ranges cut all clients at the same keys, so
    all rows of a key lie in one range.

@@ -1,4 +1,4 @@
-"""Computes order statistics of each key's rows where clients count by shares.
+"""Compute order statistics of each key's rows where clients count by shares.
 
 Late clients count less, and many clients of one organisation count as one.
 

@@ -1,4 +1,4 @@
-"""Holds the ballots of a merge between steps: in memory while there is room, else in a file.
+"""Hold the ballots of a merge between steps: in memory while there is room, else in a file.
 
 The file has no name and is gone with the merge.
 
@@ -71,7 +71,7 @@ class SpillFile:
         self._lock, self._file, self._end = threading.Lock(), cast(IO[bytes] | None, None), 0
 
     def put(self, arrays: Sequence[Array]) -> list[Place]:
-        """Keep the arrays, and return what `get` is to be asked for, array by array."""
+        """Keep the arrays, and return the tickets by which `get` finds them, array by array."""
         places = []
         for array in arrays:
             with self._lock:
@@ -105,7 +105,7 @@ def nameless(owner: object) -> IO[bytes]:
 
 
 class OwnDescriptor:
-    """A second descriptor of a file, which is closed when nobody holds this object any more."""
+    """Holds a second descriptor of a file, and closes it when nobody holds this object any more."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.number = os.dup(file.fileno())

@@ -1,10 +1,10 @@
-"""Spools the edge tables of a round: cuts them by key range as they are read.
+"""Spool the edge tables of a round: cut them by key range as they are read.
 
 A merge then holds a few ranges in memory and never all tables.
 
 1. `add` packs a table. As many as make a block are put in the order of (range, client, key) and
    written in one piece. The first blocks stay in memory. A sample of the first block decides where
-   ranges are cut. Wherever that is, a merge gives the same bytes (`ranges`, rule 2).
+   ranges are cut. Wherever they are cut, a merge gives the same bytes (`ranges`, rule 2).
 2. What does not fit into memory lies in a temporary file without a name. Nothing of it survives the
    process, nobody else can open it, and it is not encrypted (docs/threat-model.md). A thread writes
    a block, putting its rows in order, while the next one is put together. What goes
@@ -61,8 +61,10 @@ class Block:
 
     entries: Ints
     """The numbers of the entries, int64."""
-    counts: Ints
-    """How many rows each entry has in each range, int64[ranges, entries]."""
+    counts: npt.NDArray[np.integer[Any]]
+    """How many rows each entry has in each range, [ranges, entries], of the smallest type: all
+    blocks together have as many as there are ranges times clients.
+    """
     ends: list[int]
     """Where each range begins among the records, and where the last one ends."""
     dtype: np.dtype[Any]
@@ -148,7 +150,8 @@ class Spool:
         """
         self._settle()
         for block in self._blocks:
-            records, counts = self._read(block, 0, block.ends[-1]), block.counts
+            records = self._read(block, 0, block.ends[-1])
+            counts = block.counts.astype(np.int64)
             first = (np.cumsum(counts.reshape(-1)) - counts.reshape(-1)).reshape(counts.shape)
             for i, entry in enumerate(block.entries.tolist()):
                 yield (
@@ -180,6 +183,7 @@ class Spool:
             self.bounds = self._cut(tables)
         gather, dtype, counts = by_range(tables, self.bounds)
         ends = [0, *np.cumsum(counts.sum(axis=1)).tolist()]
+        few = counts.astype(np.min_scalar_type(int(counts.max())))
         size = ends[-1] * dtype.itemsize
         self._waiting, self._waiting_bytes = {}, 0
         if self._held + size <= self.memory_bytes:
@@ -187,7 +191,7 @@ class Spool:
             self._blocks.append(
                 Block(
                     entries=entries,
-                    counts=counts,
+                    counts=few,
                     ends=ends,
                     dtype=dtype,
                     records=np.concatenate(gather()).view(dtype),
@@ -200,7 +204,7 @@ class Spool:
         self._blocks.append(
             Block(
                 entries=entries,
-                counts=counts,
+                counts=few,
                 ends=ends,
                 dtype=dtype,
                 records=self._file,

@@ -11,6 +11,7 @@ and 4.4.42 (the arc tangent's).
 """
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeVar
 
@@ -30,18 +31,18 @@ def t_central(t: Floats, df: int) -> Floats:
 
     This is one minus the two-sided p-value.
     """
-    df = min(df, MOST)
-    # beyond 1e100 the probability is 1, and a square would overflow
-    x = np.minimum(np.abs(np.asarray(t, dtype=np.float64)), 1e100) / math.sqrt(df)
-    return np.asarray(np.clip(_area(x, df), 0.0, 1.0))
+    t = np.asarray(t, dtype=np.float64)
+    area = _areas(t.reshape(-1), np.full(t.size, df))
+    return np.asarray(np.clip(area, 0.0, 1.0)).reshape(t.shape)
 
 
 def t_two_sided(t: Floats, df: npt.NDArray[np.int64]) -> Floats:
     """Return P(|T| > |t|), float64[rows], for df int64[rows]; it is 1 where df is below 1."""
     p = np.ones(len(t))
-    for degrees in np.unique(df[df >= 1]).tolist():
-        rows = df == degrees
-        p[rows] = 1.0 - t_central(t[rows], degrees)
+    for odd in (0, 1):
+        rows = np.flatnonzero((df >= 1) & (np.minimum(df, MOST) % 2 == odd))
+        rows = rows[np.argsort(df[rows], kind="stable")]
+        p[rows] = 1.0 - np.clip(_areas(t[rows], df[rows]), 0.0, 1.0)
     return p
 
 
@@ -67,31 +68,63 @@ def t_quantiles(central: float, df: npt.NDArray[np.int64]) -> Floats:
     return np.array([t_quantile(central, int(one)) for one in distinct_df.tolist()])[at.reshape(-1)]
 
 
-def _area(x: Number, df: int) -> Number:
-    """Return P(|T| <= x sqrt(df)) for x >= 0: of a float as a float, which is quicker for one."""
-    if df == 1:
-        return 2.0 / math.pi * _arc_tangent(x)
+def _areas(t: Floats, df: npt.NDArray[np.int64]) -> Floats:
+    """Return P(|T| <= |t|), float64[rows], for df int64[rows] >= 1.
+
+    They ascend, and all are odd or all even: a row's series ends with the terms of its own degrees,
+    and all rows take each term together.
+    """
+    if not len(t):
+        return np.zeros(0)
+    df = np.minimum(df, MOST)
+    # beyond 1e100 the probability is 1, and a square would overflow
+    x = np.minimum(np.abs(t), 1e100) / np.sqrt(df)
+    odd = int(df[0]) % 2
     cos2 = 1.0 / (1.0 + x * x)
-    cos = math.sqrt(cos2) if isinstance(cos2, float) else np.sqrt(cos2)
+    cos = np.sqrt(cos2)
     sin = x * cos
-    term = cos if df % 2 else 1.0 + 0.0 * cos
-    total = term
-    for k in range(3 if df % 2 else 2, df - 1, 2):
-        term = term * cos2 * ((k - 1) / k)
-        total = total + term
-    return 2.0 / math.pi * (_arc_tangent(x) + sin * total) if df % 2 else sin * total
-
-
-def _arc_tangent(x: Number) -> Number:
-    """Return the arc tangent of x >= 0."""
-    if isinstance(x, float):
-        return float(_arc_tangent(np.array([x]))[0])
+    term = cos.copy() if odd else np.ones(len(x))
+    total = term.copy()
+    steps = range(2 + odd, int(df[-1]) - 1, 2)
+    begins = np.searchsorted(df, np.array(steps, dtype=np.int64) + 1, side="right").tolist()
+    for k, begin in zip(steps, begins, strict=True):
+        some = term[begin:]
+        some *= cos2[begin:]
+        some *= (k - 1) / k
+        total[begin:] += some
+    if not odd:
+        return sin * total
     large = x > 1.0
-    small = np.where(large, 1.0 / np.where(large, x, 1.0), x)
+    angle = _arc_tangent(np.where(large, 1.0 / np.where(large, x, 1.0), x), np.sqrt)
+    angle = np.where(large, math.pi / 2 - angle, angle)
+    return np.asarray(2.0 / math.pi * np.where(df == 1, angle, angle + sin * total))
+
+
+def _area(x: float, df: int) -> float:
+    """Return P(|T| <= x sqrt(df)) for x >= 0, as `_areas` does, and sooner for a single x."""
+    odd = df % 2
+    angle = 0.0
+    if odd:
+        angle = _arc_tangent(1.0 / x if x > 1.0 else x, math.sqrt)
+        angle = math.pi / 2 - angle if x > 1.0 else angle
+    if df == 1:
+        return 2.0 / math.pi * angle
+    cos2 = 1.0 / (1.0 + x * x)
+    cos = math.sqrt(cos2)
+    k = np.arange(2 + odd, df - 1, 2)
+    factors = np.empty(2 * len(k) + 1)
+    factors[0], factors[1::2], factors[2::2] = cos if odd else 1.0, cos2, (k - 1) / k
+    # numpy accumulates one after the other, as `_areas` multiplies and adds
+    total = float(np.add.accumulate(np.multiply.accumulate(factors)[::2])[-1])
+    area = x * cos * total
+    return 2.0 / math.pi * (angle + area) if odd else area
+
+
+def _arc_tangent(x: Number, root: Callable[[Number], Number]) -> Number:
+    """Return the arc tangent of x in [0, 1]; `root` is the square root of such a number."""
     for _ in range(2):  # half the angle, twice
-        small = small / (1.0 + np.sqrt(1.0 + small * small))
-    square, total = small * small, np.zeros_like(small)
+        x = x / (1.0 + root(1.0 + x * x))
+    square, total = x * x, 0.0 * x
     for k in range(_TERMS, -1, -1):
         total = (-1.0 if k % 2 else 1.0) / (2 * k + 1) + square * total
-    angle = 4.0 * small * total
-    return np.asarray(np.where(large, math.pi / 2 - angle, angle))
+    return 4.0 * x * total

@@ -1,4 +1,4 @@
-"""Makes ranges of client tables in memory.
+"""Make ranges of client tables in memory.
 
 Each range gathers its rows where a step reads them, and its ballots stay within a budget.
 

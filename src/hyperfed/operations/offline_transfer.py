@@ -3,7 +3,8 @@
 What a client reads goes in, what it wrote comes out, and nothing else is transferred.
 
 1. The registry, the ledger, the plans and results of the last rounds and the client's own receipts
-   go in. The client's own inbox slots of the last rounds come out.
+   go in. The client's own inbox slots of the last rounds come out. Of secure sums both take along
+   what a client, or a helper, reads and writes (`offline_openings`).
 2. Every object is verified before it is copied. The copy has the very bytes that were signed, and
    is read back and compared (R-31).
 3. Both ways only create objects: what is there already is compared, and never replaced (R-1). The
@@ -36,6 +37,7 @@ from hyperfed.errors import (
     RoundError,
 )
 from hyperfed.hypergraph.global_model import GlobalModel
+from hyperfed.operations.offline_openings import AHEAD, own_parts, parts_to_read
 from hyperfed.protocol.entries import (
     EntryKind,
 )
@@ -61,7 +63,7 @@ _RECEIPTS = 64  # a client without memory looks this many ended rounds back for 
 
 @dataclass(slots=True, kw_only=True)
 class Transferred:
-    """What a run has transferred so far."""
+    """Holds what a run has transferred so far."""
 
     copied: list[str] = field(default_factory=list)
     """The keys that were copied."""
@@ -93,6 +95,16 @@ class Transferred:
                 "operator",
             )
         (self.copied if created else self.there).append(key)
+
+    def put_part(self, store: ObjectStore, key: str, part: bytes | str) -> None:
+        """Create `key` with a part's bytes, or record why it is left behind."""
+        if isinstance(part, str):
+            self.refused.append((key, part))
+            return
+        try:
+            self.put(store, key, part)
+        except RefusedError as error:
+            self.refused.append((key, str(error)))
 
 
 def transfer_in(
@@ -151,6 +163,9 @@ def transfer_in(
             )
     for key, round_id, kinds in objects:
         _copy(reader, stick, key, round_id, kinds, transferred)
+    for round_id in rounds:
+        for key, part in parts_to_read(reader, round_id, client):
+            transferred.put_part(stick, key, part)
     for chained in ledger:
         key = Keys.ledger(chained.entry.sequence)
         data = drop_box.read(key, max_bytes=limits.max_object_bytes)
@@ -208,8 +223,8 @@ def transfer_out(
 ) -> Transferred:
     """Copy what a client wrote for the last rounds to the drop-box, and return what was copied.
 
-    What is not the client's own signed update is left behind and named. So is an update whose slot
-    holds something else in the drop-box.
+    What is not the client's own signed update, or part of an opening, is left behind and named. So
+    is one whose place holds something else in the drop-box.
 
     Args:
         stick: The store that was carried from the site.
@@ -228,6 +243,10 @@ def transfer_out(
     registry = reader.registry
     current = registry.windows.round_at(max(now, registry.genesis))
     transferred = Transferred()
+    for round_id in range(max(1, current - last + 1), current + AHEAD + 1):
+        # boxes first: an update without them would take the client's only slot
+        for key, part in own_parts(stick, registry, round_id, client, limits=limits):
+            transferred.put_part(drop_box, key, part)
     for round_id in range(max(1, current - last + 1), current + 1):
         for info in stick.list(Keys.inbox(round_id)):
             try:
@@ -251,7 +270,7 @@ def _check_update(data: bytes, key: str, client: str, registry: Registry) -> Non
             f"lies in the folder of {folder!r:.40}",
             subject=key,
             rule="R-82",
-            remedy=f"Only {client}'s own updates are carried",
+            remedy=f"Take it off the stick: only {client}'s own updates are carried",
         )
     client_keys = {
         r.keys.key_id: r.keys.signing for r in registry.client(client).keys if r.valid_in(round_id)
@@ -267,5 +286,5 @@ def _check_update(data: bytes, key: str, client: str, registry: Registry) -> Non
             f"made by {header.sender!r:.40} for round {header.round}",
             subject=key,
             rule="R-84",
-            remedy="It lies in the wrong place",
+            remedy="Take it off the stick: it lies in the wrong place",
         )

@@ -2,9 +2,9 @@
 
 1. Only five kinds of object are ever erased. Inbox objects, remembered stage results and gossip go
    when their round has ended or was never opened, and lies `keep_rounds` behind the newest round
-   that has ended. Of gossip the first epoch stays: a client whose guard was lost counts by it. What
-   a merge across machines left (`dropbox.scratch`) and the seed of a round's noise
-   (`protocol.round_noise`) go when their round has ended: rounds finish in order, so nobody works
+   that has ended. The first epoch of gossip stays, because a client whose guard was lost counts by
+   it. What a merge across machines left (`dropbox.scratch`) and the seed of a round's noise
+   (`protocol.round_noise`) go when their round has ended. Rounds finish in order, so nobody works
    on them any more, and a stolen coordinator's key would open every seed that is left. Registry,
    plan, freeze, accepted updates, result, state, receipts and ledger are kept for ever, because the
    audit needs them.
@@ -46,7 +46,7 @@ _AT_ONCE = 10_000  # one record names at most this many objects
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruned:
-    """The record of what one run of housekeeping erased."""
+    """Records what one run of housekeeping erased."""
 
     federation: str
     """The federation's name."""

@@ -4,7 +4,7 @@
    `aggregation_delay` is how long federation-round awaits stragglers. It is a parameter of that
    flow, and does not make it start later.
 2. `gossip_frequency` is how many epochs of gossip a round has: gossip-round runs in equal parts of
-   the window, from its start. It is a client's own, so nobody has it without asking for it.
+   the window, from its start. It is a client's own choice, so nobody has it without asking for it.
 3. A schedule is an interval from an anchor on the windows' own grid. Every run's instant therefore
    lies in the window that it stands for, whatever the window's length, the time zone and daylight
    saving.
@@ -31,7 +31,7 @@ _DELAY_S = 1800.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """When one deployment runs."""
+    """Says when one deployment runs."""
 
     deployment: str
     """The deployment's name."""
@@ -74,7 +74,7 @@ def schedules_of(
         raise ConfigError(
             f"a round of {round_duration:g} s",
             subject="schedule",
-            remedy="A window is a whole number of seconds",
+            remedy="Give a whole number of seconds",
         )
     delay_s = default_delay_s(round_duration) if aggregation_delay is None else aggregation_delay
     if delay_s > MAX_DELAY_S:
@@ -82,21 +82,25 @@ def schedules_of(
             f"an aggregation delay of {delay_s:g} s; at most {MAX_DELAY_S:g} are waited in a "
             "running process",
             subject="schedule",
-            remedy="A longer wait belongs into the window: let clients submit earlier, or make "
-            "the window longer",
+            remedy=(
+                "Let clients submit earlier, or make the window longer, which is where a longer "
+                "wait belongs"
+            ),
         )
     if not 0 <= delay_s < round_duration:
         raise ConfigError(
             f"an aggregation delay of {delay_s:g} s in a window of {round_duration:g} s",
             subject="schedule",
-            remedy="It ends before the next window does; leave --aggregation-delay out for "
-            f"{default_delay_s(round_duration):g} s",
+            remedy=(
+                "Give one that ends before the next window does; leave --aggregation-delay out "
+                f"for {default_delay_s(round_duration):g} s"
+            ),
         )
     if not 0 <= gossip_frequency <= EPOCHS:
         raise ConfigError(
             f"{gossip_frequency} epochs of gossip a round; a round has 0 to {EPOCHS}",
             subject="schedule",
-            remedy="7 bring 48 clients to a hundredth of what they differed by",
+            remedy="Give fewer: 7 bring 48 clients to a hundredth of what they differed by",
         )
     settings = FederationScheduler(
         round_duration=round_duration,

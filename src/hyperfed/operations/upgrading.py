@@ -3,8 +3,8 @@
 It is run by the new version, before the old one is replaced, and only reads.
 
 1. Formats: of the newest object of each kind, the schema version that it lies in, the highest in
-   which this version would write the next, and the newest that this version reads (R-12). What
-   older members could not read any more is said, and so is what this version cannot read.
+   which this version would write the next, and the newest that this version reads (R-12). The step
+   says what older members could no longer read, and what this version cannot read.
 2. Formula: the one of the newest freeze and this version's (`merge.pooling.FORMULA`). It never goes
    back (R-66). A round that is frozen and not ended should end before the formula changes.
 3. An engine on sums: the library that the plan was signed for and the one that is here.
@@ -39,7 +39,7 @@ _FINISH = "Finish it with the old version first: Retry it, or wait for its close
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpgradeStep:
-    """What becomes of one thing."""
+    """Says what becomes of one thing."""
 
     name: str
     """What it is, such as "formula"."""

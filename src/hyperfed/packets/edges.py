@@ -1,4 +1,4 @@
-"""One edge as a packet: what was discovered, or how it changed.
+"""Define one edge as a packet: what was discovered, or how it changed.
 
 The field names are the reference's.
 """
@@ -14,7 +14,7 @@ __all__ = ["EdgeDelta", "PathPack"]
 
 @dataclass(frozen=True, slots=True)
 class PathPack:
-    """One discovered edge: `source_idx` acts on `target_idx` after `lag` steps.
+    """Holds one discovered edge: `source_idx` acts on `target_idx` after `lag` steps.
 
     Raises BoundsError where a field is out of range, or where source and target are the same
     variable at lag 0.
@@ -51,7 +51,7 @@ class PathPack:
 
 @dataclass(frozen=True, slots=True)
 class EdgeDelta:
-    """The change of one edge against an earlier table.
+    """Holds the change of one edge against an earlier table.
 
     The key of an edge is (source, target, lag). Raises BoundsError where a field is out of range,
     or where source and target are the same variable at lag 0.

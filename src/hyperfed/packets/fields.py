@@ -1,4 +1,4 @@
-"""The checks of a packet's fields.
+"""Check a packet's fields.
 
 Each check returns the value in the one form that travels, or raises BoundsError, which names the
 packet, the field and what is needed.

@@ -1,4 +1,4 @@
-"""What is known of a graph before anybody looks at data: tiers, forbidden and required edges."""
+"""State what is known of a graph before anybody looks at data: tiers, and edges by name."""
 
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knowledge:
-    """What is known of a graph, by the names of its variables.
+    """Holds what is known of a graph, by the names of its variables.
 
     A round's plan carries it, so that every client's engine holds to the same. Edges are in
     ascending order. Raises BoundsError where an edge or a variable is given twice, an edge joins a
@@ -76,35 +76,35 @@ class Knowledge:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The variables that it names, ascending."""
+        """The variables that the knowledge names, ascending."""
         edges = (*self.forbidden, *self.required)
         return tuple(
             sorted({n for tier in self.tiers for n in tier} | {n for edge in edges for n in edge})
         )
 
     def check_known(self, vocabulary: Vocabulary) -> None:
-        """Raise BoundsError where it names a variable that a vocabulary does not have."""
+        """Raise BoundsError where the knowledge names a variable that a vocabulary lacks."""
         unknown = set(self.names) - set(vocabulary.names)
         if unknown:
             raise BoundsError(
                 f"names {min(unknown)!r:.80}, which is no variable of the vocabulary",
                 subject=_KIND,
-                remedy=f"There are: {', '.join(vocabulary.names[:8])}",
+                remedy=f"Name variables among {', '.join(vocabulary.names[:8])}",
             )
 
     def earlier(self, names: tuple[str, ...]) -> Bools:
-        """Return bool[source, target]: where the target's tier comes before the source's."""
+        """Return bool[source, target]: whether the target's tier comes before the source's."""
         place = {name: at for at, tier in enumerate(self.tiers) for name in tier}
         tier = np.array([place.get(name, -1) for name in names], dtype=np.int64)
         placed = tier >= 0
         return (tier[:, None] > tier[None, :]) & placed[:, None] & placed[None, :]
 
     def forbids(self, names: tuple[str, ...]) -> Bools:
-        """Return bool[source, target]: which edges cannot be, by tiers or by name."""
+        """Return bool[source, target]: whether an edge is impossible, by tiers or by name."""
         return self.earlier(names) | _matrix(self.forbidden, names)
 
     def requires(self, names: tuple[str, ...]) -> Bools:
-        """Return bool[source, target]: which edges must be looked for."""
+        """Return bool[source, target]: whether an edge must be looked for."""
         return _matrix(self.required, names)
 
 
@@ -114,7 +114,10 @@ def forbidden_edges(
     source: npt.NDArray[np.uint32],
     target: npt.NDArray[np.uint32],
 ) -> Bools:
-    """Return bool[rows]: which edges cannot be. `names` says what indices mean."""
+    """Return bool[rows]: whether the edge of each row is impossible.
+
+    `names` says what indices mean.
+    """
     if not (knowledge.tiers or knowledge.forbidden):
         return np.zeros(len(source), dtype=bool)
     place = {name: at for at, tier in enumerate(knowledge.tiers) for name in tier}

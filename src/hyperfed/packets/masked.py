@@ -1,4 +1,4 @@
-"""A client's numbers under masks: what it sends where helpers open the sum."""
+"""Define a client's numbers under masks, which it sends where helpers open the sum."""
 
 from dataclasses import dataclass
 from types import MappingProxyType

@@ -1,4 +1,4 @@
-"""The policy of a round: what clients share, how it is merged, and what noise keeps it private."""
+"""Define a round's policy: what clients share, how it is merged, and how it is kept private."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -54,7 +54,7 @@ AGGREGATION_RULES = (
 
 @dataclass(frozen=True, slots=True)
 class PolicyPack:
-    """What clients share, how it is merged, and what noise keeps it private.
+    """Says what clients share, how it is merged, and what noise keeps it private.
 
     The policy is part of the signed plan. Raises BoundsError where a field is out of range, or
     where fields contradict each other. Raises PrivacyError where `privacy` is asked for and the
@@ -244,7 +244,7 @@ class PolicyPack:
             raise BoundsError(
                 f"the cut fdr belongs to the strategies consensus and mean, not {self.strategy!r}",
                 subject=kind,
-                remedy='Say cut = "vote"',
+                remedy='Set cut = "vote"',
             )
 
     def _check_robustness(self, kind: str) -> None:
@@ -331,14 +331,14 @@ class PolicyPack:
             raise PrivacyError(
                 f"privacy={self.privacy!r} and show_clients: clients' estimates have no noise",
                 subject=kind,
-                remedy="Say show_clients = false",
+                remedy="Set show_clients = false",
             )
         if self.cut == "fdr":
             raise PrivacyError(
                 f"privacy={self.privacy!r} and the cut fdr: a noised mean has no q-value, because "
                 "how much clients differ would need noise of its own",
                 subject=kind,
-                remedy='Say cut = "vote"; a private round shows what stands out of its noise',
+                remedy='Set cut = "vote"; a private round shows what stands out of its noise',
             )
         if any(wrong.values()):
             raise PrivacyError(
@@ -346,8 +346,10 @@ class PolicyPack:
                 f"strategy {self.strategy!r} with trust_min {self.trust_min:g}, "
                 f"n_cap {self.n_cap} and group_weights {self.group_weights!r} has none",
                 subject=kind,
-                remedy=f"Say {', '.join(name for name, bad in wrong.items() if bad)}; robust "
-                "rules and trust weights carry no privacy label",
+                remedy=(
+                    f"Set {', '.join(name for name, bad in wrong.items() if bad)}; robust rules "
+                    "and trust weights carry no privacy label"
+                ),
             )
 
     def _check_payload(self, kind: str) -> None:
@@ -378,7 +380,7 @@ class PolicyPack:
             raise (PrivacyError if private else BoundsError)(
                 f"payload {self.payload!r} does not go with the rest of the policy",
                 subject=kind,
-                remedy=f"Say {', '.join(name for name, bad in wrong.items() if bad)}",
+                remedy=f"Set {', '.join(name for name, bad in wrong.items() if bad)}",
             )
 
     def _check_aggregation(self, kind: str) -> None:
@@ -394,7 +396,7 @@ class PolicyPack:
                 f"privacy={self.privacy!r} and secure sums: clients do not add noise in shares "
                 "yet, and a coordinator that adds it would see the sum without it",
                 subject=kind,
-                remedy='Say privacy = "none", or aggregation = "seen"',
+                remedy='Set privacy = "none", or aggregation = "seen"',
             )
         wrong = {
             "payload = 'statistics'": self.payload != "statistics",
@@ -415,7 +417,7 @@ class PolicyPack:
                 "so that none is weighed, held, compared or counted late",
                 subject=kind,
                 rule="R-177",
-                remedy=f"Say {', '.join(name for name, bad in wrong.items() if bad)}",
+                remedy=f"Set {', '.join(name for name, bad in wrong.items() if bad)}",
             )
 
     def _wrong_in_private(self) -> dict[str, bool]:

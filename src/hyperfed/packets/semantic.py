@@ -1,4 +1,4 @@
-"""Higher-level structure as a packet: votes on a graph, suspected confounders, interventions."""
+"""Define higher-level structure as a packet: votes on a graph, confounders, interventions."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ __all__ = ["CausalSemanticPack"]
 
 @dataclass(frozen=True, slots=True)
 class CausalSemanticPack:
-    """Higher-level structure that a client reports, or that the merge returns (DESIGN section 2).
+    """Holds higher-level structure that a client reports or a merge returns (DESIGN section 2).
 
     Edges and confounders are kept in ascending order. Raises BoundsError where a field is out of
     range, or where an edge or a confounder is given twice.

@@ -1,4 +1,4 @@
-"""What a plan says of rounds that share statistics: the engine on their sums, and its settings."""
+"""State what a plan says of sums of statistics: the engine that reads them, and its settings."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""What one client contributes to one round: its edges as columns, and what it claims about them.
+"""Define one client's contribution to a round: its edges as columns, and what it claims of them.
 
 An `Update` carries many packets as columns (`hyperfed.tables.tables`) and says which variables its
 client measured and at which lags it looked. A client that measured both ends of an edge, looked at
@@ -30,7 +30,7 @@ __all__ = ["Claims", "Update", "intervened_of"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """What a client states about its own update. A claim that is None is not stated.
+    """Holds what a client states about its own update. A claim that is None is not stated.
 
     Raises BoundsError where a claim is negative or not finite.
     """
@@ -64,7 +64,7 @@ _parts_of = attrgetter(*(name for name, _ in _PARTS))
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Update:
-    """One client's contribution to one round.
+    """Holds one client's contribution to one round.
 
     An update holds either `edges`, or `deltas` together with `base`. Raises BoundsError where it
     holds both or neither, where an end of an edge was not measured, or where nobody looked at an
@@ -137,7 +137,7 @@ class Update:
                 raise BoundsError(
                     f"{name} uses variable {outside}, which the client did not measure",
                     subject="Update",
-                    remedy="Every end of an edge is among `measured`",
+                    remedy="Name every end of an edge among `measured`",
                 )
         if self.lags is not None:
             self._check_lags(ascending_lags("Update", self.lags))
@@ -145,7 +145,7 @@ class Update:
             self._check_statistics(self.statistics)
         if self.masked is not None and (self.statistics is not None or self.deltas is not None):
             raise BoundsError(
-                "carries masked numbers beside statistics or changes, which tell them",
+                "carries masked numbers beside statistics or changes, which reveal them",
                 subject="Update",
                 remedy="Send the masked numbers alone",
             )
@@ -173,7 +173,7 @@ class Update:
                 raise BoundsError(
                     f"{name} has lag {outside}, which the client did not look at",
                     subject="Update",
-                    remedy="The lag of every edge is among `lags`",
+                    remedy="Name the lag of every edge among `lags`",
                 )
 
     @property

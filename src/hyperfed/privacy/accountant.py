@@ -1,16 +1,16 @@
-"""`PrivacyAccountant`: what mechanisms add up to, and whether one more fits into the budget.
+"""Add up what mechanisms cost, and decide whether one more fits into the budget.
 
 1. The first charge of a ledger decides for good how the ledger is composed. It is made before
-   anything private was seen, so that the choice is a constant:
+   anything private has been seen, so the choice is a constant:
    - "rdp": the first charge was noise we know. A filter at one order, which the budget fixes
-     (`rdp.rdp_filter`), is valid even when tonight depends on yesterday's result.
+     (`rdp.rdp_filter`), is valid even when one round depends on the result of the round before.
    - "basic": the first charge was known only as (epsilon, delta). Everything, noise included, is
      then added as (epsilon, delta), exactly (Dwork and Roth 2014, Theorem 3.16).
 2. In an rdp ledger a pure epsilon costs what an epsilon-DP mechanism costs at the filter's order,
    min(epsilon, alpha epsilon^2 / 2) (Bun and Steinke 2016, Proposition 1.4). A delta beyond noise
    is added up against half of the budget's delta. That half is set aside only if the first charge
    has such a delta; otherwise nothing is set aside, and the mechanism is refused.
-3. All sums are exact rationals: two coordinators never differ about the last share.
+3. All sums are exact rationals: two coordinators never differ about the last remainder.
 4. An accountant is immutable; `charged` returns a new one.
 5. Loosening is refused: the budget of a ledger is what its registry names, and no later version may
    loosen it after the first charge (`running_budget`).
@@ -48,7 +48,7 @@ _MANY_NIGHTS = 10**6
 
 
 class Composition(StrEnum):
-    """How a ledger's mechanisms are composed."""
+    """Names how a ledger's mechanisms are composed."""
 
     NOTHING = "nothing spent"
     BASIC = "basic"
@@ -57,7 +57,7 @@ class Composition(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Total:
-    """What was spent: epsilon at delta."""
+    """Says what was spent: epsilon at delta."""
 
     composition: Composition
     """How the ledger's mechanisms are composed."""
@@ -86,7 +86,7 @@ def rho_of(mechanism: Mechanism) -> Fraction:
 
 
 def cost_of(mechanisms: Sequence[Mechanism]) -> tuple[Decimal, Decimal]:
-    """Return (epsilon, delta) of one night's mechanisms together, as its statement tells it.
+    """Return (epsilon, delta) of one round's mechanisms together, as its statement gives it.
 
     The sum is by RDP where all mechanisms are noise, else by basic composition.
     """
@@ -114,10 +114,10 @@ def charges_of(entries: Sequence[Chained]) -> list[tuple[int, Mechanism]]:
 def running_budget(budgets: Sequence[Budget]) -> Budget:
     """Return the budget that rounds may spend, of those named since the first charge.
 
-    `budgets` are ordered oldest first. The last one holds, without gossip's share, for each must be
-    as tight as those before. Raises PrivacyError where one raises epsilon or delta of the rounds or
-    of gossip, changes the unit or lowers the minimum support: what was promised yesterday is
-    promised for good.
+    `budgets` are ordered oldest first. The last one holds, without gossip's share, because each
+    must be as tight as those before. Raises PrivacyError where one raises epsilon or delta of the
+    rounds or of gossip, changes the unit or lowers the minimum support: what was promised yesterday
+    is promised for good.
     """
     first = budgets[0]
     for later in budgets[1:]:
@@ -150,7 +150,7 @@ def running_budget(budgets: Sequence[Budget]) -> Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrivacyAccountant:
-    """A budget and the mechanisms charged to it, in order."""
+    """Holds a budget and the mechanisms charged to it, in order."""
 
     epsilon: Decimal
     """Epsilon of the whole budget."""
@@ -253,7 +253,10 @@ class PrivacyAccountant:
                 why,
                 subject="privacy budget",
                 rule="R-72",
-                remedy="Nothing was spent; a smaller clip-to-noise ratio costs less a night",
+                remedy=(
+                    "Nothing was spent; choose a smaller ratio of clip to noise, which costs "
+                    "less a round"
+                ),
             )
         return replace(self, mechanisms=self.mechanisms + more)
 
@@ -316,7 +319,7 @@ class PrivacyAccountant:
         return Decimal(float(Fraction(self.filter.order) * rho)) + self.filter.overhead
 
     def nights_left(self, mechanisms: Iterable[Mechanism]) -> int:
-        """Return how many more nights like this fit, at most a million."""
+        """Return how many more rounds like this fit, at most a million."""
         night = tuple(mechanisms)
         charged = replace(self, mechanisms=self.mechanisms + night)
         if not night or charged.composition is Composition.NOTHING:
@@ -354,7 +357,7 @@ class PrivacyAccountant:
         )
 
     def nights_left_pld(self, mechanism: Mechanism) -> int | None:
-        """Return how many more nights fit by the exact curve of continuous noise. It is a report.
+        """Return how many more rounds fit by the exact curve of continuous noise. It is a report.
 
         The result is None where the ledger holds anything but noise.
         """

@@ -1,4 +1,4 @@
-"""Integer noise with the discrete Gaussian law, exactly.
+"""Draw integer noise from the discrete Gaussian law, exactly.
 
 P(x) is proportional to exp(-x^2 / (2 sigma^2)) on the integers.
 
@@ -10,7 +10,7 @@ P(x) is proportional to exp(-x^2 / (2 sigma^2)) on the integers.
    rejection from it (Algorithm 3). Here each works on whole arrays at once.
 3. Randomness is an argument. By default it is the operating system's source; a generator that can
    be seeded protects nobody.
-4. sigma is an integer up to MAX_SIGMA, so that the comparisons fit 64 bits. A wider noise is a
+4. sigma is an integer up to MAX_SIGMA, so that the comparisons fit 64 bits. Wider noise means a
    coarser grid, not a wider sigma.
 
 What it does not do: choose sigma (`mechanisms`), or hide how long it took. Like that of every

@@ -1,15 +1,15 @@
-"""Baskets in a private round: one noised sum for each group, and the global mean of those.
+"""Noise one sum for each basket of a private round, and compute the global mean of those sums.
 
 1. A client is in exactly one group (the signed plan says which). Its contribution to all the
    groups' sums together is one vector of norm <= clip, so that noise on every sum is one mechanism,
-   charged once: the same sensitivity, a longer vector. The RDP of discrete Gaussian noise does not
-   depend on the vector's length (`rdp`, rule 2).
+   charged once: the sensitivity is the same, and the vector is longer. The RDP of discrete Gaussian
+   noise does not depend on the vector's length (`rdp`, rule 2).
 2. The global mean is the mean of the groups' noised means, weighed by public shares. That is
    post-processing, which costs nothing. No un-noised global sum exists.
 3. The price is noise: the global mean of G equal groups carries sqrt(G) times the noise of one sum
    over the same clients.
 4. Which groups have a model depends on who takes part, which is public: a group below the minimum
-   has none, and its clients do not count tonight.
+   has none, and its clients do not count in this round.
 5. Discovery "selected" chooses edges once, over the clients of all groups that count; each group's
    mean is then of the same edges.
 
@@ -33,7 +33,7 @@ __all__ = ["GroupMeans", "Grouped", "counted_groups", "grouped_means"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupMeans:
-    """One group's noised means."""
+    """Holds one group's noised means."""
 
     name: str
     """The basket's name; "" is the common group."""
@@ -45,7 +45,7 @@ class GroupMeans:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grouped:
-    """The noised means of all groups, and the global ones."""
+    """Holds the noised means of all groups, and the global ones."""
 
     whole: Released
     """The global means, computed from the groups' noised ones."""
@@ -58,7 +58,7 @@ def counted_groups(
 ) -> tuple[dict[str, tuple[str, ...]], tuple[tuple[str, str], ...]]:
     """Return (groups that have a model, (group, why it has none) for each other), both ascending.
 
-    Who took part decides, never what was sent. Raises BreakdownError where no group or fewer than
+    Participation decides, never what was sent. Raises BreakdownError where no group or fewer than
     `minimum_groups` have a model.
     """
     with_model = {

@@ -1,14 +1,14 @@
-"""`PrivacyGuard`: may this be spent, and what is left.
+"""Guard a privacy budget: say whether something may be spent, and what is left.
 
-1. Exact: numbers are taken as the decimal they are written as, so that three times 0.1 fits into
-   0.3, and are added without rounding. What was recorded as (epsilon, delta) adds up (Dwork and
-   Roth 2014, Theorem 3.16); what was charged as noise composes as in `accountant`.
+1. Sums are exact: numbers are taken as the decimals they are written as, so that three times 0.1
+   fits into 0.3, and are added without rounding. What was recorded as (epsilon, delta) adds up
+   (Dwork and Roth 2014, Theorem 3.16); what was charged as noise composes as in `accountant`.
 2. NaN, infinite and negative values, delta >= 1, and what lies beyond 100 decimal places are
    refused before anything is compared.
-3. Idempotent by operation id: recording the same operation again changes nothing; the same id with
-   other numbers is an error. Without an id every record counts.
-4. Persisted: with `path`, every record is on disk (fsynced) before `record` returns, under a lock
-   that other processes honour. A guard of a federation reads its ledger instead
+3. Records are idempotent by operation id: recording the same operation again changes nothing; the
+   same id with other numbers is an error. Without an id every record counts.
+4. Records are persistent: with `path`, each is on disk (fsynced) before `record` returns, under a
+   lock that other processes honour. A guard of a federation reads its ledger instead
    (`PrivacyGuard.from_ledger`): a new machine knows what was spent.
 
 What it does not do: add noise, or compose (`accountant` does).
@@ -94,7 +94,7 @@ def _read(plain: dict[str, Any]) -> Mechanism:
 
 
 class PrivacyGuard:
-    """A budget of (max_epsilon, max_delta), and what was spent of it.
+    """Holds a budget of (max_epsilon, max_delta), and what was spent of it.
 
     `path` names a file that holds what was spent. Every process that names the same file shares the
     budget. Raises PrivacyError where the file cannot be read.
@@ -142,13 +142,13 @@ class PrivacyGuard:
 
     @property
     def spent_epsilon(self) -> Decimal:
-        """The epsilon that is spent as of now, by other processes too."""
+        """The epsilon that is spent as of now, also by other processes."""
         with self._locked():
             return self._spent()[0]
 
     @property
     def spent_delta(self) -> Decimal:
-        """The delta that is spent as of now, by other processes too."""
+        """The delta that is spent as of now, also by other processes."""
         with self._locked():
             return self._spent()[1]
 
@@ -160,7 +160,7 @@ class PrivacyGuard:
 
     @property
     def accountant(self) -> PrivacyAccountant:
-        """The accountant of what was spent, which knows totals and nights left."""
+        """The accountant of what was spent, which knows totals and the rounds left."""
         with self._locked():
             return self._accountant()
 
@@ -214,7 +214,7 @@ class PrivacyGuard:
             raise PrivacyError(
                 "only shows what the ledger says",
                 subject="privacy guard",
-                remedy="A round spends by its reserve, not by recording",
+                remedy="Record nothing here: a round spends by its reserve",
             )
         if operation is not None and operation.startswith("#"):
             raise PrivacyError(
@@ -230,7 +230,7 @@ class PrivacyGuard:
                     raise PrivacyError(
                         f"was recorded with {_shown(recorded)}, now {_shown(cost)}",
                         subject=f"operation {name!r:.60}",
-                        remedy="An id names one operation",
+                        remedy="Choose another id: an id names one operation",
                     )
                 return
             why = self._accountant().why_not(cost)
@@ -239,7 +239,10 @@ class PrivacyGuard:
                 raise PrivacyBudgetExhausted(
                     f"{_shown(cost)} does not fit into what is left, {epsilon} and {delta}: {why}",
                     subject="privacy guard",
-                    remedy="Nothing was recorded; a new budget is the registry's decision",
+                    remedy=(
+                        "Nothing was recorded. Ask for less, or let the registry's roots decide "
+                        "on a new budget"
+                    ),
                 )
             operations = self._operations | {name: cost}
             self._save(operations)

@@ -1,14 +1,14 @@
-"""A night's noise, fixed before any data is seen: from (epsilon, delta), clip and unit to integers.
+"""Fix a round's noise before any data is seen: from (epsilon, delta), clip and unit to integers.
 
 1. Noise is discrete Gaussian with sigma = 2^15 grid units. The grid is chosen so that sigma is, in
    sensitivities, at least what the analytic Gaussian mechanism asks for (Balle and Wang 2018; the
    classic formula under-noises above epsilon 8).
-2. What a night costs is computed from the integers' RDP (`rdp`): about 9 % more epsilon than the
-   analytic formula says of continuous noise. That number, not the one asked for, is charged and
+2. What a round costs is computed from the integers' RDP (`rdp`): about 9 % more epsilon than the
+   analytic formula gives for continuous noise. That number, not the one asked for, is charged and
    stated.
 3. Unit "client": one client moves the integer sum by at most its clip, `bound`. Unit "record": one
-   record moves it by what it moves its client's vector, as the client attests, plus the rounding.
-   Truncation may move each coordinate by one more unit, so by sqrt(slots) in all.
+   record moves it by as much as it moves its client's vector, as the client attests, plus the
+   rounding. Truncation may move each coordinate by one more unit, so by sqrt(slots) in all.
 4. Relation "zero-out": the unit's contribution becomes zero. Who takes part is public, so the
    number of clients may divide the sum.
 5. Discovery "selected" is two mechanisms of equal noise: one on how many clients name each edge,
@@ -39,7 +39,7 @@ LEAST_BOUND = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The partition selection of a night.
+    """Describes how a round selects the edges that get a mean.
 
     An edge is chosen where its scaled count of clients plus noise reaches `threshold`.
     """
@@ -61,7 +61,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedRelease:
-    """The release of one round, as it is planned before any data is seen."""
+    """Describes the release of one round, as it is planned before any data is seen."""
 
     clip_norm: float
     """L2 bound of one client's effects."""
@@ -113,7 +113,7 @@ def plan_release(
     edges_per_client: int = 0,
     multiplier: float | None = None,
 ) -> PlannedRelease:
-    """Return the night that (epsilon, delta) asks for, or that `multiplier` asks for where given.
+    """Return the release that (epsilon, delta) asks for, or `multiplier` where it is given.
 
     `slots` is the number of coordinates that get noise. `record_bound` is how far one record moves
     a client's clipped vector at most (unit "record"). With edges_per_client > 0, edges are
@@ -125,13 +125,13 @@ def plan_release(
             f"record_bound is {record_bound!r}; a number above 0 and at most twice the clip is "
             "needed where the unit is a record",
             subject="privacy policy",
-            remedy="Say in the policy how far one record may move a client's effects (L2)",
+            remedy="State in the policy how far one record may move a client's effects (L2)",
         )
     if edges_per_client and (unit != "client" or place != "central"):
         raise PrivacyError(
             "edges are selected privately at client level by the coordinator only",
             subject="privacy policy",
-            remedy="discovery = 'public', or unit client and central",
+            remedy="Set discovery = 'public', or use the unit client and central noise",
         )
     noise_delta = delta / 2 if edges_per_client else delta
     stages = 2 if edges_per_client else 1
@@ -176,7 +176,7 @@ def _grid(most: int, clip_norm: float, slots: int, record_bound: float | None) -
             f"so much noise leaves a grid of {max(bound, 0)} steps for a whole clip; "
             f"{LEAST_BOUND} are needed",
             subject="privacy policy",
-            remedy="A larger epsilon a night, or (unit record) fewer possible edges",
+            remedy="Allow a larger epsilon for each round, or (unit record) fewer possible edges",
         )
     return bound, sensitivity
 
@@ -229,7 +229,7 @@ def _selection(
         raise PrivacyError(
             f"{edges_per_client} edges a client leave no grid for their counts",
             subject="privacy policy",
-            remedy="Fewer edges_per_client, or a larger epsilon a night",
+            remedy="State fewer edges_per_client, or a larger epsilon for each round",
         )
     sensitivity = math.isqrt(edges_per_client * scale * scale - 1) + 1
     tail = float(selection_delta) / edges_per_client

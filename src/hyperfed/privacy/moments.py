@@ -1,4 +1,4 @@
-"""Plan and draw the noise of a private round of statistics: one record, one row, is protected.
+"""Plan and draw the noise of a private round of statistics, which protects one row.
 
 1. What one row does to the moments follows from the client's clip alone (`statistics.clipped`): no
    bound is attested. The unit is the record. C^2 is `grid` steps, and one row moves the whole
@@ -8,7 +8,7 @@
    not for a vector moved in several coordinates, and that of continuous noise proves nothing about
    it: so it is charged nowhere.
 3. "central": the coordinator adds it once to the sum of whole numbers. "local": each client adds it
-   to its own; the noise on the sum is then sqrt(clients) as large.
+   to its own; the noise on the sum is then sqrt(clients) times as large.
 4. Clients weigh 1 each. n, who takes part and the variables are public.
 5. Nothing here is logged, and no error names a value.
 
@@ -51,7 +51,7 @@ def moment_count(variables: int, lags: tuple[int, ...]) -> int:
 
 
 def plan_moments(policy: PolicyPack, variables: int) -> PlannedRelease:
-    """Return the night that a private policy of statistics asks for.
+    """Return the release that a private policy of statistics asks for.
 
     Raises PrivacyError where there are too many moments, or the noise leaves no usable grid.
     """
@@ -72,7 +72,7 @@ def plan_moments(policy: PolicyPack, variables: int) -> PlannedRelease:
             f"so much noise leaves a grid of {grid} steps for a whole clip; {LEAST_BOUND} are "
             "needed",
             subject=_NOTHING,
-            remedy="A larger epsilon a night, or fewer variables or lags",
+            remedy="Allow a larger epsilon for each round, or name fewer variables or lags",
         )
     mechanism = gaussian_mechanism(
         math.isqrt(grid * grid * square - 1) + 1 + truncation,
@@ -157,7 +157,7 @@ def released_sum(
 def is_noised_sum(
     noised: Statistics, statistics: Mapping[str, Statistics], planned: PlannedRelease
 ) -> bool:
-    """Return whether a noised sum is that of these statistics, as far as it can be told.
+    """Return whether a noised sum is that of these statistics, as far as anyone can tell.
 
     Local messages add up to it exactly. With central noise, the difference must be as large as its
     noise: squares of many normal numbers have a chi-square law, whose tails of 1e-9 are taken by

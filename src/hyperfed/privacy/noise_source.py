@@ -1,4 +1,4 @@
-"""Where a release takes its noise from: the round's seed, or the system's source.
+"""Give a release its noise: from the round's seed, or from the system's source.
 
 1. A stream of noise is asked for with everything that it may depend on: a label (which group, or
    the counts of a selection), the mechanism, and the exact integer sums it will hide.

@@ -1,16 +1,16 @@
-"""Before the first night: what noise some nights need, and what can be seen through it.
+"""Plan, before the first round, what noise some rounds need and what can be seen through it.
 
-1. The noise is the least that the enforced filter lets through for that number of nights. What the
-   exact curve of continuous noise would ask for is told beside it.
-2. What can be seen: a mean of N clients stands out where it is above `cut` (`release.noise_cut`);
-   one exactly there does so every other night. A client's whole clip spread over E edges of equal
+1. The noise is the least with which the enforced filter admits that number of rounds. What the
+   exact curve of continuous noise would ask for is shown beside it.
+2. A mean of N clients can be seen where it is above `cut` (`release.noise_cut`); a mean of exactly
+   that size can be seen in every other round. A client's whole clip spread over E edges of equal
    strength gives each clip / sqrt(E). So at most (clip / cut)^2 equally strong edges that *every*
-   client has can be seen at once. Below one, none can.
+   client has can be seen at once. Where that is below one, none can.
 3. A plan that shows nothing is called useless, in words.
 4. Baskets (of equal size) cost nothing and add noise to the global mean: sqrt(baskets) under
    central noise, none under local noise (`groups`).
-5. Discovery "selected": half of delta pays for the choices, in equal parts a night. How many edges
-   are chosen is bounded by how often clients name any.
+5. Discovery "selected": half of delta pays for the choices, in equal parts for each round. How many
+   edges are chosen is bounded by how often clients name any.
 
 A plan also says what a policy has to state for it (`policy_epsilon`, `policy_delta`).
 
@@ -35,7 +35,7 @@ _USUAL_DELTA = Decimal("0.00001")  # of a night that pays for no choice of edges
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetPlan:
-    """A number of nights alike, their noise, and what can be seen through it."""
+    """Describes a number of equal rounds, their noise, and what can be seen through it."""
 
     release: PlannedRelease
     """One of the nights."""
@@ -76,7 +76,7 @@ class BudgetPlan:
 
     @property
     def useful(self) -> bool:
-        """The plan is useful where at least one edge can be seen."""
+        """Whether at least one edge can be seen."""
         return self.edges_visible >= 1
 
     @property
@@ -136,7 +136,7 @@ def plan_budget(
     baskets: int = 1,
     edges_per_client: int = 0,
 ) -> BudgetPlan:
-    """Return the plan of `nights` nights alike inside (epsilon, delta).
+    """Return the plan of `nights` equal rounds inside (epsilon, delta).
 
     `slots` is the number of possible edges. It is ignored with edges_per_client > 0, where edges
     are discovered by selection. Raises PrivacyError where no grid is fine enough for the noise it

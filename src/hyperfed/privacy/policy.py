@@ -1,11 +1,11 @@
-"""A plan's privacy, checked before anything is spent.
+"""Check a plan's privacy before anything is spent.
 
-It gives the night that a policy asks for, and every reason why that night cannot be had.
+This module gives the release that a policy asks for, and every reason why it cannot be had.
 
 1. The unit comes from the registry's budget, which the online key may not change. Noise and clip
    come from the policy.
-2. A night that exceeds the whole budget, or what is left of it, is refused when the round is
-   opened, not when its updates are there.
+2. A round that exceeds the whole budget, or what is left of it, is refused when it is opened, not
+   when its updates are there.
 3. Local messages speak about every possible edge. A policy that lets clients share fewer rows, or
    only strong ones, contradicts that.
 
@@ -35,7 +35,7 @@ __all__ = [
 
 
 def release_of(policy: PolicyPack, vocabulary: Vocabulary, budget: Budget) -> PlannedRelease | None:
-    """Return the night that a policy asks for, or None where it asks for no privacy.
+    """Return the release that a policy asks for, or None where it asks for no privacy.
 
     Raises PrivacyError where the night cannot be had.
     """
@@ -47,7 +47,7 @@ def release_of(policy: PolicyPack, vocabulary: Vocabulary, budget: Budget) -> Pl
                 f"sums of statistics protect records, and the budget's unit is the {budget.unit}",
                 subject="privacy policy",
                 rule="R-185",
-                remedy="The unit is chosen with `hyperfed registry init` and stays: send edges",
+                remedy="Send edges: the unit is chosen with `hyperfed registry init` and stays",
             )
         return plan_moments(policy, len(vocabulary))
     selected = policy.discovery == "selected"
@@ -86,7 +86,7 @@ def check_private_plan(
                 f"local messages speak about all {slots} possible edges; the policy allows "
                 f"{policy.n_proposals} rows with |effect| >= {policy.g_min:g}",
                 subject="privacy policy",
-                remedy=f"n_proposals of at least {slots}, and g_min = 0",
+                remedy=f"Set n_proposals to at least {slots}, and g_min to 0",
             )
     why = accountant.why_not(planned.mechanisms)
     if why is not None:
@@ -94,8 +94,10 @@ def check_private_plan(
             f"tonight does not fit: {why}",
             subject="privacy budget",
             rule="R-72",
-            remedy="Nothing was spent. Ask for less a night (privacy_epsilon), or end the "
-            "private rounds: what was released stays private",
+            remedy=(
+                "Nothing was spent. Ask for less in each round (privacy_epsilon), or end the "
+                "private rounds: what was released stays private"
+            ),
         )
 
 
@@ -107,7 +109,7 @@ def statement_of(
     released: Grouped,
     after: PrivacyAccountant,
 ) -> PrivacyStatement:
-    """Return the statement of a release. `after` is the accountant with tonight charged."""
+    """Return the statement of a release. `after` is the accountant with this round charged."""
     means = released.whole
     return PrivacyStatement(
         **_promised(policy, planned, vocabulary=vocabulary, after=after),

@@ -1,19 +1,19 @@
-"""What dp-accounting is asked for.
+"""Ask dp-accounting for orders, filters and epsilons.
 
-This is the one place that imports it, and only when it is first needed, since that takes over a
-second.
+No other module imports it, and this one does so only when it is first needed, since that takes over
+a second.
 
 1. The filter: before the first night the budget alone fixes one order alpha and the largest rho =
    sum of sensitivity^2 / (2 sigma^2) that may ever be spent. Because order and threshold are
-   constants, the filter holds when tonight's noise depends on yesterday's result (Feldman and Zrnic
-   2021, arXiv:2008.11193, the Rényi filter; Lécuyer 2021, arXiv:2103.01379).
+   constants, the filter holds even when one round's noise depends on the result of the round before
+   (Feldman and Zrnic 2021, arXiv:2008.11193, the Rényi filter; Lécuyer 2021, arXiv:2103.01379).
 2. RDP becomes (epsilon, delta) by Canonne, Kamath and Steinke 2020, Proposition 12, as
    dp-accounting has it. Discrete Gaussian noise on an integer vector has the RDP of the continuous
    one, alpha * rho (ibid., multivariate case), whatever the number of coordinates. The analytic
    formula for *continuous* noise (Balle and Wang 2018) gives no statement about it, only the noise
    we start from.
-3. The exact curve of continuous noise ("PLD") is a report: it holds for nights fixed in advance and
-   continuous noise.
+3. The exact curve of continuous noise ("PLD") is a report: it holds for rounds fixed in advance and
+   for continuous noise.
 4. What is published is rounded so that it stays true: epsilons up, thresholds down.
 
 What it does not do: know ledgers, policies or mechanisms (`accountant`).
@@ -41,7 +41,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """An order, and the most that may be spent at it: epsilon = alpha * rho + overhead."""
+    """Holds an order, and the most that may be spent at it: epsilon = alpha * rho + overhead."""
 
     order: Decimal
     """The order alpha, fixed before the first night."""
@@ -79,8 +79,10 @@ def _check(epsilon: Decimal, delta: Decimal) -> None:
             f"epsilon {epsilon} and delta {delta}; noise needs an epsilon above 0 and a delta "
             "between 0 and 1",
             subject="privacy",
-            remedy="Gaussian noise gives no pure epsilon: choose a delta well below one over "
-            "the number of units",
+            remedy=(
+                "Choose a delta well below one over the number of units: Gaussian noise gives no "
+                "pure epsilon"
+            ),
         )
 
 
@@ -106,7 +108,7 @@ def rdp_filter(epsilon: Decimal, delta: Decimal) -> Filter:
         raise PrivacyError(
             f"no amount of noise keeps a night within epsilon {epsilon} and delta {delta}",
             subject="privacy",
-            remedy="A larger epsilon or delta is needed",
+            remedy="State a larger epsilon or delta",
         )
     return best
 

@@ -1,9 +1,9 @@
-"""A night's release: from clipped effects to noised means, and to the graph that is published.
+"""Release a private round: from clipped effects to noised means, and to the published graph.
 
-This is the only place that sees values before their noise.
+No other module sees values before their noise.
 
 1. Each client's effects become integers of bounded norm (`clipping`). The sum and its noise are
-   integers; only then they become numbers again.
+   integers; only their total is turned back into numbers.
 2. "central": the coordinator adds the noise once to the sum. "local": each client adds it to its
    own message (`noised_message`).
 3. With discovery "selected" each client names its strongest edges, counts are noised, and only
@@ -57,7 +57,7 @@ _FALSE_EDGES = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
-    """Noised means: what may leave this module."""
+    """Holds noised means, which may leave this module."""
 
     keys: Keys
     """uint64[slots], ascending: the edges that have a mean."""
@@ -75,7 +75,7 @@ class Released:
 
 
 def noise_cut(std: float, slots: int) -> float:
-    """Return what |noise| stays below in every slot with probability 0.95 (Bonferroni)."""
+    """Return the level that |noise| stays below in every slot with probability 0.95."""
     return -std * NormalDist().inv_cdf(_FALSE_EDGES / (2 * max(slots, 1)))
 
 

@@ -1,4 +1,4 @@
-"""The public vocabulary as slots: every edge that could exist, whether or not anybody found it.
+"""List the public vocabulary as slots: every edge that could exist, whether or not it was found.
 
 1. A slot is (source, target, lag) with a lag that the policy allows; source and target differ where
    lag is 0. Slots ascend as in an edge table.

@@ -1,3 +1,4 @@
-"""The commit protocol, without I/O: objects, ledger, Merkle tree, who counts, and the round's state
-machine. Source: DESIGN section 3.
+"""Implement the commit protocol without I/O: objects, ledger, Merkle tree and state machine.
+
+Source: DESIGN section 3.
 """

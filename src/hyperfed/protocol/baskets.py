@@ -1,4 +1,4 @@
-"""Baskets: groups of clients of one domain, merged on their own before they are merged together.
+"""Follow the baskets: groups of clients of one domain, merged on their own, then together.
 
 1. A basket goes forming -> active -> stale -> disbanded. It is forming below `minimum` members, and
    active from there on. It is stale where for `stale_after` committed rounds in a row fewer than
@@ -8,7 +8,7 @@
 2. A basket above `maximum` is split into equal parts "name/1", "name/2", ... by the digest of the
    client ids, so that nobody chooses whom to be with.
 3. R-102: groups are part of the signed plan. Everyone sees the same ones, and a client that the
-   registry moves is elsewhere from the next plan on.
+   registry moves is in its new basket from the next plan on.
 4. Clients of baskets that are neither active nor stale are merged together in the common group ""
    under the same minimum.
 
@@ -32,7 +32,7 @@ COMMON = ""
 
 
 class BasketPhase(StrEnum):
-    """The phase of a basket (rule 1 of the module)."""
+    """Names the phase of a basket (rule 1 of the module)."""
 
     FORMING = "forming"
     ACTIVE = "active"
@@ -42,7 +42,7 @@ class BasketPhase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BasketRules:
-    """Sizes of baskets, and after how many quiet rounds a basket ends.
+    """Bounds the size of baskets, and says after how many quiet rounds a basket ends.
 
     A round is quiet for a basket where fewer than `minimum` of its members were counted. Raises
     BoundsError where a basket that is split would leave parts below the minimum, or where the
@@ -78,7 +78,10 @@ class BasketRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basket:
-    """One basket of a plan. Raises BoundsError where a field is out of range."""
+    """Holds one basket of a plan.
+
+    Raises BoundsError where a field is out of range.
+    """
 
     name: str
     """A printable name of 1 to 80 characters; a part of a split basket ends in "/1", "/2", ..."""

@@ -1,7 +1,7 @@
-"""Name what the round's machine knows of the drop-box, and what it asks for.
+"""Name what the round's machine reads of the drop-box, and what it asks for.
 
-Each command is one read, or one create-only write; `coordinator.handlers` executes them. The values
-hold of an object only what decisions need.
+Each command is one read, or one create-only write; `coordinator.handlers` executes them. Of an
+object, the values hold only what decisions need.
 
 What it does not do: decide what comes next (`machine`).
 """
@@ -44,7 +44,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What the machine knows of a ledger entry."""
+    """Holds what the machine needs to know of a ledger entry."""
 
     kind: EntryKind
     """The entry's kind."""
@@ -64,7 +64,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
-    """A round that was opened."""
+    """Describes a round that was opened."""
 
     closed: bool
     """Whether its `close_by` is past."""
@@ -74,7 +74,7 @@ class PlanView:
 
 @dataclass(frozen=True, slots=True)
 class ResultView:
-    """What stands at `result`: a result or a tombstone."""
+    """Describes what stands at `result`: a result or a tombstone."""
 
     digest: Hashable
     """Its digest."""
@@ -86,7 +86,7 @@ class ResultView:
 
 @dataclass(frozen=True, slots=True)
 class NoiseView:
-    """What stands at `noise`."""
+    """Describes what stands at `noise`."""
 
     digest: Hashable
     """Its digest."""
@@ -95,7 +95,7 @@ class NoiseView:
 
 
 class OpeningsView(Enum):
-    """What the helpers' answers to a round's manifest come to."""
+    """Describes what the helpers' answers to a round's manifest come to."""
 
     OPEN = "open"
     """They open the sum, and as much of it is checked as this run asks for."""
@@ -106,7 +106,7 @@ class OpeningsView(Enum):
 
 
 class WriteOutcome(Enum):
-    """How a create-only write ended."""
+    """Says how a create-only write ended."""
 
     CREATED = "created"
     EXISTS = "exists"
@@ -116,7 +116,7 @@ class WriteOutcome(Enum):
 
 
 class Why(Enum):
-    """Why the machine halts."""
+    """Says why the machine halts."""
 
     COMMITTED = "committed"
     VOID = "void"
@@ -282,7 +282,7 @@ class PutReceipts:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """There is nothing more to do for the round that the machine was started for."""
+    """Do nothing more for the round that the machine was started for."""
 
     round: int
     """The round that the machine was started for."""

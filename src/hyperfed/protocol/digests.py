@@ -1,4 +1,4 @@
-"""The digest by which plans and headers name a policy."""
+"""Compute the digest by which plans and headers name a policy."""
 
 import hashlib
 

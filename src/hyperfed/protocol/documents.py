@@ -1,4 +1,4 @@
-"""The coordinator's objects, made and signed: pure functions from values to (key, bytes).
+"""Make and sign the coordinator's objects, by pure functions from values to (key, bytes).
 
 1. Nothing here draws a nonce or reads a clock. Time comes from plan or freeze, so that the same
    coordinator makes the same bytes again (R-63).
@@ -31,6 +31,7 @@ from hyperfed.protocol.objects import (
 )
 from hyperfed.protocol.plan_checks import (
     baskets_of,
+    check_help_ends,
     check_helpers,
     domains_of,
     least_quorum,
@@ -49,7 +50,7 @@ _LIFETIME = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """An object to create in the store."""
+    """Holds an object to create in the store."""
 
     key: str
     """The object's key."""
@@ -117,7 +118,8 @@ def make_plan(
     commit's round. Raises ConfigError where the quorum cannot be met, where the key is not the
     coordinator's in this round, where the policy is below the registry's floors (R-125), or where
     its `max_staleness` is too large. Raises RoundError where `close_by` is beyond what the registry
-    allows (R-116), and where nobody could open its secure sums (R-168).
+    allows (R-116), or than helpers keep its keys (R-198), and where nobody could open its secure
+    sums (R-168).
     """
     cohort = registry.clients_in(round_id)
     if registry.coordinator_key(key_pair.key_id, round_id) is None:
@@ -159,8 +161,10 @@ def make_plan(
         raise ConfigError(
             f"a quorum of {quorum} is below the minimum support of {support}",
             subject=f"plan of round {round_id}",
-            remedy="The registry's roots decide how many clients must stand behind a result; "
-            "raise the quorum",
+            remedy=(
+                "Raise the quorum: the registry's roots decide how many clients must stand "
+                "behind a result"
+            ),
         )
     if policy.max_staleness >= REMEMBERED:
         raise ConfigError(
@@ -168,7 +172,7 @@ def make_plan(
             f"for {REMEMBERED} rounds",
             subject=f"plan of round {round_id}",
             rule="R-94",
-            remedy=f"At most {REMEMBERED - 1}",
+            remedy=f"State at most {REMEMBERED - 1}",
         )
     if not 1 <= quorum <= len(cohort):
         raise ConfigError(
@@ -200,6 +204,7 @@ def make_plan(
         ),
         domains=domains_of(registry, cohort),
     )
+    check_help_ends(plan, registry)
     write = sign_object(
         Keys.plan(round_id),
         PacketType.PLAN,

@@ -1,4 +1,4 @@
-"""The ledger's entries as values: reserve, commit and void, and what a reserve charges."""
+"""Define the ledger's entries (reserve, commit and void), and what a reserve charges."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +12,7 @@ __all__ = ["EntryKind", "LedgerEntry", "Mechanism"]
 
 
 class EntryKind(StrEnum):
-    """The kind of a ledger entry."""
+    """Names the kind of a ledger entry."""
 
     RESERVE = "reserve"
     COMMIT = "commit"
@@ -21,7 +21,7 @@ class EntryKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mechanism:
-    """One use of the budget.
+    """Describes one use of the budget.
 
     It is known as (epsilon, delta). A "gaussian" one states the noise itself too, so that nights
     compose more tightly. Raises SchemaError where the fields contradict each other.
@@ -91,7 +91,7 @@ class Mechanism:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerEntry:
-    """One line of the ledger."""
+    """Holds one entry of the ledger."""
 
     federation: str
     """The federation's name."""
@@ -126,8 +126,8 @@ class LedgerEntry:
     empty otherwise, and in reserves of an earlier version.
     """
     final: bool = field(default=False, metadata=since(2))
-    """In a reserve, whether no void may refund it (R-112): true wherever something is charged, but
-    for reserves of an earlier version.
+    """In a reserve, whether no void may refund it (R-112): true wherever something is charged,
+    except for reserves of an earlier version.
     """
 
     def __post_init__(self) -> None:

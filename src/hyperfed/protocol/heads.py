@@ -1,10 +1,10 @@
-"""`Head`: where a ledger ends, in a form that people can read to each other.
+"""Say where a ledger ends, in a form that people can read to each other (`Head`).
 
 Two parties that see one ledger have the same digest at the same number. A bucket that shows two
 groups of clients two consistent worlds is found out as soon as two of them compare heads on another
-channel (R-130): a head binds every entry before it, and so every result.
+channel (R-130). A head binds every entry before it, and so every result.
 
-What the registry's roots have annulled, and which branches they have abandoned, is said beside it
+Beside it stands what the registry's roots have annulled, and which branches they have abandoned
 (R-123, R-124).
 
 What it does not do: it does not say which of two histories is the right one.
@@ -39,7 +39,7 @@ class Head:
 
     @classmethod
     def parse(cls, text: str) -> "Head":
-        """Return the head that a text says, with or without spaces and a colon.
+        """Return the head that a text spells, with or without spaces and a colon.
 
         At least 16 digits of the digest are needed. Raises ConfigError for anything else.
         """
@@ -82,7 +82,7 @@ def check_head(ledger: Sequence[Chained], other: Head) -> bool:
 
 
 def annulled_in_words(annulled: Sequence[Annulment], ledger: Sequence[Chained]) -> list[str]:
-    """Return what the roots have annulled in a verified ledger, and what they have abandoned.
+    """Return in words what the roots have annulled in a verified ledger, or abandoned.
 
     Each sentence names an entry like a head.
     """

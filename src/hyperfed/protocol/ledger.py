@@ -1,20 +1,20 @@
-"""The ledger: reserves, commits and voids, numbered from 1 and hash-chained.
+"""Check the ledger: reserves, commits and voids, numbered from 1 and chained by their digests.
 
 Each entry is one create-only object, signed by the coordinator.
 
 1. Entry n names the digest of entry n-1; the first names none. What breaks the chain is refused
    with the entry's key (R-71).
-2. The budget is what the reserves ask for minus what voids refund. It may not be exceeded at any
-   prefix (R-72).
+2. What the reserves ask for, minus what voids refund, may not exceed the budget at any prefix of
+   the ledger (R-72).
 3. A round has at most one reserve, then at most one commit or void. Nothing is reserved while an
    earlier round's reserve is open, or after a later round's. A commit is of the reserved freeze; a
    void names exactly the reserve it refunds, or none (R-74). What a final reserve charges stays
-   charged; after the first one every reserve that charges something is final, and names the noise
-   that the coordinator adds (R-112).
+   charged; after the first final reserve, every reserve that charges something is final and names
+   the noise that the coordinator adds (R-112).
 4. What the registry's roots have annulled keeps its place in the chain and its charge, and reserves
    and ends no round. A round whose commit is annulled stays ended (R-123).
-5. A tail that was cut off shows in the updates' claims: the newest entry that each sender has seen
-   must be in the ledger (R-73).
+5. Updates' claims show where the ledger's tail was cut off: it must hold the newest entry that each
+   sender has seen (R-73).
 
 What it does not do: read the store (`dropbox`), or decide when to append (`protocol.machine`).
 """
@@ -48,7 +48,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chained:
-    """A ledger entry with its packet digest."""
+    """Holds a ledger entry with its packet digest."""
 
     entry: LedgerEntry
     """The entry."""
@@ -75,7 +75,7 @@ def annulled_entry(entry: LedgerEntry) -> LedgerEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What the ledger's outstanding reserves add up to, by exact basic composition."""
+    """Holds what the ledger's outstanding reserves add up to, by exact basic composition."""
 
     epsilon: Decimal
     """The sum of their epsilons."""
@@ -112,7 +112,7 @@ def check_next(entry: LedgerEntry, *, before: Chained | None, federation: str) -
 
 
 class Book:
-    """The ledger as it is read.
+    """Keeps the ledger as it is read, entry by entry.
 
     It checks each entry against all those before it (R-71, R-74).
     """

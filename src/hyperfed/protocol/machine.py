@@ -1,4 +1,4 @@
-"""The round as a state machine without I/O: (state, event) -> (state, command).
+"""Decide what a round does next, without I/O: (state, event) -> (state, command).
 
 Source: DESIGN section 3, "The round, step by step".
 
@@ -7,8 +7,8 @@ everything it decides rests on create-only writes and on what it has just read. 
 
 0. Rounds finish in order. An opened predecessor that is neither committed nor void is finished
    first if its `close_by` is past: run where a quorum lies in its inbox, void otherwise. Until its
-   `close_by` the machine halts, and a later run tries again (R-60). A round whose window has not
-   begun is not touched (R-115).
+   `close_by` is past the machine halts, and a later run tries again (R-60). A round whose window
+   has not begun is not touched (R-115).
 1. Where the round is committed or void, only receipts are written. A result without a ledger line
    is finished (R-61).
 2. Gather. Below quorum the run fails, having decided nothing; after `close_by` it writes a
@@ -17,20 +17,20 @@ everything it decides rests on create-only writes and on what it has just read. 
 4. Reserve, once, under an id that follows from the freeze; after any doubt the ledger is read again
    and everything is checked anew (R-64). What the budget cannot pay ends in a tombstone (R-65). So
    does a freeze whose base state is no longer the newest one (R-69): a round that was opened late
-   has been committed since, and may have counted the same updates. So does a freeze of which it is
-   known that no result can be computed (R-118). Where the coordinator adds noise, the round's seed
-   is created before, or the one that is there adopted, and the reserve names its digest. A seed
-   that does not open ends the round, uncharged (R-110).
-   A reserve that is not of this round's freeze, or asks for something else than its plan, is alien:
-   its round ends in a void, whether or not it was opened, and so does an earlier round that an
-   alien reserve has overtaken (R-119).
+   has been committed since, and may have counted the same updates. So does a freeze from which no
+   result can be computed, where that is known already (R-118). Where the coordinator adds noise,
+   the round's seed is created first, or the existing one adopted, and the reserve names its digest.
+   A seed that does not open ends the round, uncharged (R-110).
+   A reserve that is not of this round's freeze, or asks for something other than its plan, is
+   alien. Its round ends in a void, whether or not it was opened, and so does an earlier round that
+   an alien reserve has overtaken (R-119).
    In a round of secure sums a manifest then names the frozen cohort for the helpers; one that
    exists is adopted (R-165). The round waits for their answers. Past `close_by` it ends in a
    tombstone, whoever has answered; where answers differ, nothing is released (R-166, R-167).
 5. Release: compute and create the result in one step, never from a cache; one that exists is
    adopted (R-66). The noise follows from the seed that the reserve names. Where that seed is gone,
-   is another one or does not open, the round ends in a tombstone (R-111). So does a round of which
-   no result can be computed, once its `close_by` is past (R-118).
+   is another one or does not open, the round ends in a tombstone (R-111). So does a round from
+   which no result can be computed, once its `close_by` is past (R-118).
 6. Write the state, then commit. Where the result is a tombstone, write a void instead. It refunds
    the reserve if there is one that charges nothing (R-67). What was charged stays charged, because
    somebody may have seen a value (R-112).
@@ -39,12 +39,12 @@ everything it decides rests on create-only writes and on what it has just read. 
 Entries that the registry's roots have annulled keep their place in the chain, and decide nothing
 (R-123).
 
-An unknown outcome (a lost reply) is treated like "exists": the machine reads again and sees.
+An unknown outcome (a lost reply) is treated like "exists": the machine reads again to find out.
 `tests/property/test_protocol_model.py` visits every reachable state of this very machine under
 crashes, races, lost requests and lost replies.
 
-What it does not do: handle bytes, read clocks, or retry (`coordinator.runner`). It holds of an
-object only what decisions need.
+What it does not do: handle bytes, read clocks, or retry (`coordinator.runner`). Of an object it
+holds only what decisions need.
 """
 
 from collections.abc import Callable, Hashable
@@ -92,7 +92,7 @@ __all__ = [
 
 
 class Phase(Enum):
-    """Which answer the machine waits for."""
+    """Names the answer that the machine waits for."""
 
     LEDGER = "ledger"
     PLAN = "plan"
@@ -118,7 +118,7 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The place in the round where a coordinator stands."""
+    """Holds the place in the round at which a coordinator stands."""
 
     aim: int
     """The round that the machine was started for."""
@@ -146,7 +146,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Economy:
-    """What the machine must know of budget and freeze."""
+    """Holds what the machine must know of budget and freeze."""
 
     affordable: Callable[[tuple[Line, ...], int], bool]
     """(ledger, round) -> whether the ledger so far leaves room for the round's reserve."""

@@ -1,4 +1,6 @@
-"""The Merkle tree over what a round counted and refused.
+"""Build the Merkle tree over what a round counted and refused.
+
+With it, whoever holds a receipt can prove what became of its update.
 
 With it, whoever holds a receipt can prove what became of its update.
 

@@ -1,9 +1,9 @@
-"""The object keys of the drop-box (DESIGN section 3): how they are made, and taken apart.
+"""Make the object keys of the drop-box, and take them apart (DESIGN section 3).
 
 1. `Keys` makes every key that is written, and `parse_key` takes every key apart. No other module
    looks into one.
 2. Keys have one form: what `Keys` would not have made is no key of the protocol.
-3. An inbox is its clients' own. Any key in it belongs into a drop-box, and admission judges it;
+3. An inbox is its clients' own. Any key in it belongs in a drop-box, and admission judges it;
    `parse_inbox_key` says whether an honest client would have written there.
 """
 
@@ -39,7 +39,10 @@ def page_of(client: str) -> int:
 
 
 class Keys:
-    """The object keys of DESIGN section 3. Only these are ever written."""
+    """Makes the object keys of DESIGN section 3.
+
+    Only these are ever written.
+    """
 
     @staticmethod
     def registry(version: int) -> str:
@@ -53,7 +56,7 @@ class Keys:
 
     @staticmethod
     def links(round_id: int, client: str) -> str:
-        """Return the key of the links that a client is given for a round."""
+        """Return the key of the links that a client gets for a round."""
         return f"rounds/{round_id:08d}/links/{client}"
 
     @staticmethod
@@ -109,7 +112,7 @@ class Keys:
 
     @staticmethod
     def boxes(round_id: int, client: str | None = None) -> str:
-        """Return the key of a client's seeds for the helpers, or the prefix of all."""
+        """Return the key of a client's seeds for the helpers, or the prefix of those of all."""
         return f"rounds/{round_id:08d}/openings/boxes/{client or ''}"
 
     @staticmethod
@@ -131,6 +134,11 @@ class Keys:
     def helper_refusal(round_id: int, helper: str) -> str:
         """Return the key of a helper's refusal to answer the round's manifest."""
         return f"rounds/{round_id:08d}/openings/refused/{helper}"
+
+    @staticmethod
+    def rebuttal(round_id: int, client: str) -> str:
+        """Return the key of what an accused client publishes of its boxes."""
+        return f"rounds/{round_id:08d}/openings/rebuttals/{client}"
 
     @staticmethod
     def result(round_id: int) -> str:
@@ -164,7 +172,7 @@ class Keys:
 
 
 _DIGITS = re.compile(r"[0-9]{1,15}")
-_OPENINGS = ("keys", "boxes", "confirmed", "sums", "refused")
+_OPENINGS = ("keys", "boxes", "confirmed", "sums", "refused", "rebuttals")
 _DIGEST, _PAGE = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{2}")
 _EPOCH = re.compile(r"[0-9]{2}")
 _INBOX_KEY = re.compile(r"inbox/([0-9]{8,15})/([a-z0-9][a-z0-9_-]{2,31})/([0-9])")
@@ -186,7 +194,7 @@ def parse_inbox_key(key: str) -> tuple[int, str, int]:
         "not an inbox key",
         subject=ascii(key)[:120],
         rule="R-82",
-        remedy=f"inbox/{{round:08d}}/{{client}}/{{slot}} with slot 0 to {SLOTS - 1}",
+        remedy=f"Write it as inbox/{{round:08d}}/{{client}}/{{slot}} with slot 0 to {SLOTS - 1}",
     )
 
 
@@ -210,7 +218,7 @@ def top_of(key: str, depth: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectKey:
-    """What a key says of its object."""
+    """Holds what a key says of its object."""
 
     kind: str
     """The kind of object: `registry`, `ledger`, `pruned`, `inbox`, `gossip`, `probe`, `stage`, or

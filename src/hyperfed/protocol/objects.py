@@ -1,4 +1,4 @@
-"""What the coordinator writes, as values (DESIGN section 3).
+"""Define what the coordinator writes, as values (DESIGN section 3).
 
 1. These are plan, freeze, result or tombstone, state, receipt and ledger entry. Each is one signed,
    create-only object.
@@ -39,7 +39,7 @@ of the night, since a later policy may reach back further (R-94).
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A round as announced.
+    """Holds a round as it was announced.
 
     Raises SchemaError where a list does not ascend, where a time is out of order, or where the
     quorum cannot be met.
@@ -118,7 +118,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """An update that a freeze counts."""
+    """Holds an update that a freeze counts."""
 
     client: str
     """The client that sent it."""
@@ -133,18 +133,18 @@ class Counted:
 
     @property
     def key(self) -> str:
-        """The key at which it lay in the inbox."""
+        """The key at which the update lay in the inbox."""
         return Keys.inbox(self.made_for, self.client, self.slot)
 
     @property
     def leaf(self) -> bytes:
-        """The leaf of the Merkle tree that stands for it."""
+        """The leaf of the Merkle tree that stands for the update."""
         return f"counted/{self.client}/{self.made_for}/{self.sequence}/{self.digest.hex()}".encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """An object of the inbox that is not counted, and why."""
+    """Holds an object of the inbox that is not counted, and why."""
 
     key: str
     """The object's key."""
@@ -165,14 +165,14 @@ class Refused:
 
     @property
     def leaf(self) -> bytes:
-        """The leaf of the Merkle tree that stands for it."""
+        """The leaf of the Merkle tree that stands for the object."""
         update = f"{self.client}/{self.made_for}/{self.sequence}/{self.digest.hex()}"
         return f"refused/{update}/{self.key}/{self.rule}".encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freeze:
-    """What counts in a round and what was refused: everything that the computation depends on.
+    """Holds what counts in a round and what was refused: all that the computation depends on.
 
     Raises SchemaError where the fields contradict each other.
     """
@@ -296,7 +296,7 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tombstone:
-    """The end of a round that has no result.
+    """Ends a round that has no result.
 
     The round's budget is refunded, and its updates may count late in the next rounds.
     """
@@ -315,7 +315,7 @@ class Tombstone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientState:
-    """What is carried from round to round about one client."""
+    """Holds what is carried from round to round about one client."""
 
     client: str
     """The client's id."""
@@ -349,7 +349,7 @@ class ClientState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundState:
-    """Trust and sequences after a round: a pure function of its freeze and its base state.
+    """Holds trust and sequences after a round: a pure function of its freeze and base state.
 
     Raises SchemaError where clients do not ascend.
     """

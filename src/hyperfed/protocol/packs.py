@@ -1,12 +1,12 @@
-"""Packs: admitted updates as they lie in `accepted/`, several in one object (R-66, ADR 0020).
+"""Make packs and take them apart: copies of admitted updates, several in one object (R-66).
 
 A pack is the canonical array [1, [[packet digest, envelope], ...]], at
 `rounds/{round:08d}/accepted/{SHA-256 of the pack's bytes}`.
 
 1. Packs are filled in the order in which updates come, and each is full as soon as it holds
    `pack_bytes`. So n bytes of updates are at most n / pack_bytes + 1 packs, whatever their sizes,
-   and whoever fills them holds less than one pack and one update. The same updates in the same
-   order are the same packs.
+   and whoever fills them holds less than one pack and one update at a time. The same updates in the
+   same order make the same packs.
 2. A pack is not signed: its name is its digest, the freeze names it, and every update in it is
    verified by whoever reads it.
 3. Making a pack copies each envelope once. Reading copies none: it returns views of the
@@ -33,7 +33,7 @@ _PAIR = 0x92  # the first byte of a pack; an envelope is an array of five
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pack:
-    """A pack and what is in it."""
+    """Holds a pack and what is in it."""
 
     digest: bytes
     """SHA-256 of `data`, 32 bytes."""

@@ -1,9 +1,11 @@
-"""Checks that a plan follows from its registry: the coordinator's online key may not change that.
+"""Check that a plan follows from its registry: the coordinator's online key may not change that.
 
 1. Window and registry are those that the registry gives (R-52).
-2. The policy is not below the floors that the roots sign (R-125). Who is about to act on a plan
+2. The policy is not below the floors that the roots sign (R-125). Whoever is about to act on a plan
    asks the newest registry, too: floors that were raised meanwhile hold at once for what is sent.
-3. Cohort, organisations and domains are those of the registry, and the quorum lies within its
+3. Helpers must be able to open its secure sums, and keep the round's keys until its `close_by`
+   (R-168, R-198).
+4. Cohort, organisations and domains are those of the registry, and the quorum lies within its
    bounds (R-126).
 
 Everything here is a pure function of plan and registry. What a plan takes from the last committed
@@ -25,6 +27,7 @@ __all__ = [
     "baskets_of",
     "check_floors",
     "check_follows",
+    "check_help_ends",
     "check_helpers",
     "domains_of",
     "least_quorum",
@@ -41,7 +44,7 @@ def organisations_of(registry: Registry) -> tuple[tuple[str, str], ...]:
 
 
 def domains_of(registry: Registry, cohort: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Return the basket of each client of the cohort; none where all are of one."""
+    """Return the basket of each client of the cohort; none where all are of one basket."""
     baskets = {c.client_id: c.basket for c in registry.clients}
     named = tuple((client, baskets[client]) for client in cohort if client in baskets)
     return named if len({basket for _, basket in named}) > 1 else ()
@@ -98,7 +101,21 @@ def check_helpers(policy: PolicyPack, registry: Registry, round_id: int, *, subj
             + ("no helpers" if rules is None or not helping else "no blocks, or too few helpers"),
             subject=subject,
             rule="R-168",
-            remedy="The roots name them: `hyperfed registry helpers`",
+            remedy="Have the roots name them: `hyperfed registry helpers`",
+        )
+
+
+def check_help_ends(plan: Plan, registry: Registry) -> None:
+    """Raise RoundError where a round of secure sums outlasts its helpers' keys (R-198)."""
+    ends = registry.help_ends(plan.round)
+    if plan.policy.aggregation == "secure-sum" and plan.close_by > ends:
+        raise RoundError(
+            f"stays open until {plan.close_by.isoformat()}, and helpers erase its keys at "
+            f"{ends.isoformat()}",
+            subject=Keys.plan(plan.round),
+            rule="R-198",
+            remedy="Choose an earlier close_by. The roots may allow a later one: `hyperfed "
+            "registry renew --close-windows`",
         )
 
 

@@ -1,4 +1,4 @@
-"""Receipts as values: one client's, sealed ones, and pages of them."""
+"""Define receipts as values: one client's receipt, a sealed one, and a page of them."""
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ __all__ = ["Fate", "Receipt", "ReceiptPage", "SealedReceipt", "Weighing"]
 
 
 class Fate(StrEnum):
-    """What became of a client's update in a round."""
+    """Says what became of a client's update in a round."""
 
     COUNTED = "counted"
     LATE = "late"
@@ -27,7 +27,10 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weighing:
-    """How a round weighed one client. Raises SchemaError where a number is out of its range."""
+    """Holds how a round weighed one client.
+
+    Raises SchemaError where a number is out of its range.
+    """
 
     agreement: float | None
     """Agreement of its votes with the others', in [-1, 1]; None where it is not computed or not
@@ -47,7 +50,7 @@ class Weighing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What became of one client's update.
+    """Says what became of one client's update.
 
     `index`, `size` and `path` are the Merkle proof that `leaf` lies under `merkle_head`.
     """
@@ -97,7 +100,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedReceipt:
-    """A receipt that its own client can open."""
+    """Holds a receipt that only its own client can open."""
 
     client: str
     """The client's id."""
@@ -111,7 +114,7 @@ class SealedReceipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiptPage:
-    """Some clients' receipts of one round (`receipt_pages`).
+    """Holds some clients' receipts of one round (`receipt_pages`).
 
     Raises SchemaError where clients do not ascend.
     """

@@ -1,4 +1,4 @@
-"""Receipt pages: the receipts of a large round, many in one object (R-44, ADR 0022).
+"""Seal the receipts of a large round into pages, many in one object (R-44, ADR 0022).
 
 Each receipt can be read by its own client, by coordinators and by auditors only.
 
@@ -10,8 +10,8 @@ Each receipt can be read by its own client, by coordinators and by auditors only
    only coordinators and auditors can open its receipt.
 3. A receipt is sealed under its own key (XChaCha20-Poly1305) with federation, round and client as
    associated data, and commits to that key (R-42): client and auditor read the same. It is padded
-   to a multiple of 1,536 bytes, more than nearly all receipts need, so that its length tells
-   nothing to those who share the page.
+   to a multiple of 1,536 bytes, more than nearly all receipts need, so that its length says nothing
+   to those who share the page.
 4. The page is signed like every object of the coordinator's. Everyone may read whose receipts it
    holds: the plan names these clients too.
 

@@ -1,9 +1,9 @@
-"""Say in words how a round weighed a client, and what would help it: they follow from numbers.
+"""Say in words how a round weighed a client, and what would help it; both follow from numbers.
 
-1. The reason holds the numbers: the weight, and the agreement where it may be told. The remedy says
-   what a client with such numbers can do, and nothing where it need not do anything.
-2. A weight of 0 is no accusation. It comes of votes that contradict the others', and as well of few
-   rows, of few shared variables, or of a difference that is real.
+1. The reason holds the numbers: the weight, and the agreement where it may be disclosed. The remedy
+   says what a client with such numbers can do, and is empty where there is nothing to do.
+2. A weight of 0 is no accusation. It may come from votes that contradict the others', but also from
+   few rows, few shared variables, or a difference that is real.
 3. Nothing is said about any other client.
 
 What it does not do: it does not compute the numbers (`coordinator.weighings`).

@@ -1,4 +1,4 @@
-"""Receipts: what became of each client's update in a round (step 7 of the round).
+"""Make the receipts that say what became of each client's update (step 7 of the round).
 
 1. Receipts follow from freeze, ledger and state alone, and prove what became of an update by the
    Merkle tree (R-68, R-70). How the round weighed a client is told to that client.
@@ -6,7 +6,7 @@
    clients has at most 256 pages of sealed receipts (R-44, `receipt_pages`), so that the number of
    objects does not grow with the clients.
 3. Receipts in objects of their own are the same bytes whoever makes them. They are padded, so that
-   who may list but not read them learns nothing from their lengths. Pages hold fresh keys, so
+   whoever may list but not read them learns nothing from their lengths. Pages hold fresh keys, so
    whoever comes second adopts the page that is there.
 
 What it does not do: write, or read what was written (`dropbox`).
@@ -147,7 +147,7 @@ def receipts_of(
 
     There is one for every client of the cohort and for every client that the freeze names. They
     follow from freeze and ledger alone, and from the state, of which `weighings` holds what each
-    client may be told (`coordinator.weighings`).
+    client may learn (`coordinator.weighings`).
     """
     counted: Sequence[Counted] = freeze.counted if freeze else ()
     refused: Sequence[Refused] = freeze.refused if freeze else ()

@@ -1,10 +1,10 @@
-"""The seed of a round's noise: drawn once, sealed to the coordinators, named by the reserve.
+"""Draw the seed of a round's noise once, and seal it to the coordinators.
 
 1. The seed is 32 bytes from the system's source. It is sealed to every coordinator's key that the
    frozen registry names for the round, so that each of them adds the same noise (R-110).
 2. It is bound to the freeze: a seed of another freeze does not open.
 3. The coordinator that creates it first decides; the others adopt it. Housekeeping erases it once
-   the round has ended, because a theft of a coordinator's key would reveal past noise otherwise.
+   the round has ended, because otherwise a stolen coordinator's key would reveal past noise.
 
 What it does not do: turn the seed into noise (`privacy.noise_source`), or decide when it is used
 (`protocol.machine`).

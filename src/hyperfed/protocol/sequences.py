@@ -1,7 +1,7 @@
-"""Say how high the sequences of each client's keys were counted (R-89, R-129).
+"""Say how far the sequences of each client's keys were counted (R-89, R-129).
 
-1. A sequence is a key's: what was counted under one key says nothing of another. So whoever held a
-   key for a night cannot use up the numbers of the next one.
+1. A sequence belongs to a key: what was counted under one key says nothing of another. So whoever
+   held a key for a round cannot use up the numbers of the next key.
 2. A state of schema version 1 names no keys. What it counted may have been signed by any key that
    its client had when it was counted last, and holds for each of those. A key that began later is
    free.
@@ -38,7 +38,7 @@ def highest_by_key(state: RoundState | None, registry: Registry) -> dict[str, in
 
 
 def abandoned_sequence(registry: Registry, client: str, key_id: str) -> int:
-    """Return how high an abandoned branch has counted under a client's key, or 0 (R-124)."""
+    """Return the highest sequence that an abandoned branch counted under a key, or 0 (R-124)."""
     named = (client, key_id)
     return max(
         (sequence for name, sequence in registry.least_sequences if name in named), default=0

@@ -1,4 +1,4 @@
-"""Merges hyperedges by the edges' rule; their keys are their ranks among all that occur."""
+"""Merge hyperedges by the edges' rule; their keys are their ranks among all that occur."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Makes the columns of tables from the rows that a merge leaves.
+"""Make the columns of tables from the rows that a merge leaves.
 
 Edges, hyperedges and dag edges are all merged by the one rule (`merge.rows`), and differ in their
 keys alone.
@@ -52,7 +52,7 @@ def merged_edges(
     edges = EdgeTable(source=source, target=target, lag=lag, **table_columns(columns))
     bits = columns["supporters"]
     supporters = (
-        np.unpackbits(bits, axis=1, count=len(weight)).astype(bool)
+        np.unpackbits(bits, axis=1, count=len(weight)).view(bool)
         if len(bits)
         else np.zeros((0, len(weight)), dtype=bool)
     )

@@ -1,4 +1,4 @@
-"""Give edges that a sum leaves without a direction the one that clients' own edges vote for.
+"""Give edges that a sum leaves undirected the direction that clients' own edges vote for.
 
 1. Second moments do not tell some directions; clients' engines may, such as DirectLiNGAM, by the
    shape of their data. An edge x --- y or x o-o y of the sum gets the direction with the larger

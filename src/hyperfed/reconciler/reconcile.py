@@ -1,4 +1,4 @@
-"""Merges the graphs of many clients into one.
+"""Merge the graphs of many clients into one.
 
 1. By `consensus` (the default) an edge stays where |weighted mean vote| >= vote_min, or, by the cut
    "fdr", where its q-value is at most fdr_max (`merge.false_discovery`).
@@ -27,7 +27,8 @@
    (`aggregation.edge_weights`).
    - With median, trimmed-mean and bulyan the vote of an edge is that order statistic of its voters'
      votes, in which each counts by its base weight (`merge.shares`), and an experiment's once.
-   - Who weighs clients counts each vote once: no claim makes a client a heavier judge (ADR 0046).
+   - The rule that weighs clients counts each vote once: no claim gives a client more say in how
+     others are weighed (ADR 0046).
    - Where f is stated an edge needs f + 1 supporters, whatever their weight, and its effect is held
      to what f liars cannot move (`merge.order`).
    - By bounded trust an effect far from the other effects of its edge loses weight, as a client far
@@ -70,7 +71,7 @@ Indices = npt.NDArray[np.uint32]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
-    """The result of a merge: the merged graph, and the weights behind it."""
+    """Holds the result of a merge: the merged graph, and the weights behind it."""
 
     graph: HypergraphStore
     """The merged graph, with its evidence."""
@@ -128,7 +129,7 @@ class StoreReconciler:
             raise AggregationError(
                 f"unknown strategy {self.strategy!r}",
                 subject="reconciler",
-                remedy=f"One of {', '.join(STRATEGIES)} is needed",
+                remedy=f"Choose one of {', '.join(STRATEGIES)}",
             )
         if not 0 <= self.vote_min <= 1:
             raise AggregationError(
@@ -138,13 +139,13 @@ class StoreReconciler:
             raise AggregationError(
                 f"cut is {self.cut!r:.40}, fdr_max {self.fdr_max!r:.40}",
                 subject="reconciler",
-                remedy=f"One of {', '.join(CUTS)} and a number in (0, 1] are needed",
+                remedy=f"State one of {', '.join(CUTS)} and a number in (0, 1]",
             )
         if self.cut == "fdr" and self.strategy not in ("consensus", "mean"):
             raise AggregationError(
                 f"the cut fdr belongs to consensus and mean, not {self.strategy}",
                 subject="reconciler",
-                remedy='Say cut = "vote"',
+                remedy='Set cut = "vote", or the strategy to consensus or mean',
             )
         if self.n_cap < 0:
             raise AggregationError(
@@ -380,7 +381,7 @@ def _checked(
         raise AggregationError(
             problem,
             subject=ids[int(np.argmax(bad))],
-            remedy="Leave out a graph that shall not count",
+            remedy="Leave out the graphs that are not meant to count",
         )
     digests = [b"" if graph.vocabulary is None else graph.vocabulary.digest for graph in graphs]
     for client, digest in zip(ids, digests, strict=True):
@@ -389,7 +390,7 @@ def _checked(
             raise AggregationError(
                 f"its vocabulary is {names[0]}, that of {ids[0]} is {names[1]}",
                 subject=client,
-                remedy="Stores merge within one vocabulary",
+                remedy="Give only graphs of one vocabulary",
             )
     return ids, base
 

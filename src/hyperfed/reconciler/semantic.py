@@ -1,4 +1,4 @@
-"""Merges semantic packs part by part (rule 4 of `reconcile`).
+"""Merge semantic packs part by part (rule 4 of `reconcile`).
 
 1. `dag_edges` vote with their weight, held within [-1, 1].
 2. A confounder's score is the share of weight that names it, among the clients that measured or

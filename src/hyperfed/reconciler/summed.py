@@ -1,4 +1,4 @@
-"""Finds a round's model in the sum of its clients' statistics.
+"""Find a round's model in the sum of its clients' statistics.
 
 1. Clients are weighed by bounded trust on their correlations (`statistics.trust`), times staleness
    and organisation caps, and single numbers are held to those of the others
@@ -13,7 +13,7 @@
    without it. n and `measured_by` are of those that measured both ends.
 5. Experiments and what clients say beside statistics merge as they always do.
 
-What it does not do: it does not decide who counts, and no privacy label is on it.
+What it does not do: it does not decide who counts, and its result carries no privacy label.
 """
 
 from collections.abc import Mapping, Sequence

@@ -20,7 +20,10 @@ _MAX_ENTRY_BYTES = 16 << 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annulment:
-    """One entry of the ledger that decides nothing. Raises RegistryError where it names none."""
+    """Names one entry of the ledger that decides nothing.
+
+    Raises RegistryError where it names none.
+    """
 
     sequence: int
     """The entry's number, from 1."""
@@ -35,7 +38,7 @@ class Annulment:
                 "names no ledger entry by its number and digest",
                 subject=f"annulment of entry {self.sequence}",
                 rule="R-123",
-                remedy="`hyperfed audit` and the error of a fork name both",
+                remedy="Name both, as `hyperfed audit` and the error of a fork show them",
             )
 
 

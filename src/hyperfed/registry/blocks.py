@@ -1,11 +1,11 @@
 """Decide which clients may be opened together when no noise protects a sum.
 
 1. Two sums without noise can be subtracted. A rule about pairs of cohorts ("they differ by k
-   clients or more") fails: {v} + P + Q, P and Q differ by enough, and together give v.
+   clients or more") fails: {v} + P + Q, P and Q differ by enough, and together they reveal v.
 2. So the registry fixes public blocks of clients, each of at least k + m organisations: k that stay
    hidden among each other, m that may be the coordinator's. A cohort is a union of complete blocks.
-3. A block is complete where all of its clients are there. Who is left out because another client of
-   its block is missing reads so in its receipt.
+3. A block is complete where all of its clients are there. A client that is left out because another
+   client of its block is missing reads that in its receipt.
 4. A helper also looks at all sums that were opened before, void rounds, payloads and baskets
    included. Clients that were always opened together form a class; a manifest that would leave a
    class of fewer than k + m organisations is refused, with the earlier cohort as the reason. So a
@@ -15,7 +15,7 @@
 6. A block of one organisation's many clients protects that organisation from nobody: organisations
    are counted, not clients.
 
-What it does not do: hide a change. Where one client's data changed between two nights with the same
+What it does not do: hide a change. Where one client's data changed between two rounds with the same
 cohort, the difference of the two sums is that change.
 """
 
@@ -32,7 +32,7 @@ Block = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockCohort:
-    """Holds who may be summed tonight, and who waits for whom."""
+    """Holds who may be summed in this round, and who waits for whom."""
 
     clients: tuple[str, ...]
     """The clients of all complete blocks, in ascending order."""

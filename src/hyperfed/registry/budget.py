@@ -1,4 +1,4 @@
-"""`Budget`: what a federation may spend of its members' privacy, as the roots have signed it.
+"""Hold what a federation may spend of its members' privacy, as the roots have signed it (`Budget`).
 
 What it does not do: count what was spent (`privacy.accountant`).
 """
@@ -14,7 +14,7 @@ __all__ = ["Budget"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """The federation's privacy budget."""
+    """Holds the federation's privacy budget."""
 
     epsilon: Decimal = Decimal("10")
     """Epsilon in all, positive."""
@@ -58,13 +58,15 @@ class Budget:
             f"{self.delta}",
             subject="budget",
             rule="R-145",
-            remedy="Both are above 0 and below the budget's own, or both are 0: then gossip has "
-            "no share",
+            remedy=(
+                "State both above 0 and below the budget's own, or both as 0, which leaves "
+                "gossip no share"
+            ),
         )
 
     @property
     def rounds(self) -> "Budget":
-        """The budget that rounds may spend: all of it but gossip's share."""
+        """The budget that rounds may spend: all of it except gossip's share."""
         if not self.gossip_epsilon:
             return self
         return replace(

@@ -8,8 +8,8 @@
    unless the signature then holds. The points are checked first, because a small-order key verifies
    what nobody signed (R-21).
 
-What it does not do: change the registry (`registry`), or decide from which round on the key speaks
-(the operator does).
+What it does not do: change the registry (`registry`), or decide from which round on the key is
+valid (the operator does).
 """
 
 import secrets
@@ -37,7 +37,7 @@ _LIFETIME = timedelta(days=366)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolment:
-    """The wish of a client to take part.
+    """States that a client wishes to take part.
 
     Raises ConfigError or BoundsError where a field does not fit.
     """

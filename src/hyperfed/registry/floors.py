@@ -1,11 +1,11 @@
-"""`Floors`: what the roots sign of every plan, so that no online key goes below it (R-125).
+"""Bound every plan by what the roots sign, so that no online key goes below it (R-125).
 
-1. Where noise is added is a floor: "none", then "central", then "local", which trusts fewer.
-2. Where bodies must be sealed, no plan asks for open ones.
+1. Where noise is added has a floor: "none", then "central", then "local", which trusts fewest.
+2. Where bodies must be sealed, no plan may ask for open ones.
 3. Cut, trust and the organisations' cap have bounds. They hold in rounds without privacy only: a
-   noised round cuts by its noise, and weighs nobody by trust.
+   noised round cuts by its noise and weighs nobody by trust.
 4. A minimum support above 1 forbids plans that show single clients, with floors or without.
-5. A registry without floors bounds nothing else, as before there were any.
+5. A registry without floors bounds nothing else, as it did before floors existed.
 
 What it does not do: it does not check the rest of a plan (`protocol.plan_checks`).
 """
@@ -24,7 +24,10 @@ _BY_VOTE = ("consensus", "mean", "weighted")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Floors:
-    """Bounds of every plan's policy. Raises BoundsError where they contradict each other."""
+    """Holds the bounds of every plan's policy.
+
+    Raises BoundsError where they contradict each other.
+    """
 
     privacy: str = "none"
     """The least that a plan asks for: "none", "central" or "local" noise."""

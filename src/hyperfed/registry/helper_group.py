@@ -35,7 +35,7 @@ _FEWEST, _MOST = 4, 7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HelperGroup:
-    """Names the helpers of a federation and what is assumed of them."""
+    """Names the helpers of a federation, and says what is assumed of them."""
 
     helpers: tuple[str, ...]
     """Client ids of the 4 to 7 helpers, in ascending order."""

@@ -15,7 +15,7 @@ _RESERVED_IDS = frozenset({"all", "auditor", "clients", "coordinator", "registry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRecord:
-    """A pair of public keys and the rounds in which it may speak."""
+    """Holds a pair of public keys and the rounds in which it is valid."""
 
     keys: PublicKeys
     """The public keys."""
@@ -38,7 +38,7 @@ class KeyRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientRecord:
-    """A client of the federation."""
+    """Describes a client of the federation."""
 
     client_id: str
     """Client id (R-22); not the name of another party."""

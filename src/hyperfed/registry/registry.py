@@ -1,9 +1,9 @@
-"""`Registry`: the root-signed list of who may speak with which key, on which everything else rests.
+"""Read and sign the registry: the list of who may speak with which key (`Registry`).
 
 1. Versions are numbered from 1 and create-only. Each names the digest of the one before, and is
    signed by `threshold` of the root keys (R-23).
-2. Version 1's roots are checked out of band by their fingerprint. Version n+1 carries the
-   thresholds of both n's and its own roots (R-24).
+2. Version 1's roots are checked out of band by their fingerprint. Version n+1 is signed by the
+   threshold of n's roots and by that of its own (R-24).
 3. Genesis, window, budget, unit, minimum support and the floors of every plan lie here, so that the
    coordinator's online key cannot loosen them (R-125).
 4. Validity is counted in rounds: the round number decides before any clock does. A revocation holds
@@ -40,7 +40,7 @@ from hyperfed.registry.budget import Budget as Budget
 from hyperfed.registry.floors import Floors
 from hyperfed.registry.records import ClientRecord as ClientRecord
 from hyperfed.registry.records import KeyRecord as KeyRecord
-from hyperfed.registry.secure_sums import SecureSums
+from hyperfed.registry.secure_sums import HELP_WINDOWS, SecureSums
 from hyperfed.registry.windows import Windows, check_client_id, check_instant
 
 __all__ = [
@@ -60,7 +60,7 @@ _MOST_CLOSE_WINDOWS = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
-    """One version of the registry.
+    """Holds one version of the registry.
 
     Raises RegistryError or ConfigError where a field does not fit.
     """
@@ -117,7 +117,7 @@ class Registry:
                 problem,
                 subject="registry",
                 rule="R-23",
-                remedy=f"1 to {MAX_SIGNATURES} roots, of which at least one signs",
+                remedy=f"Name 1 to {MAX_SIGNATURES} roots, of which at least one signs",
             )
         if not self.coordinators:
             raise RegistryError("names no coordinator", subject="registry")
@@ -136,14 +136,14 @@ class Registry:
                 f"rounds that stay open for {self.close_windows} windows",
                 subject="registry",
                 rule="R-116",
-                remedy=f"1 to {_MOST_CLOSE_WINDOWS}; 0 sets no bound",
+                remedy=f"State 1 to {_MOST_CLOSE_WINDOWS}; 0 sets no bound",
             )
         ids = [c.client_id for c in self.clients]
         if sorted(set(ids)) != ids:
             raise RegistryError(
                 "clients must ascend by id, each once",
                 subject="registry",
-                remedy="A client's new keys go into its own record",
+                remedy="Write each client once; its new keys go into its own record",
             )
         alike = {c.replace("_", "-"): c for c in ids}
         if len(alike) != len(ids):
@@ -177,7 +177,7 @@ class Registry:
                     f"a {name} key is registered twice",
                     subject="registry",
                     rule="R-21",
-                    remedy="Every party makes its own keys",
+                    remedy="Let every party make its own keys",
                 )
         for pair in pairs:
             pair.check_points()
@@ -196,8 +196,9 @@ class Registry:
                 f"version {self.version} expired at {self.expires.isoformat()}",
                 subject="registry",
                 rule="R-122",
-                remedy="The roots renew it with `hyperfed registry renew`. If they have, somebody "
-                "holds the newer version back: tell the operator. Nothing was sent or written",
+                remedy="Have the roots renew it with `hyperfed registry renew`. If they have, "
+                "somebody holds the newer version back: tell the operator. Nothing was sent or "
+                "written",
             )
 
     def check_close_by(self, round_id: int, close_by: datetime) -> None:
@@ -211,6 +212,10 @@ class Registry:
                 rule="R-116",
                 remedy=f"Registry version {self.version} bounds it: choose an earlier close_by",
             )
+
+    def help_ends(self, round_id: int) -> datetime:
+        """Return until when helpers keep the key of a round, whatever its plan says (R-198)."""
+        return self.windows.deadline(round_id + (self.close_windows or HELP_WINDOWS))
 
     def client(self, client_id: str) -> ClientRecord:
         """Return the record of `client_id`. Raises RegistryError where there is none."""
@@ -421,7 +426,7 @@ def _check_successor(registry: Registry, *, before: tuple[Registry, bytes], subj
             f"takes back what version {last.version} annulled",
             subject=subject,
             rule="R-123",
-            remedy="An annulment holds for good; draft on top of the newest version",
+            remedy="Draft on top of the newest version: an annulment holds for good",
         )
     changed = [name for name in fixed if getattr(registry, name) != getattr(last, name)]
     if changed:
@@ -451,7 +456,7 @@ def merge_signatures(parts: Sequence[bytes]) -> bytes:
         raise SignatureError(
             "the files are signatures of different registries",
             rule="R-23",
-            remedy="All roots sign the same unsigned file",
+            remedy="Have all roots sign the same unsigned file",
         )
     signatures: dict[str, bytes] = {}
     for key_id, signature in (pair for e in opened for pair in e.signatures):

@@ -1,11 +1,11 @@
-"""`SecureSums`: who helps to open secure sums, and which clients may be opened together (R-168).
+"""Name who helps to open secure sums, and which clients may be opened together (R-168).
 
 1. Four to seven helpers, clients of different organisations, are named by the roots, so that no
    online key chooses who can open a sum. The coordinator's own organisation counts as colluding
    where it is a helper's.
 2. Blocks of clients are public and fixed. A block has at least k + m organisations that are no
    helper's: k stay hidden among each other, m may be the coordinator's.
-3. A client that stands in no block is counted in no such round.
+3. A client that stands in no block is not counted in any round of secure sums.
 4. A helper whose log was lost enrols anew, and answers no round before its `first_round`.
 
 What it does not do: it opens nothing (`hyperfed.secure_aggregation`).
@@ -19,15 +19,17 @@ from hyperfed.registry.blocks import check_blocks
 from hyperfed.registry.helper_group import HelperGroup
 from hyperfed.registry.records import ClientRecord
 
-__all__ = ["HelperRecord", "SecureSums", "counted_organisations"]
+__all__ = ["HELP_WINDOWS", "HelperRecord", "SecureSums", "counted_organisations"]
 
+HELP_WINDOWS = 7
+"""For how many windows after a round's deadline helpers keep its key, where no root bounds it."""
 _MOST_ROUNDS = 1 << 53
 _MOST = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HelperRecord:
-    """A client that helps to open sums."""
+    """Describes a client that helps to open sums."""
 
     client_id: str
     """The helper's client id."""
@@ -64,7 +66,7 @@ class SecureSums:
                     f"{name} is {value!r:.40}; at least {least} is needed",
                     subject="secure sums",
                     rule="R-168",
-                    remedy="Name how many organisations hide each other, and how many may collude",
+                    remedy="State how many organisations hide each other, and how many may collude",
                 )
         if any(not 1 <= helper.first_round < _MOST_ROUNDS for helper in self.helpers):
             raise RegistryError(
@@ -76,7 +78,10 @@ class SecureSums:
 
     @property
     def group(self) -> HelperGroup:
-        """The helpers as a group. Raises RegistryError where they do not make one."""
+        """The helpers as a group.
+
+        Raises RegistryError where they do not make one.
+        """
         try:
             return HelperGroup(
                 helpers=tuple(helper.client_id for helper in self.helpers),
@@ -89,7 +94,7 @@ class SecureSums:
 
     @property
     def smallest(self) -> int:
-        """k + m: how many organisations, helpers' not among them, may be opened together."""
+        """The fewest organisations, helpers' excluded, that may be opened together: k + m."""
         return self.together + self.colluding_clients
 
     def check(self, clients: Sequence[ClientRecord]) -> None:
@@ -128,7 +133,7 @@ class SecureSums:
 def counted_organisations(
     secure_sums: SecureSums, clients: Sequence[ClientRecord]
 ) -> dict[str, str]:
-    """Return the organisation of each client, "" for one of a helper's, which hides nobody."""
+    """Return the organisation of each client; "" for a helper's, which hides nobody."""
     helpers = {helper.client_id for helper in secure_sums.helpers}
     theirs = {client.organisation for client in clients if client.client_id in helpers}
     return {

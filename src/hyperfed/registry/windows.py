@@ -2,7 +2,7 @@
 
 1. A round's number is the count of windows since genesis: round r is [genesis + (r-1) * window,
    genesis + r * window), r >= 1.
-2. A round's deadline is its window's end. Nobody counts rounds; everybody computes them.
+2. A round's deadline is its window's end. Nobody counts rounds: everybody computes their numbers.
 3. `close_by` is by default the next round's deadline. Until then a failed round may be retried;
    after it the round is void.
 
@@ -46,7 +46,7 @@ def check_client_id(client_id: str) -> str:
             "not a client id",
             subject=repr(client_id)[:60],
             rule="R-22",
-            remedy="3 to 32 of a-z, 0-9, '-' and '_', starting with a letter or a digit",
+            remedy="Use 3 to 32 of a-z, 0-9, '-' and '_', starting with a letter or a digit",
         )
     return client_id
 
@@ -65,7 +65,10 @@ def is_client_id(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Windows:
-    """The federation's clock. Raises ConfigError where a field does not fit."""
+    """Holds the federation's genesis and window, by which rounds are computed.
+
+    Raises ConfigError where a field does not fit.
+    """
 
     genesis: datetime
     """Instant at which round 1 opens, with a time zone."""
@@ -102,7 +105,7 @@ class Windows:
             raise ConfigError(
                 f"{round_id!r:.40} is no round's number",
                 subject="round",
-                remedy="Rounds are counted from 1",
+                remedy="Give a whole number: rounds are counted from 1",
             )
         ahead = check_instant(now) + timedelta(seconds=skew_s)
         running = self.round_at(ahead) if ahead >= self.genesis else 0
@@ -132,6 +135,6 @@ class Windows:
     def ended_at(self, now: datetime) -> int:
         """Return the newest round whose window has ended at `now`; 0 in the first window.
 
-        This is the round that tonight's run is for.
+        This is the round that a run at `now` is for.
         """
         return self.round_at(now) - 1

@@ -1,17 +1,18 @@
-"""Who asks a relay, and what this party may do: keys of the registry, by its newest version.
+"""Decide who asks a relay and what that party may do, by the newest registry.
 
 1. The registry is read from the relay's own folder, and verified from the root fingerprint on. A
-   new version holds within a second. One that is refused is logged, and the last good one holds.
+   new version takes effect within a second. A version that is refused is logged, and the last good
+   one stays in effect.
 2. TLS trusts the certificates that a key of the registry has signed: each key stands for an
    authority under its key id, made here from the public key. Nobody needs to send one.
 3. Every call is judged again (R-156): the certificate's signature by the key that its issuer names,
    and that key by the registry. A key that is no longer valid in the running round is refused.
-4. What a role may do is what `hyperfed iam` prints (R-157), and mail: a party leaves messages in
+4. A role may do what `hyperfed iam` prints (R-157), and exchange mail: a party leaves messages in
    its own name, a client's id or a role, and reads what it left and what is for it.
 5. A "*" in the middle of a pattern stands for one name here: in a folder, an object below another's
    key would keep that one from being written.
 
-What it does not do: ask whether an object is any good. Admission judges it.
+What it does not do: ask whether an object is any good, which admission decides.
 """
 
 import logging
@@ -42,7 +43,7 @@ _PAST, _FUTURE = datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59
 
 
 class Rights:
-    """What an `Access` lets a party do with a key."""
+    """Holds what an `Access` lets a party do with a key."""
 
     def __init__(self, access: Access) -> None:
         self._reads, self._creates = _pattern(access.reads), _pattern(access.creates)
@@ -68,7 +69,7 @@ def _pattern(patterns: tuple[str, ...]) -> re.Pattern[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Party:
-    """Who asks."""
+    """Names who asks."""
 
     name: str
     """The client's id, or the role and the beginning of the key id."""
@@ -109,7 +110,7 @@ class Authority:
 
     @property
     def version(self) -> int:
-        """The version of the registry that holds."""
+        """The version of the registry that is in effect."""
         return self._registry.version
 
     @property

@@ -1,9 +1,9 @@
-"""How much a relay takes: bytes of an object, calls a second, calls at once, bytes at once.
+"""Limit how much a relay takes: bytes of an object, calls a second, calls and bytes at once.
 
 1. A party that asks too often, or for too much at once, is told for how many whole seconds to wait.
-   It loses nothing by that: `RetryingStore` waits as long.
+   It loses nothing by that, because `RetryingStore` waits as long.
 2. Clients and roots have a rate. Coordinators and auditors have none, because they read every
-   client's objects every night.
+   client's objects in every round.
 3. No party can take all calls at once, and the pieces of objects that are being sent are bounded
    over all parties (R-159).
 
@@ -26,7 +26,10 @@ __all__ = ["Gate", "RelayLimits"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayLimits:
-    """The limits of one relay. All must be positive (ConfigError)."""
+    """Holds the limits of one relay.
+
+    All must be positive (ConfigError).
+    """
 
     max_update_bytes: int = DEFAULT_LIMITS.max_update_bytes
     """Largest object that a client may create, in bytes."""
@@ -57,7 +60,7 @@ class RelayLimits:
 
 
 class Gate:
-    """Counts calls and bytes, and refuses what is too much: a TransientError that asks for time.
+    """Counts calls and bytes, and refuses too much, with a TransientError that names a time.
 
     Threads can share it. `clock` counts seconds.
     """

@@ -1,11 +1,11 @@
-"""A relay's server: TLS both ways, with a certificate and keys that are taken over as they change.
+"""Serve a relay: TLS both ways, with a certificate and keys that are renewed without a restart.
 
 1. The relay shows its own certificate, and asks for one that a key of the registry has signed. Both
-   are looked at anew with every connection, so a renewed certificate and a newer registry need no
+   are read anew with every connection, so a renewed certificate and a newer registry need no
    restart.
-2. One process listens at one address; a second one at the same is refused, not given every other
-   connection.
-3. Ending first says NOT_SERVING, takes no new calls and waits for those that are open.
+2. One process listens at one address; a second one at the same address is refused, and does not get
+   every other connection.
+3. A relay that ends first says NOT_SERVING, takes no new calls, and waits for those that are open.
 4. The health service may have a port of its own without TLS, on this machine only, for whoever
    starts and watches processes.
 
@@ -37,7 +37,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 class KeysTrusted(Parties, Protocol):
-    """Whoever knows the parties, and whom TLS trusts for them."""
+    """Knows the parties, and whom TLS trusts for them."""
 
     @property
     def version(self) -> int:
@@ -52,7 +52,7 @@ class KeysTrusted(Parties, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerCertificate:
-    """The files of a relay's certificate and its private key, in PEM form."""
+    """Names the files of a relay's certificate and its private key, in PEM form."""
 
     certificate: Path
     """The certificate, and those between it and the authority."""
@@ -106,7 +106,7 @@ class ServerCertificate:
 
 
 class RelayServer:
-    """A relay that serves the folder of `store` at `address`, "host:port"; port 0: a free one.
+    """Serves the folder of `store` at `address`, "host:port"; port 0 is a free one.
 
     `parties` says who may do what. `health_address` is a port of this machine for the health
     service without TLS. The constructor raises ConfigError for what cannot be used.
@@ -130,7 +130,7 @@ class RelayServer:
             raise ConfigError(
                 "the health service without TLS is for this machine alone",
                 subject=health_address,
-                remedy="Use 127.0.0.1:PORT; others ask at the relay's own port",
+                remedy="Use 127.0.0.1:PORT; other machines ask at the relay's own port",
             )
         limits = limits or RelayLimits()
         self._parties, self._certificate = parties, certificate

@@ -1,7 +1,7 @@
-"""The methods of a relay: the store's contract before a folder, for whom the registry lets.
+"""Answer the calls of a relay: the store's contract before a folder, for parties with the right.
 
-1. Every call is counted (`limits`), its caller known by its certificate, and its key one that this
-   caller may read or create, before anything is looked at or taken (R-157). Everybody may list.
+1. Before anything is read or taken, every call is counted (`limits`), its caller is known by its
+   certificate, and its key is one that this caller may read or create (R-157). Everybody may list.
 2. A created object lies in the folder, synced, before the call ends with OK (R-158). A relay that
    dies in between leaves the object whole or not at all.
 3. Errors end calls with a status (`storage.grpc_messages` says which) and one sentence that names
@@ -63,7 +63,7 @@ _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"  # HealthCheckResponse.status
 
 
 class Parties(Protocol):
-    """Whoever knows the parties, as `authority.Authority` does."""
+    """Knows the parties, as `authority.Authority` does."""
 
     def party_of(self, certificate: bytes) -> Party:
         """Return who holds a certificate in PEM form. Raises AccessDenied."""

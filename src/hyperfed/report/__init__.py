@@ -1,5 +1,6 @@
-"""Show a round to a person: `view_of` assembles one view of it, which is shown as markdown, HTML,
-pictures and, by `hyperfed.report.text`, in the terminal.
+"""Show a round to a person, in one view that `view_of` assembles.
+
+The view is shown as markdown, HTML, pictures and, by `hyperfed.report.text`, in the terminal.
 """
 
 from hyperfed.report.html import html_report

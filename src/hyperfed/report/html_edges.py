@@ -103,7 +103,7 @@ def _range(low: float | None, high: float | None) -> str:
 
 
 def changes_table(change: Change, *, name: str = "") -> str:
-    """Return the edges that came, went or turned, and the words on them; "" if there are none."""
+    """Return the edges that came, went or turned, and the words on them; "" for none."""
     edges = change.of(*(turn for turn in Turn if turn is not Turn.SAME))
     if not edges:
         return ""

@@ -1,5 +1,7 @@
-"""Notify an operator of what went wrong in a round: it is void, the budget is low or used up, a
-client stays away, or a client equivocated.
+"""Notify an operator of what went wrong in a round.
+
+A notice says that the round is void, that the budget is low or used up, that a client stays away,
+or that a client equivocated.
 
 1. Notices are facts of the round's own objects: the same round gives the same notices every time.
    Only a round that has ended gives any.
@@ -36,7 +38,7 @@ _ENDED = (Outcome.COMMITTED, Outcome.VOID)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """One thing that an operator should know."""
+    """Holds one thing that an operator should know."""
 
     kind: str
     """One of `KINDS`."""

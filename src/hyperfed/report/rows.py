@@ -30,7 +30,7 @@ __all__ = [
 
 
 class Outcome(StrEnum):
-    """How far the round has come."""
+    """Says how far the round has come."""
 
     COMMITTED = "committed"
     VOID = "void"
@@ -42,7 +42,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountedRow:
-    """A counted update."""
+    """Describes a counted update."""
 
     client: str
     """The client that sent it."""
@@ -60,7 +60,7 @@ class CountedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedRow:
-    """An object of the inbox that does not count."""
+    """Describes an object of the inbox that does not count."""
 
     key: str
     """Its key."""
@@ -78,7 +78,7 @@ class RefusedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustRow:
-    """A client's part in the round, and its trust."""
+    """Describes a client's part in the round, and its trust."""
 
     client: str
     """Its id."""
@@ -107,7 +107,7 @@ class TrustRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Burnt:
-    """How much of the budget was spent after a charged round."""
+    """Says how much of the budget was spent after a charged round."""
 
     round: int
     """The round."""
@@ -117,7 +117,7 @@ class Burnt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetView:
-    """The privacy budget after the round."""
+    """Shows the privacy budget after the round."""
 
     epsilon: Decimal
     """The whole budget's epsilon."""
@@ -197,7 +197,7 @@ class BudgetView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeRow:
-    """A merged edge with its evidence (`hypergraph.evidence.Evidence`).
+    """Describes a merged edge with its evidence (`hypergraph.evidence.Evidence`).
 
     A field is None where the value is not known, or where a private release does not publish it.
     """
@@ -268,7 +268,10 @@ class EdgeRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuppressedRow:
-    """An edge that too few clients stand behind. It is named, and its values are not."""
+    """Describes an edge that too few clients stand behind.
+
+    It is named, and its values are not.
+    """
 
     source: str
     """The variable that acts."""
@@ -280,7 +283,7 @@ class SuppressedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HyperedgeRow:
-    """A merged hyperedge: several variables that act together on one."""
+    """Describes a merged hyperedge: several variables that act together on one."""
 
     sources: tuple[str, ...]
     """The variables that act."""
@@ -300,7 +303,7 @@ class HyperedgeRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerRow:
-    """A ledger entry of the round."""
+    """Describes a ledger entry of the round."""
 
     sequence: int
     """Its number in the ledger, from 1."""

@@ -1,4 +1,4 @@
-"""`RoundView`: one round as a person wants to see it, assembled from the drop-box and nothing else.
+"""Assemble one round as a person wants to see it, from the drop-box and nothing else (`RoundView`).
 
 1. Everything in it was verified (`DropBoxReader`) and is what the ledger names. A freeze, result or
    state that the ledger does not name is an error (R-61).
@@ -57,7 +57,7 @@ KEPT_EDGES = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundView:
-    """One round: what it was asked to do, who took part, and what came of it.
+    """Shows one round: what it was asked to do, who took part, and what came of it.
 
     Without a plan, the fields that the plan would fill are empty or None.
     """
@@ -177,7 +177,9 @@ def view_of(reader: DropBoxReader, round_id: int) -> RoundView:
     """
     if round_id < 1:
         raise ConfigError(
-            f"there is no round {round_id}", subject="round", remedy="Rounds are counted from 1"
+            f"there is no round {round_id}",
+            subject="round",
+            remedy="Give a number of 1 or more: rounds are counted from 1",
         )
     ledger = reader.ledger()
     plan = reader.plan(round_id)

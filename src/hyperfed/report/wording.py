@@ -103,7 +103,7 @@ def fixed(value: float, digits: int = 2) -> str:
 
 
 def agrees_word(weight: float | None) -> str:
-    """Return how a client's votes stood beside the others', by its weight in [0, 1].
+    """Return how a client's votes compared with the others', by its weight in [0, 1].
 
     It never says more: a weight tells no reason.
     """

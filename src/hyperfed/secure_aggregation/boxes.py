@@ -1,4 +1,4 @@
-"""Give each helper its seeds, so that nobody else reads them and nobody is blamed for another.
+"""Give each helper its seeds, so that nobody else reads them and nobody takes another's blame.
 
 1. A box holds, for one helper, the seeds of the sets that it is not in, in the order of the sets.
    It is sealed to the helper's key of this round. The helper erases that key when the round has
@@ -149,7 +149,10 @@ def _opened(
         raise SignatureError(
             f"does not open with the key of {helper}, or does not hold its {len(pairs)} seeds",
             subject=f"box of {helper}",
-            remedy="The freeze leaves its sender out; it sends again in the next round",
+            remedy=(
+                "Nothing to do: the freeze leaves its sender out, and it sends again in the next "
+                "round"
+            ),
         ) from exc
     return {names: plain[SEED_BYTES * i : SEED_BYTES * (i + 1)] for i, names in enumerate(pairs)}
 

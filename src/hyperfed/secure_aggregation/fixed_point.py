@@ -2,9 +2,9 @@
 
 1. A number is rounded to the nearest multiple of 1 / scale, ties to even; without noise the scale
    is 2^24. With noise shares it is coarser, so that a share is a few thousand steps wide (`noise`).
-2. A sum of the plan's largest cohort must not wrap: each number's size is below
-   2^63 / (scale x cohort). A larger one is refused with the bound before anything leaves; it is
-   never cut off in silence.
+2. A sum of the plan's largest cohort must not wrap: each number's size is below 2^63 / (scale x
+   cohort). A larger one is refused with the bound before anything leaves; it is never cut off in
+   silence.
 3. The sum of a cohort is exact: it is the sum of the rounded numbers, in any order.
 """
 

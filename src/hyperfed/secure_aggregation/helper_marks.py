@@ -4,8 +4,8 @@
    is refused, and the reason names the first.
 2. A message is thereby summed in one manifest ever, whatever became of the round: a manifest sums
    only messages whose header names its round (`opening.add_masks`).
-3. Without noise the classes of clients by all openings stay large enough (`registry.blocks`, rule
-   4).
+3. Without noise, the classes of clients that all openings leave stay large enough
+   (`registry.blocks`, rule 4).
 4. Rounds before `first_round` are not answered. A helper whose marks are lost is revoked and enrols
    anew; its new registry entry names the first round that it may answer.
 5. A mark is on disk before an answer leaves. A crash in between costs nothing: the same manifest is
@@ -109,7 +109,7 @@ class HelperMarks:
                     f"another manifest of this round, {opened.digest.hex()[:16]}, was answered for "
                     f"{_list(opened)}",
                     subject=subject,
-                    remedy="A round is opened once; void it, and open the next",
+                    remedy="Void this round, and open the next: a round's sum is opened once",
                 )
 
     def _check_class(

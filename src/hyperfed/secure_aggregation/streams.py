@@ -1,4 +1,4 @@
-"""Stretch a seed to a mask.
+"""Stretch a seed to a mask, as long as a client's numbers.
 
 1. A mask is the key stream of ChaCha20, cut into chunks of 65,536 numbers of 64 bits. The library
    gives it as ChaCha20-Poly1305 (RFC 8439) over zeros, without the tag; each key serves once.
@@ -7,7 +7,7 @@
    payload and the number of the chunk. A seed that is used twice gives unrelated masks.
 3. Whoever computes a mask takes these values from the client's signed header and the plan, never
    from a message of somebody else.
-4. A commitment is BLAKE2b of the same values under another personalisation. It tells nothing of a
+4. A commitment is BLAKE2b of the same values under another personalisation. It reveals nothing of a
    seed of 32 random bytes, and no second seed gives it.
 """
 

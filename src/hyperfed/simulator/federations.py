@@ -27,7 +27,7 @@ __all__ = ["InProcess", "Played", "Player", "Signed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
-    """The outcome of a night."""
+    """Holds the outcome of a night."""
 
     model: HypergraphStore
     """The merged model; empty where there is none."""
@@ -40,7 +40,7 @@ class Played:
 
 
 class Player(Protocol):
-    """A federation that plays one night after the other."""
+    """Plays one night of a federation after the other."""
 
     def night(self, graphs: Mapping[str, HypergraphStore], losses: Mapping[str, float]) -> Played:
         """Merge what the clients send in a night. `losses` are the losses that they claim."""
@@ -48,7 +48,7 @@ class Player(Protocol):
 
 
 class InProcess:
-    """A federation in one process, without signatures.
+    """Plays a federation in one process, without signatures.
 
     Args:
         clients: The ids of the clients.
@@ -88,7 +88,7 @@ class InProcess:
 
 
 class Signed:
-    """A federation that signs and seals, through a drop-box in memory.
+    """Plays a federation that signs and seals, through a drop-box in memory.
 
     Args:
         clients: The ids of the clients.

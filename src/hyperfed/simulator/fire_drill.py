@@ -1,4 +1,4 @@
-"""Hold a fire drill: attack a shadow copy of a frozen round, and count the liars that it survives.
+"""Hold a fire drill: attack a copy of a frozen round, and count the liars that it survives.
 
 1. Clients become liars one after the other, in an order drawn from `rng`. For each attack the merge
    is repeated with one more liar, as long as they are fewer than half. The round survives a number
@@ -26,7 +26,7 @@ __all__ = ["Drill", "drill_round", "fire_drill"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drill:
-    """How well a round withstands one attack."""
+    """Says how well a round withstands one attack."""
 
     attack: str
     """The attack's name."""

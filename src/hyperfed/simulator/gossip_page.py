@@ -1,4 +1,4 @@
-"""Measure how fast baskets of 10 to 1,000 clients agree, as docs/gossip.md and its picture show it.
+"""Measure how fast baskets of 10 to 1,000 clients agree, as docs/gossip.md shows it.
 
 1. Each basket is played over several seeds: without noise, with a tenth of the visits missing, and
    with local noise as large as the spread between clients as well (`gossip_lab`).

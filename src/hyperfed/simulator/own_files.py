@@ -1,4 +1,4 @@
-"""Make a world of one's own files: each file of a folder is what one client observed.
+"""Make a world of one's own files, where each file of a folder is what one client observed.
 
 1. Files are read and engines run as by `hyperfed discover`, at the same lags for every client.
    A variable that a file does not have was not measured by its client.
@@ -41,7 +41,7 @@ def world_of_folder(
         folder: Holds one file for each client: CSV, gzip, Parquet or Arrow. Files whose names begin
             with a dot are none.
         engine: The engine's name; None: the built-in one.
-        in_order: Whether rows are time steps, oldest first, where no column tells the time.
+        in_order: Whether rows are time steps, oldest first, where no column holds the time.
         lags: The lags that every client looks at; None: 1 and 2 in series, 0 in tables.
         seed: The seed of every engine.
 
@@ -54,13 +54,13 @@ def world_of_folder(
         raise ConfigError(
             f"cannot be read: {exc.strerror}",
             subject=str(folder),
-            remedy="--data names a folder with one file for each client",
+            remedy="Name with --data a folder with one file for each client",
         ) from exc
     if len(files) < 3:
         raise ConfigError(
             f"holds {len(files)} files",
             subject=str(folder),
-            remedy="At least 3 are needed, one for each client",
+            remedy="Give at least 3, one for each client",
         )
     kind = "series" if engine in (None, AUTO) else reads(str(engine))
     source = Source(
@@ -78,7 +78,7 @@ def world_of_folder(
             raise ConfigError(
                 "names a client that another file names already",
                 subject=str(file),
-                remedy="Files of one folder differ before the first dot",
+                remedy="Give the files of one folder names that differ before the first dot",
             )
         found[client], _ = discover_here(replace(source, file=file))
     names = sorted({name for discovery in found.values() for name in discovery.variables})

@@ -1,4 +1,4 @@
-"""Draw panels side by side as one SVG: means with their standard errors, beside what is promised.
+"""Draw panels side by side as one SVG: means with standard errors, and what is promised.
 
 1. A dot is an estimate, its bar two standard errors to either side. Places lie at equal distances,
    in the order given.
@@ -25,7 +25,7 @@ _STYLE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """A small picture with one scale."""
+    """Describes a small picture with one scale."""
 
     title: str
     """What is drawn."""

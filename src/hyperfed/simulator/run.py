@@ -7,7 +7,7 @@
 3. Each night the clients' findings are dealt anew among them, so that no client stays an outlier.
    The demonstration's states, and clients of one's own files, keep their own findings.
 4. A rule may refuse, because there are too few clients for f or more than it can search. Its night
-   counts as refused, with the reason, because it gave no wrong answer but none at all.
+   counts as refused, with the reason, because it gave no answer at all, and thus no wrong one.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ __all__ = ["SimulatedNight", "Simulation", "attacked_graphs", "simulate"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
-    """What is simulated.
+    """Describes what is simulated.
 
     Raises ConfigError for numbers out of range and for an unknown rule, AggregationError for an
     unknown attack.
@@ -77,7 +77,7 @@ class Simulation:
             raise ConfigError(
                 f"{self.nights} nights, {self.baskets} baskets",
                 subject="simulation",
-                remedy="1 to 365 nights, at most one basket a client",
+                remedy="Give 1 to 365 nights, and at most one basket for each client",
             )
         if self.own is not None and (self.own.name, len(self.own.graphs)) != (
             self.world,
@@ -93,7 +93,7 @@ class Simulation:
             raise ConfigError(
                 f"unknown rule {self.rule!r:.40}",
                 subject="simulation",
-                remedy=f"One of {', '.join(RULES)} is needed",
+                remedy=f"Choose one of {', '.join(RULES)}",
             )
         build_attack(self.attack)
 
@@ -117,7 +117,7 @@ class Simulation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedNight:
-    """What came of one night."""
+    """Holds what came of one night."""
 
     night: int
     """The night's number, from 1."""
@@ -140,7 +140,7 @@ def simulate(
 ) -> Iterator[SimulatedNight]:
     """Play the nights, and yield each when it is over.
 
-    `progress` is then told the night's number.
+    `progress` is then called with the night's number.
     """
     rng = np.random.default_rng([simulation.seed, 1])
     first = _world(simulation)

@@ -26,7 +26,7 @@ __all__ = ["Score", "kept", "score"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """The distance of a model from the truth."""
+    """Holds the distance of a model from the truth."""
 
     f1: float
     """The F1 of signed edges, in [0, 1]."""

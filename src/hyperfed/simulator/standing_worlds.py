@@ -25,7 +25,7 @@ Night = Callable[[np.random.Generator], dict[str, HypergraphStore]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandingWorld:
-    """A world whose clients stand or fall over many rounds."""
+    """Describes a world whose clients stand or fall over many rounds."""
 
     name: str
     """What is odd about it."""

@@ -50,7 +50,10 @@ def entries(clients: int) -> list[Entry]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rank:
-    """A row of the ranking. All figures are means over the worlds, shares, attacks and seeds."""
+    """Holds a row of the ranking.
+
+    All figures are means over the worlds, shares, attacks and seeds.
+    """
 
     rule: str
     """The name of the table's row."""
@@ -68,7 +71,7 @@ class Rank:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """Everything that was measured."""
+    """Holds everything that was measured."""
 
     clients: int
     """The number of clients."""
@@ -211,7 +214,7 @@ def measure(
         voices: Whether the liars are "loud" or "quiet".
         seeds: The seeds.
         rows: The names of the rows to play; None: all.
-        progress: A function that is told each world, share and row as it begins.
+        progress: A function that is called with each world, share and row as it begins.
     """
     table = Table(clients=clients)
     for world in worlds:

@@ -44,7 +44,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class World:
-    """A world: what its clients found, and the truth."""
+    """Holds a world: what its clients found, and the truth."""
 
     name: str
     """One of `WORLDS`, or what its maker calls it."""
@@ -75,13 +75,13 @@ def build_world(name: str, *, clients: int = 50, seed: int = 0, variables: int =
         raise ConfigError(
             f"unknown world {name!r:.40}",
             subject="simulation",
-            remedy=f"One of {', '.join(WORLDS)} is needed",
+            remedy=f"Choose one of {', '.join(WORLDS)}",
         )
     if clients < 3 or (name == "demo" and clients > len(states())):
         raise ConfigError(
             f"{clients} clients",
             subject=f"world {name}",
-            remedy="At least 3 are needed; the demo has 48",
+            remedy="Give at least 3; the demo has 48",
         )
     rng = np.random.default_rng(seed)
     if name == "demo":

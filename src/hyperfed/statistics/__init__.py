@@ -1,4 +1,4 @@
-"""Additive sufficient statistics: what a client may send in place of votes, and their sums."""
+"""Provide additive sufficient statistics, which clients may send in place of votes, and sums."""
 
 from hyperfed.statistics.making import Scaling, statistics_of
 from hyperfed.statistics.record import Statistics, block_lags

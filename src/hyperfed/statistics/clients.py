@@ -1,4 +1,4 @@
-"""Estimate each client's own effects from its statistics: what forest plots and I2 are made of.
+"""Estimate each client's own effects from its statistics, for forest plots and I2.
 
 1. Given the edges of a model, each client's target is regressed on the target's causes among the
    variables that the client measured, with an intercept.

@@ -1,4 +1,4 @@
-"""Make moments that one record moves by a known distance: rows clipped, lags after, integers.
+"""Make moments that one record moves by a known distance: clip rows, add lags, round to integers.
 
 1. Centre and scale of a variable are public (`making.Scaling`), and a value outside of its
    plausible range counts as its nearer end. No mean, spread or rank of the data scales anything.
@@ -13,8 +13,8 @@
    row stands in each of the L + 1 blocks of a diagonal block once (C^2; centred 3 C^2), and in each
    of the L (L + 1) / 2 others twice, beside two other rows (2 C^2; centred 4 C^2). The proof is in
    docs/sums.md.
-6. A missing cell, a missing variable and an experiment have no place here: what is left out would
-   depend on more than one row.
+6. Missing cells, missing variables and experiments are refused: what is left out would depend on
+   more than one row.
 
 What it does not do: it adds no noise (`privacy.moments`), and the record is a row, not a person.
 """
@@ -63,7 +63,7 @@ def clipped_rows(rows: Floats, row_norm: float) -> Integers:
         raise EngineError(
             "a cell is missing or infinite, and what one row does would depend on others",
             subject=_SUBJECT,
-            remedy="Fill or leave out such rows before; nothing was sent",
+            remedy="Fill such cells or leave out their rows first; nothing was sent",
         )
     largest = np.abs(rows).max(axis=1, initial=0.0)[:, None]
     unit = rows / np.where(largest > 0, largest, 1.0)  # squares of the largest floats overflow
@@ -146,7 +146,7 @@ def clipped_statistics(
         raise EngineError(
             f"{number} rows of {width} columns are too few",
             subject=_SUBJECT,
-            remedy=f"At least {least} rows are needed. Nothing was sent",
+            remedy=f"Wait for at least {least} rows. Nothing was sent",
         )
     steps = clipped_moments(scaled, lags=ordered, row_norm=row_norm, grid=grid, centring=centring)
     return Statistics(
@@ -168,6 +168,6 @@ def steps_of(statistics: Statistics, step: float) -> Integers:
         raise EngineError(
             "a moment is not a whole number of the round's steps",
             subject=_SUBJECT,
-            remedy="`hyperfed submit` makes such moments",
+            remedy="Submit with `hyperfed submit`, which makes such moments",
         )
     return steps.astype(np.int64)

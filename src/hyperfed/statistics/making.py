@@ -11,8 +11,8 @@
 4. Columns of two or a few different values enter as numbers: an effect on a column of 0 and 1 is a
    difference of probability. With form "ranks" each column is replaced by the normal scores of its
    ranks within the client (van der Waerden; ties share their mean rank), which suits ordinal and
-   heavy-tailed columns; effects are then in standard deviations.
-5. A client with fewer than `least_rows` rows sends nothing: of few rows, moments tell the rows.
+   heavy-tailed columns. Effects are then in standard deviations.
+5. A client with fewer than `least_rows` rows sends nothing: moments of few rows reveal the rows.
 
 Sources: Liu, Lafferty & Wasserman 2009, JMLR 10 (normal scores); Little & Rubin, Statistical
 Analysis with Missing Data, 3.4 (available-case moments).
@@ -72,7 +72,7 @@ class Scaling:
 
 
 def least_rows(width: int, rows_min: int = 0) -> int:
-    """Return how many rows a client with `width` columns needs at least."""
+    """Return the fewest rows that a client with `width` columns needs."""
     return max(rows_min, width + MORE_ROWS)
 
 
@@ -121,8 +121,7 @@ def statistics_of(
             f"{len(rows)} rows of {rows.shape[1]} columns ({len(names)} variables at "
             f"{len(blocks)} lags) are too few to be told apart from their moments",
             subject=_SUBJECT,
-            remedy=f"At least {least} rows are needed. Nothing was sent; measure fewer variables, "
-            "or wait for more rows",
+            remedy=f"Measure fewer variables, or wait for at least {least} rows. Nothing was sent",
         )
     moments, counts = _moments(rows)
     _check_varies(moments, counts, rows, ordered)

@@ -1,13 +1,14 @@
 """Carry the noise on a sum of moments into what is computed from it.
 
-1. Every moment of the upper triangle has noise of its own, of one standard deviation. It need not
-   be positive semidefinite then: eigenvalues below the noise's own size, std * sqrt(columns), are
-   raised to it (`definite`). That is post-processing, and shrinks what cannot be told from noise.
+1. Every moment of the upper triangle has noise of its own, of one standard deviation. The matrix
+   need not be positive semidefinite then: eigenvalues below the noise's own size, std *
+   sqrt(columns), are raised to it (`definite`). That is post-processing, and shrinks what cannot be
+   distinguished from noise.
 2. A regression's coefficients b = X^-1 y move by X^-1 (n_y - N b) to first order, where N is the
    noise on the regressors' moments, and n_y on those with the target. With independent noise the
    inner part has covariance std^2 ((1 + b'b) I + b b' - diag(b^2)) (`coefficient_noise`).
 3. A partial correlation of 0 moves by W N W, with W the inverse of the correlations
-   (`partial_noise`). That variances are noised too moves it by nothing, to first order.
+   (`partial_noise`). To first order, the noise on the variances does not move it.
 4. These variances add to those of sampling: the noise is independent of the rows.
 
 Source: Fuller 1987, Measurement Error Models, 2.2 (moments with errors of known size).

@@ -1,4 +1,4 @@
-"""How far a sum's effects move where one client is left out.
+"""Measure how far a sum's effects move where one client is left out.
 
 1. Each target is regressed on the causes that the model has, in the sum of all and in each sum
    without one client (`leave_one_out`). What is returned are the differences, so that they can be

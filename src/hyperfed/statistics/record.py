@@ -10,7 +10,7 @@
    row by row: 1.7 kB for 20 variables, 91 kB for 50 with two lags.
 4. Where cells are missing, a pair's moment comes from the rows that have both, centred on their
    own means, and `counts` says how many these are.
-5. Scale and centre of a column are public (`making.Scaling`): sums of clients add.
+5. Scale and centre of a column are public (`making.Scaling`), so that clients' sums can be added.
 
 Source: Wooldridge, Econometric Analysis of Cross Section and Panel Data, 10.5 (within estimation).
 
@@ -184,12 +184,12 @@ class Statistics:
 
     @property
     def matrix(self) -> Floats:
-        """float64[m, m]: the moments as a symmetric matrix."""
+        """The moments as a symmetric matrix, float64[m, m]."""
         return whole(self.moments, self.width)
 
     @property
     def rows(self) -> Floats:
-        """float64[m, m]: the rows behind each moment."""
+        """The rows behind each moment, float64[m, m]."""
         if not len(self.counts):
             return np.full((self.width, self.width), float(self.n))
         return whole(self.counts, self.width)

@@ -1,4 +1,4 @@
-"""Add clients' statistics: the moments of all their centred rows, in any split of them.
+"""Add clients' statistics into the moments of all their centred rows, however they are split.
 
 1. Clients are added one after the other in the order of their ids, so that the same set gives the
    same bytes in whatever order it comes. One matrix is held for each set of variables that an
@@ -6,7 +6,7 @@
 2. A pair's sum comes from the clients that measured both ends; `clients` says how many, `degrees`
    how many rows they have beyond their own means.
 3. With weights w a sum is that of w S, and its degrees of freedom are (sum w v)^2 / sum w^2 v with
-   v = rows - 1 (Kish): with weights of 1, all rows but one a client.
+   v = rows - 1 (Kish): with weights of 1, that is all rows less one for each client.
 4. Rows of an experiment are kept apart: a sum for what acts on a variable leaves out the clients
    that set it (`Sums.into`), and a sum for pairs those that set either end (`Sums.pairs`).
 5. `leave_one_out` gives each sum without one client by adding the others, never by taking away:
@@ -71,14 +71,17 @@ class Summed:
 
     @property
     def covariance(self) -> Floats:
-        """float64[m, m]: the sum over its degrees; 0 where nobody measured both ends."""
+        """The sum over its degrees, float64[m, m]; 0 where nobody measured both ends."""
         return np.divide(
             self.moments, self.degrees, out=np.zeros_like(self.moments), where=self.degrees > 0
         )
 
     @property
     def correlation(self) -> Floats:
-        """float64[m, m], 1 on the diagonal of what was measured; 0 where nothing is known."""
+        """The correlations, float64[m, m]; 0 where nothing is known.
+
+        The diagonal is 1 for what was measured.
+        """
         covariance = self.covariance
         spread = np.sqrt(covariance.diagonal())
         spread = np.where(spread > 0, spread, 1.0)
@@ -86,7 +89,7 @@ class Summed:
 
     @property
     def effective(self) -> Floats:
-        """float64[m, m]: the degrees of freedom behind each pair (rule 3 of the module)."""
+        """The degrees of freedom behind each pair, float64[m, m] (rule 3 of the module)."""
         # the quotient first: with equal weights it is exactly one
         ratio = np.divide(
             self.degrees, self.squares, out=np.zeros_like(self.degrees), where=self.squares > 0
@@ -154,7 +157,7 @@ class Sums:
                 f"has moments of {statistics.form} at lags {statistics.lags}; those of "
                 f"{self.form} at {self.lags} are added",
                 subject=client,
-                remedy="All clients use the lags and the form that the plan names",
+                remedy="Let all clients use the lags and the form that the plan names",
             )
         if int(statistics.variables[-1]) >= self.variables:
             raise AggregationError(

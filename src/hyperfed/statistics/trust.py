@@ -2,7 +2,7 @@
 
 1. What a client says of a pair is Fisher's z of its correlation, held within [-1, 1]: its error
    hardly depends on the correlation. Pairs are those with one end at lag 0: what lies between two
-   lags says the same again.
+   lags only repeats that.
 2. Bounded trust (`aggregation.bounded_trust`) compares each client with the others on the pairs
    that both measured, as it compares votes. A client whose correlations contradict the others'
    loses its weight.

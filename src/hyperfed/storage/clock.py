@@ -2,8 +2,8 @@
 
 1. Every answer over HTTP has a date. What an adapter saw last stands in `clock_skew_s` of its
    store; a folder and a store in memory have no clock of their own.
-2. A clock that is off by more than the federation tolerates would sign what others refuse, hours
-   or a night later. So it is said at once, as the store's word against the machine's.
+2. A clock that is off by more than the federation tolerates would sign what others refuse hours
+   later. So the difference is reported at once, as the store's word against the machine's.
 
 What it does not do: say who of the two is right.
 """
@@ -38,7 +38,7 @@ def skew_s(date: str, age: str, now: datetime) -> float | None:
 
 
 def said_of(skew: float) -> str:
-    """Return a skew in words."""
+    """Return a clock's skew in words."""
     return f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the store's"
 
 

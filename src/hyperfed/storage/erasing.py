@@ -1,4 +1,4 @@
-"""Erase an object of a drop-box: the only place where that is possible.
+"""Erase an object of a drop-box; no other module can.
 
 No store has a call for it, so nothing erases by accident; `retention` alone calls this module.
 

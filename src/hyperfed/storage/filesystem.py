@@ -1,9 +1,10 @@
-"""`FilesystemStore`: an object store in a folder, or on a share that every party mounts.
+"""Keep objects in a folder, or on a share that every party mounts (`FilesystemStore`).
 
 1. An object appears whole or not at all. It is written to a file without a name (O_TMPFILE),
    synced, and given its name by a hard link of the open file, which fails where the name is taken
-   (create-only). Nobody else can swap what has no name. Where the file system has no such files, a
-   file under `.incoming/` with mode 0600 takes their place, and is linked by its descriptor too.
+   (create-only). Nobody else can swap a file that has no name. Where the file system has no such
+   files, a file under `.incoming/` with mode 0600 takes their place, and is linked by its
+   descriptor too.
 2. The file and the folders above it are synced before `put_if_absent` returns. A file system that
    syncs no folders (CIFS, FUSE) is taken as it is.
 3. Every folder is opened relative to the one above it, without following symbolic links, so no key
@@ -65,7 +66,7 @@ _TRY_AGAIN = {
 
 
 class FilesystemStore(ObjectStore):
-    """An `ObjectStore` under the folder `root`, which must exist.
+    """Keeps objects under the folder `root`, which must exist, as an `ObjectStore`.
 
     Threads and machines can share it. A key and a longer key below it (`a` and `a/b`) cannot both
     exist. The constructor raises ConfigError where `root` is not a folder.

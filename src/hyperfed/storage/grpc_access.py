@@ -1,13 +1,13 @@
-"""How a party shows a relay which key of the registry is its own.
+"""Show a relay which key of the registry is the caller's own.
 
 1. The party's signing key signs an X.509 certificate over a new P-256 key, whose issuer is the key
    id. TLS proves possession of that P-256 key, and the signature in the certificate leads to the
    registry (R-155). gRPC's TLS knows no Ed25519 in handshakes, so the registry's key cannot be the
    certificate's own.
-2. The certificate is for TLS clients only. A signature over one is none over a packet, whose signed
-   bytes begin otherwise (DSSE).
+2. The certificate is for TLS clients only. A signature over a certificate is not valid for a
+   packet, whose signed bytes begin differently (DSSE).
 3. Certificate and P-256 key can be kept in a file, for machines that do not hold the party's own
-   key. It has no end unless one is asked for: what ends it is the registry.
+   key. It does not expire unless that is asked for: the registry ends it.
 
 What it does not do: say who may do what. The relay asks its registry.
 """
@@ -31,7 +31,7 @@ _MARKS = ("-----BEGIN PRIVATE KEY-----", "-----BEGIN CERTIFICATE-----")
 
 
 class Signer(Protocol):
-    """A key pair, as far as a certificate needs it."""
+    """Signs with a key pair, as far as a certificate needs it."""
 
     @property
     def key_id(self) -> str:
@@ -43,7 +43,7 @@ class Signer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayAccess:
-    """A certificate and its private key, both in PEM form."""
+    """Holds a certificate and its private key, both in PEM form."""
 
     private_key: bytes = field(repr=False)
     """The P-256 key, unencrypted."""

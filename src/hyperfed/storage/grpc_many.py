@@ -1,9 +1,9 @@
-"""Several objects in one call to a relay: what `GRPCStore.read_many` and `put_many` are made of.
+"""Send or read several objects in one call to a relay (`GRPCStore.read_many` and `put_many`).
 
 1. One call costs as much processor time as the bytes of a message, on both sides. So many objects
-   share a stream, and the figures of benchmarks/relay.py say what that buys (docs/adr/0059).
-2. Keys and answers have one order. An answer that is no success says so and nothing else: the
-   object is asked for alone, and that call says why. So there is one place for errors.
+   share a stream, and the figures of benchmarks/relay.py say what that gains (docs/adr/0059).
+2. Keys and answers have one order. An answer that is not a success says only that: the object is
+   then asked for alone, and that call says why. So errors have one place.
 3. An object that does not fit into a message goes alone too.
 4. At most `_AHEAD` objects of a caller have no answer yet. A stream ends after `_MOST`, so that its
    deadline is one of a bounded amount of work.

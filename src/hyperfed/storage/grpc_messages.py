@@ -1,4 +1,4 @@
-"""The messages between a relay and its callers, and what their gRPC status means.
+"""Define the messages between a relay and its callers, and what their gRPC status means.
 
 1. Messages are bytes of a fixed layout, big-endian, without generated code. A key is its length in
    two bytes and its text.
@@ -81,7 +81,7 @@ class Malformed(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
-    """A part of an object."""
+    """Holds a part of an object."""
 
     size: int
     """Size of the whole object in bytes."""

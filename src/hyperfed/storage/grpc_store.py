@@ -1,10 +1,9 @@
-"""`GRPCStore`: an object store behind a relay (`hyperfed.relay`), over gRPC.
+"""Reach an object store behind a relay (`hyperfed.relay`) over gRPC (`GRPCStore`).
 
 1. Every connection is TLS both ways: the relay's certificate is checked against `ca_file` or the
    system's authorities, and the caller shows an access (`storage.grpc_access`).
-2. An object that fits into one message is one call, and many such share one (`grpc_many`); a
-   larger one is sent in pieces and read in ranges, which are joined only where they are of one
-   object.
+2. An object that fits into one message is one call, and many such share one (`grpc_many`). A larger
+   one is sent in pieces and read in ranges, which are joined only where they are of one object.
 3. A call ends after `call_timeout_s`. Nothing is tried again here: `RetryingStore` does it. A put
    whose answer was lost answers False when it is repeated, and the caller reads and compares.
 4. A status becomes one of our errors (`storage.grpc_messages`). A listing that breaks off is one.
@@ -56,7 +55,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GRPCLimits:
-    """The time-outs and amounts of one `GRPCStore`. All must be positive (ConfigError)."""
+    """Bounds the time-outs and amounts of one `GRPCStore`.
+
+    All must be positive (ConfigError).
+    """
 
     connect_timeout_s: float = 5.0
     """Seconds to wait for a connection."""
@@ -76,7 +78,7 @@ class GRPCLimits:
 
 
 class GRPCStore(ObjectStore):
-    """An `ObjectStore` behind the relay at `address`, "host:port". Threads can share it.
+    """Reaches the relay at `address`, "host:port", as an `ObjectStore`. Threads can share it.
 
     `access` shows who asks. `ca_file` holds the certificates to trust in place of the system's. The
     constructor makes no call; it raises ConfigError where the address is none, the file is missing,

@@ -1,7 +1,7 @@
-"""Make the HTTP requests of the adapters, and keep what was answered for the messages.
+"""Make the HTTP requests of the adapters, and keep what was answered for the error messages.
 
-1. Redirects are not followed, to any host: a request carries a right, and leads where it was signed
-   for.
+1. Redirects are not followed, to any host: a request carries a right, and goes only where it was
+   signed for.
 2. No more of an answer is read than the caller asks for. Of an answer that is an error, the first
    4 KB are read, for what it says.
 3. Every foreign error becomes one of `hyperfed.errors` that names the object and the host, never a
@@ -62,7 +62,7 @@ _CA_REMEDY = "Name a file of certificates in PEM form, or leave it out for the s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What an answer that is no success said."""
+    """Holds what an answer that is no success said."""
 
     status: int
     """The HTTP status."""
@@ -88,7 +88,7 @@ class Said:
 
 
 class HTTPClient:
-    """Connections to the hosts of one store, which threads can share.
+    """Keeps connections to the hosts of one store, which threads can share.
 
     `connect_timeout_s` and `read_timeout_s` are the seconds that are waited for a connection and
     for an answer. `connections` is the number that is kept to each host. The constructor raises
@@ -287,7 +287,9 @@ def whole_size(answer: Any, *, subject: str) -> int:
         raise TransportError(
             "the answer names no size",
             subject=subject,
-            remedy="Something between here and the store changes answers",
+            remedy=(
+                "Check the proxies on the way: something between here and the store changes answers"
+            ),
         )
     return size
 
@@ -316,7 +318,7 @@ def is_page(answer: Any) -> bool:
 
 
 def said_in(answer: Any) -> Said:
-    """Return what an answer says that may be no success."""
+    """Return what an answer says that may not be a success."""
     return said_of(answer, read_at_most(answer, _MAX_ERROR_BYTES))
 
 
@@ -368,7 +370,7 @@ def _found(pattern: str, text: str) -> str:
 
 
 def error_of_way(answer: Said, subject: str) -> TransportError | None:
-    """Return the error for an answer that is not the store's, but of something on the way.
+    """Return the error for an answer that comes not from the store but from something on the way.
 
     It is None where the answer may be the store's own.
     """
@@ -390,5 +392,5 @@ def error_of_way(answer: Said, subject: str) -> TransportError | None:
 
 
 def content_md5(body: bytes) -> str:
-    """Return the header Content-MD5 of a body: a checksum of the way, and no signature."""
+    """Return the header Content-MD5 of a body: a checksum for the way, and no signature."""
     return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()

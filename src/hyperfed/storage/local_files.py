@@ -94,14 +94,16 @@ def alone_with(path: Path, *, error: type[HyperfedError], remedy: str) -> Iterat
             raise error(
                 "a symbolic link stands where its lock file belongs, and is not followed",
                 subject=str(path),
-                remedy=f"Look who made {lock}, and remove it",
+                remedy=f"Find out who made {lock}, and remove it",
             ) from exc
         raise error(f"cannot be locked: {exc.strerror}", subject=str(path), remedy=remedy) from exc
     try:
         info = os.fstat(file)
         if not stat.S_ISREG(info.st_mode) or info.st_uid not in (os.geteuid(), 0):
             raise error(
-                "its lock file is somebody else's", subject=str(lock), remedy="Look who made it"
+                "its lock file is somebody else's",
+                subject=str(lock),
+                remedy="Find out who made it, and remove it",
             )
         try:
             fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Say what a machine or a path of the user's did in our errors, with what to do.
+"""Turn what a machine or a path of the user's did into our errors, which say what to do.
 
 1. A disk or a quota that is full, no memory, no more threads or open files, and a file that the
    system will not give are nobody's bug. Each becomes a `MachineError` or a `ConfigError`.
@@ -28,7 +28,7 @@ _NOT_MAPPED = ("failed to map segment", "cannot allocate memory")
 
 
 def as_ours(error: BaseException, *, where: str = "") -> BaseException:
-    """Return the error of ours that a fault of the machine stands for, or the error itself.
+    """Return our error for a fault of the machine, or the error itself where it is none.
 
     `where` names the file where the system does not.
     """

@@ -1,4 +1,4 @@
-"""`MemoryStore`: an object store in this process, for tests and simulations.
+"""Keep objects in this process, for tests and simulations (`MemoryStore`).
 
 1. Every operation holds one lock: a race has one winner, and a written object can be read and
    listed at once.
@@ -18,7 +18,7 @@ __all__ = ["MemoryStore"]
 
 
 class MemoryStore(ObjectStore):
-    """An `ObjectStore` in memory, which threads can share."""
+    """Keeps objects in memory, which threads can share, as an `ObjectStore`."""
 
     def __init__(self) -> None:
         self._objects: dict[str, bytes] = {}

@@ -1,4 +1,4 @@
-"""Decide who may read and write what is made on a share: whom the folder lets, and nobody else.
+"""Decide who may read and write what is made on a share: those that the folder lets, nobody else.
 
 1. A folder takes the group's permissions of the folder above it, with the bits that keep its group
    and its names (2000 and 1000), whatever the umask. An object takes the group's right to read.
@@ -28,7 +28,7 @@ _OWNING_GROUP, _MASK = 0x04, 0x10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permissions:
-    """What a folder gives to what is made in it."""
+    """Says what a folder gives to what is made in it."""
 
     group: int
     """The group's bits of a mode, of 070."""

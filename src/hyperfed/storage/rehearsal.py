@@ -1,4 +1,4 @@
-"""`RehearsalStore`: a store for dry runs, which reads a real store and writes to memory only.
+"""Read a real store and write to memory only, for dry runs (`RehearsalStore`).
 
 1. Nothing is ever written to the store below. Objects of that store can be read, and what was
    written here is read back.
@@ -17,7 +17,7 @@ __all__ = ["RehearsalStore"]
 
 
 class RehearsalStore(ObjectStore):
-    """An `ObjectStore` that keeps what is written to it in memory, on top of another store.
+    """Keeps in memory what is written to it, on top of another store, as an `ObjectStore`.
 
     `below` is the real store; `above` holds what the rehearsal has written.
     """

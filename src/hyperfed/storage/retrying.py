@@ -1,4 +1,4 @@
-"""`RetryingStore`: an object store that tries again after passing faults.
+"""Repeat the calls to an object store after passing faults (`RetryingStore`).
 
 1. Only a call that raised `TransientError` is tried again, a bounded number of times, with
    exponential delays and full jitter (the sleep is an argument). Where the store asked for a time
@@ -9,8 +9,8 @@
    which store, how long it has not answered or what it answers, and how long the call will wait.
    Each silence has one sentence.
 
-What it does not do: hide that an outcome is unknown. When the tries are used up, the last error
-comes out.
+What it does not do: hide that an outcome is unknown. When the tries are used up, the last error is
+raised.
 """
 
 import random
@@ -76,7 +76,7 @@ class _Watch:
                 self._told = self._told and bool(self._running)
 
     def look(self) -> None:
-        """Call `tell` where a call has waited too long and nobody was told of this silence."""
+        """Call `tell` where a call has waited too long and nobody has heard of this silence yet."""
         with self._lock:
             since = min(self._running.values(), default=None)
             silent = since is not None and self._clock() - since >= self._after_s
@@ -117,7 +117,7 @@ def pause_s(error: TransientError, delay_s: float) -> float:
 
 
 class RetryingStore(ObjectStore):
-    """An `ObjectStore` that wraps another one (`inner`) and repeats calls after passing faults.
+    """Wraps another `ObjectStore` (`inner`) and repeats calls after passing faults.
 
     Each call has `attempts` tries. The delay before try n is `draw` (uniform in [0, 1)) times
     min(cap_s, base_s * 2**n) seconds, and what the store asked for (`pause_s`). `tell` receives the

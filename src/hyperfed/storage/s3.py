@@ -1,4 +1,4 @@
-"""`S3Store`: an object store in a bucket, or below a prefix in one.
+"""Keep objects in a bucket, or below a prefix in one (`S3Store`).
 
 The bucket may be of AWS S3, SeaweedFS, MinIO, Ceph, R2 or any store with conditional writes.
 
@@ -7,12 +7,12 @@ The bucket may be of AWS S3, SeaweedFS, MinIO, Ceph, R2 or any store with condit
    applied write is a 412 as well. So on False the caller reads and compares: it may be its own
    write.
 2. After 409 (two conditional writes at once) the PUT is tried again a few times with jitter; then a
-   TransientError comes out.
+   TransientError is raised.
 3. A read is one GET of at most max_bytes + 1 bytes. The answer names the whole size, and nothing is
    taken from the connection where that is too much.
-4. A listing is complete or an error (StoreUnsuitable): a page that says there is more and does not
-   say how to go on, or that repeats what was there, ends it. Names that are no keys are left out,
-   and the keys are sorted here, because stores that keep folders do not list in their order.
+4. A listing is complete or an error (StoreUnsuitable): a page that says there is more without
+   saying how to go on, or that repeats what was there, ends it. Names that are no keys are left
+   out, and the keys are sorted here, because stores that keep folders do not list in their order.
 5. A redirect is not followed (`storage.http_requests`), and every error names bucket, key or
    endpoint and what the store said, never a credential.
 
@@ -73,7 +73,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Limits:
-    """The time-outs, tries and amounts of one `S3Store`. All must be positive (ConfigError)."""
+    """Bounds the time-outs, tries and amounts of one `S3Store`.
+
+    All must be positive (ConfigError).
+    """
 
     connect_timeout_s: float = 5.0
     """Seconds to wait for a connection."""
@@ -110,7 +113,9 @@ class S3Limits:
 
 
 class S3Store(ObjectStore):
-    """An `ObjectStore` in `bucket`, with every key below `prefix`. Threads can share it.
+    """Keeps objects in `bucket`, with every key below `prefix`, as an `ObjectStore`.
+
+    Threads can share it.
 
     `endpoint_url` is None for AWS. With `credentials` None, botocore's own chain decides
     (environment, profile, instance role). `addressing` says where the bucket's name stands: "path"
@@ -136,8 +141,10 @@ class S3Store(ObjectStore):
             raise ConfigError(
                 "the name of the bucket is not allowed",
                 subject=repr(bucket)[:80],
-                remedy="3 to 63 lower-case letters, digits, dots and hyphens; a path below the "
-                "bucket is `prefix`",
+                remedy=(
+                    "Use 3 to 63 lower-case letters, digits, dots and hyphens; a path below the "
+                    "bucket is `prefix`"
+                ),
             )
         self.bucket = bucket
         self.prefix = check_key(prefix.strip("/")) + "/" if prefix.strip("/") else ""

@@ -1,4 +1,4 @@
-"""Say which of our errors an answer of an S3 store stands for.
+"""Turn the answers of an S3 store into our errors.
 
 Each error names the object, repeats what the store said, and says what to do. None shows a
 credential.
@@ -104,5 +104,5 @@ def error_of_answer(answer: Said, *, subject: str, bucket: str, endpoint: str) -
     return TransportError(
         f"the store refuses it ({answer})",
         subject=subject,
-        remedy="`hyperfed check store` says what this store can do and cannot",
+        remedy="See with `hyperfed check store` what this store can and cannot do",
     )

@@ -24,7 +24,7 @@ _EMPTY_PAGES = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One page of a listing."""
+    """Holds one page of a listing."""
 
     entries: Sequence[tuple[str, int]]
     """Each object's whole name and its size."""

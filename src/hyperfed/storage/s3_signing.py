@@ -20,7 +20,10 @@ __all__ = ["S3Credentials", "Signer"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Credentials:
-    """The access key with which requests are signed. Its `repr` does not show the secret parts."""
+    """Holds the access key with which requests are signed.
+
+    Its `repr` does not show the secret parts.
+    """
 
     access_key: str
     """Name of the key (AWS: access key id)."""

@@ -1,4 +1,4 @@
-"""`ObjectStore`: the interface of the one service that a federation needs, a place for objects.
+"""Define the interface of the one service that a federation needs: an object store.
 
 Rules, in order:
 
@@ -48,7 +48,7 @@ def check_key(key: str) -> str:
             "not a valid object key",
             subject=repr(key)[:120],
             rule="R-2",
-            remedy="Keys are segments of letters, digits, '_', '.' and '-' joined by '/'",
+            remedy="Write keys as segments of letters, digits, '_', '.' and '-' joined by '/'",
         )
     return key
 
@@ -65,7 +65,7 @@ def check_prefix(prefix: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectInfo:
-    """An object as it is listed."""
+    """Describes an object as it is listed."""
 
     key: str
     """Key of the object."""
@@ -76,7 +76,7 @@ class ObjectInfo:
 
 
 class ObjectStore(ABC):
-    """The interface of an object store, which every adapter in `hyperfed.storage` implements.
+    """Defines what every adapter in `hyperfed.storage` implements.
 
     The adapters are `MemoryStore`, `S3Store` and `FilesystemStore`.
     """
@@ -88,12 +88,12 @@ class ObjectStore(ABC):
 
     @property
     def longest_wait_s(self) -> float | None:
-        """The most seconds that one call waits for a store that never answers; None: no limit."""
+        """The most seconds that one call waits for a silent store; None: no limit."""
         return None
 
     @property
     def clock_skew_s(self) -> float | None:
-        """By how many seconds this machine's clock was ahead of the store's at the last answer.
+        """The seconds by which this machine's clock was ahead of the store's at its last answer.
 
         It is None where there was no answer yet, or where the store has no clock of its own.
         """
@@ -135,7 +135,7 @@ class ObjectStore(ABC):
 
     @property
     def at_once(self) -> int:
-        """How many requests at once are faster than one after the other; 1: no more than one.
+        """The number of requests at once up to which more are faster; 1: no more than one.
 
         So many threads work in `put_many` and `read_many`.
         """
@@ -143,7 +143,7 @@ class ObjectStore(ABC):
 
     @property
     def max_in_flight_bytes(self) -> int:
-        """Most bytes that `read_many` may hold at once, or one object where that is larger."""
+        """The most bytes that `read_many` may hold at once, or one object where it is larger."""
         return 256 << 20
 
     def put_many(
@@ -152,8 +152,8 @@ class ObjectStore(ABC):
         """Create several objects, and yield (key, answer) for each in the order given.
 
         The answer is what `put_if_absent` returned or the TransportError it raised. An object that
-        fails does not end the others. Nothing is written before its answer is asked for, but for
-        the objects that a store with several requests at once is ahead of the caller.
+        fails does not end the others. Nothing is written before its answer is asked for, except for
+        objects by which a store with several requests at once is ahead of the caller.
         """
 
         def create(item: tuple[str, bytes | memoryview]) -> tuple[str, bool | TransportError]:

@@ -1,4 +1,4 @@
-"""`WorkAhead`: a bounded queue of work that threads do ahead of whoever takes its results.
+"""Keep a bounded queue of work that threads do ahead of whoever takes its results (`WorkAhead`).
 
 Every bounded parallel loop of the library goes through it.
 

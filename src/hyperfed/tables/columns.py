@@ -1,4 +1,4 @@
-"""Check single columns: what makes one fit to stand in a table.
+"""Check single columns: whether each is fit to stand in a table.
 
 1. A column has one dtype, is one-dimensional, and is read-only once its table is made (`freeze`).
    Its class names the dtype (`columns_of`).

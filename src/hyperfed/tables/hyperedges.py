@@ -121,7 +121,7 @@ class HyperedgeTable(Columns):
             raise BoundsError(
                 problem,
                 subject="hyperedges",
-                remedy="Rows ascend by (target, lag, number of sources, sources)",
+                remedy="Sort the rows by (target, lag, number of sources, sources)",
             )
 
     def _not_above(

@@ -103,7 +103,7 @@ def _check_edge_keys(table: Any, kind: str) -> None:
         what = "twice in the table" if same else "out of order"
         problem = f"edge ({table.source[row]}, {table.target[row]}, lag {table.lag[row]}) is {what}"
         raise BoundsError(
-            problem, subject=kind, remedy="Rows ascend by (source, target, lag), each edge once"
+            problem, subject=kind, remedy="Sort the rows by (source, target, lag), each edge once"
         )
 
 

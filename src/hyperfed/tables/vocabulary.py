@@ -25,7 +25,7 @@ _LATER = {"hyperfed schema version": 4}
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """Holds the name of one variable, its domain, its unit and what is plausible.
+    """Holds the name of one variable, its domain, its unit and its plausible range.
 
     Raises BoundsError for a text of more than 200 characters, or with one that is not printable.
     """

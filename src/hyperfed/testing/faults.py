@@ -1,4 +1,4 @@
-"""`FaultStore`: an object store that does what networks do to one.
+"""Do to an object store what networks do to one (`FaultStore`).
 
 1. An operation is one put, read, head or listing. Operations are counted from 1, and `log` names
    them.
@@ -32,11 +32,11 @@ T = TypeVar("T")
 
 
 class Killed(BaseException):
-    """The death of the process, which is raised in place of an answer."""
+    """Ends the process: it is raised in place of an answer."""
 
 
 class Fault(enum.Enum):
-    """What happens to one operation."""
+    """Names what happens to one operation."""
 
     LOST_REQUEST = "lost request"
     """The operation is not carried out, and raises TransientError."""
@@ -50,7 +50,7 @@ class Fault(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultPlan:
-    """How often each fault happens.
+    """Says how often each fault happens.
 
     Raises ConfigError unless the four rates are probabilities that sum to at most 1.
     """
@@ -78,7 +78,7 @@ class FaultPlan:
 
 
 class FaultStore(ObjectStore):
-    """An object store behind a bad network.
+    """Puts a bad network before an object store.
 
     Threads may share it. The order of operations is then the one in which the threads come.
 

@@ -1,4 +1,4 @@
-"""`SmallFederation`: a whole federation in memory, for tests of the protocol and of attacks on it.
+"""Run a whole federation in memory, for tests of the protocol and of attacks on it.
 
 1. Everything follows from the arguments: keys come from their owners' names, and instants from
    genesis. Only nonces and seals are random.
@@ -74,7 +74,7 @@ def key_of(name: str) -> KeyPair:
 
 
 class SmallFederation:
-    """A small federation with all its keys.
+    """Runs a small federation with all its keys.
 
     The attributes `store`, `registry`, `fingerprint`, `policy`, `vocabulary`, `limits` and
     `clients` (ids, ascending) are what their names say. `roots`, `coordinator` and `auditors` are

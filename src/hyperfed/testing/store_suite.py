@@ -72,7 +72,10 @@ _E = TypeVar("_E", bound=Exception)
 
 
 class StoreSuite(ABC):
-    """The tests of a store. A subclass gives `make_store`."""
+    """Tests a store.
+
+    A subclass gives `make_store`.
+    """
 
     many = 1100
     """The number of objects in the listing test; choose it above the store's page size."""

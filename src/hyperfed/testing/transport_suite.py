@@ -26,7 +26,10 @@ _MANY = 12
 
 
 class TransportSuite(ABC):
-    """The tests of a transport. A subclass gives `connect`."""
+    """Tests a transport.
+
+    A subclass gives `connect`.
+    """
 
     @abstractmethod
     def connect(self, name: str) -> Transport:

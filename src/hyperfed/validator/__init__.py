@@ -1,4 +1,4 @@
-"""Turn received bytes into an admitted update, or a refusal with object, rule and remedy."""
+"""Turn received bytes into an admitted update, or into a refusal with object, rule and remedy."""
 
 from hyperfed.validator.validator import PacketValidator
 

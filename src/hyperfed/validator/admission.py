@@ -1,4 +1,4 @@
-"""What a batch of updates comes to: what arrived, what may count, what was refused and why.
+"""Admit what may count of a batch of updates, and record what was refused and why.
 
 One update for each client and round may count (R-92, R-93).
 
@@ -46,7 +46,7 @@ BaseOf = Callable[[str, bytes], Update | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """An object of the inbox as it was listed and read."""
+    """Holds an object of the inbox as it was listed and read."""
 
     key: str
     """The object's key."""
@@ -60,7 +60,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundContext:
-    """Everything that admission depends on besides the bytes."""
+    """Holds everything that admission depends on besides the bytes."""
 
     registry: Registry
     """The list of clients and keys."""
@@ -84,7 +84,7 @@ class RoundContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """An update that may count, and what its header says."""
+    """Holds an update that may count, and what its header says."""
 
     key: str
     """The inbox key that it lay at."""
@@ -115,7 +115,7 @@ class Admitted:
     """
 
     def kept(self, *, update: Update | None = None, pack: bytes = b"") -> "Admitted":
-        """Return a copy without the raw bytes, with the content and the pack that are given."""
+        """Return a copy without the raw bytes, with the given content and pack."""
         return Admitted(
             key=self.key,
             client=self.client,
@@ -133,7 +133,7 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """What a batch came to."""
+    """Holds what a batch came to."""
 
     admitted: tuple[Admitted, ...]
     """The updates that may count, ascending by client and round, one for each."""
@@ -142,7 +142,7 @@ class Admission:
 
 
 def joined(parts: Iterable[Admission]) -> Admission:
-    """Return one admission of several, each of which judged whole clients."""
+    """Return one admission made of several, each of which judged whole clients."""
     admitted: list[Admitted] = []
     refused: list[Refused] = []
     for part in parts:
@@ -171,7 +171,7 @@ def cap_misplaced(refused: list[Refused]) -> list[Refused]:
 def one_each(
     good: list[Admitted], refused: list[Refused], equivocal: Set[tuple[str, int]]
 ) -> Admission:
-    """Return the admission of a batch's verified updates by R-92 and R-93.
+    """Return the admission of a batch's verified updates, one for each client (R-92, R-93).
 
     `equivocal` holds each (key id, sequence) that stands on two different updates, for whatever
     rounds. Of updates under different keys of a client, the later key's counts. New refusals are

@@ -1,10 +1,10 @@
-"""`Batch`: judges one arrival at a time and says what each client's objects come to.
+"""Judge a batch one arrival at a time, and say what each client's objects come to.
 
 1. One update for each client and round is admitted, the one with the highest sequence (R-93). Two
    digests under one sequence are both refused (R-92).
-2. Admission compares updates of one client only. So a client's part of the admission is there as
-   soon as its last object has been judged, and `joined` makes of the parts the admission of the
-   whole batch.
+2. Admission compares updates of one client only. So a client's part of the admission is ready as
+   soon as its last object has been judged, and `joined` makes the admission of the whole batch from
+   the parts.
 3. Objects that lie in no client's folder are recorded last, and only 64 of them.
 """
 
@@ -31,7 +31,7 @@ __all__ = ["Batch", "FolderContent"]
 
 @dataclass(slots=True)
 class FolderContent:
-    """What has been judged of the objects in one client's folders, or of those in no client's."""
+    """Holds what was judged in one client's folders, or in folders that are no client's."""
 
     verified: list[Admitted] = field(default_factory=list)
     """The updates that passed."""
@@ -77,6 +77,6 @@ class Batch:
         return self._clients.pop(client).admission()
 
     def rest(self) -> Admission:
-        """Return what the objects come to of which no client's last one has been judged."""
+        """Return the admission of the objects of clients whose last object has not been judged."""
         misplaced = Admission(admitted=(), refused=tuple(cap_misplaced(self._misplaced.refused)))
         return joined([*(content.admission() for content in self._clients.values()), misplaced])

@@ -1,11 +1,11 @@
-"""What an update's body may hold at most, and what a private round says of a body it refuses.
+"""Limit what an update's body may hold, and what a private round says of a body it refuses.
 
 1. What the policy bounds are limits of decoding (R-142): how many values a body has, how many rows,
-   dag edges and interventions it states. They are held before any object is made of the body, so
+   dag edges and interventions it states. They are checked before any object is made of the body, so
    that no client makes the coordinator build what it will refuse.
 2. In a round with noise a refusal quotes nothing of the body (R-141). It goes into the freeze, the
-   receipt and the round's page without noise. So what it says is one sentence for each rule. The
-   sender's own machine, which checks before it sends, says which row it is.
+   receipt and the round's page without noise. So a refusal is one fixed sentence for each rule. The
+   sender's own machine checks before it sends, and says which row it is.
 """
 
 from dataclasses import replace
@@ -15,6 +15,7 @@ from hyperfed.codec.columns import rows_stated
 from hyperfed.config import Limits
 from hyperfed.errors import PacketError, RefusedError
 from hyperfed.protocol.objects import Plan
+from hyperfed.secure_aggregation.statistics_vector import numbers_of
 from hyperfed.validator.statistics import most_moments
 
 __all__ = ["MAX_INTERVENTIONS", "NOT_NOISED", "check_counts", "decoding_limits", "without_values"]
@@ -75,8 +76,8 @@ def check_counts(plain: Any, plan: Plan, *, subject: str) -> None:
         counts.append((count, bound, "moments"))
     masked = record.get("masked")
     if type(masked) is dict:
-        # one more than moments: the number of rows
-        counts.append((rows_stated(masked.get("values")), most_moments(plan) + 1, "numbers"))
+        most_numbers = numbers_of(plan) if plan.policy.aggregation == "secure-sum" else 0
+        counts.append((rows_stated(masked.get("values")), most_numbers, "numbers"))
     # changes may take every row away and bring as many others
     for name, bound in (("edges", most), ("deltas", 2 * most), ("hyperedges", most)):
         table = record.get(name)

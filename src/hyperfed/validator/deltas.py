@@ -1,4 +1,4 @@
-"""An update that carries changes, resolved against its sender's last counted one (R-97)."""
+"""Resolve an update that carries changes against its sender's last counted one (R-97)."""
 
 from dataclasses import replace
 
@@ -14,13 +14,12 @@ __all__ = ["resolved"]
 
 
 def resolved(update: Update, base: Update | None, *, subject: str) -> Update:
-    """Return the update with its whole table: its deltas applied to `base`.
+    """Return an update that names a base with its whole table: its deltas applied to `base`.
 
     `base` is the sender's last counted update. Raises RefusedError where it is missing (R-97), and
     BoundsError where the changes do not fit.
     """
-    if update.deltas is None:
-        return update
+    assert update.deltas is not None  # noqa: S101 - an update that names a base has changes
     if base is None or base.edges is None:
         raise RefusedError(
             "carries changes against an update that is gone, or is not the last counted one",

@@ -1,10 +1,10 @@
-"""What a client shares, held to the round's plan.
+"""Check what a client shares against the plan of the round.
 
-It is inside the plan's vocabulary (R-90), no more than the policy lets be shared (R-91), no larger
-than can be merged (R-99), and of the plan's payload (`validator.statistics`). An edge below the
-policy's `g_min` or `stability_min` may carry an estimate with its interval, and no vote: confidence
-and stability 0. A private round takes none.
-Clients check this before they send, the validator after.
+It must be inside the plan's vocabulary (R-90), no more than the policy lets be shared (R-91), no
+larger than can be merged (R-99), and of the plan's payload (`validator.statistics`). An edge below
+the policy's `g_min` or `stability_min` may carry an estimate with its interval, and no vote:
+confidence and stability 0. A private round takes no such edge. Clients check all this before they
+send, and the validator afterwards.
 
 What it does not do: look at headers, keys or clocks (`validator`).
 """
@@ -161,7 +161,10 @@ def _check_intervened(
             f"has an edge into {name!r:.80}, which it says an experiment set",
             subject=subject,
             rule="R-91",
-            remedy="What acts on it was cut: FederationClientAgent leaves such edges out",
+            remedy=(
+                "The experiment cut what acts on it: leave such edges out, as "
+                "FederationClientAgent does"
+            ),
         )
 
 
@@ -210,7 +213,7 @@ def _check_private(update: Update, plan: Plan, *, subject: str) -> None:
                 NOT_NOISED,
                 subject=subject,
                 rule="R-91",
-                remedy="`hyperfed submit` noises before it sends",
+                remedy="Submit with `hyperfed submit`, which adds the noise before it sends",
             )
     bound = update.claims.record_bound
     if (

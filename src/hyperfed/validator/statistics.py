@@ -1,11 +1,12 @@
-"""A client's statistics, held to the round's plan (R-160 to R-163, R-186, R-187).
+"""Check a client's statistics against the plan of the round (R-160 to R-163, R-186, R-187).
 
 - R-160: an update carries what the plan's payload says: edges, statistics, or both; edges of a
   round of statistics are none.
 - R-161: statistics are of the plan's variables, at exactly its lags, in its form.
-- R-162: they are of at least the policy's rows, and of 2 more than they have columns.
+- R-162: they come from at least as many rows as the policy asks for, and from at least 2 more than
+  they have columns.
 - R-163: no variance is larger than the vocabulary's plausible range lets it be; without a range it
-  is at most what effects may be.
+  is at most as large as an effect may be.
 - R-170: in a round of secure sums an update is masked numbers, as many as the plan has, and nothing
   else. Then nobody can look at R-161 to R-163 but the sender, before it masks.
 - R-186: in a private round they are of clipped rows (of noised ones, where clients noise), of all
@@ -13,9 +14,10 @@
 - R-187: no moment of clipped rows is larger than n C^2, which its rows cannot exceed; a noised one
   is beyond it by at most 64 standard deviations.
 
-That a matrix is symmetric, finite and one that rows can have is checked as it is made (R-11).
+Whether a matrix is symmetric, finite and possible for rows is checked when it is made (R-11).
 
-What it does not do: it cannot tell made-up moments from true ones; trust is in agreement.
+What it does not do: it cannot tell invented moments from true ones; that is left to the agreement
+between clients.
 """
 
 import numpy as np
@@ -25,7 +27,7 @@ from hyperfed.errors import BoundsError, EngineError, RefusedError
 from hyperfed.packets import Claims, Update
 from hyperfed.privacy.moments import plan_moments, step_of
 from hyperfed.protocol.objects import Plan
-from hyperfed.secure_aggregation.statistics_vector import vector_length
+from hyperfed.secure_aggregation.statistics_vector import numbers_of
 from hyperfed.statistics import Scaling, Statistics, block_lags
 from hyperfed.statistics.clipped import steps_of
 from hyperfed.statistics.making import least_rows
@@ -80,7 +82,7 @@ def check_statistics(update: Update, plan: Plan, *, subject: str) -> None:
 def _check_masked(update: Update, plan: Plan, subject: str) -> None:
     """Check that an update is as many masked numbers as the plan asks for, and nothing else.
 
-    What stands beside masked numbers would tell of a single client (R-170).
+    What stands beside masked numbers would reveal a single client (R-170).
     """
     variables, lags = len(plan.vocabulary), tuple(plan.policy.allowed_lags)
     alone = (
@@ -99,7 +101,7 @@ def _check_masked(update: Update, plan: Plan, subject: str) -> None:
             rule="R-170",
             remedy="Pull the round's plan and submit again with `hyperfed submit`",
         )
-    length = vector_length(variables, lags)
+    length = numbers_of(plan)
     whole = (update.measured.tolist(), update.lags) == (list(range(variables)), lags)
     if len(update.masked.values) != length or not whole:
         raise BoundsError(
@@ -120,7 +122,7 @@ def _check_addable(statistics: Statistics, plan: Plan, subject: str) -> None:
             f"{form} at {list(lags)[:8]}",
             subject=subject,
             rule="R-161",
-            remedy="Moments add where all are of one kind: look at all of the plan's lags",
+            remedy="Only moments of one kind can be added: look at all of the plan's lags",
         )
 
 
@@ -132,7 +134,7 @@ def _check_rows(statistics: Statistics, plan: Plan, subject: str) -> None:
             f"is of {statistics.n} rows; {least} are needed for {statistics.width} columns",
             subject=subject,
             rule="R-162",
-            remedy="Of so few rows, moments tell the rows: measure fewer variables",
+            remedy="Moments of so few rows reveal the rows: measure fewer variables",
         )
 
 
@@ -150,7 +152,9 @@ def _check_variances(statistics: Statistics, plan: Plan, subject: str) -> None:
             f"has a variance of {plan.vocabulary.names[at]!r:.80} beyond its plausible range",
             subject=subject,
             rule="R-163",
-            remedy="`hyperfed submit` holds values to the range of the vocabulary",
+            remedy=(
+                "Submit with `hyperfed submit`, which holds values to the range of the vocabulary"
+            ),
         )
 
 
@@ -170,7 +174,10 @@ def _check_clipped(statistics: Statistics, plan: Plan, subject: str) -> None:
             "is not of all variables, has missing cells or an experiment, or is not in whole steps",
             subject=subject,
             rule="R-186",
-            remedy="`hyperfed submit` makes moments of clipped rows where the plan asks for them",
+            remedy=(
+                "Submit with `hyperfed submit`, which makes moments of clipped rows where the "
+                "plan asks for them"
+            ),
         )
     most = statistics.n * planned.bound
     if plan.policy.privacy == "local":
@@ -180,5 +187,5 @@ def _check_clipped(statistics: Statistics, plan: Plan, subject: str) -> None:
             "has a moment that rows of the policy's norm cannot have",
             subject=subject,
             rule="R-187",
-            remedy="`hyperfed submit` clips rows before it sums",
+            remedy="Submit with `hyperfed submit`, which clips rows before it sums",
         )

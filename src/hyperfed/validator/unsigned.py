@@ -1,4 +1,4 @@
-"""Judge what nobody signed: a packet object, or the bytes of a document.
+"""Judge what nobody signed: the object of a packet, or the bytes of a document.
 
 1. An object is of a packet's kind, and its own checks hold when they are made again: a frozen
    object can still be built around them (R-11).

@@ -1,4 +1,4 @@
-"""Who may say what, when: from received bytes to an admitted update or a refusal.
+"""Decide who may say what, and when: turn received bytes into an admitted update or a refusal.
 
 A refusal names object, rule and remedy. `PacketValidator().validate(packet)` answers for one
 packet, `verify()` raises for one signed update, and `admit()` collects for a batch.
@@ -81,7 +81,7 @@ __all__ = ["PacketValidator"]
 
 
 class PacketValidator:
-    """The admission state machine for one packet or a batch.
+    """Judges packets one by one or in a batch.
 
     `registry` is the list of clients and keys. Without it a signed packet is refused, since nothing
     says whose it is. `context` is that of a round; `verify` and `admit` need it.
@@ -120,7 +120,7 @@ class PacketValidator:
 
         With a registry an envelope's signature, key, federation, audience and nonce are checked, so
         that the same signed packet is valid once. With a round's context all rules of `verify` are
-        checked, but for the folder. A sealed body is looked into only with the context's keys.
+        checked, except for the folder. A sealed body is looked into only with the context's keys.
         """
         plan = self._context.plan if self._context else None
         try:
@@ -143,13 +143,7 @@ class PacketValidator:
         except SchemaError as error:
             check_document(data, limits=self._limits, no_envelope=error)
             return
-        if self._registry is None:
-            raise SignatureError(
-                "a signed packet cannot be judged without a registry",
-                subject=envelope.type[:60],
-                rule="R-32",
-                remedy="PacketValidator(registry=...) says whose key it is",
-            )
+        registry = self._need_registry(envelope.type[:60])
         context = self._context
         if context is not None:
             signed = self._check_signature(data, (context.plan.round,), "packet")
@@ -166,7 +160,7 @@ class PacketValidator:
             self._check_replay(signed, context.highest, "packet")
         else:
             signed = self._check_signature(data, (), "packet")
-            check_addressee(signed.header, self._registry.federation, "packet")
+            check_addressee(signed.header, registry.federation, "packet")
             self._check_replay(signed, {}, "packet")
         key_pair = context.key_pair if context else None
         if signed.header.encryption == NOT_SEALED or key_pair is not None:
@@ -175,6 +169,16 @@ class PacketValidator:
             )
             if context is not None and update.deltas is None:
                 check_against_policy(update, context.plan, subject="packet")
+
+    def _need_registry(self, subject: str) -> Registry:
+        if self._registry is None:
+            raise SignatureError(
+                "a signed packet cannot be judged without a registry",
+                subject=subject,
+                rule="R-32",
+                remedy="PacketValidator(registry=...) says whose key it is",
+            )
+        return self._registry
 
     def _check_size(self, size: int, subject: str) -> None:
         if size > self._limits.max_update_bytes:
@@ -194,14 +198,7 @@ class PacketValidator:
         `rounds`. A key that was revoked from this round on must not speak for an earlier one
         either: whoever stole it would only have to date back.
         """
-        registry = self._registry
-        if registry is None:
-            raise SignatureError(
-                "a signed packet cannot be judged without a registry",
-                subject=subject,
-                rule="R-32",
-                remedy="PacketValidator(registry=...) says whose key it is",
-            )
+        registry = self._need_registry(subject)
         envelope = open_envelope(data, subject=subject)
         signers = self._known
         if signers.keys().isdisjoint([key_id for key_id, _ in envelope.signatures]):
@@ -225,7 +222,7 @@ class PacketValidator:
                 f"signed with {owner or 'nobody'}'s key as {header.sender!r:.40}",
                 subject=subject,
                 rule="R-82",
-                remedy="A client signs its own updates with its own key",
+                remedy="Sign the client's own updates with its own key",
             )
         for round_id in (header.round, *rounds):
             if not record.valid_in(round_id):
@@ -257,7 +254,7 @@ class PacketValidator:
                 f"the nonce has {len(header.nonce)} bytes, not 16",
                 subject=subject,
                 rule="R-89",
-                remedy="A client draws 16 random bytes for each update",
+                remedy="Draw 16 random bytes for each update",
             )
         if header.sequence <= highest.get(header.key_id, -1):
             raise RefusedError(
@@ -273,7 +270,7 @@ class PacketValidator:
                 "this nonce was seen before",
                 subject=subject,
                 rule="R-89",
-                remedy="A replay, or one update under two keys: send a new one",
+                remedy="It is a replay, or one update under two keys: send a new update",
             )
         self._seen.add((header.sender, header.nonce))
 
@@ -286,7 +283,7 @@ class PacketValidator:
         return self._content(self._authentic(data, context, key=key), data, context, key=key)
 
     def authenticate(self, data: bytes, *, key: str) -> Signed:
-        """Return the signed update in `data`, whose body is not opened, found at inbox key `key`.
+        """Return the signed update found at inbox key `key`, with its body unopened.
 
         Raises PacketError with the first rule that its header breaks.
         """
@@ -328,7 +325,7 @@ class PacketValidator:
                 f"lies in slot {slot}; a secure sum takes one message a client, in slot 0",
                 subject=key,
                 rule="R-164",
-                remedy="Nothing to do: correct in the next round",
+                remedy="Nothing to do: send the correction in the next round",
             )
         if slot and context.plan.policy.privacy == "local":
             raise RefusedError(
@@ -336,8 +333,10 @@ class PacketValidator:
                 "slot 0",
                 subject=key,
                 rule="R-98",
-                remedy="Nothing to do: a second message would tell more than the budget "
-                "counts; correct in the next round",
+                remedy=(
+                    "Nothing to do: a second message would reveal more than the budget counts; "
+                    "send the correction in the next round"
+                ),
             )
         return signed
 
@@ -350,7 +349,7 @@ class PacketValidator:
         body = open_body(signed, context.key_pair, subject=key)
         plan = context.plan
         try:
-            admitted = self._read(
+            return self._read(
                 body,
                 signed,
                 key=key,
@@ -359,13 +358,10 @@ class PacketValidator:
                 data=data,
                 plan=plan,
             )
-            if admitted.update is not None:
-                check_against_policy(admitted.update, plan, subject=key)
         except PacketError as error:
             if plan.policy.privacy == "none":
                 raise
             raise without_values(error, key=key) from None  # the cause quotes what it refuses
-        return admitted
 
     def reopen(
         self,
@@ -377,7 +373,7 @@ class PacketValidator:
         key_pair: KeyPair | None,
         base_of: BaseOf | None,
     ) -> Admitted:
-        """Return an update that was admitted before, from its bytes, which are not kept.
+        """Return an update that was admitted before, from its bytes, without keeping them.
 
         Signature, sender, round and content are checked, but neither clock nor replay. Raises
         PacketError.
@@ -407,7 +403,7 @@ class PacketValidator:
     ) -> Admitted:
         """Return the update that an opened body holds, with its changes applied to their base.
 
-        `plan` bounds what is read at all (R-142).
+        `plan` bounds what is read at all (R-142), and what the update may carry.
         """
         header, limits, check = signed.header, self._limits, None
         if plan is not None:
@@ -418,6 +414,8 @@ class PacketValidator:
             update = resolved(
                 update, base_of(header.sender, update.base) if base_of else None, subject=key
             )
+        if plan is not None:
+            check_against_policy(update, plan, subject=key)
         return Admitted(
             key=key,
             client=header.sender,
@@ -438,8 +436,8 @@ class PacketValidator:
 
         One update for each client and round is admitted, the one with the highest sequence.
         Everything else is refused with its reason. Reasons are collected: nothing raises for one
-        packet. What is no fault of a packet (a store that does not answer) is raised, for it must
-        not look like a client's fault.
+        packet. What is no fault of a packet (a store that does not answer) is raised, because it
+        must not look like a client's fault.
         """
         batch = Batch(self, last_keys={})
         for arrival in sorted(arrivals, key=lambda a: a.key):
@@ -476,6 +474,6 @@ class PacketValidator:
                 "was not read",
                 subject=arrival.key,
                 rule="R-80",
-                remedy="Read every object whose size is within the limit",
+                remedy="Read every object whose size is within the limit before admission",
             )
         return arrival.data

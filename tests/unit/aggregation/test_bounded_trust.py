@@ -81,7 +81,7 @@ def test_a_third_that_shout_the_same_is_not_heard() -> None:
     loud, quiet = votes.copy(), votes.copy()
     loud[:14], quiet[:14] = lie, 0.35 * lie
     assert bounded_trust_dense(loud).weight[:14].tolist() == [0.0] * 14
-    assert bounded_trust_dense(quiet).weight[:14].mean() > 0.5  # the limit, said in ADR 0013
+    assert bounded_trust_dense(quiet).weight[:14].mean() > 0.5  # the limit, said in ADR 0077
 
 
 def test_loudness_is_relative_to_what_others_say_on_the_same_edges() -> None:

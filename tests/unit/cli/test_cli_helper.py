@@ -1,6 +1,7 @@
-"""`hyperfed registry helpers` drafts who helps, and `hyperfed helper night` says who is none."""
+"""`hyperfed registry helpers` drafts who helps; `hyperfed helper` helps, or says why not."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,15 @@ import pytest
 from click.testing import CliRunner
 
 from hyperfed.cli.app import app
+from hyperfed.cli.invocation import Invocation
+from hyperfed.client.helper_night import HelperNight
+from hyperfed.dropbox.openings import OpeningReader
+from hyperfed.errors import RefusedError
+from hyperfed.protocol.object_keys import Keys
 from hyperfed.storage.filesystem import FilesystemStore
 from hyperfed.testing.federation import SmallFederation
+from tests.secure_night import HELPERS as HELPING
+from tests.secure_night import SecureNight, series_csv, signed_plan
 
 HELPERS = [f"--helper=site-0{n}" for n in (1, 2, 3, 4)]
 
@@ -76,3 +84,90 @@ def test_a_client_that_is_no_helper_is_told_so(federation: SmallFederation, tmp_
     code, said = run(federation, tmp_path, "helper", "night", *who)
     assert code
     assert "R-168" in json.dumps(said)
+
+
+def test_a_refusal_ends_one_visit_with_1_and_stands_in_the_drop_box(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A timer's retry would help nothing, so the next visits end with 0 and still say why."""
+    (tmp_path / "box").mkdir()
+    night = SecureNight(store=FilesystemStore(tmp_path / "box"))
+    fed = night.federation
+    fed.keys["help-1"].save(tmp_path / "help-1.key")
+    who = ("--client-id=help-1", f"--key={tmp_path / 'help-1.key'}")
+    now = fed.opens(1) + timedelta(minutes=1)
+    monkeypatch.setattr(Invocation, "now", property(lambda _: now))
+    code, said = run(fed, tmp_path, "helper", "night", *who)
+    assert (code, said["published"], said["told"]) == (0, [1, 2, 3], [])
+    late = now + timedelta(days=99)
+    assert fed.store.put_if_absent(Keys.plan(1), signed_plan(night, close_by=late))
+    for code in (1, 0, 0):
+        ended, said = run(fed, tmp_path, "helper", "night", *who)
+        assert ended == code
+        assert "R-198" in said["refused"]["1"]
+        assert said["told"] == [1] * code
+    plan = fed.reader().plan(1)
+    assert plan is not None
+    refusal = OpeningReader(fed.reader(), plan).refusal("help-1")
+    assert refusal is not None
+    assert refusal.manifest == plan.digest
+    assert "helpers erase its keys" in refusal.reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "lines"),
+    [
+        ("systemd", ("/hyperfed-helper.timer", ":05,20,35,50:00 UTC", " helper night --config ")),
+        ("cron", ("5,20,35,50 * * * * ", " helper night --config ")),
+        ("prefect", ("flows/helper_night.py:helper_night", 'cron: "5,20,35,50 * * * *"')),
+    ],
+)
+def test_a_helper_comes_by_itself_every_quarter_of_an_hour(
+    kind: str, lines: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "hyperfed.toml").write_text('[client]\nid = "help-1"\nkey = "help-1.key"\n')
+    config = str(tmp_path / "hyperfed.toml")
+    args = ["--config", config, "helper", "timer", f"--kind={kind}", "--json"]
+    done = CliRunner().invoke(app, args)
+    assert done.exit_code == 0, done.output
+    text = json.loads(done.output)["text"]
+    assert all(line in text for line in (*lines, config)), text
+    assert "sleep" not in text
+    assert "Restart" not in text, "the next visit is the retry"
+
+
+def test_a_client_answers_a_helper_that_lies_by_the_command_and_everybody_reads_who_was_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "box").mkdir()
+    night = SecureNight(store=FilesystemStore(tmp_path / "box"))
+    fed = night.federation
+    fed.keys["ward-1"].save(tmp_path / "ward-1.key")
+    (tmp_path / "series.csv").write_text(series_csv(0))
+    who = ("--client-id=ward-1", f"--key={tmp_path / 'ward-1.key'}")
+    night.opens()
+    now = fed.opens(1) + timedelta(hours=1)
+    monkeypatch.setattr(Invocation, "now", property(lambda _: now))
+    code, said = run(fed, tmp_path, "submit", "--series", f"--data={tmp_path / 'series.csv'}", *who)
+    assert code == 0, said
+    kept = tmp_path / "ward-1.memory.json.boxes.json"
+    assert list(json.loads(kept.read_text())["1"]["keys"]) == list(HELPING)
+    honest = HelperNight._seeds_of
+
+    def lies(self: HelperNight, boxes: Any, openings: Any) -> Any:
+        if self.helper == "help-2":
+            raise RefusedError("its box does not open", subject="ward-1")
+        return honest(self, boxes, openings)
+
+    monkeypatch.setattr(HelperNight, "_seeds_of", lies)
+    now = fed.night(1)
+    night.visits(now=now)
+    code, said = run(fed, tmp_path, "client", "rebut", "--round=1", *who)
+    assert (code, [one["wrong"] for one in said["verdicts"]]) == (0, ["helper"])
+    assert json.loads(kept.read_text()) == {}, "no other box can be opened any more"
+    code, said = run(fed, tmp_path, "inspect", Keys.rebuttal(1, "ward-1"))
+    assert code == 0, said
+    assert "help-2: the helper was wrong" in json.dumps(said)
+    code, said = run(fed, tmp_path, "client", "rebut", "--round=1", *who)
+    assert code == 1
+    assert "R-199" in json.dumps(said)

@@ -3,13 +3,15 @@ left alone.
 """
 
 import signal
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hyperfed.dev.processes import Process, Recorded, carrying, end_all, named
+from hyperfed.dev.processes import Process, Recorded, carrying, end_all, interrupts_held, named
 from hyperfed.errors import ConfigError
 
 PARENT = (
@@ -144,3 +146,31 @@ def test_all_under_a_mark_are_named_and_ended_even_what_does_not_listen(tmp_path
     assert not any(record.alive for record in there)
     for process in started:
         process.stop()
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C as a terminal's process has it: a worker of pytest-xdist ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_during_a_start_is_answered_when_the_start_is_over() -> None:
+    steps = []
+
+    def start() -> None:
+        with interrupts_held():
+            signal.raise_signal(signal.SIGINT)
+            steps.append("started")
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert steps == ["started"]
+    with interrupts_held():
+        child = subprocess.Popen(["sleep", "60"])
+    child.send_signal(signal.SIGINT)
+    assert child.wait(30) == -signal.SIGINT, "a child ends by Ctrl-C"
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)

@@ -79,7 +79,7 @@ def test_another_version_is_refused_with_both() -> None:
         ({"weight": 0.0}, "has a weight of 0.0"),
         ({"weight": -0.1}, "has a weight of -0.1"),
         ({"weight": float("nan")}, "has a weight of nan"),
-        ({"weight": 5e-324}, "a weight that its numbers do not bear"),
+        ({"weight": 5e-324}, "a weight that does not fit its numbers"),
     ],
 )
 def test_what_the_plan_does_not_allow_is_refused(changes: dict[str, object], said: str) -> None:

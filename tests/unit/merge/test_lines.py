@@ -22,6 +22,9 @@ def test_every_row_lies_in_one_line_in_client_order(share: float, cells: int) ->
             assert (segment[rows] == key).all()
             assert (np.diff(client[rows]) > 0).all()
             seen[rows] += 1
+        counts = block.there.sum(axis=0)
+        assert block.full == counts.min()
+        assert len(block.at) <= max(block.full, block.full * 5 // 4)
         gathered = block.gather(segment + 1.0)
         assert (gathered[~block.there] == 0).all()
     assert (seen == 1).all()

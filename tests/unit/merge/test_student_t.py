@@ -4,7 +4,14 @@ import mpmath
 import numpy as np
 import pytest
 
-from hyperfed.merge.student_t import MOST, t_central, t_quantile, t_quantiles, t_two_sided
+from hyperfed.merge.student_t import (
+    MOST,
+    _area,
+    t_central,
+    t_quantile,
+    t_quantiles,
+    t_two_sided,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -32,3 +39,18 @@ def test_quantiles() -> None:
     assert t_quantiles(0.95, np.array([4, 1, 4])).tolist() == [
         t_quantile(0.95, df) for df in (4, 1, 4)
     ]
+
+
+def test_a_row_has_the_same_bytes_alone_among_others_and_as_a_single_number() -> None:
+    """Which keys share a range must not show: their series are summed together."""
+    rng = np.random.default_rng(6)
+    df = rng.integers(-1, 2 * MOST, 300)
+    t = rng.normal(size=300) * 10.0 ** rng.integers(-3, 4, 300)
+    together = t_two_sided(t, df)
+    alone = [t_two_sided(t[i : i + 1], df[i : i + 1])[0] for i in range(0, 300, 7)]
+    assert together[::7].tolist() == alone
+    for i in range(0, 300, 7):
+        if df[i] >= 1:
+            degrees = min(int(df[i]), MOST)
+            x = float(np.abs(t[i]) / np.sqrt(degrees))
+            assert min(_area(x, degrees), 1.0) == t_central(t[i : i + 1], degrees)[0]

@@ -2,6 +2,7 @@
 R-74).
 """
 
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -161,6 +162,119 @@ def test_after_a_final_reserve_none_is_written_as_an_earlier_version_did(
     with pytest.raises(LedgerError, match=why):
         pen.write(RESERVE, 6, **({"final": True} | changes))
     pen.write(RESERVE, 6, final=False, mechanisms=())  # a round without noise charges nothing
+
+
+def test_a_void_names_the_reserve_that_it_refunds_where_nothing_stays_charged(pen: Pen) -> None:
+    pen.write(RESERVE, 5, mechanisms=())
+    with pytest.raises(LedgerError, match="refunds what was not reserved"):
+        pen.write(VOID, 5, id=b"")
+    pen.write(VOID, 5)
+    with pytest.raises(LedgerError, match="refunds what was not reserved"):
+        pen.write(VOID, 6, id=b"i" * 32)
+
+
+LOCAL = replace(CENTRAL, place="local")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"final": False, "mechanisms": (CENTRAL,)}, ""),  # as an earlier version wrote it
+        ({"final": False, "mechanisms": (CENTRAL,), "noise": NOISE}, "does not name the noise"),
+        ({"final": True, "mechanisms": (LOCAL,)}, ""),
+        ({"final": True, "mechanisms": (LOCAL,), "noise": NOISE}, "does not name the noise"),
+        ({"final": True, "mechanisms": (LOCAL, CENTRAL), "noise": NOISE}, ""),
+        ({"final": True, "mechanisms": ()}, "is final and charges nothing"),
+    ],
+)
+def test_a_reserve_names_noise_where_the_coordinator_adds_some(
+    pen: Pen, changes: dict[str, Any], why: str
+) -> None:
+    if not why:
+        pen.write(RESERVE, 5, **changes)
+        return
+    with pytest.raises(LedgerError, match=why):
+        pen.write(RESERVE, 5, **changes)
+
+
+# -- what the roots have annulled (R-123) ----------------------------------------------------------
+
+
+def annul_newest(pen: Pen) -> Chained:
+    """Read the same entries again, of which the roots have annulled the newest."""
+    *before, newest = pen.book.entries
+    pen.book = Book("fed")
+    for chained in before:
+        pen.book.add(chained.entry, chained.digest)
+    pen.book.add_annulled(newest.entry, newest.digest)
+    assert pen.book.entries[-1].original == newest.entry
+    return pen.book.entries[-1]
+
+
+def test_an_annulled_reserve_reserves_nothing_and_keeps_its_charge(pen: Pen) -> None:
+    pen.write(RESERVE, 5, final=True, mechanisms=(CENTRAL,), noise=NOISE)
+    line = line_of(annul_newest(pen))
+    assert (line.round, line.noise, line.charged, line.annulled) == (0, None, True, True)
+    assert spent(pen.book.entries).epsilon == Decimal("0.2")
+    pen.write(RESERVE, 6)  # round 5 is not open, and nobody has to be final yet
+    pen.write(COMMIT, 6)
+
+
+def test_a_round_may_be_reserved_again_or_end_by_its_annulled_reserve(pen: Pen) -> None:
+    """The reserve is not read as one, and what ends its round was not written in ignorance."""
+    pen.write(RESERVE, 5)
+    annul_newest(pen)
+    for kind in (COMMIT, VOID):
+        other = deepcopy(pen)
+        other.write(kind, 5, **({"id": reserve_id("fed", 5, FREEZE)} if kind is VOID else {}))
+        with pytest.raises(LedgerError, match="has ended before"):
+            other.write(RESERVE, 5)
+    pen.write(RESERVE, 5)
+    with pytest.raises(LedgerError, match="another freeze"):
+        pen.write(COMMIT, 5, freeze=b"g" * 32)
+
+
+def test_an_annulled_commit_ends_its_round_and_refunds_nothing(pen: Pen) -> None:
+    pen.write(RESERVE, 5)
+    pen.write(COMMIT, 5)
+    left = annul_newest(pen)
+    assert line_of(left) == Line(VOID, 5, None)
+    assert spent(pen.book.entries).epsilon == Decimal("0.2")
+    for kind in (RESERVE, COMMIT, VOID):
+        with pytest.raises(LedgerError, match="has ended before"):
+            pen.write(kind, 5)
+    with pytest.raises(LedgerError, match="out of order"):
+        pen.write(RESERVE, 4)
+    pen.write(RESERVE, 6)
+
+
+def test_an_annulled_commit_of_a_far_round_is_the_newest(pen: Pen) -> None:
+    """Nobody reserved round 9; what was committed there may have been released."""
+    entry = replace(pen.book.entries[1].entry, sequence=6, previous=b"\5" * 32, round=9)
+    pen.book.add_annulled(entry, b"\6" * 32)
+    with pytest.raises(LedgerError, match="out of order"):
+        pen.write(RESERVE, 8)
+    pen.write(RESERVE, 10)
+
+
+def test_an_annulled_void_ends_nothing(pen: Pen) -> None:
+    pen.write(VOID, 50_000)
+    left = annul_newest(pen)
+    assert (left.entry.kind, left.entry.round, left.entry.mechanisms) == (RESERVE, 0, ())
+    pen.write(RESERVE, 5)
+
+
+def test_what_is_annulled_keeps_its_place_in_the_chain(pen: Pen) -> None:
+    entry = pen.book.entries[-1].entry
+    for wrong in (entry, replace(entry, sequence=6), replace(entry, previous=b"\5" * 32)):
+        with pytest.raises(LedgerError, match="does not follow") as caught:
+            pen.book.add_annulled(wrong, b"\6" * 32)
+        assert caught.value.rule == "R-71"
+    with pytest.raises(LedgerError, match="belongs to federation"):
+        pen.book.add_annulled(
+            replace(entry, federation="other", sequence=6, previous=b"\5" * 32), b"\6" * 32
+        )
+    assert len(pen.book.entries) == 5
 
 
 @pytest.mark.parametrize(

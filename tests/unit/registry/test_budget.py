@@ -39,6 +39,15 @@ def test_what_a_budget_may_not_say(fields: dict[str, Any]) -> None:
         Budget(**fields)
 
 
+def test_what_just_fits_a_budget() -> None:
+    small = Decimal("0.000001")
+    Budget(epsilon=small, delta=Decimal(0))
+    Budget(gossip_epsilon=small, gossip_delta=small)
+    Budget(unit="record", delta=1 - small, gossip_epsilon=10 - small, gossip_delta=1 - 2 * small)
+    whole = Budget()
+    assert whole.rounds is whole
+
+
 def test_a_registry_without_a_share_for_gossip_has_the_bytes_it_always_had() -> None:
     fed = SmallFederation()
     plain = PayloadCodec().encode(fed.registry)

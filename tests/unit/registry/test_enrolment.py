@@ -109,9 +109,10 @@ def test_an_update_is_not_taken_for_one() -> None:
 
 def test_it_expires() -> None:
     data = sign_enrolment(ENROLMENT, KEYS, now=NOW)
-    assert read_enrolment(data, now=NOW + timedelta(days=365))[0] == ENROLMENT
+    last = timedelta(days=366) - timedelta(seconds=1)
+    assert read_enrolment(data, now=NOW + last)[0] == ENROLMENT
     with pytest.raises(RegistryError, match="expired"):
-        read_enrolment(data, now=NOW + timedelta(days=367))
+        read_enrolment(data, now=NOW + timedelta(days=366))
 
 
 def test_a_small_order_key_is_refused_before_its_signature_is_looked_at() -> None:
@@ -122,6 +123,10 @@ def test_a_small_order_key_is_refused_before_its_signature_is_looked_at() -> Non
     forged = _forged(enrolment=replace(ENROLMENT, keys=small))
     with pytest.raises(RegistryError, match="not a valid Ed25519 point"):
         read_enrolment(forged)
+
+
+def test_the_longest_names_fit() -> None:
+    replace(ENROLMENT, organisation="x" * 200, basket="x" * 64)
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,11 @@ def test_a_registry_without_helpers_keeps_its_earlier_form(registry: Registry) -
         ({"blocks": (("site-01", "site-05", "site-06", "site-07"),)}, "3 organisations; 4"),
         ({"blocks": (BLOCK[::-1],)}, "ascend"),
         ({"together": 1}, "at least 2"),
+        ({"together": 1 << 20}, "at least 2"),
+        ({"together": 3.0}, "at least 2"),
+        ({"colluding_clients": -1}, "at least 0"),
+        ({"helpers": (*HELPERS[:3], replace(HELPERS[3], first_round=0))}, "first round"),
+        ({"helpers": (*HELPERS[:3], replace(HELPERS[3], first_round=1 << 53))}, "first round"),
     ],
 )
 def test_what_hides_nobody_is_refused(
@@ -55,6 +60,13 @@ def test_what_hides_nobody_is_refused(
     with pytest.raises(RegistryError, match=why) as refused:
         replace(registry, secure_sums=_secure_sums(**changes))
     assert refused.value.rule == "R-168"
+
+
+def test_what_just_hides_somebody_is_taken(registry: Registry) -> None:
+    late = replace(HELPERS[3], first_round=(1 << 53) - 1)
+    named = _secure_sums(together=2, colluding_clients=0, helpers=(*HELPERS[:3], late))
+    replace(registry, secure_sums=named)
+    SecureSums(helpers=HELPERS, together=(1 << 20) - 1)
 
 
 def test_two_helpers_of_one_organisation_are_refused(registry: Registry) -> None:

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from hyperfed.codec import pack
-from hyperfed.errors import BoundsError, ObjectTooLarge, TransientError
+from hyperfed.errors import BoundsError, ObjectTooLarge, RefusedError, TransientError
 from hyperfed.packets import Update
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.testing.federation import SmallFederation
-from hyperfed.validator.admission import Arrival
+from hyperfed.validator.admission import Arrival, refused_as, with_remedy
 from hyperfed.validator.batch import Batch
 from hyperfed.validator.validator import PacketValidator
 from tests.unit.validator.broken_packets import KEY, LIMITS, WHO, context, deltas, send
@@ -86,6 +86,28 @@ def test_strays_are_recorded_but_cannot_fill_a_freeze(fed: SmallFederation) -> N
     assert len(refused) == 64
     assert "936 more" in refused[-1].reason
     assert all(r.key.isprintable() and len(r.key) <= 200 for r in refused)
+
+
+def test_a_stray_is_named_by_its_key_as_far_as_it_can_be_shown() -> None:
+    error = RefusedError("lies in no folder", rule="R-82", remedy="Write into your own")
+    for key, shown in (
+        ("x" * 200, "x" * 200),
+        ("x" * 201, "'" + "x" * 199),
+        ("x\n", r"'x\n'"),
+        ("ä", r"'\xe4'"),
+    ):
+        refused = refused_as(key, error, None)
+        assert (refused.key, refused.client, refused.made_for) == (shown, "", 0)
+
+
+def test_a_refusal_has_its_own_remedy_or_that_of_its_kind() -> None:
+    remedies = {
+        with_remedy(kind("is wrong", remedy=own)).remedy
+        for kind in (BoundsError, RefusedError)
+        for own in ("", "Send it again tomorrow")
+    }
+    assert len(remedies) == 3
+    assert {"Send it again tomorrow", "Correct the value and submit again"} < remedies
 
 
 def test_a_reason_stays_short_and_printable(fed: SmallFederation) -> None:

@@ -219,3 +219,74 @@ def test_as_many_rows_and_votes_as_the_policy_allows_are_taken() -> None:
         check_against_policy(
             sparse, replace(plan, policy=replace(plan.policy, n_proposals=2)), subject="x"
         )
+
+
+def test_hyperedges_are_taken_beside_edges() -> None:
+    fed = SmallFederation(policy=PolicyPack())
+    update = replace(fed.update(ONE), hyperedges=hyperedges())
+    check_against_policy(update, fed.open(1).value, subject="x")
+
+
+@pytest.mark.parametrize(("stability", "good"), [(0.25, True), (0.24, False)])
+def test_where_every_effect_may_be_shared_a_row_is_stable_enough(
+    stability: float, good: bool
+) -> None:
+    plan = SmallFederation(policy=PolicyPack(g_min=0.0, stability_min=0.25)).open(1).value
+    update = Update(measured=np.arange(2), edges=edges(0.001, stability, None))
+    if good:
+        check_against_policy(update, plan, subject="x")
+        return
+    with pytest.raises(RefusedError, match=r"0\.24; the policy wants at least 0 and 0\.25"):
+        check_against_policy(update, plan, subject="x")
+
+
+CENTRAL = PolicyPack(privacy="central", strategy="mean", trust_min=0.0, max_lag=1)
+
+
+def test_a_private_round_takes_no_estimate_of_a_weak_row() -> None:
+    plan = SmallFederation(policy=replace(CENTRAL, g_min=0.25)).open(1).value
+    weak = Update(measured=np.arange(2), edges=edges(0.1, 0.0, (0.0, 0.2)))
+    with pytest.raises(RefusedError, match=r"an \|effect\| or a stability below") as caught:
+        check_against_policy(weak, plan, subject="x")
+    assert "of a row that votes" not in caught.value.problem
+
+
+def test_what_cannot_be_merged_is_quoted_where_no_noise_hides_it() -> None:
+    """R-99, and R-141."""
+    fed = SmallFederation(policy=PolicyPack())
+    plan = fed.open(1).value
+    large = Update(measured=np.arange(2), edges=edges(7.25e30, 0.5, None))
+    for policy, quoted in ((plan.policy, True), (CENTRAL, False)):
+        with pytest.raises(BoundsError) as caught:
+            check_against_policy(large, replace(plan, policy=policy), subject="x")
+        assert (caught.value.rule, "7.25e+30" in caught.value.problem) == ("R-99", quoted)
+
+
+def test_a_local_message_has_every_edge_whatever_is_known(fed: SmallFederation) -> None:
+    known = Knowledge(forbidden=(("heat", "load"),))
+    plan = replace(fed.plan(1), policy=replace(LOCAL, knowledge=known))
+    check_against_policy(message(fed), plan, subject="x")
+
+
+@pytest.mark.parametrize(
+    ("policy", "attested", "good"),
+    [
+        (replace(CENTRAL, record_bound=0.5), 0.5, True),
+        (replace(CENTRAL, record_bound=0.5), 0.51, False),
+        (replace(CENTRAL, record_bound=0.5), None, False),
+        (CENTRAL, None, True),
+        (PolicyPack(record_bound=0.5), None, True),
+    ],
+)
+def test_a_record_moves_no_more_than_a_private_policy_counts_on(
+    policy: PolicyPack, attested: float | None, good: bool
+) -> None:
+    fed = SmallFederation()
+    plan = replace(fed.open(1).value, policy=policy)
+    update = replace(fed.update(ONE), claims=Claims(record_bound=attested))
+    if good:
+        check_against_policy(update, plan, subject="x")
+        return
+    with pytest.raises(RefusedError, match=f"attests a record bound of {attested}") as caught:
+        check_against_policy(update, plan, subject="x")
+    assert caught.value.rule == "R-91"

@@ -8,6 +8,7 @@ import pytest
 
 from hyperfed.codec import PayloadCodec, pack
 from hyperfed.config import DEFAULT_LIMITS
+from hyperfed.errors import PrivacyError
 from hyperfed.packets import CausalSemanticPack, Claims, EdgeDelta, PathPack, PolicyPack, Update
 from hyperfed.tables.tables import EdgeTable
 from hyperfed.validator.validator import PacketValidator
@@ -112,6 +113,19 @@ def test_a_stranger_is_called_no_packet(stranger: Any) -> None:
     _, error = PacketValidator().validate(stranger)
     assert error is not None
     assert f"a {type(stranger).__name__} is no packet" in error
+
+
+@pytest.mark.parametrize(("subject", "said"), [("", "Odd: no"), ("sigma", "sigma: no")])
+def test_the_error_names_what_it_is_about(subject: str, said: str) -> None:
+    class Odd(Claims):
+        def __post_init__(self) -> None:
+            raise PrivacyError("no", subject=subject)
+
+    assert str(PacketValidator().validate(object.__new__(Odd))[1]).startswith(said)
+
+
+def test_a_document_of_no_packet_is_called_one() -> None:
+    assert "a 'Plan' is no packet" in str(PacketValidator().validate(BAD["a foreign kind"])[1])
 
 
 def test_a_packet_as_large_as_the_limit_is_read_and_one_byte_more_is_not() -> None:

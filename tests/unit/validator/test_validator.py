@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 import hyperfed.validator.validator
+from hyperfed.client_agent import statistics_update
 from hyperfed.errors import BoundsError, PacketError, RefusedError
-from hyperfed.packets import PolicyPack, Update
+from hyperfed.packets import PolicyPack, SumsPolicy, Update
 from hyperfed.protocol.digests import policy_digest
 from hyperfed.protocol.object_keys import Keys
+from hyperfed.statistics import statistics_of
 from hyperfed.tables.tables import EdgeTable
 from hyperfed.testing.federation import SmallFederation
 from hyperfed.validator.admission import Arrival
@@ -144,6 +146,44 @@ def test_a_late_message_of_local_noise_was_noised_by_the_rounds_own_policy() -> 
         assert federation.decided() == before
 
 
+ONE_MESSAGE = {
+    "R-98": PolicyPack(privacy="local", strategy="mean", trust_min=0),
+    "R-164": PolicyPack(
+        payload="statistics",
+        lags=(1,),
+        strategy="mean",
+        max_staleness=0,
+        trust_min=0,
+        organisation_cap=0,
+        aggregation="secure-sum",
+        statistics=SumsPolicy(short_bias="kept"),
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", ONE_MESSAGE)
+def test_a_second_message_is_refused_where_it_would_tell_more(
+    fed: SmallFederation, rule: str
+) -> None:
+    policy = ONE_MESSAGE[rule]
+    judging = context(fed, plan=replace(fed.plan(5), policy=policy))
+    data = send(fed, policy=policy_digest(policy))
+    with pytest.raises(RefusedError, match="in slot 0") as caught:
+        PacketValidator(context=judging).authenticate(data, key=Keys.inbox(5, WHO, 1))
+    assert caught.value.rule == rule
+    PacketValidator(context=judging).authenticate(data, key=KEY)
+
+
+def test_what_the_policy_does_not_take_is_not_even_made(fed: SmallFederation) -> None:
+    """R-142: as moments were counted the round takes none, not as statistics that were read."""
+    data = np.random.default_rng(0).normal(size=(40, 4))
+    one = statistics_of(data, names=fed.vocabulary.names, vocabulary=fed.vocabulary, lags=(0,))
+    with pytest.raises(RefusedError, match="10 moments; the policy allows 0"):
+        PacketValidator(context=context(fed)).verify(
+            send(fed, update=statistics_update(one)), key=KEY
+        )
+
+
 def test_the_reason_names_both_vocabularies(fed: SmallFederation) -> None:
     with pytest.raises(RefusedError) as caught:
         PacketValidator(context=context(fed)).verify(send(fed, vocabulary=b"v" * 32), key=KEY)
@@ -170,6 +210,9 @@ def test_changes_apply_to_the_base_that_they_name(fed: SmallFederation) -> None:
     assert admitted.update is not None
     assert admitted.update.edges is not None
     assert admitted.update.edges.effect[0] == fed.update(WHO).edges.effect[0] + 1  # type: ignore[union-attr]
+    validator = PacketValidator(context=context(fed, base_of=base_of))
+    validator.verify(send(fed), key=KEY)
+    assert len(asked) == 1, "a whole table has no base, and none is read"
 
 
 def test_changes_that_overflow_are_refused_without_a_warning(fed: SmallFederation) -> None:

@@ -1,12 +1,12 @@
 """Check a client's access to its drop-box.
 
-The checks say whose drop-box it is, whether the clock agrees, whether the client can write where it
+The checks say whose drop-box it is, whether the clocks agree, whether the client can write where it
 should and nowhere else, and whether the coordinator's state is closed to it.
 
 1. The write to the client's own inbox goes to round 0, which no round ever looks at. The write
    elsewhere goes to `probe/`, where leftovers mean nothing.
-2. What cannot be found out (a share has no clock, links carry their own rights) is said, and is no
-   failure.
+2. What cannot be found out (a share has no clock, links carry their own rights) is reported, and is
+   no failure.
 """
 
 import secrets
@@ -23,7 +23,7 @@ __all__ = ["Check", "check_access"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One check and its outcome."""
+    """Holds one check and its outcome."""
 
     name: str
     """What was checked."""

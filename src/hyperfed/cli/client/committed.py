@@ -1,6 +1,6 @@
 """Fetch a committed model for the commands that read one: the newest, or that of a round.
 
-The ledger is verified first, and a model is refused that is not the one it commits to.
+The ledger is verified first, and a model that it does not commit to is refused.
 """
 
 from typing import TYPE_CHECKING
@@ -37,7 +37,7 @@ def committed_models(invocation: Invocation, *round_ids: int | None) -> "tuple[G
                     if round_id is not None
                     else "no round has been committed yet",
                     subject="global model" if round_id is None else f"round {round_id}",
-                    remedy="`hyperfed round status` says how far a round has come",
+                    remedy="See how far a round has come with `hyperfed round status`",
                 )
             models.append(model)
     return tuple(models)

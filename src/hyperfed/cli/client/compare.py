@@ -1,4 +1,4 @@
-"""Implement `hyperfed compare`: what changed between the models of two rounds."""
+"""Implement `hyperfed compare`, which shows what changed between the models of two rounds."""
 
 from typing import TYPE_CHECKING
 

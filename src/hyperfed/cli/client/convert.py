@@ -1,4 +1,4 @@
-"""Implement `hyperfed convert`: read a graph of another library, for `hyperfed submit --edges`."""
+"""Implement `hyperfed convert`, which reads a graph of another library for `submit --edges`."""
 
 from pathlib import Path
 

@@ -71,7 +71,7 @@ def _rows_of(table: "HyperedgeTable", names: Sequence[str]) -> list[dict[str, An
 
 
 def told_beside_edges(beside: dict[str, list[Any]]) -> dict[str, list[str]]:
-    """Return what `leaving_beside_edges` returned as texts, by title; nothing where it is empty."""
+    """Return what `leaving_beside_edges` returned as texts, by title; empty where it is empty."""
     values_by_title = {
         "Directions": [f"{one['source']} -> {one['target']}" for one in beside["directions"]],
         "Share a hidden cause": beside["confounded"],

@@ -1,9 +1,9 @@
-"""Implement `hyperfed discover`: what `submit` would run, without a round, a store or a key.
+"""Implement `hyperfed discover`, which runs as `submit` would, without a round, store or key.
 
 1. Every column of numbers is used, or those of --columns. Nothing is held back, nothing is sent.
 2. --out writes what was found as the CSV that `submit --edges` takes: edges with marks, shared
    causes, interactions, experiments, which variables were measured, at which lags, in which units.
-   Nothing has to be said twice, and the same bytes leave as by a `submit` of the data.
+   Nothing has to be stated twice, and the same bytes leave as by a `submit` of the data.
 
 What it does not do: read a plan. What a round asks for (its variables, lags and policy) is judged
 when the file is submitted. What a plan knows of the graph is given with --knowledge.

@@ -1,4 +1,4 @@
-"""Implement `hyperfed explain`: what the newest model, or a round's, knows of one pair."""
+"""Implement `hyperfed explain`, which says what a round's model knows of one pair."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Implement `hyperfed export`: write the newest model, or a round's, for another library."""
+"""Implement `hyperfed export`, which writes a round's model for another library."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """Implement `hyperfed gossip`: exchange noised messages with the client's peers, and say how far.
 
-1. `run` goes through one epoch of the round that runs. Data are looked at in the first epoch of a
-   round only, and not where a round of local noise has its message already.
+1. `run` goes through one epoch of the running round. Data are read only in the first epoch of a
+   round, and not where a round of local noise has its message already.
 2. `status` reads this client's own files and the plan, and sends nothing.
 
 The average is shown by `hyperfed pull --gossip` (`gossip_shown`).

@@ -1,7 +1,7 @@
 """Show and save a basket's own average, for `hyperfed pull --gossip`.
 
 1. Everything says what the average is not: no coordinator counted or weighed it.
-2. What became of the round is said beside it: a committed round has a result that is better.
+2. What became of the round stands beside it: a committed round has a better result.
 """
 
 import csv

@@ -69,7 +69,7 @@ def transfer_in(invocation: Invocation, stick: Path, last: int) -> None:
     """Copy the objects that the client reads to STICK.
 
     These are the registry, the ledger, the last rounds' plans and results, and the client's own
-    receipts.
+    receipts; of secure sums also the helpers' keys and, for a helper, what it confirms and answers.
 
     \b
       hyperfed carry in /media/stick
@@ -98,7 +98,7 @@ def transfer_in(invocation: Invocation, stick: Path, last: int) -> None:
 @carry.command(name="out")
 @transfer_options(2)
 def transfer_out(invocation: Invocation, stick: Path, last: int) -> None:
-    """Copy the client's own updates from STICK to the drop-box.
+    """Copy the client's own updates, and its parts of secure sums, from STICK to the drop-box.
 
     The exit code is 1 if something was left behind.
 

@@ -4,8 +4,8 @@
    what may leave the house.
 2. --dry-run shows everything that would leave. It writes nothing, neither to the drop-box nor to
    the client's memory. In a round of local noise it shows what would be noised and by how much. It
-   draws no noise, since noise that is drawn is charged.
-3. What was read is said: rows, period, missing values, units. So is what is left out: columns that
+   draws no noise, because drawn noise is charged.
+3. It says what was read (rows, period, missing values, units) and what is left out: columns that
    the round does not use, variables that are not measured here, and rows that the policy or the
    client's own rules hold back.
 
@@ -194,15 +194,14 @@ def _masks(session: "ClientSession", plan: "Stored[Plan]") -> str:
     """Return in words what masks do to this update, or "" where messages are seen."""
     from hyperfed.client.masked import masks_in_words
     from hyperfed.dropbox.openings import OpeningReader
-    from hyperfed.secure_aggregation.statistics_vector import vector_length
+    from hyperfed.secure_aggregation.statistics_vector import numbers_of
 
     if plan.value.policy.aggregation != "secure-sum":
         return ""
     openings = OpeningReader(session.reader, plan)
-    length = vector_length(len(plan.value.vocabulary), tuple(plan.value.policy.lags))
     here = openings.helper_keys()
     missing = [helper for helper in openings.group.helpers if helper not in here]
-    return masks_in_words(openings.group, length, missing)
+    return masks_in_words(openings.group, numbers_of(plan.value), missing)
 
 
 def _noise_pairs(noise: dict[str, Any] | None) -> dict[str, Any]:

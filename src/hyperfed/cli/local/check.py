@@ -1,6 +1,6 @@
 """Implement `hyperfed check`, for people and for monitors, and `hyperfed check store`.
 
-`hyperfed check` looks at what its settings name (`operations.health`). Its exit codes are those of
+`hyperfed check` checks what its settings name (`operations.health`). Its exit codes are those of
 monitoring plugins, and its first line says the worst.
 
 `hyperfed check store` tries a store of the user's own.
@@ -9,8 +9,8 @@ monitoring plugins, and its first line says the worst.
    rule in a folder of its own below `probe/`. Nothing else of the store is read or written.
 2. The rules are run in fewer and smaller trials than in the tests, so that a slow share answers in
    a minute.
-3. On a share the folder is removed again. In a bucket it stays, because nobody may erase there but
-   housekeeping; objects below `probe/` may expire.
+3. On a share the folder is removed again. In a bucket it stays, because only housekeeping may erase
+   there; objects below `probe/` may expire.
 """
 
 import secrets

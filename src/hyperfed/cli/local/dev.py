@@ -1,6 +1,6 @@
 """Implement `hyperfed dev`, which runs a whole federation on this machine in the background.
 
-The federation is there to look at, with Prefect's UI, and to try things on.
+The federation is there to be looked at, with Prefect's UI, and for experiments.
 """
 
 import os
@@ -90,6 +90,7 @@ def up(invocation: Invocation, directory: Path, window: float, port: int | None)
       hyperfed dev up
       hyperfed dev up --window 15m
     """
+    from hyperfed.dev.processes import interrupts_held
     from hyperfed.dev.supervisor import MARK
 
     folder, checkout = directory.resolve(), find_checkout()
@@ -107,24 +108,26 @@ def up(invocation: Invocation, directory: Path, window: float, port: int | None)
             str(int(window)),
             *([str(port)] if port else []),
         ]
-        with (folder / "logs" / "supervisor.log").open("ab") as log:
-            started = subprocess.Popen(  # noqa: S603 - our own arguments
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=checkout,
-                env=os.environ | {MARK: str(folder)},
-                start_new_session=True,
-            )
-        with invocation.out.step(
-            "Starting SeaweedFS, Prefect and a worker; the first time Prefect makes its database"
-        ):
-            try:
+        try:
+            # interrupted between its start and this line, a supervisor would be nobody's
+            with (folder / "logs" / "supervisor.log").open("ab") as log, interrupts_held():
+                started = subprocess.Popen(  # noqa: S603 - our own arguments
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    cwd=checkout,
+                    env=os.environ | {MARK: str(folder)},
+                    start_new_session=True,
+                )
+            with invocation.out.step(
+                "Starting SeaweedFS, Prefect and a worker; the first time Prefect makes its "
+                "database"
+            ):
                 status = _wait(folder, started)
-            except KeyboardInterrupt:
-                _break_off(folder, started)
-                raise
+        except KeyboardInterrupt:
+            _break_off(folder)
+            raise
     document = {
         name: status[name]
         for name in ("ui", "api", "login", "reports", "store", "bucket", "config", "clients")
@@ -153,16 +156,16 @@ def up(invocation: Invocation, directory: Path, window: float, port: int | None)
     invocation.out.finish(document, lambda to: show_pairs(to, pairs))
 
 
-def _break_off(folder: Path, started: "subprocess.Popen[bytes]") -> None:
+def _break_off(folder: Path) -> None:
     """End within seconds what this command has begun to start. A second Ctrl-C changes nothing."""
     from hyperfed.dev.processes import carrying, end_all, named
     from hyperfed.dev.supervisor import MARK
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    sys.stderr.write(f"\nStopping {named(carrying(MARK, str(folder)))}\n")
+    running = named(carrying(MARK, str(folder))) or "what was starting"
+    sys.stderr.write(f"\nStopping {running}\n")
     end_all(MARK, str(folder), timeout_s=_BREAK_OFF_S)
-    started.wait()
     (folder / "status.json").unlink(missing_ok=True)
     sys.stderr.write("Stopped; nothing is left running. The data stay.\n")
 

@@ -1,7 +1,7 @@
 """Implement `hyperfed report`: write the dossier site, a folder of pages.
 
 Each file is replaced at once or not at all, and the home page last, so that a reader of the folder
-finds no link to a page that is not there yet.
+finds no link to a page that does not exist yet.
 """
 
 from pathlib import Path

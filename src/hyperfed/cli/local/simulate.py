@@ -1,7 +1,7 @@
 """Implement `hyperfed simulate`, which plays a federation under attack in one process.
 
-1. Table and plot show each night beside its honest twin, so that they show what the attack cost,
-   and not what the data cannot tell.
+1. Table and plot show each round beside its honest twin, so that they show what the attack cost,
+   and not what the data cannot show.
 2. The command reads and writes no drop-box. `--signed` plays every byte of real rounds through a
    drop-box in memory.
 """
@@ -170,7 +170,7 @@ def simulate(
         raise ConfigError(
             f"unknown attack {attack!r:.40}",
             subject="simulation",
-            remedy=f"One of {', '.join(ATTACKS)} is needed",
+            remedy=f"Choose one of {', '.join(ATTACKS)}",
         )
     own = {name: settings.pop(name) for name in ("engine", "in_order", "lags")}
     if folder is None and any(own.values()):
@@ -205,7 +205,7 @@ def _refuse_worlds_options() -> None:
             raise ConfigError(
                 f"--{name} does not go with --data",
                 subject="simulation",
-                remedy="The folder says which clients there are: leave it out",
+                remedy="Leave it out: the folder says which clients there are",
             )
 
 

@@ -1,6 +1,6 @@
-"""Implement `hyperfed budget`: say what of the privacy budget is spent and left, and plan nights.
+"""Implement `hyperfed budget`: say how much privacy budget is spent and left, and plan rounds.
 
-1. Everything is computed from the verified ledger and the registry; nobody's word is taken for it.
+1. Everything is computed from the verified ledger and the registry, and nobody has to be believed.
 2. What is enforced (the RDP filter, or basic sums) stands first. What the exact curve of continuous
    noise would allow is called a report.
 3. `plan` needs no drop-box. It says plainly where too few clients make the noise hide everything.
@@ -263,14 +263,16 @@ def plan(
         raise ConfigError(
             "say how many edges are possible",
             subject="budget plan",
-            remedy="--variables with --max-lag, or --edges; or let them be discovered: "
-            "--edges-per-client",
+            remedy=(
+                "Give --variables with --max-lag, or --edges; or let them be discovered with "
+                "--edges-per-client"
+            ),
         )
     if edges_per_client is not None and (variables is not None or slots is not None):
         raise ConfigError(
             "edges are either all noised or discovered",
             subject="budget plan",
-            remedy="--edges-per-client goes without --variables and --edges",
+            remedy="Give --edges-per-client without --variables and --edges",
         )
     with as_usage():
         count = check_slots(variables, range(max_lag + 1)) if variables is not None else slots

@@ -4,8 +4,8 @@ A draft follows the newest version, or is amended before anyone has signed it.
 
 1. What a record said about past rounds stays: a key is closed at a round and never removed, so that
    old rounds can still be verified.
-2. A key that replaces another overlaps with it: from `from_round` on the new one speaks, and until
-   `from_round + overlap - 1` the old one does as well.
+2. A key that replaces another overlaps with it: the new one is valid from `from_round` on, and the
+   old one until `from_round + overlap - 1`.
 3. A revocation holds from the round it names (R-25).
 
 What it does not do: sign, read or write (`registry`, `registry_signing`).
@@ -25,7 +25,7 @@ __all__ = ["Draft", "add_client", "add_party", "replace_roots", "revoke_client",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A version that nobody has signed yet."""
+    """Holds a version that nobody has signed yet."""
 
     registry: Registry
     """The registry of that version."""
@@ -151,7 +151,7 @@ def _closed(
 
 
 def revoke_client(draft: Draft, client_id: str, *, from_round: int) -> Draft:
-    """Return the draft in which no key of the client speaks from `from_round` on.
+    """Return the draft in which no key of the client is valid from `from_round` on.
 
     Raises RegistryError for an unknown client.
     """
@@ -166,7 +166,7 @@ def revoke_client(draft: Draft, client_id: str, *, from_round: int) -> Draft:
 
 
 def revoke_key(draft: Draft, key_id: str, *, from_round: int) -> Draft:
-    """Return the draft in which one key, whosever it is, does not speak from `from_round` on.
+    """Return the draft in which one key, whosever it is, is not valid from `from_round` on.
 
     Raises ConfigError for an unknown key.
     """
@@ -190,7 +190,7 @@ def revoke_key(draft: Draft, key_id: str, *, from_round: int) -> Draft:
     raise ConfigError(
         "no such key in the registry",
         subject=f"key {key_id:.64}",
-        remedy="`hyperfed registry show` lists them",
+        remedy="Name one that `hyperfed registry show` lists",
     )
 
 

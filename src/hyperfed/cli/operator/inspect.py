@@ -1,4 +1,4 @@
-"""Implement `hyperfed inspect`: list the drop-box, or verify one object and show it."""
+"""Implement `hyperfed inspect`, which lists the drop-box, or verifies one object and shows it."""
 
 import re
 from collections import Counter
@@ -107,7 +107,7 @@ def _list(invocation: Invocation, prefix: str) -> NoReturn:
         raise ObjectNotFound(
             "there is no such object, and nothing below it",
             subject=prefix,
-            remedy="`hyperfed inspect` without a key lists what is there",
+            remedy="List what is there with `hyperfed inspect` without a key",
         )
     document = {
         "prefix": prefix,

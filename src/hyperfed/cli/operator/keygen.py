@@ -1,4 +1,4 @@
-"""Implement `hyperfed keygen`: write a key pair to a file of mode 0600, and its public half."""
+"""Implement `hyperfed keygen`, which writes a key pair to a file of mode 0600, and a public one."""
 
 import os
 from pathlib import Path

@@ -6,7 +6,8 @@ signs, merges and publishes.
 1. A draft is an unsigned file. `init` makes that of the first version. `add`, `revoke` and `roots`
    make every later one: on top of the newest published version, or, with --draft, by amending a
    draft that nobody has signed yet (`registry_drafts`).
-2. What ends keeps its past: a key is closed at a round, so that old rounds can still be verified.
+2. Whatever ends keeps its past: a key is closed at a round, so that old rounds can still be
+   verified.
 """
 
 import re

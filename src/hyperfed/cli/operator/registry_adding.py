@@ -1,7 +1,7 @@
 """Implement `hyperfed registry add`: draft new clients, and next keys of coordinators and auditors.
 
-An enrolment is added only after its fingerprint was compared on another channel: --expect compares
-it, or the operator says that it was compared.
+An enrolment is added only once its fingerprint has been compared on another channel: --expect
+compares it, or the operator confirms that it was compared.
 """
 
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Implement `hyperfed registry renew | annul`: how roots keep a federation alive, and mend it.
+"""Implement `hyperfed registry renew | annul`, by which roots keep a federation alive and mend it.
 
 1. `renew` drafts the same list with another expiry (R-122), or another bound of `close_by` (R-116).
    It is the one command that starts from a version that has expired.

@@ -4,8 +4,8 @@
    differs from the version before, which lies beside the draft, and asks.
 2. `merge` joins signatures of one draft, and refuses signatures of different drafts.
 3. `publish` verifies the whole chain first and then creates the object. A version that exists is
-   never changed. Before version 1 the store itself is checked, since the protocol's safety rests on
-   create-only writes.
+   never changed. Before version 1 the store itself is checked, because the protocol's safety rests
+   on create-only writes.
 """
 
 from pathlib import Path
@@ -258,7 +258,7 @@ def _content(kind: Armour, data: bytes, path: Path) -> "Registry":
         raise ConfigError(
             f"holds a {envelope.type!r:.60}",
             subject=str(path),
-            remedy="Here belongs a version of the registry",
+            remedy="Give the file of a version of the registry",
         )
     return PayloadCodec().decode(envelope.body, Registry)
 
@@ -275,7 +275,7 @@ def _merged(files: tuple[Path, ...]) -> "tuple[bytes, Registry]":
                 "is not signed",
                 subject=str(file),
                 rule="R-23",
-                remedy=f"The roots sign it first: hyperfed registry sign {file}",
+                remedy=f"Have the roots sign it first: hyperfed registry sign {file}",
             )
         parts.append(data)
     signed = merge_signatures(parts)

@@ -1,7 +1,7 @@
 """Implement `hyperfed relay`: a small process before a folder, in place of an object store.
 
-`serve` runs it; `certificate` makes what it shows its callers, and `access` what a caller on a
-machine without its own key shows the relay.
+`serve` runs it. `certificate` makes the certificate that it shows its callers, and `access` the one
+that a caller on a machine without its own key shows the relay.
 """
 
 import logging

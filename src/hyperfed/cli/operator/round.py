@@ -290,8 +290,10 @@ def _newest(invocation: Invocation) -> int:
     raise ObjectNotFound(
         "no round was opened yet",
         subject="rounds/",
-        remedy="The open-round deployment opens each at its window's start; or `hyperfed round "
-        "open`",
+        remedy=(
+            "Open one with `hyperfed round open`; the open-round deployment opens each at its "
+            "window's start"
+        ),
     )
 
 
@@ -312,7 +314,7 @@ def _document(invocation: Invocation, round_id: int) -> dict[str, Any]:
         raise ObjectNotFound(
             "was not opened",
             subject=f"round {round_id}",
-            remedy="The open-round deployment opens it at its window's start",
+            remedy="Wait for its window: the open-round deployment opens it at the window's start",
         )
     plan, frozen, result, state = (
         stored.value,

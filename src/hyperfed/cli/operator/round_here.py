@@ -116,7 +116,7 @@ def _present(choice: tuple[int, str | None]) -> int:
             why_not,
             subject="round 1",
             rule="R-60",
-            remedy="Wait for it; `hyperfed schedule` says when",
+            remedy="Wait for it; `hyperfed schedule` shows when",
         )
     return number
 

@@ -138,7 +138,9 @@ def _grid(
             f"{registry.genesis.isoformat()}",
             subject="schedule",
             rule="R-52",
-            remedy="Windows hold for a federation's whole life: leave --round-duration and "
-            "--genesis out",
+            remedy=(
+                "Leave --round-duration and --genesis out: windows hold for a federation's whole "
+                "life"
+            ),
         )
     return registry.genesis, float(registry.window_s)

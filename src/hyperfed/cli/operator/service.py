@@ -1,6 +1,6 @@
 """Implement `hyperfed service`, which sets up what a coordinator needs on a Prefect server.
 
-It is made or brought up to date from hyperfed.toml and the drop-box.
+The command makes or updates it from hyperfed.toml and the drop-box.
 """
 
 from pathlib import Path
@@ -414,6 +414,6 @@ def _login(path: Path) -> tuple[str, str]:
         raise ConfigError(
             "is no file of two lines, user and password",
             subject=str(path),
-            remedy="Write one, mode 0600",
+            remedy="Write such a file, with mode 0600",
         ) from exc
     return user, password

@@ -3,12 +3,12 @@
 1. Server and worker run as different system users. Whoever may use Prefect's API or database is a
    party that is not trusted (docs/threat-model.md), so the server's user cannot read the
    coordinator's key.
-2. Everything is read-only to a unit but its own state, cache and temporary folder. It gets no
+2. Everything is read-only to a unit except its own state, cache and temporary folder. It gets no
    capability, no device and no home folder.
 3. Secrets come from environment files that root alone reads, and from key files below the folder of
    settings; no unit holds one.
 4. A unit is started again whenever it ends, without a limit: a server, a database or a network that
-   comes up late needs nobody.
+   comes up late needs nobody's help.
 5. On SIGTERM systemd tells the main process alone, because a worker ends its runs by itself.
 
 What it does not do: start anything, or make users. `systemd-sysusers` and `systemctl` do.
@@ -86,7 +86,7 @@ WantedBy=multi-user.target
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
-    """Where a coordinator lies on the machine that runs it."""
+    """Says where a coordinator lies on the machine that runs it."""
 
     checkout: Path
     """The clone with its .venv, which `make setup` has made."""
@@ -117,7 +117,7 @@ class Installation:
                 raise ConfigError(
                     "is no name of a system user",
                     subject=f"{option} {ascii(user)[:60]}",
-                    remedy="Up to 31 lower-case letters, digits, - and _, a letter first",
+                    remedy="Use up to 31 lower-case letters, digits, - and _, a letter first",
                 )
         if self.server_user == self.worker_user:
             raise ConfigError(

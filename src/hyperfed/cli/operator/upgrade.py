@@ -1,4 +1,4 @@
-"""Implement `hyperfed upgrade check`: what this version changes, asked before it is installed."""
+"""Implement `hyperfed upgrade check`, which says what a version changes before it is installed."""
 
 from importlib import metadata
 from typing import TYPE_CHECKING, Any

@@ -1,1 +1,1 @@
-"""Merges a round in key ranges on other machines, through sealed scratch in the drop-box."""
+"""Merge a round in key ranges on other machines, through sealed scratch in the drop-box."""

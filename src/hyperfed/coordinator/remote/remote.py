@@ -1,9 +1,9 @@
-"""Defines `RemoteRanges`: a merge whose ranges lie in scratch, where tasks work on them.
+"""Compute a merge whose ranges lie in scratch, where tasks work on them (`RemoteRanges`).
 
 Steps and partials travel through the object store, sealed.
 
-1. A step lies in scratch under an address that follows from its content, so that a step which a
-   driver asked for before it died is answered already.
+1. A step lies in scratch under an address that follows from its content, so a step that a driver
+   asked for before it died is answered already.
 2. Each portion has one answer: the partials of its ranges, by ascending keys. It does not matter
    which worker answers: `answer` reads all it needs, and an answer that is there counts.
 3. Between steps a worker's process keeps the ballots of the ranges it used last, up to
@@ -11,7 +11,7 @@ Steps and partials travel through the object store, sealed.
    that dies costs only the time of its work.
 4. Only addresses, numbers of portions and counts go through a scheduler (`Ask`).
 5. Of a merge of at most `RANGES_HERE` ranges only the last step, which costs most, is asked of
-   tasks. The others are ten small ones, one after the other, and a task of each would cost more
+   tasks. The other ten steps are small and follow one another, and a task for each would cost more
    than the step: the driver reads the rows once and does them itself.
 
 What it does not do: it does not know Prefect, nor drive the merge (`aggregation.bounded_trust`).
@@ -87,7 +87,7 @@ def to_arrays(step: Step) -> dict[str, npt.NDArray[Any]]:
 
 
 def step_of(arrays: dict[str, npt.NDArray[Any]]) -> Step:
-    """Return the step that `to_arrays` has made these arrays of.
+    """Return the step that `to_arrays` has turned into these arrays.
 
     Raises RoundError for arrays that are no step (R-43).
     """
@@ -110,7 +110,7 @@ def step_of(arrays: dict[str, npt.NDArray[Any]]) -> Step:
 
 
 class RemoteRanges:
-    """The ranges of a shuffle, as `merge.ranges.Ranges` defines them.
+    """Gives the ranges of a shuffle, as `merge.ranges.Ranges` defines them.
 
     Args:
         shuffle: The frozen set's rows in scratch.
@@ -229,7 +229,7 @@ class _Kept:
             work, size = self._works.pop(key, (None, 0))
         if work is None:
             rows = shuffle.rows_of(number)
-            size = BALLOT_BYTES * len(rows.keys())
+            size = BALLOT_BYTES * len(rows.packed)
             work = RangeWork(
                 load=_Loader(shuffle, number, rows), eligible_voters=self._voters_of(shuffle)
             )

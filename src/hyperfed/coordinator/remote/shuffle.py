@@ -1,4 +1,4 @@
-"""Defines `Shuffle`: a frozen set's rows, cut by key range and written to scratch.
+"""Cut a frozen set's rows by key range, and write them to scratch (`Shuffle`).
 
 Each range can then be merged wherever there is a worker.
 
@@ -59,7 +59,7 @@ _RECORDS = {dtype.itemsize: dtype for dtype in (NARROW, WIDE)}
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ShuffleLayout:
-    """The layout of a shuffle: how a frozen set is cut into shards, ranges and portions."""
+    """Says how a frozen set is cut into shards, ranges and portions."""
 
     shards: Ints
     """int64[shards + 1]: shard i has the counted updates from shards[i] to below shards[i + 1]."""
@@ -152,7 +152,7 @@ class Shuffle:
                 "its merge has no layout",
                 subject=self.scratch.folder,
                 rule="R-43",
-                remedy="Worker and flow must run the same code; run the round again",
+                remedy="Let worker and flow run the same code, and run the round again",
             )
         if fields is None:
             self.scratch.put("layout", self._chosen(shards, rows_a_range))

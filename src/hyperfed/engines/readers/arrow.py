@@ -87,7 +87,7 @@ def translated(subject: str) -> Iterator[None]:
 
 
 class ArrowSheet:
-    """Reads Arrow batches; it is a `Sheet`."""
+    """Reads Arrow batches, as a `Sheet`."""
 
     row_word = "row"
     comments: tuple[str, ...] = ()

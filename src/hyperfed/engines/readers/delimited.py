@@ -1,14 +1,14 @@
 """Read text with a delimiter: a line of names, then one row a line, as people and programs do.
 
 1. The delimiter is the one of , ; tab | by which the names and the first rows have the same number
-   of cells. Where two do, it is asked for, not guessed.
+   of cells. Where two do, the user is asked, and nothing is guessed.
 2. The decimal sign is a comma only where commas do not separate cells, and cells look like 1,5 and
    none like 1.5. Cells that may be 1,234 in either way are asked about.
 3. Before the names may stand `sep=;`, and lines that begin with #.
 4. A row with one cell more than there are names has R's row names, or a delimiter at its end. R's
-   are never the same twice; one more cell in some rows alone is an error.
-5. Blank lines at the end are nothing. One between rows is named. A line of delimiters alone is a
-   row without values, and so is a blank line where there is one column.
+   row names are never the same twice; one more cell in only some rows is an error.
+5. Blank lines at the end are ignored, and one between rows is reported. A line of delimiters alone
+   is a row without values, and so is a blank line where there is one column.
 
 What it does not do: it does not skip titles, footers or notes, which it cannot tell from data.
 """
@@ -40,7 +40,10 @@ Row = tuple[int, list[str]]
 
 
 class DelimitedSheet:
-    """Reads a text that is open; it is a `Sheet`. Raises EngineError."""
+    """Reads an open text, as a `Sheet`.
+
+    Raises EngineError.
+    """
 
     row_word = "line"
 
@@ -199,7 +202,7 @@ class DelimitedSheet:
             raise EngineError(
                 f"line {line} has 2 cells below the one name {self._names[0]!r:.60}",
                 subject=self.subject,
-                remedy="Name both columns in line 1; or say --delimiter ';' --decimal ',' where "
+                remedy="Name both columns in line 1; or give --delimiter ';' --decimal ',' where "
                 "the comma is decimal",
             )
         self.notes.append(
@@ -252,7 +255,7 @@ class DelimitedSheet:
             raise EngineError(
                 f"its cells may be separated by {' or '.join(_DELIMITERS[one] for one in best)}",
                 subject=self.subject,
-                remedy=f"Say which, such as --delimiter '{best[0]}'",
+                remedy=f"Give it, such as --delimiter '{best[0]}'",
             )
         found = best[0] if best else ","
         if found != ",":
@@ -278,7 +281,7 @@ class DelimitedSheet:
                 f"line {line} holds {cell.strip()!r:.40}: a decimal comma or a thousands "
                 "separator, and no other cell tells",
                 subject=self.subject,
-                remedy="Say --decimal ',' for the former; for the latter write 1,234 as 1234",
+                remedy="Give --decimal ',' for the former; for the latter write 1,234 as 1234",
             )
         self.notes.append("decimals stand after a comma")
         return ","

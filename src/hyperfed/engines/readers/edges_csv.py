@@ -1,16 +1,16 @@
-"""Read finished edges, from a file or a frame: an `Engine` whose discovery was done elsewhere.
+"""Read finished edges from a file or a frame, for an `Engine` whose discovery was done elsewhere.
 
 The columns are source, target, lag, effect, confidence, stability; optional are hits, n, and ci_low
 with ci_high, or std_error. Source and target are names.
 
 1. A file is read as data are (`reading`), and its numbers by the same rule. An error names file,
    line and column, and what would be right. A variable that the round does not know is an error,
-   and is not left out in silence.
+   and is not silently left out.
 2. An interval is effect +- 1.96 standard errors. A column dof means that it is a t interval with so
    many degrees of freedom, which `Discovery` converts. Empty cells in ci_low and ci_high, or in
    std_error, mean that nothing is known of this edge.
 3. The variables measured and the lags looked at are those that the caller names, by default those
-   that occur: an edge that is not reported between measured variables, at a lag that was looked at,
+   that occur. An edge that is not reported between measured variables, at a lag that was looked at,
    is a vote against it. A file of `hyperfed discover` names them itself, with all that was found
    beside its edges, in lines before the header (`remarks`). A column `endpoints` has the marks.
 4. An effect is in units of the target for one of the source. Where the user says how variables
@@ -41,7 +41,7 @@ _UNKNOWN = ("ci_low", "ci_high", "std_error")  # an empty cell means: not known
 
 
 class EdgesFile:
-    """Reads its edges from a file or a frame; it is an `Engine`.
+    """Reads its edges from a file or a frame, as an `Engine`.
 
     `variables` are the round's. `measured` are those that this client measured, and `lags` those
     that it looked at; None means those that occur. `form` and `units` are what the user says about
@@ -167,7 +167,7 @@ class EdgesFile:
         unit = self._unit(untold[0])
         return (
             f"effects of {listed(untold)} are taken to be in the round's units ({untold[0]} in "
-            f"{unit}); where they are not, say --unit and --convert",
+            f"{unit}); where they are not, give --unit and --convert",
         )
 
     def _unit(self, name: str) -> str:

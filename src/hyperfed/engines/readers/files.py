@@ -1,10 +1,10 @@
-"""Open a file of data: which kind it is, and the text in it.
+"""Open a file of data: find which kind it is, and the text in it.
 
 1. A file is read once, from start to end, so it may be a pipe; "-" is the standard input.
-2. What it is, its first bytes say, and not its name: gzip is unpacked; Parquet and Arrow files are
-   read as such (`arrow`); a spreadsheet, an archive or a picture is refused with what to do.
+2. Its first bytes say what it is, not its name: gzip is unpacked; Parquet and Arrow files are read
+   as such (`arrow`); a spreadsheet, an archive or a picture is refused with what to do.
 3. Text is UTF-8 with or without a byte-order mark, or UTF-16 as Excel and PowerShell write it. Any
-   other encoding is refused with the byte: letters that are guessed make other names.
+   other encoding is refused with the byte: guessed letters make other names.
 
 What it does not do: split text into cells (`delimited`).
 """
@@ -109,7 +109,7 @@ def _looked_at(stream: BinaryIO) -> tuple[bytes, BinaryIO]:
 
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[OpenedFile]:
-    """Yield a file, open. What goes wrong while it is read is told by its name.
+    """Yield a file, open. An error that occurs while it is read names it.
 
     Raises ConfigError where it cannot be read, EngineError where it is no table.
     """
@@ -160,5 +160,7 @@ def _kind_of(subject: str, stream: BinaryIO) -> OpenedFile:
             remedy="Unpack it, or save the data as CSV, UTF-8; or as Parquet",
         )
     if not head:
-        raise EngineError("is empty", subject=subject, remedy="It needs a line of names and rows")
+        raise EngineError(
+            "is empty", subject=subject, remedy="Write a line of names, and rows below"
+        )
     return OpenedFile(subject, kind, whole, head)

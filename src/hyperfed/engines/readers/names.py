@@ -107,7 +107,7 @@ class Header:
         return position_of
 
     def left_out(self, columns: Sequence[int], missing: Sequence[str]) -> tuple[str, ...]:
-        """Return how the other columns are reported, with what they may have been meant for."""
+        """Return how the other columns are reported, with the variables they may stand for."""
         used = set(columns)
         if len(missing) * len(self.names) > _COMPARED:
             missing = []
@@ -129,7 +129,7 @@ class Header:
 
 
 def check_known(names: Sequence[str], vocabulary: Sequence[str], option: str) -> None:
-    """Raise EngineError where the user names what is no variable of the round."""
+    """Raise EngineError where the user names something that is no variable of the round."""
     there = set(vocabulary)
     for name in names:
         if name not in there:

@@ -1,8 +1,8 @@
-"""Say what a cell holds: a number, nothing, or something else, and then what to do about it.
+"""Read a cell as a number, as nothing, or as something else, and then say what to do about it.
 
 1. A number is written in plain ASCII: digits, a point, an exponent, a sign. Python also takes
    `1_234`, `inf`, `nan` and the digits of other scripts, which nobody writes as a measurement.
-2. Nothing is an empty cell or one of `MARKERS`, in any case, and what the user says it is.
+2. Nothing is an empty cell, one of `MARKERS` in any case, or what the user says it is.
 3. Anything else is an error, never a guess: a thousands separator, a percent sign and a currency
    change a number by a factor, so the message names what it looks like and how to write it.
 """
@@ -41,7 +41,7 @@ class NotANumber(ValueError):
 
 
 class Missing:
-    """Knows what means that a value is missing.
+    """Knows which texts and numbers mean that a value is missing.
 
     Args:
         said: What the user says it is, such as ("-999", "refused"). A number stands for its value,
@@ -127,17 +127,17 @@ def _explained(text: str, decimal: str) -> NotANumber:
         if grouped[1] == "," and _TWO_PARTS.fullmatch(text):
             return NotANumber(
                 f"{description}: a thousands separator or a decimal comma",
-                "Write 1,234 as 1234; or say --decimal ',' where the comma is decimal",
+                "Write 1,234 as 1234; or give --decimal ',' where the comma is decimal",
             )
         return NotANumber(f"{description}, with thousands separators", "Write 1,234.5 as 1234.5")
     if decimal == "." and _TWO_PARTS.fullmatch(text):
         return NotANumber(
-            f"{description}, with a decimal comma", "Say --decimal ',', or write 1,5 as 1.5"
+            f"{description}, with a decimal comma", "Give --decimal ',', or write 1,5 as 1.5"
         )
     if decimal == "," and _NUMBER.fullmatch(text):
         return NotANumber(
             f"{description}, with a point where the decimals stand after a comma",
-            "Write all numbers of a file in one way, or say --decimal .",
+            "Write all numbers of a file in one way, or give --decimal .",
         )
     if text.casefold() in ("true", "false", "yes", "no"):
         return NotANumber(f"{description}, a truth value", "Write it as 1 or 0")
@@ -154,5 +154,5 @@ def _explained(text: str, decimal: str) -> NotANumber:
     words = "".join(itertools.islice(text, 40))
     return NotANumber(
         f"{description}, not a number",
-        f"Correct it, pick other columns, or say --missing {words!r} where it means missing",
+        f"Correct it, pick other columns, or give --missing {words!r} where it means missing",
     )

@@ -1,4 +1,4 @@
-"""Name values that look like a code for "missing": -9, -99, -999, 9999, far outside the rest.
+"""Report values that look like a code for "missing": -9, -99, -999, 9999, far outside the rest.
 
 1. A code is the smallest or largest value of a column. One made of nines is named where it lies
    further from its neighbour than all others spread; any other where it repeats, and lies three
@@ -33,7 +33,7 @@ def notes_on_codes(names: Sequence[str], values: Floats) -> tuple[str, ...]:
             option = ",".join(f"{value:g}" for value, _ in codes)
             notes.append(
                 f"column {name!r:.80} holds {code_list}, far outside the rest: if that means "
-                f"missing, say --missing {option}"
+                f"missing, give --missing {option}"
             )
     return tuple(notes)
 

@@ -15,7 +15,7 @@
    where it is not known), hits, n, and two or more sources. Cells are quoted as CSV's are.
 2. Numbers are written so that reading them again gives the same numbers: what is submitted from the
    file has the same bytes as what is submitted at once.
-3. Lines with other titles are nothing. A line with one of these titles that cannot be read is
+3. Lines with other titles are ignored. A line with one of these titles that cannot be read is
    refused, and never half understood.
 """
 

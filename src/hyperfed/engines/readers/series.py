@@ -1,12 +1,12 @@
-"""Read a client's data for an engine, from a file or a frame: the one reader for every way in.
+"""Read a client's data for an engine, from a file or a frame, whichever way it comes in.
 
 1. `read_series` takes the columns that are variables of a round, and requires that rows are steps
    in time (`time_order`), which a lagged engine needs. `read_table` takes rows of any order, and
    says where they are steps in time all the same.
-2. A missing value is NaN, counted by column; a column without any value is left out, and said. What
-   looks like a code for "missing" is named (`oddities`).
+2. A missing value is NaN, counted by column; a column without any value is left out and reported,
+   and so is what looks like a code for "missing" (`oddities`).
 3. Units are compared with the round's (`units`).
-4. What was read is told: rows, period, columns, missing cells, units.
+4. The result says what was read: rows, period, columns, missing cells, units.
 
 What it does not do: it does not fill in missing values, which is a decision about the data.
 """
@@ -58,12 +58,12 @@ class Series:
 
     @property
     def time(self) -> str | None:
-        """The column that tells the rows' time; None where the user vouches for their order."""
+        """The column that holds the rows' times; None where the user vouches for their order."""
         return self.clock.column
 
     @property
     def document(self) -> dict[str, Any]:
-        """What was read, for a person or a program."""
+        """What was read, as plain data for a person or a program."""
         return {
             "rows": len(self.values) - self.empty_rows,
             "empty_rows": self.empty_rows,
@@ -282,7 +282,7 @@ def _numeric(
 
 
 def _may_tell_time(sheet: Sheet, used_columns: set[int]) -> dict[str, int]:
-    """Return the positions of the columns that may tell the time, by name.
+    """Return the positions of the columns that may hold the time, by name.
 
     Columns whose name says so come first, then those whose first cell is a date.
     """

@@ -115,4 +115,4 @@ def title_of(header: Sequence[str], column: int) -> str:
 
 def no_rows(subject: str) -> EngineError:
     """Return the error for a source without rows."""
-    return EngineError("holds no rows", subject=subject, remedy="Below the names belong the data")
+    return EngineError("holds no rows", subject=subject, remedy="Write the data below the names")

@@ -1,11 +1,11 @@
-"""Compare a client's units with the round's, convert where the user says how, and else refuse.
+"""Compare a client's units with the round's, and convert or refuse what differs.
 
 1. A variable of the vocabulary may state a unit and a plausible range. What a client says of its
    own data (`--unit output=kEUR`, or a header `output [kEUR]`) is compared with the unit as text.
 2. Units that differ are converted by the factor that the user gives (`--convert output=1000`), or
-   refused: a factor that is guessed is an effect that is wrong by it.
-3. Where many values lie outside the range, the data are in another unit, whatever they say:
-   refused. Single values outside are named.
+   refused: a guessed factor makes an effect that is wrong by it.
+3. Where many values lie outside the range, the data are in another unit, whatever they say, and are
+   refused. Single values outside the range are reported.
 
 What it does not do: it does not know units. Their names are texts that people agree on.
 """
@@ -86,7 +86,7 @@ class Units:
         raise EngineError(
             f"{name!r:.80} is in {here!r:.40} here, and the round counts it in {there!r:.40}",
             subject=subject,
-            remedy=f"Say --convert {name}={f'{factor:g}' if factor else 'FACTOR'}, the "
+            remedy=f"Give --convert {name}={f'{factor:g}' if factor else 'FACTOR'}, the "
             f"{there} in one {here}; or --unit {name}={there} where the name is wrong",
         )
 
@@ -169,6 +169,6 @@ def _range_notes(column: Floats, entry: Variable, subject: str) -> list[str]:
     raise EngineError(
         f"{description}, the plausible range of the round; the middle one is {middle:.4g}",
         subject=subject,
-        remedy=f"{hint}They seem to be in another unit: say --convert {entry.name}=FACTOR, or tell "
-        "the operator that the range is wrong",
+        remedy=f"{hint}They seem to be in another unit: give --convert {entry.name}=FACTOR, or "
+        "tell the operator that the range is wrong",
     )

@@ -1,4 +1,4 @@
-"""Discover on sums of clients' statistics: engines that see no row, and find what rows would tell.
+"""Discover on sums of clients' statistics: engines that see no row, and find what rows would show.
 
 `make_summed_engine` makes one by the name that a plan states.
 """

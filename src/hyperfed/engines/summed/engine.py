@@ -4,8 +4,8 @@
    variables are those that any client measured.
 2. Effects are in the vocabulary's units again; of ranks they are in standard deviations.
 3. The degrees of freedom of a regression are those of the pair with the fewest, less one for each
-   regressor: where all clients measured everything, all rows less one mean for each client and
-   less the regressors. That is least squares with a dummy for each client.
+   regressor. Where all clients measured everything, they are all rows less one mean for each client
+   and less the regressors. That is least squares with a dummy for each client.
 4. Two variables that no client measured together have no edge, and count as uncorrelated where they
    stand beside others.
 5. Where a sum has noise (a private round), standard errors are those of sampling and of the noise
@@ -35,7 +35,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 class SummedEngine(ABC):
-    """Finds edges in sums of clients' statistics; it is an `Engine`.
+    """Finds edges in sums of clients' statistics, as an `Engine`.
 
     Args:
         sums: What the clients' statistics add up to.
@@ -65,13 +65,13 @@ class SummedEngine(ABC):
 
     @property
     def scale(self) -> Floats:
-        """float64[measured]: the unit of each variable's column, in the vocabulary's units."""
+        """The unit of each variable's column, in the vocabulary's units: float64[measured]."""
         if self.sums.form == "ranks":
             return np.ones(len(self.measured))
         return Scaling.of(self.vocabulary, self.measured.astype(np.uint32)).scale
 
     def rows_of(self, summed: Summed) -> npt.NDArray[np.int64]:
-        """Return int64[measured, measured]: the rows behind each pair at lag 0."""
+        """Return the rows behind each pair at lag 0: int64[measured, measured]."""
         at = np.ix_(self.measured, self.measured)
         return np.rint(summed.degrees[at] + summed.clients[at]).astype(np.int64)
 

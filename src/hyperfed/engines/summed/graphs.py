@@ -1,17 +1,18 @@
 """Find a graph at lag 0 in sums of statistics: PC and FCI by Fisher's z, GES by BIC.
 
-1. The searches are causal-learn's, on the correlations of the sum: no row is made up. PC and FCI
-   get a test whose number of rows is that of the pair with the fewest, GES the middle one.
+1. The searches are causal-learn's, on the correlations of the sum: no row is invented. PC and FCI
+   get a test whose number of rows is that of the pair with the fewest; GES gets that of the middle
+   pair.
 2. A pair has no part of clients whose experiment set either of its ends.
 3. Effects are regressions on the causes found (`summed_effects`), and confidence is 1 - p of their
    t. Stability is the share of parametric resamples of the sum (Wishart draws of its covariance)
-   that find the edge with its sign and in which BIC keeps it; one that finds it without a direction
+   that find the edge with its sign and in which BIC keeps it. One that finds it without a direction
    counts half.
 4. Knowledge goes into PC and FCI, and is held to afterwards by all (`TableFit.held_to`).
 5. Noise on a private sum is in the tests of PC and FCI, in the resamples and in effects. GES, whose
    score knows none, refuses such a sum.
-6. Where pairs have unlike clients or rows and together no correlation matrix, it is repaired and
-   said.
+6. Where pairs have unlike clients or rows, and together no valid correlation matrix, the matrix is
+   repaired and the result says so.
 
 Sources: Spirtes, Glymour & Scheines 2000; Chickering 2002, JMLR 3; Zheng et al. 2024, JMLR 25
 (causal-learn); Odell & Feiveson 1966, JASA 61 (Wishart draws).
@@ -55,7 +56,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class GraphFit(TestingFit):
-    """A search on correlations."""
+    """Searches for a graph on correlations."""
 
     effective: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     """float64[variables, variables]: the degrees of freedom behind each pair."""
@@ -224,7 +225,7 @@ class _SummedGraph(SummedEngine):
             raise EngineError(
                 f"the library failed: {exc}"[:300],
                 subject=type(self).__name__,
-                remedy="A variable may nearly follow from others: leave it out of the vocabulary",
+                remedy="Leave out of the vocabulary a variable that nearly follows from others",
             ) from exc
         votes = fit.held_to(fit_result.votes)
         shown_edges = (votes > 0) | (np.abs(resamples[:, 0]).mean(axis=0) >= _SHOWN)
@@ -260,7 +261,7 @@ class _SummedGraph(SummedEngine):
             raise EngineError(
                 f"{fit.rows} rows of {len(self.names)} variables are too few",
                 subject=type(self).__name__,
-                remedy="More clients or rows are needed, or fewer variables",
+                remedy="Wait for more clients or rows, or name fewer variables",
             )
 
     def _resampled(self, fit: GraphFit, correlation: Floats) -> Floats:

@@ -4,7 +4,7 @@
    fewest among x, y and S: its degrees of freedom, and one for the mean. Of one client, or where
    all measured everything, it is causal-learn's own test on all centred rows.
 2. Noise on the correlations (a private round) adds its variance to that of z.
-3. A pair that no client measured both ends of is taken as independent: it gets no edge.
+3. A pair whose ends no client measured together is taken as independent, and gets no edge.
 
 Source: Fisher 1924; Kalisch & Buehlmann 2007, JMLR 8.
 """

@@ -1,8 +1,8 @@
 """Fit a vector autoregression to sums of statistics, at the plan's lags.
 
-1. Each variable at lag 0 is regressed on all variables at all lags of the plan, but for those that
-   knowledge forbids: the coefficients, standard errors and t of least squares on all clients' rows
-   with an intercept for each client.
+1. Each variable at lag 0 is regressed on all variables at all lags of the plan, except for those
+   that knowledge forbids. This gives the coefficients, standard errors and t of least squares on
+   all clients' rows, with an intercept for each client.
 2. Stability is the share of parametric resamples of the sum that find the edge with its sign and in
    which BIC keeps it, in closed form: a resample's t is normal around the t that was found. So it
    needs no draw, and is the same on every machine.
@@ -12,7 +12,7 @@
    (`statistics.short_series`).
 
 Sources: Lütkepohl 2005, New Introduction to Multiple Time Series Analysis, 3.2; Nickell 1981 (with
-few rows a client, an intercept each draws a variable's effect on itself towards below).
+few rows for each client, an intercept for each biases a variable's effect on itself downwards).
 """
 
 import math
@@ -68,7 +68,7 @@ class SummedVar(SummedEngine):
         self.short_bias = short_bias
 
     def discover(self) -> Discovery:
-        """Return every edge that may be, with its interval, confidence and stability.
+        """Return every possible edge, with its interval, confidence and stability.
 
         Raises EngineError where there is no lag above 0, or there are too few rows.
         """
@@ -109,7 +109,7 @@ class SummedVar(SummedEngine):
                             f"{degrees:.0f} rows beyond the clients' means are too few for "
                             f"{len(columns)} regressors of {self.names[target]!r:.80}",
                             subject="SummedVar",
-                            remedy="More clients or rows are needed, or fewer lags",
+                            remedy="Wait for more clients or rows, or name fewer lags",
                         )
                     known = (summed.degrees[columns, at[place]] > 0) & fit.used
                     noise = summed.noise / max(degrees, 1.0)

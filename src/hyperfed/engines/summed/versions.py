@@ -1,4 +1,4 @@
-"""Say which library an engine on sums runs in, so that a plan can state it and an audit hold to it.
+"""Say which library an engine on sums runs in, so that plans can state it and audits check it.
 
 1. A plan states the library with its version (`SumsPolicy.version`). Another version may find
    another graph: a coordinator or auditor that has another one refuses, and says which is needed.
@@ -60,7 +60,7 @@ def sums_policy_of(said: SumsPolicy | Mapping[str, Any]) -> SumsPolicy:
             raise ConfigError(
                 f"{unknown[0]!r:.80} is unknown",
                 subject="[policy] statistics",
-                remedy=f"There may be {', '.join(known)}",
+                remedy=f"Use only {', '.join(known)}",
             )
         policy = SumsPolicy(**said)
     return policy if policy.version else replace(policy, version=engine_version(policy.engine))

@@ -1,7 +1,8 @@
-"""BIF 0.15, the structure alone: variables and their parents, as bnlearn and pgmpy read them.
+"""Write and read BIF 0.15, the structure alone, as bnlearn and pgmpy read it.
 
-The federation knows no probabilities, so the file has none: it says so, and each variable has the
-two states that the format asks for. An edge whose direction is not known is named in a comment.
+The structure is the variables and their parents. The federation knows no probabilities, so the file
+has none: it says so, and each variable has the two states that the format asks for. An edge whose
+direction is not known is named in a comment.
 """
 
 import re

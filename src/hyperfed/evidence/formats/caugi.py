@@ -1,4 +1,4 @@
-"""caugi, version 1: the JSON that the R package caugi saves a graph as.
+"""Write and read caugi, version 1: the JSON that the R package caugi saves a graph as.
 
 The class is DAG, PDAG or ADMG where the edges are of these classes and have no cycle, else UNKNOWN.
 A lagged cause is a node of its own, `x:1`. Source: caugi's vignette on serialisation.

@@ -1,4 +1,4 @@
-"""CSV: one row an edge, with the columns of bnlearn's `bn.strength` first.
+"""Write and read CSV: one row for each edge, with the columns of bnlearn's `bn.strength` first.
 
 1. A file of R's `write.csv` is read as it is, with or without its column of row names.
 2. A name that a spreadsheet would take for a formula gets an apostrophe before it, which the reader

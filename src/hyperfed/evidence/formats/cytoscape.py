@@ -1,4 +1,4 @@
-"""Cytoscape JSON (.cyjs): what Cytoscape and cytoscape.js load, and networkx reads."""
+"""Write and read Cytoscape JSON (.cyjs), which Cytoscape, cytoscape.js and networkx read."""
 
 import json
 

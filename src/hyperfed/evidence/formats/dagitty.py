@@ -1,4 +1,4 @@
-"""dagitty: the language of dagitty.net and of its R package, which pgmpy reads as well.
+"""Write and read the language of dagitty.net and of its R package, which pgmpy reads as well.
 
 1. The graph is a `dag` where all edges have an arrow at one end or at both, a `pag` where one has a
    circle (written @), a `pdag` where one has no direction.

@@ -1,4 +1,4 @@
-"""DOT: what Graphviz draws, with the evidence as attributes of the edges.
+"""Write and read DOT, which Graphviz draws, with the evidence as attributes of the edges.
 
 Marks become arrowheads and arrowtails, a negative effect a dashed line, so that the picture says
 what the attributes do. Source: graphviz.org, The DOT Language.

@@ -1,4 +1,4 @@
-"""GEXF 1.2: a directed graph with typed attributes, as Gephi and networkx read it.
+"""Write and read GEXF 1.2: a directed graph with typed attributes, as Gephi and networkx read it.
 
 Two edges between the same variables at different lags are parallel edges with an id each.
 """

@@ -1,4 +1,4 @@
-"""GML: a directed multigraph as nested lists of keys and values.
+"""Write and read GML: a directed multigraph as nested lists of keys and values.
 
 Texts are ASCII, with other characters as `&#n;`, as the format's author asks and networkx writes.
 Source: Himsolt 1997, GML: a portable graph file format.

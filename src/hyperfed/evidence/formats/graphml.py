@@ -1,4 +1,4 @@
-"""GraphML: a directed multigraph with typed attributes.
+"""Write and read GraphML: a directed multigraph with typed attributes.
 
 The file is what networkx, igraph, Gephi and yEd read: a key for each attribute, a node for each
 variable, an edge for each row, with its lag as an attribute. Source: graphml.graphdrawing.org.

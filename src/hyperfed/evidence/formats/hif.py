@@ -1,10 +1,10 @@
-"""HIF, the Hypergraph Interchange Format: effects of several causes at once, beside plain edges.
+"""Write and read HIF, the Hypergraph Interchange Format: joint effects, beside plain edges.
 
 1. Each effect is one directed hyperedge: its causes are the tail, what they act on is the head.
    Lag and numbers are attributes of the edge; names are the nodes.
 2. `check_hif` holds a document to the standard: which fields there are, which are needed, of what
-   type. A compliant document that says nothing of direction, or has several heads, is no effect of
-   causes, and `decode` says so.
+   type. A compliant document that says nothing of direction, or has several heads, describes no
+   effect of causes, and `decode` says so.
 
 Source: HIF-org/HIF-standard, its schema of 2026.
 """

@@ -1,4 +1,7 @@
-"""JSON: the table itself, with everything in it. `edge-evidence.schema.json` describes the file."""
+"""Write and read JSON: the table itself, with everything in it.
+
+`edge-evidence.schema.json` describes the file.
+"""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""lavaan: regressions, one line a target, as R's lavaan, semopy and pgmpy read them.
+"""Write and read regressions, one line for each target, as R's lavaan, semopy and pgmpy read them.
 
 1. `y ~ x1 + x2` has the edges from x1 and x2 to y; `x ~~ y` is a shared cause that nobody measured.
    An edge whose direction is not known has no place in a regression, and is named in a comment.

@@ -1,4 +1,7 @@
-"""Parquet: the columns of the CSV file with their types; the variables are in its metadata."""
+"""Write and read Parquet: the columns of the CSV file with their types.
+
+The variables are in its metadata.
+"""
 
 import io
 import json

@@ -1,7 +1,7 @@
-"""Tetrad: the text that Tetrad and causal-learn save a graph as.
+"""Write and read the text that Tetrad and causal-learn save a graph as.
 
-`x:1` is x one step ago, as in Tetrad's time series graphs. Names have no spaces there, and nothing
-could say what they were: such a name is refused.
+`x:1` is x one step ago, as in Tetrad's time series graphs. Names have no spaces in this format, and
+nothing could restore them: such a name is refused.
 """
 
 import re

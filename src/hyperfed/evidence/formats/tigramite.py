@@ -1,4 +1,4 @@
-"""tigramite: the arrays of its results, in one .npz file without pickle.
+"""Write and read the arrays of tigramite's results, in one .npz file without pickle.
 
 1. `graph[i, j, lag]` is the link from variable i, `lag` steps ago, to variable j, as text; at lag 0
    both (i, j) and (j, i) are there. `val_matrix` has the effect, `q_matrix` the q-value (1 where it

@@ -1,4 +1,4 @@
-"""Write and read XML without what a hostile file could do: no document type, so no entities."""
+"""Write and read XML without document types, and so without the entities of a hostile file."""
 
 from xml.etree import ElementTree as Tree
 

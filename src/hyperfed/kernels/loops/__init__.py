@@ -1,4 +1,4 @@
-"""Holds the loop that numba compiles: how far clients agree.
+"""Hold the loop that numba compiles: how far clients agree.
 
 Importing this package imports numba, and compiles the loop or takes it from the cache. Only
 `hyperfed.kernels` imports it.

@@ -1,4 +1,4 @@
-"""Adds up the votes of one key range, and how far each client votes with the totals.
+"""Add up the votes of one key range, and how far each client votes with the totals.
 
 It computes what `merge.ballots` does where a row's pair is its client, to the same bytes.
 """

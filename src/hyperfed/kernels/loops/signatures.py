@@ -1,4 +1,4 @@
-"""Names the types that the loops take, which are compiled when they are imported."""
+"""Name the types that the loops take, which are compiled when they are imported."""
 
 from typing import Any
 

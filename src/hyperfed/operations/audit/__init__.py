@@ -17,16 +17,16 @@ The checks run in this order, so that the first broken object is the first findi
 6. With keys that open the bodies (a coordinator's or an auditor's), every result without noise and
    every state is computed again, and must be the same byte for byte in the canonical form. A result
    with noise cannot be computed again: nobody outside knows what noise was drawn. Where a freeze
-   names another version of the merge's formula (R-66), numbers that differ are a remark. The
-   formula of a federation's rounds never goes back.
+   names another version of the merge's formula (R-66), numbers that differ are only remarked on.
+   The formula of a federation's rounds never goes back.
 7. No object lies at a key where nothing belongs.
 
 8. Every update of the cohort that lay in the inbox by a round's deadline is counted or refused
    (R-127). With a key, what was refused and still lies there is judged again (R-128).
 
-What it does not do: write, or look at what housekeeping has erased from the inbox. A missing
-receipt is a remark and no finding, because a rerun of the round writes it. So are packs that no
-freeze names: a repeated stage leaves them, and nothing was decided from them.
+What it does not do: write, or check what housekeeping has erased from the inbox. A missing receipt
+is a remark and no finding, because a rerun of the round writes it. So are packs that no freeze
+names: a repeated stage leaves them, and nothing was decided from them.
 """
 
 from hyperfed.operations.audit.report import AuditReport, Finding

@@ -25,7 +25,7 @@ __all__ = ["AuditContext", "History", "require"]
 
 @dataclass(slots=True)
 class History:
-    """What the rounds before say."""
+    """Holds what the rounds before say."""
 
     states: dict[int, Stored[RoundState]] = field(default_factory=dict)
     """The state of each committed round."""
@@ -42,7 +42,7 @@ class History:
 
 
 class AuditContext:
-    """The drop-box that is audited, what its rounds say so far, and what was found.
+    """Holds the drop-box that is audited, what its rounds say so far, and what was found.
 
     `inbox` holds what lies in clients' folders, by round, and `ledger` the entries that verify.
     `history` is what later rounds are compared with. `checked` counts by kind what was found right.

@@ -91,7 +91,7 @@ def _updates(context: AuditContext, plan: Plan, frozen: Stored[Freeze], *, commi
 
 
 def remark_unnamed_packs(context: AuditContext, freeze: Freeze, keys: list[str]) -> None:
-    """Add a remark where the round's `keys` hold packs that its freeze does not name."""
+    """Add a remark where a round holds packs that its freeze does not name."""
     there = {key for key in keys if key.startswith(Keys.accepted(freeze.round, b""))}
     if unnamed := len(there - {Keys.accepted(freeze.round, digest) for digest in freeze.packs}):
         context.remarks.append(

@@ -3,8 +3,8 @@
 1. A freeze is made before its registry version expires (R-122).
 2. No update that it counts proves to have seen a newer version: the coordinator would have used an
    old list although it could know better (R-121). `audit_freeze` reads the updates.
-3. Whom a later version revokes for that round is remarked on: the revocation came after the freeze,
-   or the coordinator did not see it.
+3. A client that a later version revokes for that round is remarked on: the revocation came after
+   the freeze, or the coordinator did not see it.
 """
 
 from datetime import timedelta

@@ -1,21 +1,24 @@
-"""Check the part of rule 3 of an audit that is about the inbox: who was left out, and who refused.
+"""Check the inbox's part of rule 3 of an audit: who was left out, and who was refused.
 
 1. An update of a client of the cohort that lay in the inbox by the deadline is counted or refused
-   by the freeze, or by that of a committed round before it (R-127). In time it is by the store's
+   by the freeze, or by that of a committed round before it (R-127). It is in time by the store's
    clock, by its own sender's, and by the ledger entries that the sender had seen. Where the store
-   tells no time, only the sender says it.
+   has no clock, only the sender says so.
 2. With a key that opens the bodies, what a freeze refused of a client is judged again (R-128), as
-   long as it lies in the inbox.
+   long as it lies in the inbox. In a round of secure sums it may also be refused because the
+   freeze's helpers did not confirm it, or its block was not complete (R-171, R-174).
 
-What it cannot tell is who left an update out: the coordinator, or a bucket that hid it from the
-coordinator and shows it now. What housekeeping has erased is not looked at.
+The check cannot tell who left an update out: the coordinator, or a bucket that hid it from the
+coordinator and shows it now. What housekeeping has erased is not checked.
 """
 
 from collections.abc import Iterator, Sequence
 
 from hyperfed.coordinator.choose import choose
+from hyperfed.coordinator.helper_choice import rules_of_left_out
 from hyperfed.crypto.envelope import Header, PacketType, open_envelope, verify_envelope
 from hyperfed.dropbox.inbox import Arrivals, read_arrivals
+from hyperfed.dropbox.openings import OpeningReader
 from hyperfed.dropbox.reader import Stored
 from hyperfed.errors import HyperfedError, PacketError, TransientError, TransportError
 from hyperfed.merge.pooling import FORMULA
@@ -45,8 +48,9 @@ def audit_inbox(context: AuditContext, plan: Plan, frozen: Stored[Freeze]) -> No
             if client_of(info.key) in cohort and info.key not in context.history.named:
                 _left_out(context, plan, freeze, info, made_for)
     if context.key_pair is not None and freeze.formula == FORMULA:
+        left_out = _left_out_of_sums(context, plan, freeze)
         for client in sorted({r.client for r in freeze.refused if r.client}):
-            _judge_again(context, plan, frozen, client)
+            _judge_again(context, plan, frozen, client, left_out.get(client, ""))
 
 
 def _left_out(
@@ -102,8 +106,23 @@ def _header(
     return header if header_fields == (owner, made_for, registry.federation) else None
 
 
-def _judge_again(context: AuditContext, plan: Plan, frozen: Stored[Freeze], client: str) -> None:
-    """Add a finding for each object of a client that would not be refused by the same rule."""
+def _left_out_of_sums(context: AuditContext, plan: Plan, freeze: Freeze) -> dict[str, str]:
+    """Return by which rule of secure sums clients are left out whom admission would count."""
+    stored = context.reader.plan(plan.round)
+    if plan.policy.aggregation != "secure-sum" or stored is None:
+        return {}
+    admitted: dict[str, Counted | Refused] = {one.client: one for one in freeze.counted}
+    admitted |= {one.client: one for one in freeze.refused if one.rule in ("R-171", "R-174")}
+    return rules_of_left_out(OpeningReader(context.reader, stored), admitted, freeze.helpers)
+
+
+def _judge_again(
+    context: AuditContext, plan: Plan, frozen: Stored[Freeze], client: str, left_out: str
+) -> None:
+    """Add a finding for each object of a client that would not be refused by the same rule.
+
+    left_out: the rule of secure sums by which what would count is refused, or "".
+    """
     freeze, key_id = frozen.value, context.key_pair.key_id if context.key_pair else ""
     named: list[Counted | Refused] = [r for r in freeze.refused if r.client == client]
     named += [c for c in freeze.counted if c.client == client]
@@ -119,7 +138,7 @@ def _judge_again(context: AuditContext, plan: Plan, frozen: Stored[Freeze], clie
     for refused in named:
         if not isinstance(refused, Refused):
             continue
-        rule, reason = rules.get(refused.key, ("", ""))
+        rule, reason = rules.get(refused.key, (left_out, "secure sums leave it out"))
         if key_id != frozen.signed.header.key_id and not SEALING.isdisjoint((rule, refused.rule)):
             continue  # a client may seal one thing to one key and another to another
         if rule not in (refused.rule, "R-97"):  # R-97: a base that was there then may be gone now

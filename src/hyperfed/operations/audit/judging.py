@@ -3,12 +3,12 @@
 1. Every counted update is held to the rules of admission (R-80 to R-99) by the registry, the plans
    and the base state that its freeze names. Without a key that opens bodies it is held to those
    about its header.
-2. By a clock it is judged as of the freeze. A coordinator that froze an hour after it had judged is
-   not blamed for what expired meanwhile.
+2. Where a clock decides, it is judged as of the freeze. A coordinator that froze an hour after it
+   had judged is not blamed for what expired meanwhile.
 3. Only the coordinator whose key froze the round can say that a body did not open: a client may
    seal one thing to one key, and another to another.
-4. Where a freeze names another formula than today's, rules may have been others, and nothing is
-   judged again.
+4. Where a freeze names another formula than today's, the rules may have been different, and nothing
+   is judged again.
 
 What it does not do: look at what was refused or left out (`inbox`).
 """
@@ -90,7 +90,7 @@ def validator_of(
 
 
 def judge_of(context: AuditContext, plan: Plan, frozen: Stored[Freeze]) -> Judge | None:
-    """Return what judges (counted, its verified header, envelope, key) again.
+    """Return a function that judges (counted, its verified header, envelope, key) again.
 
     It raises RoundError for an update that must not count. None where nothing can be judged.
     """
@@ -126,8 +126,10 @@ def judge_of(context: AuditContext, plan: Plan, frozen: Stored[Freeze]) -> Judge
                     f"though it breaks {error.rule} ({error.problem})",
                     subject=key,
                     rule="R-154",
-                    remedy="The coordinator has counted what no honest one counts: compare with "
-                    "the other members, and tell the registry's roots",
+                    remedy=(
+                        "Compare with the other members, and tell the registry's roots: the "
+                        "coordinator has counted what no honest one counts"
+                    ),
                 ) from error
             return
         context.checked["updates judged again"] += 1

@@ -9,7 +9,7 @@ __all__ = ["AuditReport", "Finding"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A broken object."""
+    """Describes a broken object."""
 
     key: str
     """The object's key."""
@@ -26,7 +26,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditReport:
-    """The outcome of an audit."""
+    """Holds the outcome of an audit."""
 
     federation: str
     """The federation's name; empty where the registry does not verify."""

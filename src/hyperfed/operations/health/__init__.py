@@ -1,6 +1,6 @@
 """Check the health of a client or of the operator: `health`.
 
-What is checked follows from what the settings name. A client's key asks for a client's checks, a
+What is checked follows from what the settings name. A client's key calls for a client's checks, a
 coordinator's for the operator's, and both may stand in one file.
 
 1. Every check gives a finding with a level and, unless it is good, a remedy. A check never raises:
@@ -47,7 +47,7 @@ AskServer = Callable[[Registry], ServerFacts]
 
 
 def health(opening: Opening, *, ask_server: AskServer | None = None) -> list[Finding]:
-    """Return the findings, in the order in which one rests on the other.
+    """Return the findings, in the order in which each rests on those before.
 
     `ask_server` is None where no Prefect server is named, or this is not the operator's machine.
     """

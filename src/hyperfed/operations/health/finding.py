@@ -1,4 +1,4 @@
-"""`Finding`: what one check found, how bad it is, and what to do about it."""
+"""Define `Finding`: what one check found, how bad it is, and what to do about it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ __all__ = ["EXIT_CODES", "Finding", "Level", "worst"]
 
 
 class Level(StrEnum):
-    """How things stand, in the words of monitoring plugins."""
+    """Says how things stand, in the words of monitoring plugins."""
 
     GOOD = "ok"
     WARNING = "warning"
@@ -25,7 +25,7 @@ _WORST_FIRST = (Level.CRITICAL, Level.WARNING, Level.UNKNOWN, Level.GOOD)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """The outcome of one check."""
+    """Holds the outcome of one check."""
 
     name: str
     """What was checked, such as "clock"."""

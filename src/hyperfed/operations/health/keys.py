@@ -1,11 +1,11 @@
-"""Check the keys that settings name, and the registry that says what they are worth.
+"""Check the keys that settings name against the registry that says what they are worth.
 
 1. A key file is there, only this user can reach it (R-20), and it holds a pair of keys. Its secret
    half stays closed: no passphrase is asked for.
 2. The registry knows the pair for the running round, under the client's id or as a coordinator's.
    A key or a registry version that ends within `SOON` windows is a warning.
-3. Links and the store's access key are opened when the store is; what is wrong with them is told
-   there.
+3. Links and the store's access key are opened when the store is; what is wrong with them is
+   reported there.
 """
 
 import json
@@ -59,7 +59,7 @@ def _public(path: Path) -> PublicKeys:
         return PublicKeys.from_json(json.loads(text)["public"], str(path))
     except (ValueError, KeyError, TypeError) as exc:
         raise ConfigError(
-            "is not a key file", subject=str(path), remedy="`hyperfed keygen` writes one"
+            "is not a key file", subject=str(path), remedy="Make one with `hyperfed keygen`"
         ) from exc
 
 
@@ -104,5 +104,5 @@ def registry_finding(registry: Registry, now: datetime) -> Finding:
         name="registry",
         level=Level.WARNING if soon else Level.GOOD,
         said=f"{said}, which expires at {registry.expires:%Y-%m-%d %H:%M} UTC",
-        remedy="The roots renew it before then: `hyperfed registry renew`" if soon else "",
+        remedy="Have the roots renew it before then: `hyperfed registry renew`" if soon else "",
     )

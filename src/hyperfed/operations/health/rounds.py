@@ -74,7 +74,10 @@ def opened_finding(reader: DropBoxReader, now: datetime) -> Finding | None:
         name="plan",
         level=Level.CRITICAL,
         said=f"round {running} has no plan: no client can send",
-        remedy="`hyperfed round open`; is the deployment open-round scheduled, and a worker there?",
+        remedy=(
+            "Run `hyperfed round open`, and check that the deployment open-round is scheduled "
+            "and a worker runs"
+        ),
     )
 
 
@@ -119,8 +122,10 @@ def budget_finding(reader: DropBoxReader, registry: Registry, ledger: Sequence[C
         name="budget",
         level=Level.CRITICAL if spent else Level.WARNING if low else Level.GOOD,
         said=said,
-        remedy="Nothing refills it, and private rounds end void without it. The roots decide; see "
-        "`hyperfed budget`"
+        remedy=(
+            "See `hyperfed budget`, and let the roots decide: nothing refills it, and private "
+            "rounds end void without it"
+        )
         if spent or low
         else "",
     )

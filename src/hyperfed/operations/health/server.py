@@ -14,7 +14,7 @@ _INSTALL = "`hyperfed service install` sets blocks, deployments and schedules"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerFacts:
-    """What a Prefect server says of this federation's deployments."""
+    """Holds what a Prefect server says of this federation's deployments."""
 
     versions: tuple[str, str]
     """The version of Prefect here, and the server's."""
@@ -40,7 +40,7 @@ def server_findings(facts: ServerFacts, now: datetime) -> list[Finding]:
         ),
         remedy=_INSTALL
         if wrong
-        else "A worker takes late runs up: `hyperfed service worker`"
+        else "Start a worker, which takes up late runs: `hyperfed service worker`"
         if facts.late
         else "",
     )

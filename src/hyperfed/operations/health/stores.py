@@ -5,7 +5,7 @@
 2. The coordinator's key is below `probe/` and has the day's date, so that something is really
    written once a day. A client's is a slot of round 0 in its own inbox, which no round looks at;
    once it is there, the refusal proves the right to write, because stores ask for the right first.
-3. Links and readers without a key have nothing that they may write here, and are told so.
+3. Links and readers without a key have nothing that they may write here, and the finding says so.
 
 What it does not do: try every rule (`hyperfed check store` does).
 """
@@ -49,8 +49,10 @@ def store_finding(store: ObjectStore, key: str) -> Finding:
             name="store",
             level=Level.CRITICAL,
             said=f"{store.location}: {key} {problem} [R-1]",
-            remedy="Stop the rounds: two could have a result. `hyperfed check store` tells which "
-            "rule the store breaks",
+            remedy=(
+                "Stop the rounds: two could have a result. `hyperfed check store` says which "
+                "rule the store breaks"
+            ),
         )
     said = f"{store.location} creates once, reads and lists"
     return Finding(name="store", level=Level.GOOD, said=said)

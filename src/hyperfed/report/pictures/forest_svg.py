@@ -20,7 +20,7 @@ _LEFT, _WIDTH, _STEP, _TOP = 20.0, 400.0, 46.0, 42.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForestRow:
-    """One line of the plot."""
+    """Describes one line of the plot."""
 
     words: str
     """What it is."""

@@ -1,10 +1,10 @@
 """Shorten names that a picture has no room for (`distinct_labels`).
 
-1. A name that fits stays as it is. One that does not fit loses its middle, since names of variables
-   often share a beginning (`blood_pressure_systolic`, `blood_pressure_diastolic`).
+1. A name that fits stays as it is. One that does not fit loses its middle, because names of
+   variables often share a beginning (`blood_pressure_systolic`, `blood_pressure_diastolic`).
 2. Where that makes names look alike, the cut moves to where they differ, at the same place for all
    of them.
-3. Where no cut tells them apart, they are numbered in alphabetical order.
+3. Where no cut distinguishes them, they are numbered in alphabetical order.
 
 What it does not do: make names visible (`wording.visible`) or escape them (each renderer).
 """

@@ -1,9 +1,9 @@
-"""Render the page of one edge: what is known of it, how sure, by whom, and over rounds.
+"""Render the page of one edge: what is known of it, how surely, by whom, and in which rounds.
 
 1. The plot has the pooled effect with its interval, where another client's effect would lie, and
    the range when any one client is left out. Single clients are lines below: under their names on
-   the operator's own page, under pseudonyms where the plan shows them to members, and else not at
-   all, for with three clients a nameless line is a named one.
+   the operator's own page, under pseudonyms where the plan shows them to members, and otherwise not
+   at all, because with three clients a nameless line is a named one.
 2. Each basket's own estimate is a line, where the round published one.
 3. What is not known is said in a word of its own.
 """

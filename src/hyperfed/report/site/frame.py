@@ -1,4 +1,4 @@
-"""Frame a page of the site: head, style, navigation, footer; and the one script of the home page.
+"""Frame a page of the site, and hold the one script of the home page.
 
 1. A content security policy in each page lets nothing in but the page's own style and, on the home
    page, the one script that it names by its digest. So a page opens from a folder as from a bucket,

@@ -1,6 +1,6 @@
-"""Draw the home page's graph: every edge is a link to its page, and can be filtered.
+"""Draw the home page's graph, in which every edge links to its page and can be filtered.
 
-1. Variables that hang together stand together: the layout's order brings linked ones close. Above
+1. Variables that belong together stand together: the layout's order brings linked ones close. Above
    `PILL_LIMIT` variables they are dots with their names turned outward: sixty stay readable.
 2. Colour, a dash and the words of the link say the sign. The width says |vote|.
 3. Each edge carries what the filters need as data attributes; without a script all are shown.

@@ -25,7 +25,7 @@ EdgeKey = tuple[str, str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundOfEdge:
-    """How an edge stood in one round."""
+    """Says how an edge stood in one round."""
 
     round: int
     """The round."""

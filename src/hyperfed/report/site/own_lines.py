@@ -2,8 +2,9 @@
 
 1. Only a key that opens the updates reads them: the coordinator's or an auditor's. Nothing of it
    goes into the drop-box.
-2. A private round has no such lines: a value without its noise stays in the step that adds it. A
-   round that counts very many clients has none either: nobody reads a plot of a thousand lines.
+2. A private round has no such lines: a value without its noise stays in the step that adds it. In
+   a round of secure sums nobody sees them. A round that counts very many clients has none either:
+   nobody reads a plot of a thousand lines.
 """
 
 from dataclasses import dataclass
@@ -49,7 +50,8 @@ def own_lines(sets: FrozenSets, model: GlobalModel) -> ClientLines | None:
     plan, frozen = sets.reader.plan(model.round), sets.reader.freeze(model.round)
     if plan is None or frozen is None or model.privacy is not None:
         return None
-    if plan.value.policy.privacy != "none" or len(frozen.value.counted) > MOST_CLIENTS:
+    policy, counted = plan.value.policy, len(frozen.value.counted)
+    if policy.privacy != "none" or policy.aggregation != "seen" or counted > MOST_CLIENTS:
         return None
     coordinator = sets.coordinator(plan.value, frozen)
     coordinator.weigh()

@@ -1,4 +1,4 @@
-"""Assemble the site: a home page, a page an edge and a page a round.
+"""Assemble the site: a home page, a page for each edge and a page for each round.
 
 1. Everything comes from verified models and views, so that whoever may read results can write the
    site. Whoever may read states as well has a page for each round; for others the rounds are listed
@@ -39,7 +39,7 @@ _NEIGHBOURS = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteContent:
-    """What the site shows."""
+    """Holds what the site shows."""
 
     models: tuple[GlobalModel, ...]
     """The committed models, ascending by round; at least one."""

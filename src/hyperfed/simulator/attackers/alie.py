@@ -1,4 +1,4 @@
-"""A little is enough: every liar sends the honest mean less z honest standard deviations.
+"""Send the honest mean less z honest standard deviations: "a little is enough".
 
 The lie stays inside what honest clients send, in every coordinate. As in the paper, z follows from
 the number of clients: the lie needs s = floor(n / 2) + 1 - liars supporters, and z is the normal
@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LittleIsEnough(Attack):
-    """The attack "a little is enough"."""
+    """Attacks by "a little is enough"."""
 
     name: ClassVar[str] = "alie"
 

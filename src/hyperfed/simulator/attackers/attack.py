@@ -9,7 +9,8 @@
    weight.
 3. `rng` is an argument, so that the same seed gives the same lie.
 
-Users can test their own rules with the attacks. They make data, and attack no real federation.
+Users can test their own rules with the attacks. The attacks make data, and touch no real
+federation.
 """
 
 from abc import ABC, abstractmethod
@@ -31,7 +32,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attack(ABC):
-    """An attack by liars on what the honest clients send. Subclasses give `vectors` and a name."""
+    """Defines an attack by liars on what the honest clients send.
+
+    Subclasses give `vectors` and a name.
+    """
 
     name: ClassVar[str] = ""
     """The name by which the attack is chosen."""

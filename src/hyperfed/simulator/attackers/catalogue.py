@@ -51,6 +51,6 @@ def build_attack(name: str, *, quiet: bool = False) -> Attack:
         raise AggregationError(
             f"unknown attack {name!r:.80}",
             subject="simulation",
-            remedy=f"One of {', '.join(ATTACKS)} is needed",
+            remedy=f"Choose one of {', '.join(ATTACKS)}",
         )
     return ATTACKS[name](quiet=quiet)

@@ -1,6 +1,6 @@
-"""Collusion: all liars send the same invented model, which is as large as an honest one.
+"""Send the same invented model from all liars, as large as an honest one.
 
-They are many who agree with each other and with nobody else.
+The liars agree with each other and with nobody else.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collusion(Attack):
-    """The attack "collusion"."""
+    """Attacks by "collusion"."""
 
     name: ClassVar[str] = "collusion"
 

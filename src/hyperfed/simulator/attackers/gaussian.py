@@ -1,4 +1,4 @@
-"""Gaussian: every liar sends noise in place of a result, as large as the honest spread.
+"""Send noise in place of a result, as large as the honest spread.
 
 Source: Blanchard et al. 2017.
 """
@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gaussian(Attack):
-    """The attack "gaussian"."""
+    """Attacks by "gaussian"."""
 
     name: ClassVar[str] = "gaussian"
 

@@ -1,10 +1,10 @@
-"""Huge effect: every liar sends what its data say, but an effect of 1e16 for the strongest edge.
+"""Send what the data say, but an effect of 1e16 for the strongest edge.
 
 On edge tables the liar votes like an honest client, so that no rule that looks at votes finds it.
 Where a sum was centred on the first client's effect, one such liar destroyed the pooled effect of
 all others.
 
-Source: this project (ADR 0025).
+Source: this project (ADR 0078).
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HugeEffect(Attack):
-    """The attack "huge effect"."""
+    """Attacks by a "huge effect"."""
 
     name: ClassVar[str] = "huge-effect"
 

@@ -1,4 +1,4 @@
-"""Inner-product manipulation: every liar sends the honest mean, turned around and made smaller.
+"""Send the honest mean, turned around and made smaller: inner-product manipulation.
 
 Source: Xie, Koyejo & Gupta 2020, arXiv:1903.03936.
 """
@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InnerProduct(Attack):
-    """The attack "inner-product manipulation"."""
+    """Attacks by "inner-product manipulation"."""
 
     name: ClassVar[str] = "ipm"
 

@@ -1,4 +1,4 @@
-"""Mimic: every liar sends what one honest client sends, the one farthest from the honest mean.
+"""Send what one honest client sends, the one farthest from the honest mean.
 
 The copies make it look as if that client's oddity were the rule.
 
@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mimic(Attack):
-    """The attack "mimic"."""
+    """Attacks by "mimic"."""
 
     name: ClassVar[str] = "mimic"
 

@@ -1,4 +1,4 @@
-"""Min-max: every liar goes against the honest mean as far as the honest clients' distances allow.
+"""Go against the honest mean as far as the honest clients' distances allow.
 
 The lie is no farther from any honest client than the two most distant honest clients are from each
 other. Its direction is the unit vector against the mean, and bisection finds its size.
@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MinMax(Attack):
-    """The attack "min-max"."""
+    """Attacks by "min-max"."""
 
     name: ClassVar[str] = "min-max"
 

@@ -1,4 +1,4 @@
-"""Min-sum: every liar goes against the honest mean as far as the honest clients' sums allow.
+"""Go against the honest mean as far as the honest clients' sums allow.
 
 The sum of the lie's squared distances to the honest clients is no larger than that of the most
 distant honest client. Its direction is the unit vector against the mean, and bisection finds its
@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MinSum(Attack):
-    """The attack "min-sum"."""
+    """Attacks by "min-sum"."""
 
     name: ClassVar[str] = "min-sum"
 

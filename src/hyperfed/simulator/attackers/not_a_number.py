@@ -1,4 +1,4 @@
-"""NaN: every liar sends a vector of NaN.
+"""Send a vector of NaN.
 
 Edge tables cannot hold NaN, so there the liars send the largest effect that is not refused (R-99).
 """
@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotANumber(Attack):
-    """The attack "nan"."""
+    """Attacks by "nan"."""
 
     name: ClassVar[str] = "nan"
 

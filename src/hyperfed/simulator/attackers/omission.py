@@ -1,4 +1,4 @@
-"""Omission: the liars leave out the strongest edges, as if they had looked and not found them.
+"""Leave out the strongest edges, as if the liars had looked for them in vain.
 
 The edges with the largest |honest mean effect| are left out. The rest is what the liars' data say.
 """
@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Omission(Attack):
-    """The attack "omission"."""
+    """Attacks by "omission"."""
 
     name: ClassVar[str] = "omission"
 

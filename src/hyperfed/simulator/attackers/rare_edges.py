@@ -1,4 +1,4 @@
-"""Rare-edge flooding: the liars send what their data say, and push edges that few others report.
+"""Send what the data say, and push edges that few others report: rare-edge flooding.
 
 The edges that the fewest honest clients report get the largest honest effect, from all liars alike.
 The attack aims at rules that pool only over the clients that report an edge.
@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RareEdges(Attack):
-    """The attack "rare-edge flooding"."""
+    """Attacks by "rare-edge flooding"."""
 
     name: ClassVar[str] = "rare-edges"
 

@@ -1,4 +1,4 @@
-"""Edge reversal: every liar turns each of its edges round, and keeps the effect's size and sign.
+"""Turn each edge round, and keep the effect's size and sign.
 
 A plain vector has no edges, so its coordinates are sent in reverse order.
 """
@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeReversal(Attack):
-    """The attack "edge reversal"."""
+    """Attacks by "edge reversal"."""
 
     name: ClassVar[str] = "reversal"
 

@@ -1,4 +1,4 @@
-"""Scaling: every liar sends what its data say, many times as large.
+"""Send what the data say, many times as large.
 
 The directions agree with those of honest clients, and the sizes do not.
 
@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scaling(Attack):
-    """The attack "scaling"."""
+    """Attacks by "scaling"."""
 
     name: ClassVar[str] = "scaling"
 

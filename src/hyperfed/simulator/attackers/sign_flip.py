@@ -1,4 +1,4 @@
-"""Sign flip: every liar sends the opposite of what its data say."""
+"""Send the opposite of what the data say."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,7 +15,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignFlip(Attack):
-    """The attack "sign flip"."""
+    """Attacks by "sign flip"."""
 
     name: ClassVar[str] = "sign-flip"
 

@@ -1,10 +1,10 @@
-"""Tiny interval: every liar sends scaled honest mean effects, with intervals of width 2e-9.
+"""Send scaled honest mean effects, with intervals of width 2e-9.
 
 Its votes agree with everybody's. Where effects are pooled by inverse variance, what it claims to
 know so precisely would outweigh all others. Plain vectors have no intervals, so there the lie is
 the honest mean times the factor.
 
-Source: this project (ADR 0025).
+Source: this project (ADR 0078).
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TinyInterval(Attack):
-    """The attack "tiny interval"."""
+    """Attacks by a "tiny interval"."""
 
     name: ClassVar[str] = "tiny-interval"
 

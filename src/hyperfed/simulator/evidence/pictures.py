@@ -1,4 +1,4 @@
-"""Two pictures of the evidence, as SVG: F1 by way of merging, and by how many share the rows.
+"""Draw two pictures of the evidence as SVG: F1 by way of merging, and by how many share the rows.
 
 1. A dot is a mean over the seeds, its bar one standard error to either side.
 2. Every series has its name beside its colour.

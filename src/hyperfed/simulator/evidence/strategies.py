@@ -1,4 +1,4 @@
-"""The ways of merging that the evidence compares, in one table: a new one is one line.
+"""List the ways of merging that the evidence compares in one table, where a new one is one line.
 
 1. Merges are the library's, with the default policy: what `hyperfed round` would publish.
 2. A client's own graph has the edges on which its own vote reaches the policy's `vote_min`: the
@@ -8,8 +8,8 @@
    edges of more than half of its resamples. `pooled, vote` cuts it as a client's own graph, which
    is a cut for many voters and lax for one. Liars' rows are among them.
 4. `averaged network` is what practice does with bootstrapped graphs, as bnlearn documents it
-   (`mean` of `boot.strength`, then `averaged.network`): the strength of an edge is the share of all
-   clients' resamples that have it, and it stays where that is above the threshold whose step comes
+   (`mean` of `boot.strength`, then `averaged.network`). The strength of an edge is the share of all
+   clients' resamples that have it. It stays where that is above the threshold whose step comes
    closest to the strengths' distribution in the L1 norm (Scutari & Nagarajan 2013).
 
 What it does not do: it knows no truth, and scores nothing (`study`).
@@ -36,7 +36,7 @@ Keys = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sent:
-    """What a night's clients sent, liars too, and what only those who hold all data could have."""
+    """Holds what clients sent, liars too, and what only those who hold all data could have."""
 
     shared: Sequence[HypergraphStore]
     """What the policy lets each client share."""

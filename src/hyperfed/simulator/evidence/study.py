@@ -1,12 +1,13 @@
-"""Plays the evidence's federations, and keeps their scores as plain numbers.
+"""Play the evidence's federations, and keep their scores as plain numbers.
 
 1. A cell is a world, a number of clients, their rows, a share of liars and a way of merging; it has
    one F1 and one SHD for each seed (`simulator.score`). `client alone` is the mean over the honest
    clients' own graphs.
 2. All ways of merging of one seed see the same clients. With liars, the first clients lie: what
    they send is the sign flip of what a client of theirs would find, sure of everything.
-3. `lags` is a study of its own: what it costs that each client chooses its order by BIC, with
-   silence at a lag that nobody looked at as a vote of 0 and as no vote, beside the plan's lags.
+3. `lags` is a study of its own: it shows what is lost where each client chooses its order by BIC,
+   compared with the plan's lags. Silence at a lag that nobody looked at is played as a vote of 0
+   and as no vote.
 4. The page's seeds are `SEEDS`. Nothing is tuned on them: try on others.
 """
 
@@ -53,7 +54,7 @@ _LAG_WAYS = ("BIC, silence is a vote of 0", "BIC, not looking is no vote", "the 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """A federation to play."""
+    """Describes a federation to play."""
 
     kind: str
     """The world: one of `truths.KINDS`."""

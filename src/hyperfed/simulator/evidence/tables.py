@@ -1,4 +1,4 @@
-"""Plays federations whose clients find a graph in a table, without being told an order.
+"""Play federations whose clients find a graph in a table, without being told an order.
 
 1. The worlds are those of `truths.TABLE_ENGINES`: ten clients, of whom none or a fifth lie. What
    liars send is the sign flip of what honest clients would, sure of everything.
@@ -40,7 +40,7 @@ Keys = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Game:
-    """A world to play, of one seed."""
+    """Describes a world to play, of one seed."""
 
     engine: str
     """The engine, which is the world's kind: one of `truths.TABLE_ENGINES`."""

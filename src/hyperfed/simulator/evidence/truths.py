@@ -1,10 +1,10 @@
-"""Known-truth federations: what the clients' data say, and the edges that made them.
+"""Draw federations with a known truth: what the clients' data say, and the edges that made them.
 
 1. `var`: a stable vector autoregression of order 2 over 10 variables, of whose 200 possible edges
    about 20 are there. Clients run the library's own `VarEngine` at the plan's lags.
 2. `sem`: a linear structural equation model over 20 variables, whose graph is Erdos-Renyi with 40
    edges expected (ER2). Clients regress each variable on its predecessors in the true order, which
-   everybody is given: what is measured there is the merge of strengths, not of directions.
+   everybody is given: the merge of strengths is measured there, not that of directions.
 3. `pc`, `ges`, `fci` and `lingam`: the same model, where clients run that engine and are given no
    order. The noise is normal; of `lingam`, which needs another, it is uniform.
 4. Clients have coefficients of their own around the common ones (`DRIFT`), and standardise their
@@ -61,7 +61,7 @@ Data = list[Floats]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Truth:
-    """A world's truth, and how its clients look at data."""
+    """Holds a world's truth, and how its clients look at data."""
 
     vocabulary: Vocabulary
     """The names of the variables."""
@@ -203,7 +203,7 @@ def _standardised(data: Floats) -> Floats:
 
 
 class PooledVar(VarEngine):
-    """The built-in engine over the rows of several series: no regression row joins two of them."""
+    """Runs the built-in engine over the rows of several series, none of which joins two of them."""
 
     def __init__(
         self,
