@@ -306,13 +306,12 @@ class ClientSession:
 
         Raises BoundsError, RefusedError.
         """
-        if update.edges is not None:
-            check_against_policy(
-                update,
-                before_noise(plan),
-                subject=f"update of {self.client_id} for round {plan.round}",
-                unmasked=True,
-            )
+        check_against_policy(
+            update,
+            before_noise(plan),
+            subject=f"update of {self.client_id} for round {plan.round}",
+            unmasked=True,
+        )
 
     def _submit_noised(
         self, update: Update, *, now: datetime, plan: Stored[Plan], ledger: list[Chained]

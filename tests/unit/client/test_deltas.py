@@ -12,6 +12,7 @@ from hyperfed.client.deltas import LastUpdate, SentUpdate
 from hyperfed.codec import PayloadCodec
 from hyperfed.crypto.envelope import PacketType, open_envelope, verify_envelope
 from hyperfed.crypto.sealing import open_body
+from hyperfed.errors import BoundsError
 from hyperfed.hypergraph.graph import HypergraphStore
 from hyperfed.packets import PolicyPack, Update
 from hyperfed.protocol.objects import Plan
@@ -297,10 +298,17 @@ def test_only_whole_tables_of_open_rounds_are_kept(tmp_path: Path) -> None:
     assert LastUpdate(None).read() is None
 
 
-def test_changes_that_a_program_made_are_no_edges_to_check() -> None:
-    fed = SmallFederation(vocabulary=Vocabulary.of(*NAMES))
-    changes = replace(_update(), edges=None, deltas=_no_changes(), base=b"b" * 32)
-    fed.session("site-01").check(changes, PLAN)
+def test_changes_that_a_program_made_are_held_to_the_policy_before_they_are_sent() -> None:
+    session = SmallFederation(vocabulary=Vocabulary.of(*NAMES)).session("site-01")
+    table, other = _update().edges, _changed(_update(), 3).edges
+    assert table is not None
+    assert other is not None
+    before, after = (HypergraphStore(edges=t, measured=_update().measured) for t in (table, other))
+    deltas = before.diff(after).deltas
+    changes = Update(measured=_update().measured, deltas=deltas, base=b"b" * 32)
+    session.check(changes, PLAN)
+    with pytest.raises(BoundsError, match="deltas with lag 0"):
+        session.check(changes, replace(PLAN, policy=replace(PLAN.policy, lags=(1,))))
 
 
 def _beginning_with(effect: float) -> Update:

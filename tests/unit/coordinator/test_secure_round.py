@@ -203,6 +203,7 @@ def test_a_client_that_died_between_its_two_writes_sends_the_same_bytes_again() 
     kept.message._kept = replace(kept.message._kept, arrived=False)  # type: ignore[type-var]
     again = night.submit("ward-1", seed=9)
     assert again.digest == sent.digest
+    assert kept.marks.sequence == 0, "nothing is signed anew"
     assert fed.objects(f"rounds/{1:08d}/openings/boxes/") == boxes
 
 
