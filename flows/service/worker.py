@@ -16,8 +16,8 @@ what they say. This one takes from the server which deployment is meant, the par
    (`blocks.bounds`).
 5. The worker waits for a Prefect server that does not answer, however long: the runs that go on
    here are not ended, and those that became late begin when it is back.
-6. A run whose process ended, or was not started, before it had begun, as the server went away, has
-   done nothing: it begins again, a few times.
+6. A run whose process did not start, or ended before the run had begun, has done nothing: it begins
+   again, a few times. The usual reason is a server that went away, or is too busy.
 7. A run that is cancelled on the server is ended, and so are all where the worker is. Its process
    sends heartbeats, by whose silence the server notices that its machine died.
 
