@@ -16,8 +16,8 @@ what they say. This one takes from the server which deployment is meant, the par
    (`blocks.bounds`).
 5. The worker waits for a Prefect server that does not answer, however long: the runs that go on
    here are not ended, and those that became late begin when it is back.
-6. A run whose process ended before it had begun, as when the server went away at that moment, has
-   done nothing: it begins again, a few times.
+6. A run whose process did not start, or ended before the run had begun, has done nothing: it begins
+   again, a few times. The usual reason is a server that went away, or is too busy.
 7. A run that is cancelled on the server is ended, and so are all where the worker is. Its process
    sends heartbeats, by whose silence the server notices that its machine died.
 
@@ -86,6 +86,7 @@ with warnings.catch_warnings():
         def __init__(self, *args: Any, **settings: Any) -> None:
             super().__init__(*args, **settings)
             self._begun: dict[UUID, int] = {}  # how often a run was begun in vain
+            self._refused: set[UUID] = set()  # runs that are not for this checkout
 
         async def get_and_submit_flow_runs(self) -> list[FlowRun]:
             """Look for runs that are due; while the server does not answer there are none."""
@@ -132,8 +133,7 @@ with warnings.catch_warnings():
         ) -> ProcessWorkerResult:
             """Run the flow in a child process. Raises AccessDenied for what is not deployed here.
 
-            `configuration` is what the server says about the process. It is not used. A child that
-            failed before the run had begun is no failure of the run, which then begins again.
+            `configuration` is what the server says about the process. It is not used.
             """
             entrypoint = await self._entrypoint(flow_run)
             child = await anyio.open_process(
@@ -154,9 +154,17 @@ with warnings.catch_warnings():
             finally:
                 with anyio.CancelScope(shield=True):
                     await _end(child)
-            if status and await self._begins_again(flow_run):
-                status = 0  # a failure would be reported as a crash
             return ProcessWorkerResult(status_code=status, identifier=str(child.pid))
+
+        async def _propose_crashed_state(
+            self, flow_run: FlowRun, message: str, *args: Any, **options: Any
+        ) -> None:
+            """Report a crash, unless the run had not begun: it then begins again.
+
+            Prefect's worker calls this for a child that failed, and where it could not start one.
+            """
+            if flow_run.id in self._refused or not await self._begins_again(flow_run):
+                await super()._propose_crashed_state(flow_run, message, *args, **options)
 
         async def _begins_again(self, flow_run: FlowRun) -> bool:
             """Schedule a run again that has never begun, and return whether it was.
@@ -186,6 +194,7 @@ with warnings.catch_warnings():
                 read = partial(self.client.read_deployment, flow_run.deployment_id)
                 said = (await self._once_there(read)).entrypoint
             if said is None or said not in known:
+                self._refused.add(flow_run.id)
                 raise AccessDenied(
                     f"wants {said!r:.120}, which {PREFECT_FILE} of this worker does not have",
                     subject=f"flow run {flow_run.id}",

@@ -16,6 +16,7 @@ import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Pending, Running, State
 from prefect.utilities.services import critical_service_loop
+from prefect.workers.process import ProcessWorker
 
 from flows.service.pool import job_template
 from flows.service.worker import CheckoutWorker, _environment, end_by_sigterm
@@ -106,24 +107,36 @@ class Server:
 
 
 @pytest.fixture
-def ended_early(monkeypatch: pytest.MonkeyPatch) -> Callable[[Server, int], list[bool]]:
+def ended_early(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[bool]]:
     """A function that ends a run's process so often, and says each time whether the run begins
     again; a worker's questions follow each other at once.
     """
 
+    told = list[FlowRun]()
+
     async def at_once(seconds: float) -> None: ...
 
-    def end(server: Server, times: int) -> list[bool]:
+    async def crash(self: object, run: FlowRun, message: str) -> None:
+        told.append(run)
+
+    def end(server: Server, times: int, *, refused: bool = False) -> list[bool]:
         worker: Any = CheckoutWorker(work_pool_name="hyperfed")
         worker._client = server
+        worker._refused = {server.run.id} if refused else set()
         monkeypatch.setattr("flows.service.worker.anyio.sleep", at_once)
-        return [anyio.run(worker._begins_again, server.run) for _ in range(times)]
+        monkeypatch.setattr(ProcessWorker, "_propose_crashed_state", crash)
+        again = []
+        for _ in range(times):
+            told.clear()
+            anyio.run(worker._propose_crashed_state, server.run, "exit code 1")
+            again.append(not told)
+        return again
 
     return end
 
 
 def test_a_run_that_had_not_begun_when_its_process_ended_begins_again_a_few_times(
-    ended_early: Callable[[Server, int], list[bool]],
+    ended_early: Callable[..., list[bool]],
 ) -> None:
     server = Server(Pending())
     assert ended_early(server, 6) == [True] * 4 + [False] * 2
@@ -134,11 +147,19 @@ def test_a_run_that_had_not_begun_when_its_process_ended_begins_again_a_few_time
 
 
 def test_a_run_that_had_begun_is_left_to_be_told_as_a_crash(
-    ended_early: Callable[[Server, int], list[bool]],
+    ended_early: Callable[..., list[bool]],
 ) -> None:
     server = Server(Running())
     assert ended_early(server, 1) == [False]
     assert server.set == []
+
+
+def test_a_run_that_is_not_for_this_checkout_crashes_at_once(
+    ended_early: Callable[..., list[bool]],
+) -> None:
+    server = Server(Pending())
+    assert ended_early(server, 1, refused=True) == [False]
+    assert (server.asked, server.set) == (0, [])
 
 
 def test_a_runs_process_sends_heartbeats_as_often_as_the_worker_says_or_every_half_minute(

@@ -30,12 +30,7 @@ def stack() -> Iterator[ExitStack]:
 def test_three_nights_without_a_worker_and_a_night_without_the_server(
     tmp_path: Path, stack: ExitStack
 ) -> None:
-    site = Site(
-        tmp_path,
-        stack,
-        PREFECT_WORKER_QUERY_SECONDS="0.5",
-        PREFECT_CLIENT_MAX_RETRIES="3",  # a quarter of a minute instead of a whole one
-    )
+    site = Site(tmp_path, stack, PREFECT_WORKER_QUERY_SECONDS="0.5")
     clients = site.begin()
     windows, worker = site.federation.registry.windows, site.start_worker()
     first = site.until(clients.round, "the clients have submitted")
