@@ -173,11 +173,11 @@ class Site:
         except (urllib.error.URLError, OSError):
             return False
 
-    def until(self, holds: Callable[[], Any], what: str, *, most_s: float = 6 * WINDOW_S) -> Any:
+    def until(self, holds: Callable[[], Any], what: str, *, most_s: float = 10 * WINDOW_S) -> Any:
         over = time.monotonic() + most_s
         while not (found := holds()):
             assert time.monotonic() < over, f"in vain: {what}"
-            time.sleep(0.2)
+            time.sleep(0.5)
         return found
 
     def until_clock(self, instant: datetime, *, plus_s: float = 0) -> None:
@@ -216,8 +216,12 @@ class Site:
         """Whether no run is about to begin, or running: a worker that stops in a run leaves its
         slot held for minutes.
         """
-        state = {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}
-        return not self.overdue() and not self.api("/flow_runs/filter", {"flow_runs": state})
+        soon = datetime.now(UTC) + timedelta(seconds=10)  # a worker takes runs so long ahead
+        going_on = {
+            "state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING"]}},
+            "expected_start_time": {"before_": soon.isoformat()},
+        }
+        return not self.api("/flow_runs/filter", {"flow_runs": going_on})
 
     # -- what the drop-box says --------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from hyperfed.protocol.object_keys import Keys
 from tests.installation.sites import Site
 
 NAMES = ("open-round", "federation-round")
-pytestmark = [pytest.mark.slow, pytest.mark.outage, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.outage, pytest.mark.timeout(2400)]
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_three_nights_without_a_worker_and_a_night_without_the_server(
     late = {(name, windows.deadline(n)) for n in range(first, first + 3) for name in NAMES}
     site.until(lambda: _named_late(site) >= late, "Prefect calls the runs late")
     worker = site.start_worker()
-    site.until(lambda: clients.round(after=first + 2), "the clients have submitted again")
+    site.until(lambda: all(_ended(site, *run) for run in late), "the late runs have ended")
     # the first night had updates: they count, unless the run of a later one came before its own
     assert site.end_of(first) is (EntryKind.COMMIT if site.counted(first) else EntryKind.VOID)
     for night in (first + 1, first + 2):
@@ -63,18 +63,22 @@ def test_three_nights_without_a_worker_and_a_night_without_the_server(
 
     # the server goes away while the night's runs begin, until their processes have given up
     night = site.until(lambda: _beginning(site, worker), "merge and opening are about to begin")
+    before = worker.log.read_text().count("does not answer")
     os.killpg(site.server.record.pid, signal.SIGKILL)
     site.until(lambda: not site.children(worker), "their processes have ended")
-    site.until(lambda: "does not answer" in worker.log.read_text(), "the worker says so")
+    site.until(
+        lambda: worker.log.read_text().count("does not answer") > before, "the worker says so"
+    )
     assert site.end_of(night) is None
     site.start_server()
     assert site.until(lambda: site.end_of(night), "the night ends") is EntryKind.COMMIT
     assert site.counted(night) == list(site.federation.clients)
     for name in NAMES:
-        site.until(lambda n=name: _completed(site, n, windows.deadline(night)), f"{name} ends well")
+        due = windows.deadline(night)
+        site.until(lambda n=name, due=due: _ended(site, n, due) == "COMPLETED", f"{name} ends well")
     assert worker.running, worker.log_end(4000)
     said = worker.log.read_text()
-    assert said.count("does not answer") == said.count("answers again") == 1, said
+    assert said.count("does not answer") == said.count("answers again") == before + 1, said
 
 
 def _beginning(site: Site, worker: Process) -> int | None:
@@ -87,12 +91,13 @@ def _beginning(site: Site, worker: Process) -> int | None:
         return None
     runs = [site.run_at(name, windows.deadline(number)) for name in NAMES]
     is_pending = all(run and run["state_type"] == "PENDING" for run in runs)
-    return number if is_pending and len(site.children(worker)) == len(runs) else None
+    return number if is_pending and len(site.children(worker)) >= len(runs) else None
 
 
-def _completed(site: Site, name: str, due: datetime) -> bool:
+def _ended(site: Site, name: str, due: datetime) -> str:
+    """How the run of an instant has ended, empty where it has not."""
     run = site.run_at(name, due)
-    return run is not None and run["state_type"] == "COMPLETED"
+    return run["state_type"] if run and run["end_time"] else ""
 
 
 def _named_late(site: Site) -> set[tuple[str, datetime]]:
