@@ -74,10 +74,10 @@ def play_genes(points: int, seed: int) -> Iterator[tuple[str, float]]:
 def _t_of(rows: Floats, intercepts: int, shrinkage: float = 0.0) -> Floats:
     """Return |t| of each gene on each, float64[source, target]."""
     degrees = len(rows) - intercepts
-    covariance = rows.T @ rows / degrees
-    own = np.diag(covariance.diagonal())
-    covariance = (1 - shrinkage) * covariance + shrinkage * own
-    fit = regressions(covariance, range(GENES, 2 * GENES), range(GENES))
+    matrix = rows.T @ rows / degrees
+    own = np.diag(matrix.diagonal())
+    matrix = (1 - shrinkage) * matrix + shrinkage * own
+    fit = regressions(matrix, range(GENES, 2 * GENES), range(GENES))
     return np.asarray(np.abs(fit.coefficient / fit.errors(np.array(float(degrees)))))
 
 

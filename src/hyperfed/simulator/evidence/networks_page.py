@@ -8,7 +8,7 @@ from hyperfed.simulator.evidence.many_genes import ENOUGH, FEW, SHRINKAGE
 from hyperfed.simulator.evidence.pictures import mean_and_error
 from hyperfed.simulator.evidence.sums import WAYS
 
-__all__ = ["networks_section"]
+__all__ = ["networks_lines"]
 
 _SHOWN = tuple(way for way in WAYS if way != "plain sum")
 _RANKED = ("votes", "mean effects", "sums", "centred rows", "shrunk", "pooled rows", "guessing")
@@ -47,7 +47,7 @@ are ours and easier than the challenge's, whose data are not played.
 Cells = Sequence[dict[str, Any]]
 
 
-def networks_section(cells: Cells, many: Cells) -> list[str]:
+def networks_lines(cells: Cells, many: Cells) -> list[str]:
     """Return the lines of the section: networks of ten variables and more, and a hundred genes."""
     seeds = max(len(cell["aupr"]) for cell in many)
     lines = [_NETWORKS.strip(), "", *_table(cells), "", _NETWORKS_SAY.strip()]

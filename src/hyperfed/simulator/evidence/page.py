@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hyperfed.simulator.evidence.networks_page import networks_section
+from hyperfed.simulator.evidence.networks_page import networks_lines
 from hyperfed.simulator.evidence.pictures import dots_svg, lines_svg, mean_and_error
 from hyperfed.simulator.evidence.study import ALONE, LIARS, TOTALS
-from hyperfed.simulator.evidence.sums_page import sums_section
+from hyperfed.simulator.evidence.sums_page import sums_lines
 from hyperfed.simulator.evidence.truths import DRIFT, TABLE_BOOTSTRAPS
 
 __all__ = ["pages"]
@@ -164,7 +164,7 @@ def _page(numbers: Mapping[str, Any], sums: Sequence[dict[str, Any]]) -> str:
         caption = f"{total:,} rows in all, {_TITLES[kind]}; F1 by the number of clients:"
         picture = f"![F1 by clients](evidence-clients-{kind}.svg)"
         parts += ["", caption, "", picture, "", *_by_clients(cells, kind, total)]
-    parts += ["", *sums_section(sums), "", *networks_section(numbers["networks"], numbers["genes"])]
+    parts += ["", *sums_lines(sums), "", *networks_lines(numbers["networks"], numbers["genes"])]
     parts += ["", _LIMITS.strip()]
     return "\n".join(parts) + "\n"
 

@@ -6,7 +6,7 @@ from typing import Any
 from hyperfed.simulator.evidence.pictures import lines_svg, mean_and_error
 from hyperfed.simulator.evidence.sums import CLIENTS, LIARS, ROWS, WAYS
 
-__all__ = ["PICTURES", "filled", "picture", "sums_section"]
+__all__ = ["PICTURES", "filled", "picture", "sums_lines"]
 
 PICTURES = {
     "sums-var.svg": "var",
@@ -23,7 +23,7 @@ _SHORT = ("votes", "sums", "pooled rows")
 _DRAWN = tuple(way for way in WAYS if way != "plain sum")
 _LIED = ("votes", "pooled effects", "sums", "plain sum")
 _BEGIN, _END = "<!-- made: sums -->", "<!-- end -->"
-_SECTION = """
+_INTRODUCTION = """
 ## Sums of statistics beside votes
 
     python benchmarks/sums.py     # plays this section again; a quarter of an hour of a core
@@ -95,9 +95,9 @@ def filled(page: str, cells: Cells) -> str:
     return f"{before}{_BEGIN}\n\n{made}\n\n{_END}{after}"
 
 
-def sums_section(cells: Cells) -> list[str]:
+def sums_lines(cells: Cells) -> list[str]:
     """Return the lines of the evidence about sums."""
-    lines = [_SECTION.strip()]
+    lines = [_INTRODUCTION.strip()]
     for kind in ROWS:
         values = [[_said(cells, kind, n, 0, way) for way in _DRAWN] for n in CLIENTS]
         lines += ["", f"{_TITLES[kind]}; {_seeds(cells, kind)}:", ""]
@@ -113,16 +113,16 @@ def sums_section(cells: Cells) -> list[str]:
         lines += [f"![F1 by liars](sums-liars-{kind}.svg)", ""]
         lines += _table("liars", _LIED, lied, values)
     heads = [
-        f"{kind.upper()}, {who}, {way}"
+        f"{kind.upper()}, {party}, {way}"
         for kind in ROWS
-        for who in ("client", "merge")
+        for party in ("client", "merge")
         for way in ("votes", "sums")
     ]
     took = [
         [
-            _took(cells, kind, clients, way, f"{who}_s")
+            _took(cells, kind, clients, way, f"{party}_s")
             for kind in ROWS
-            for who in ("client", "merge")
+            for party in ("client", "merge")
             for way in ("votes", "sums")
         ]
         for clients in CLIENTS
@@ -170,12 +170,12 @@ def _said(cells: Cells, kind: str, clients: int, liars: int, way: str) -> str:
     return f"{mean:.2f} ± {error:.2f}".replace("0.", ".")
 
 
-def _took(cells: Cells, kind: str, clients: int, way: str, who: str) -> str:
+def _took(cells: Cells, kind: str, clients: int, way: str, party: str) -> str:
     """Return seconds as text."""
     cell = _cell(cells, kind, clients, 0, way)
-    if cell is None or who not in cell:
+    if cell is None or party not in cell:
         return "-"
-    seconds = float(cell[who])
+    seconds = float(cell[party])
     return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
 
 
