@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from hyperfed.simulator.evidence.many_genes import measure_many_genes
 from hyperfed.simulator.evidence.networks import NETWORKS, measure_networks
 from hyperfed.simulator.evidence.page import pages
 from hyperfed.simulator.evidence.study import measure
@@ -26,6 +27,7 @@ from hyperfed.simulator.evidence.tables import GAMES, Game, games_of, play_game,
 
 ROOT = Path(__file__).resolve().parents[1]
 NUMBERS = ROOT / "benchmarks" / "results" / "evidence.json"
+SUMS = ROOT / "benchmarks" / "results" / "sums.json"
 NETWORK_SEEDS = range(4000, 4003)
 
 
@@ -59,7 +61,7 @@ def write(numbers: dict[str, Any]) -> None:
     """Keep the numbers, one cell a line."""
     lines = [
         f'  "{name}": [\n' + ",\n".join(f"    {json.dumps(one)}" for one in numbers[name]) + "\n  ]"
-        for name in ("cells", "lags", "tables", "networks")
+        for name in ("cells", "lags", "tables", "networks", "genes")
     ]
     about = [f'  "{name}": {json.dumps(numbers[name])}' for name in ("seeds", "bootstraps")]
     NUMBERS.write_text("{\n" + ",\n".join(about + lines) + "\n}\n")
@@ -90,8 +92,9 @@ def main() -> None:
         played_now = measure_networks(NETWORK_SEEDS, cells=cells, progress=tell)
         numbers["networks"] = played_now + (earlier if cells is None else [])
         numbers["networks"].sort(key=lambda one: list(NETWORKS).index(one["network"]))
+        numbers["genes"] = measure_many_genes(NETWORK_SEEDS, progress=tell)
     write(numbers)
-    for name, text in pages(numbers).items():
+    for name, text in pages(numbers, json.loads(SUMS.read_text())).items():
         (ROOT / "docs" / name).write_text(text, encoding="utf-8")
         print(ROOT / "docs" / name)
 

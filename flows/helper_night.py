@@ -1,7 +1,7 @@
 """Help to open secure sums, where the helper runs Prefect itself.
 
-1. A schedule runs this every hour: keys are published ahead of a round, boxes are confirmed after
-   its window's end, and its manifest is answered after the coordinator's run.
+1. A schedule runs this several times an hour: keys are published ahead of a round, boxes are
+   confirmed after its window's end, and its manifest is answered after the coordinator's run.
 2. Keys of rounds and the record of what was answered lie beside the helper's key. What Prefect
    stores are numbers of rounds, counts, and why a client or a manifest was refused.
 3. A run that is repeated, late or too early is harmless: what was answered gets the same answer.

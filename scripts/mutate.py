@@ -17,7 +17,8 @@
    reach the line: those first that noticed a mutant of the same function, then the quickest.
 4. A mutant is killed where a test fails, or needs far more processor time than on the whole code.
    It survives where all tests pass that reach it: the room's own, and then those around the room
-   (the quickest that take 25 s together).
+   (the quickest that take 25 s together, or as many as `--tests` says: few for a first look, as
+   `--again` tries what survived it).
 5. A survivor has its reason in tests/mutation/survivors.toml, under its name: file, function, the
    kind of change and the text of the line, so that names outlive changes of other lines. One
    without a reason makes the command end with 1.
@@ -35,6 +36,7 @@ import time
 import tomllib
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TextIO
 
 from mutation.children import run_child
@@ -42,7 +44,7 @@ from mutation.loaded import Changed
 from mutation.mutants import Mutant, mutants_in
 from mutation.reach import KEPT, Reached, reaching
 from mutation.rooms import ROOMS, ROOT, SOURCE
-from mutation.trial import Trial, Verdict
+from mutation.trial import Profile, Trial, Verdict
 
 SURVIVORS = ROOT / "tests" / "mutation" / "survivors.toml"
 _COLD_S = 300.0
@@ -58,7 +60,7 @@ class Command(Trial):
     """Try mutants of some rooms for some minutes."""
 
     def __init__(self, given: argparse.Namespace, out: TextIO) -> None:
-        super().__init__(out, time.monotonic() + 60 * given.minutes)
+        super().__init__(out, time.monotonic() + 60 * given.minutes, given.tests)
         self.given, self.reasons = given, reasons()
         self.without: list[str] = []
 
@@ -94,14 +96,12 @@ class Command(Trial):
             )
             if self.given.sample:  # it says nothing of lines for which other tests stand
                 waiting = left = [m for m in left if reaching(new, m.path, m.lines, ())]
-            left, judged = self._try(left, new, verdicts, over)
+            left, judged = self._try(left, new, verdicts, kept, over)
             with_reason = [m for m in left[:judged] if m.name in self.reasons]
             excused += with_reason
             left = [m for m in left if m not in with_reason]
             judged -= len(with_reason)
             unmeasured += missing
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(json.dumps(verdicts))
             if not left:
                 break
         if unmeasured and not self.given.sample:
@@ -125,9 +125,14 @@ class Command(Trial):
         mutants: Sequence[Mutant],
         measured: dict[str, Reached],
         verdicts: dict[str, str],
+        kept: Path,
         over: float,
     ) -> tuple[list[Mutant], int]:
-        """Return the mutants that survive, and behind so many of them those not tried in time."""
+        """Return the mutants that survive, and behind so many of them those not tried in time.
+
+        The verdicts are kept as they come, so that a run that is ended early is not lost.
+        """
+        kept.parent.mkdir(parents=True, exist_ok=True)
         survived: list[Mutant] = []
         for done, mutant in enumerate(mutants):
             try:
@@ -137,6 +142,7 @@ class Command(Trial):
             except TimeoutError:
                 return [*survived, *mutants[done:]], len(survived)
             verdicts[_key(mutant)] = "survived" if verdict.survived else verdict.by
+            kept.write_text(json.dumps(verdicts))
             if verdict.survived:
                 survived.append(mutant)
             elif mutant.name in self.reasons:
@@ -168,7 +174,7 @@ def run_one(name: str) -> int:
             if name in (mutant.name, mutant.place):
                 sys.meta_path.insert(0, Changed(mutant))
                 options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow and not browser"]
-                return int(pytest.main([*options, *ROOMS[room][1]]))
+                return int(pytest.main([*options, *ROOMS[room][1]], plugins=[Profile()]))
     print(f"there is no mutant {name!r}; --list names them", file=sys.stderr)
     return 2
 
@@ -178,6 +184,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--room", action="append", choices=sorted(ROOMS))
     parser.add_argument("--minutes", type=float, default=10.0, help="wall-clock time, all in all")
+    parser.add_argument(
+        "--tests", type=float, default=25.0, help="seconds of tests that a mutant meets at most"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the order in which they are tried")
     parser.add_argument(
         "--sample",

@@ -99,10 +99,14 @@ class StageSerializer(Serializer):  # type: ignore[type-arg]  # Prefect register
         try:
             data = base64.b64decode(blob, validate=True)
         except ValueError as exc:
-            raise SchemaError("is no stage's result", remedy="The stage runs again") from exc
+            raise SchemaError(
+                "is no stage's result", remedy="Nothing to do: the stage runs again"
+            ) from exc
         name = PayloadCodec().kind_of(data)
         if name not in _KINDS:
-            raise SchemaError(f"a {name!r:.60} is no stage's result", remedy="The stage runs again")
+            raise SchemaError(
+                f"a {name!r:.60} is no stage's result", remedy="Nothing to do: the stage runs again"
+            )
         return PayloadCodec().decode(data, _KINDS[name])
 
 

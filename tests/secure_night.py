@@ -56,14 +56,20 @@ def rows(seed: int, count: int = 60) -> np.ndarray:
     return y[10:] + 10 * rng.normal(size=3)
 
 
+def holed(table: np.ndarray, seed: int, share: float) -> np.ndarray:
+    """Return a table in which a share of the cells is missing."""
+    at = np.random.default_rng(1000 + seed).random(table.shape) < share
+    return np.where(at, np.nan, table)
+
+
 def series_csv(seed: int) -> str:
     """Return the rows as a file."""
     lines = [",".join(NAMES), *(",".join(map(str, row)) for row in rows(seed).tolist())]
     return "\n".join(lines) + "\n"
 
 
-def update(seed: int) -> Update:
-    data = rows(seed)
+def update(seed: int, *, holes: float = 0.0) -> Update:
+    data = holed(rows(seed), seed, holes)
     return statistics_update(statistics_of(data, names=NAMES, vocabulary=VOCABULARY, lags=(1,)))
 
 
@@ -121,10 +127,12 @@ class SecureNight:
         self.visits(now=fed.opens(round_id) + timedelta(minutes=1))
         fed.open(round_id, quorum=3, **policy)
 
-    def submit(self, client: str, round_id: int = 1, *, seed: int | None = None) -> Submitted:
-        """Submit a client's statistics."""
+    def submit(
+        self, client: str, round_id: int = 1, *, seed: int | None = None, holes: float = 0.0
+    ) -> Submitted:
+        """Submit a client's statistics, of a series in which cells may be missing."""
         seed = self.members.index(client) if seed is None else seed
-        return self.federation.submit(client, update(seed), round_id=round_id)
+        return self.federation.submit(client, update(seed, holes=holes), round_id=round_id)
 
     def submit_all(self, round_id: int = 1, *, but: tuple[str, ...] = ()) -> None:
         """Submit for every member but some."""

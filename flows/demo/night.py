@@ -17,13 +17,23 @@ from flows.demo.us_states import BLOCK, Federation
 from hyperfed.client import ClientMemory, ClientSession
 from hyperfed.client_agent import FederationClientAgent, statistics_update
 from hyperfed.demo import VARIABLES, flip_signs, series, states
-from hyperfed.demo.figures import Kept, Votes, kept, merged_votes, summed_votes
+from hyperfed.demo.figures import (
+    Kept,
+    Votes,
+    kept,
+    merged_votes,
+    summed_votes,
+    without_noise,
+)
 from hyperfed.dropbox.reader import DropBoxReader
 from hyperfed.engines.var import VarEngine
 from hyperfed.hypergraph.graph import HypergraphStore
 from hyperfed.packets import PolicyPack, Update
-from hyperfed.statistics import statistics_of
+from hyperfed.privacy.moments import plan_moments
+from hyperfed.statistics import Statistics, statistics_of
+from hyperfed.statistics.clipped import clipped_statistics
 from hyperfed.storage.store import ObjectStore
+from hyperfed.tables.vocabulary import Vocabulary
 
 __all__ = ["LIARS", "PlayedNight", "play_night"]
 
@@ -101,7 +111,7 @@ def play_night(
         )
     else:
         votes, plain = (
-            summed_votes(updates, policy, federation.vocabulary, bounded=bounded)
+            summed_votes(updates, without_noise(policy), federation.vocabulary, bounded=bounded)
             for bounded in (True, False)
         )
     weights = _weights(federation, store, round_id)
@@ -146,7 +156,8 @@ def _submit_all(
 ) -> tuple[dict[str, Update], PolicyPack]:
     """Let every state discover on its own data and submit a signed, sealed update.
 
-    Returns what they sent, by state, and the policy of the round.
+    Returns what they sent, by state, and the policy of the round. Where sums are noised it is what
+    they would send without clip and noise.
     """
     now = federation.registry.windows.opens(round_id) + timedelta(hours=20)
 
@@ -169,19 +180,18 @@ def _submit_all(
         update = agent.get_shareable_update()
         if client in liars and update.edges is not None:
             update = replace(update, edges=flip_signs(update.edges))
-        leaving = update
-        if plan.value.policy.payload != "edges":
-            moments = statistics_of(
-                _turned(values) if client in liars else values,
-                names=VARIABLES,
-                vocabulary=plan.value.vocabulary,
-                lags=plan.value.policy.lags,
-            )
-            beside = update if plan.value.policy.payload == "both" else None
-            leaving = statistics_update(moments, beside=beside)
+        exact = leaving = update
+        policy, vocabulary = plan.value.policy, plan.value.vocabulary
+        if policy.payload != "edges":
+            rows = _turned(values) if client in liars else values
+            beside = update if policy.payload == "both" else None
+            moments = statistics_of(rows, names=VARIABLES, vocabulary=vocabulary, lags=policy.lags)
+            exact = leaving = statistics_update(moments, beside=beside)
+            if policy.privacy != "none":
+                leaving = statistics_update(_clipped(rows, policy, vocabulary))
         session.submit(leaving, now=now, plan=plan)
         policies.append(plan.value.policy)
-        return client, leaving
+        return client, exact
 
     policies: list[PolicyPack] = []
     updates = {}
@@ -190,6 +200,21 @@ def _submit_all(
             updates[client] = update
             steps.tick(f"{client} discovers, signs, seals, submits")
     return updates, policies[0]
+
+
+def _clipped(
+    rows: npt.NDArray[np.float64], policy: PolicyPack, vocabulary: Vocabulary
+) -> Statistics:
+    """Return the statistics of a private night; with local noise, the session adds it."""
+    return clipped_statistics(
+        rows,
+        names=VARIABLES,
+        vocabulary=vocabulary,
+        lags=policy.lags,
+        row_norm=policy.statistics.row_norm,
+        grid=plan_moments(policy, len(vocabulary)).bound,
+        centring=policy.statistics.centring,
+    )
 
 
 def _turned(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

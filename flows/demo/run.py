@@ -27,7 +27,7 @@ from flows.demo.stopping import ending_on_ctrl_c
 from flows.demo.telling import tell, write_results
 from flows.demo.us_states import BUCKET, demo_policy, found, save_blocks, terms_policy, write_config
 from hyperfed.coordinator.timing import REHEARSAL
-from hyperfed.demo.figures import null_vote
+from hyperfed.demo.figures import null_vote, without_noise
 from hyperfed.errors import ConfigError
 from hyperfed.testing.seaweedfs import SeaweedFS
 
@@ -69,13 +69,13 @@ def run_demo(
         prefect = beside.submit(_wake_prefect)
         store = server.store(BUCKET)
         steps.advance(f"a real S3 server listens on {server.endpoint_url}")
-        federation = found(folder, store, nights)
+        federation = found(folder, store, nights, policy=policy)
         write_config(federation, server.endpoint_url, server.credentials())
         steps.advance(
             f"{len(federation.keys)} states enrolled, each with a key of its own; the registry "
             "is signed"
         )
-        null = null_vote(np.random.default_rng(7), policy=terms_policy(policy))
+        null = null_vote(np.random.default_rng(7), policy=without_noise(terms_policy(policy)))
         steps.advance(f"time-shuffled data: chance alone reaches |vote| {null:.2f}")
         steps.say("Prefect makes its database (the first time takes longer)")
         prefect.result()

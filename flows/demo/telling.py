@@ -162,6 +162,7 @@ def _privately(night: PlayedNight, views: Sequence[RoundView]) -> Text:
     seen = "" if privacy is None else "\n" + noise_words(privacy, views[-1].edge_count)
     if not night.liars:
         return Text("Nobody lied in this night." + seen)
+    mover = "one of its rows" if privacy and privacy.released == "moments" else "a state"
     before = (
         {(e.source, e.target, e.lag): e.vote for e in views[-2].edges} if len(views) > 1 else {}
     )
@@ -176,7 +177,7 @@ def _privately(night: PlayedNight, views: Sequence[RoundView]) -> Text:
     return Text(
         f"{len(night.liars)} states lied in night {night.round}: {', '.join(night.liars)}. "
         "Where noise hides single clients nobody is"
-        f" weighed by what it says; the clip alone bounds what a state can move.{compared}{seen}"
+        f" weighed by what it says; the clip alone bounds what {mover} can move.{compared}{seen}"
     )
 
 

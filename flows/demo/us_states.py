@@ -15,6 +15,7 @@ from hyperfed.dropbox.registries import publish_registry
 from hyperfed.errors import ConfigError
 from hyperfed.packets import PolicyPack
 from hyperfed.registry.registry import (
+    Budget,
     ClientRecord,
     KeyRecord,
     Registry,
@@ -23,7 +24,7 @@ from hyperfed.registry.registry import (
 )
 from hyperfed.storage.s3 import S3Credentials
 from hyperfed.storage.store import ObjectStore
-from hyperfed.tables.vocabulary import Vocabulary
+from hyperfed.tables.vocabulary import Variable, Vocabulary
 
 __all__ = [
     "BLOCK",
@@ -31,6 +32,7 @@ __all__ = [
     "Federation",
     "demo_policy",
     "found",
+    "noises_sums",
     "save_blocks",
     "terms_policy",
     "write_config",
@@ -38,6 +40,16 @@ __all__ = [
 
 BUCKET = BLOCK = "hyperfed-demo"
 """Name of the bucket, and of the three blocks."""
+RANGES = {
+    "public_capital": (-0.04, 0.08),
+    "private_capital": (-0.07, 0.13),
+    "output": (-0.09, 0.15),
+    "employment": (-0.08, 0.13),
+    "unemployment": (-4.5, 4.5),
+}
+"""Where a year's change of each variable plausibly lies, as anybody may know without the data."""
+ROW_NORM = 0.5
+"""The norm to which a state clips a year, in halves of these ranges."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +68,16 @@ class Federation:
     """Key pair of each state."""
 
 
-def found(folder: Path, store: ObjectStore, nights: int) -> Federation:
+def found(
+    folder: Path, store: ObjectStore, nights: int, *, policy: dict[str, Any] | None = None
+) -> Federation:
     """Make keys for everyone, and publish one signed registry that names them.
 
-    Windows are the last `nights` days, so that the last one has just ended.
+    Windows are the last `nights` days, so that the last one has just ended. `policy` is the
+    demonstration's: where it noises sums, the budget protects records, and variables have a
+    plausible range, whose middle and width are what centres and scales their rows.
     """
+    sums = noises_sums(policy or {})
     root, coordinator = KeyPair.generate(), KeyPair.generate()
     keys = {state: KeyPair.generate() for state in states()}
     root.save(folder / "keys" / "root.key")
@@ -89,6 +106,7 @@ def found(folder: Path, store: ObjectStore, nights: int) -> Federation:
         threshold=1,
         coordinators=(KeyRecord(keys=coordinator.public),),
         clients=tuple(clients),
+        budget=Budget(unit="record" if sums else "client"),
     )
     publish_registry(store, sign_registry(registry, [root]))
     fingerprint = root_fingerprint(registry.roots, registry.threshold)
@@ -96,34 +114,57 @@ def found(folder: Path, store: ObjectStore, nights: int) -> Federation:
         folder=folder,
         registry=registry,
         fingerprint=fingerprint,
-        vocabulary=Vocabulary.of(*VARIABLES, domain="economics"),
+        vocabulary=_ranged() if sums else Vocabulary.of(*VARIABLES, domain="economics"),
         keys=keys,
     )
+
+
+def _ranged() -> Vocabulary:
+    """Return the variables with the plausible range of a year's change."""
+    return Vocabulary(
+        variables=tuple(
+            Variable(name=name, domain="economics", low=low, high=high)
+            for name, (low, high) in RANGES.items()
+        )
+    )
+
+
+def noises_sums(policy: dict[str, Any]) -> bool:
+    """Return whether a policy noises sums of statistics."""
+    return policy.get("payload") == "statistics" and policy.get("privacy", "none") != "none"
 
 
 def demo_policy(privacy: str, nights: int, *, payload: str = "edges") -> dict[str, Any]:
     """Return the policy of a demonstration, in which the states' years are looked at with lag 1.
 
-    Raises ConfigError where statistics are asked for beside noise.
+    Raises ConfigError where votes are asked for beside noised sums.
 
-    In private nights every possible edge of lag 0 and 1 is noised. An epsilon of 3 a night fits
-    eight times into the budget, and one of 1 often enough.
+    In private nights of votes every possible edge of lag 0 and 1 is noised; in those of statistics
+    every moment. An epsilon of 3 a night fits eight times into the budget, and one of 1 often
+    enough.
     """
     if privacy == "none":
         return {"lags": [1], **({} if payload == "edges" else {"payload": payload})}
-    if payload != "edges":
+    if payload == "both":
         raise ConfigError(
-            f"--payload {payload} and --privacy {privacy}: noise on sums protects records, and "
-            "the demonstration's budget is for clients",
+            f"--payload both and --privacy {privacy}: votes beside noised sums would tell what "
+            "the noise hides",
             subject="demo",
-            remedy="Leave out one of them",
+            remedy="Take --payload edges or --payload statistics",
         )
-    return {
+    noised = {
         "privacy": privacy,
         "strategy": "mean",
         "trust_min": 0.0,
-        "lags": [0, 1],
         "privacy_epsilon": "3" if nights < 9 else "1",
+    }
+    if payload == "edges":
+        return noised | {"lags": [0, 1]}
+    return noised | {
+        "payload": payload,
+        "lags": [1],
+        "max_staleness": 0,
+        "statistics": {"engine": "var", "row_norm": ROW_NORM, "centring": "public"},
     }
 
 
@@ -153,6 +194,11 @@ def save_blocks(
     FederationPolicy(
         variables=list(VARIABLES),
         domains=["economics"] * len(VARIABLES),
+        ranges={
+            one.name: [one.low, one.high]
+            for one in federation.vocabulary.variables
+            if one.low is not None
+        },
         aggregation_delay_s=0.0,
         policy=policy or {},
     ).save(BLOCK, overwrite=True)

@@ -8,8 +8,8 @@ Running it again changes nothing that is as it should be.
    bucket and the keys back into service.
 2. Deployments are those of deployments/prefect.yaml, made by Prefect's own command; rounds run by
    the registry's windows. Runs that are late or running stay (`flows.service.schedules`).
-   Automations are those of deployments/automations.yaml. Whom they notify stays as it is unless
-   somebody is named.
+   Automations are those of deployments/automations.yaml. They notify whom they notified before,
+   unless somebody else is named.
 3. Secrets stay in files: the blocks hold paths.
 4. A server that answers without a login is refused, unless the operator says that nobody else
    reaches it (R-140). The pool's job template leaves a run nothing to say (`flows.service.pool`).

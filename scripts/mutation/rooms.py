@@ -85,18 +85,19 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "audit": (
         ("operations/audit/*.py",),
         (
+            "tests/attack/test_counted_though_inadmissible.py",
+            "tests/attack/test_updates_left_out.py",
             "tests/unit/operations/test_audit.py",
             "tests/unit/operations/test_audit_forged.py",
             "tests/unit/operations/test_audit_formula.py",
             "tests/unit/privacy/test_audited_statement.py",
+            "tests/unit/protocol/test_receipt_pages_audited.py",
         ),
         (
             "tests/attack/test_annulled_entries.py",
-            "tests/attack/test_counted_though_inadmissible.py",
             "tests/attack/test_plans_that_follow_from_no_registry.py",
             "tests/attack/test_registry_freshness.py",
             "tests/attack/test_sequences_of_a_stolen_key.py",
-            "tests/attack/test_updates_left_out.py",
             "tests/attack/test_ways_back.py",
             "tests/unit/coordinator/test_private_sums_round.py",
             "tests/unit/coordinator/test_secure_round.py",
@@ -117,7 +118,11 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
             "client/deltas.py",
             "client/standing.py",
         ),
-        ("tests/unit/client", "tests/unit/privacy/test_local_noise.py"),
+        (
+            "tests/unit/client",
+            "tests/unit/coordinator/test_secure_round.py",
+            "tests/unit/privacy/test_local_noise.py",
+        ),
         ("tests/attack", "tests/unit/cli/test_cli_standing.py"),
     ),
 }

@@ -24,7 +24,6 @@ from mutation.reach import LineTracer, Reached, keep, kept, reaching
 from mutation.rooms import ROOMS
 
 NOT_REPLACED = 71
-_TESTS_S = 25.0  # a mutant meets so many seconds of tests, by what they took when measured
 _TIMES, _MORE_S = 4, 5.0  # a test on a mutant may take so many times what it took, and some seconds
 _WALL = 15  # a busy machine takes so many times the processor time
 
@@ -38,11 +37,29 @@ class Verdict:
     """The test that noticed it, the bound that it broke, or how its child ended."""
 
 
-class Trial(ABC):
+class Profile:
+    """A pytest plugin that says how Hypothesis looks at mutants."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_load_initial_conftests(self) -> None:
+        """Register the profile before tests/conftest.py asks for it by name."""
+        from hypothesis import Phase, settings  # not before pytest has prepared its plugins
+
+        settings.register_profile(
+            "mutants",
+            derandomize=True,
+            deadline=None,
+            database=None,
+            report_multiple_bugs=False,
+            phases=(Phase.explicit, Phase.generate),
+        )
+
+
+class Trial(Profile, ABC):
     """A pytest plugin: its `work` is called in place of the run of the tests."""
 
-    def __init__(self, out: TextIO, over: float) -> None:
-        self.out, self.over = out, over
+    def __init__(self, out: TextIO, over: float, tests_s: float) -> None:
+        self.out, self.over, self._tests_s = out, over, tests_s
         self.items: dict[str, pytest.Item] = {}
         self.failed = False
         self.error: BaseException | None = None
@@ -64,20 +81,6 @@ class Trial(ABC):
             shutil.rmtree(self._folder, ignore_errors=True)
         if self.error:
             raise self.error
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_load_initial_conftests(self) -> None:
-        """Say how Hypothesis looks at mutants, before tests/conftest.py asks for it by name."""
-        from hypothesis import Phase, settings  # not before pytest has prepared its plugins
-
-        settings.register_profile(
-            "mutants",
-            derandomize=True,
-            deadline=None,
-            database=None,
-            report_multiple_bugs=False,
-            phases=(Phase.explicit, Phase.generate),
-        )
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Call `work` instead of running every test."""
@@ -150,7 +153,7 @@ class Trial(ABC):
         names = reaching(measured, mutant.path, mutant.lines, killers)
         chosen, taken = list[str](), 0.0
         for name in names:
-            if not chosen or taken + measured[name].cpu_s <= _TESTS_S:
+            if not chosen or taken + measured[name].cpu_s <= self._tests_s:
                 chosen.append(name)
                 taken += measured[name].cpu_s
         if not chosen:

@@ -222,7 +222,7 @@ class RoundPassed(RoundError):
 
 
 class FrozenUpdateLost(RoundError):
-    """An update that a freeze counts and that the store no longer has (R-66)."""
+    """A freeze counts an update that the store no longer has (R-66)."""
 
 
 class LedgerError(RoundError):

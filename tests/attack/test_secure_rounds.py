@@ -101,7 +101,7 @@ def test_a_helper_that_lies_stops_the_round_and_is_named_in_dispute() -> None:
         named(view)
     fed, now = night.federation, night.federation.night(1) + AFTER
     night.visit("help-1", now=now)
-    stored = openings(night).opening("help-1", 22)
+    stored = openings(night).opening("help-1", 43)
     assert stored is not None
     part = openings(night)._part(Keys.opening(1, "help-1"), PacketType.OPENING, _sums(), "help-1")
     assert part is not None

@@ -173,3 +173,44 @@ def test_a_client_that_seals_nonsense_to_the_coordinator_frames_nobody_before_an
     assert receipt.rule == "R-40"
     assert findings(fed, fed.auditors[0]) == []
     assert findings(fed, fed.coordinator) == []
+
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("stored", "signed", "found"),
+    [
+        (timedelta(0), timedelta(0), True),
+        (SECOND, timedelta(0), False),
+        (timedelta(0), SECOND, False),
+        (None, timedelta(0), True),
+        (None, SECOND, False),
+    ],
+)
+def test_in_time_is_until_the_deadline_by_both_clocks(
+    stored: timedelta | None, signed: timedelta, found: bool
+) -> None:
+    store = TimedStore()
+    fed = SmallFederation(clients=5, auditors=1, store=store)
+    deadline = fed.open(1).value.deadline
+    fed.submit_all(but=["site-05"])
+    store.now = None if stored is None else deadline + stored
+    fed.put(fed.envelope("site-05", created=deadline + signed), "site-05")
+    store.now = None
+    lied(fed, arrivals=lambda a: without(a, "site-05"))
+    assert findings(fed) == ([(Keys.inbox(1, "site-05", 0), "R-127")] if found else [])
+
+
+@pytest.mark.parametrize("seen", ["nothing", "the round's reserve"])
+def test_whoever_has_seen_the_rounds_entries_was_late(seen: str) -> None:
+    fed = SmallFederation(clients=5, auditors=1)
+    fed.open(1)
+    fed.submit_all(but=["site-05"])
+    assert fed.run(1).why is Why.COMMITTED
+    reserve = fed.reader().ledger()[0]
+    claim = (0, b"") if seen == "nothing" else (1, reserve.digest)
+    data = fed.envelope("site-05", ledger_sequence=claim[0], ledger_digest=claim[1])
+    fed.put(data, "site-05")
+    named = [(Keys.inbox(1, "site-05", 0), "R-127")]
+    assert findings(fed) == (named if seen == "nothing" else [])

@@ -165,6 +165,7 @@ def test_deployments_name_flows_that_exist_and_describe_every_parameter() -> Non
         "federation-round",
         "client-night",
         "gossip-round",
+        "helper-night",
         "audit",
         "housekeeping",
         "simulate",

@@ -131,7 +131,7 @@ def test_aws_policies_allow_no_overwriting_and_stay_inside_the_prefix() -> None:
     assert by["CreateOnly"]["Resource"] == [
         "arn:aws:s3:::fed/prod/inbox/*/site-01/*",
         "arn:aws:s3:::fed/prod/gossip/*/*/site-01",
-        "arn:aws:s3:::fed/prod/rounds/*/openings/boxes/site-01",
+        "arn:aws:s3:::fed/prod/rounds/*/openings/*/site-01",
     ]
     assert all(r.startswith("arn:aws:s3:::fed/prod/") for r in by["Read"]["Resource"])
     assert not {"state", "accepted", "freeze"} & {

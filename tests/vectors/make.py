@@ -31,6 +31,7 @@ from hyperfed.dropbox.opening_objects import (
     HelperRefusal,
     MaskBoxes,
     OpeningSums,
+    Rebuttal,
     RoundManifest,
 )
 from hyperfed.hypergraph.evidence import Evidence, Spread, StoreEvidence
@@ -697,6 +698,20 @@ def _of_openings() -> dict[str, Any]:
             helper="clinic-a",
             confirmed=(("site-01", b"b" * 32),),
             refused=(("site-02", "its box does not open"),),
+        ),
+        "confirmation-refused-boxes": Confirmation(
+            **about,
+            helper="clinic-a",
+            confirmed=(),
+            refused=(("site-02", "its box does not open"),),
+            refused_boxes=(("site-02", b"c" * 32),),
+        ),
+        "rebuttal": Rebuttal(
+            **about,
+            client="site-02",
+            plan=b"p" * 32,
+            accused=b"c" * 32,
+            published=(("clinic-a", bytes(range(32))),),
         ),
         "manifest": RoundManifest(
             **about,

@@ -64,7 +64,7 @@ class Adaptive(Rule):
             raise AggregationError(
                 "needs every client's loss",
                 subject=self.name,
-                remedy="Clients claim it with Claims(loss=...)",
+                remedy="Have each client claim it with Claims(loss=...)",
             )
         floor = _FLOOR * float(np.median(losses))
         # half of the clients claim 0, so there is no scale, and those who do share alike

@@ -147,9 +147,10 @@ def vote_weights(
     """Return the weights that follow from agreements of votes (rules 2 and 3), in [0, 1].
 
     The second value says whether clients agree beyond chance: all but the lowest 35 % reach the
-    standard deviation of a chance cosine. Who is left without a weight because it contradicts the
-    others by as much counts as one of them: many liars do not stop the others from being believed.
-    Where a minority agrees with itself in noise, an agreement is evidence of nothing.
+    standard deviation of a chance cosine. A client that is left without a weight because it
+    contradicts the others by as much counts as one of them: many liars do not stop the others from
+    being believed. Where a minority agrees with itself in noise, an agreement is evidence of
+    nothing.
 
     `agreement` is float64[clients]. `assessed` is bool[clients], and `shares` is as in
     `trust_weights`. The weight of who is not assessed is 1.

@@ -54,7 +54,7 @@ def build_rule(name: str, *, f: int = 0, **parameters: Any) -> Rule:
         raise AggregationError(
             f"unknown rule {name!r:.80}",
             subject="aggregation",
-            remedy=f"One of {', '.join(RULES)} is needed",
+            remedy=f"Choose one of {', '.join(RULES)}",
         )
     try:
         return kind(f=f, **parameters)

@@ -89,7 +89,7 @@ def edge_weights(
             raise AggregationError(
                 f"{sum(loss is None for loss in losses)} of {clients} clients claim no loss",
                 subject=name,
-                remedy="Clients claim it with Claims(loss=...)",
+                remedy="Have each client claim it with Claims(loss=...)",
             )
         weight = rule.shares(
             checked_weights(

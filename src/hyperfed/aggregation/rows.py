@@ -71,7 +71,7 @@ class Rows:
             raise AggregationError(
                 f"the updates are no matrix: {exc}",
                 subject=subject,
-                remedy="Every client's vector has the same length",
+                remedy="Give every client's vector the same length",
             ) from exc
         if matrix.dtype not in (np.float32, np.float64):
             if matrix.dtype.kind not in "iuf" or matrix.dtype.itemsize > 8:
@@ -220,7 +220,7 @@ class Rows:
                 raise AggregationError(
                     f"holds {row[at]} at position {at}",
                     subject=f"update {client}",
-                    remedy="Non-finite numbers are refused: leave the client out",
+                    remedy="Leave the client out: non-finite numbers are refused",
                 )
             if float(np.abs(row).max()) > _LARGEST:
                 raise AggregationError(

@@ -82,7 +82,9 @@ class Rule(ABC):
             )
         if losses is not None and not self.takes_losses:
             raise AggregationError(
-                "takes no losses", subject=self.name, remedy="Only adaptive does"
+                "takes no losses",
+                subject=self.name,
+                remedy="Leave them out: only adaptive takes losses",
             )
         return self._apply(
             rows,

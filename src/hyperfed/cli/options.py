@@ -29,6 +29,7 @@ __all__ = [
     "nights_option",
     "output_options",
     "round_option",
+    "scheduler_option",
     "setting_option",
     "store_options",
     "threshold_option",
@@ -229,6 +230,18 @@ def threshold_option(command: F) -> F:
     """Add --threshold, for commands that draft a registry with other roots."""
     option = click.option(
         "--threshold", type=POSITIVE, help="How many roots must sign; by default more than half."
+    )
+    return option(command)
+
+
+def scheduler_option(command: F) -> F:
+    """Add --kind, what runs commands by the clock on this machine."""
+    option = click.option(
+        "--kind",
+        type=click.Choice(["systemd", "cron", "prefect"]),
+        default="systemd",
+        show_default=True,
+        help="The scheduler of this machine.",
     )
     return option(command)
 

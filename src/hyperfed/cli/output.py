@@ -261,7 +261,7 @@ class Output:
     def long_step(self, text: str) -> Iterator[Callable[[int, int, float], None]]:
         """Show how far a long step is and the time left: on a terminal, and nothing elsewhere.
 
-        What it yields is told how much is done, of how much, and the seconds left.
+        It yields a function that takes how much is done, of how much, and the seconds left.
         """
         if self.as_json or not sys.stderr.isatty():
             yield lambda done, total, left: None

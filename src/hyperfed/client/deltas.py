@@ -143,7 +143,7 @@ def _changes(update: Update, sent: SentUpdate) -> Update | None:
 
 
 def _alike(applied: EdgeTable, target: EdgeTable) -> bool:
-    """Return whether two tables of the same edges say the same, but for rounding."""
+    """Return whether two tables of the same edges say the same, except for rounding."""
     for name in ("effect", "ci_low", "ci_high"):
         a, b = getattr(applied, name), getattr(target, name)
         if (a is None) != (b is None):

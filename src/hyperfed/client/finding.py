@@ -52,7 +52,7 @@ class Found:
     columns_left_out: tuple[str, ...]
     """The columns of the data that are no variables of the round."""
     time: str | None
-    """The column that tells the rows' time, or None."""
+    """The column that holds the rows' times, or None."""
     read: Mapping[str, Any] | None
     """What was read of the data: rows, period, columns, missing cells, units; None for edges."""
     edges_shared: int
@@ -100,7 +100,7 @@ def discover(
 ) -> Found:
     """Run the source's engine and keep what the plan allows to be shared.
 
-    `progress` is told how far the engine's resamples are.
+    `progress` is called with how far the engine's resamples are.
 
     Raises ConfigError, EngineError.
     """

@@ -49,7 +49,7 @@ from hyperfed.errors import (
 from hyperfed.protocol.documents import end_of
 from hyperfed.protocol.entries import EntryKind
 from hyperfed.protocol.object_keys import Keys
-from hyperfed.protocol.objects import Freeze, Plan
+from hyperfed.protocol.objects import Freeze
 from hyperfed.protocol.plan_checks import check_help_ends
 from hyperfed.registry.secure_sums import counted_organisations
 from hyperfed.secure_aggregation import (
@@ -60,7 +60,7 @@ from hyperfed.secure_aggregation import (
     open_box,
 )
 from hyperfed.secure_aggregation.boxes import Seeds, public_round_key
-from hyperfed.secure_aggregation.statistics_vector import vector_length
+from hyperfed.secure_aggregation.statistics_vector import numbers_of
 
 __all__ = ["AHEAD", "HelperNight", "HelperVisit", "helper_visit", "not_following"]
 
@@ -200,6 +200,7 @@ class HelperNight:
         if now < plan.deadline and not all(boxes.values()):
             return
         confirmed, refused = list[tuple[str, bytes]](), list[tuple[str, str]]()
+        refused_boxes = list[tuple[str, bytes]]()
         for client, part in boxes.items():
             key = Keys.boxes(round_id, client)
             if part is None:
@@ -211,12 +212,14 @@ class HelperNight:
                 confirmed.append((client, part.digest))
             except PacketError as error:
                 refused.append((client, error.problem))
+                refused_boxes.append((client, part.digest))
         value = Confirmation(
             federation=plan.federation,
             round=round_id,
             helper=self.helper,
             confirmed=tuple(confirmed),
             refused=tuple(refused),
+            refused_boxes=tuple(refused_boxes),
         )
         data = self._signed(value, PacketType.CONFIRMATION, now=now)
         written(self.session.store, Keys.confirmation(round_id, self.helper), data)
@@ -391,17 +394,15 @@ def not_following(openings: OpeningReader, frozen: Stored[Freeze], manifest: Rou
         "the cohort is no union of complete blocks": list(blocks.clients) != counted,
         "the cohort is below the quorum": len(counted) < plan.value.quorum,
         "the freeze names too few helpers": not openings.group.can_open(freeze.helpers),
-        "the manifest sums something else than the plan": (manifest.length != _length(plan.value)),
+        "the manifest sums something else than the plan": (
+            manifest.length != numbers_of(plan.value)
+        ),
         next(iter(lacking), ""): bool(lacking),
         "boxes name another update than the freeze": any(
             _update_of(openings, one.client) != one.digest for one in freeze.counted
         ),
     }
     return next((problem for problem, bad in wrong.items() if bad), "")
-
-
-def _length(plan: Plan) -> int:
-    return vector_length(len(plan.vocabulary), tuple(plan.policy.lags))
 
 
 def _update_of(openings: OpeningReader, client: str) -> bytes:

@@ -4,8 +4,8 @@
    Both are on disk before anything is sent, so that a repeat sends the same bytes.
 2. Boxes are written first: an update without boxes would take the client's only slot, and count for
    nothing.
-3. Nothing that is kept or sent reveals a seed: once this returns, the client cannot unmask its own
-   message any more.
+3. Nothing that is sent reveals a seed, and seeds are not kept. The ephemeral keys of the boxes are,
+   for as long as a helper may accuse the client (`client.box_keys`).
 4. There is one message a round, in slot 0 (R-164): two messages of one client under one opening
    would reveal their difference.
 
@@ -15,6 +15,7 @@ What it does not do: choose helpers (the registry does), or write (`session`).
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from hyperfed.client.box_keys import BoxKeys
 from hyperfed.client.noised import KeptMessage
 from hyperfed.client.own_slots import written
 from hyperfed.crypto.envelope import PacketType
@@ -28,7 +29,7 @@ from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Plan
 from hyperfed.protocol.plan_checks import check_help_ends
 from hyperfed.secure_aggregation import HelperGroup, MaskContext, mask_message
-from hyperfed.secure_aggregation.statistics_vector import vector_of
+from hyperfed.secure_aggregation.statistics_vector import has_counts, vector_of
 from hyperfed.storage.store import ObjectStore
 from hyperfed.tables.tables import EdgeTable
 
@@ -50,6 +51,7 @@ def masked_message(
     client_id: str,
     key_pair: KeyPair,
     sign: Sign,
+    box_keys: BoxKeys,
     now: datetime,
 ) -> KeptMessage:
     """Return the round's masked message with its boxes, signed.
@@ -64,7 +66,11 @@ def masked_message(
         raise RefusedError("carries no statistics", subject=subject, rule="R-160")
     variables = len(plan.vocabulary)
     values = vector_of(
-        update.statistics, variables=variables, cohort=len(plan.cohort), subject=subject
+        update.statistics,
+        variables=variables,
+        cohort=len(plan.cohort),
+        counts=has_counts(plan.policy),
+        subject=subject,
     )
     context = MaskContext(
         federation=plan.federation,
@@ -76,6 +82,8 @@ def masked_message(
     )
     keys = openings.helper_keys()
     message = mask_message(values, group, keys, context)
+    until = openings.reader.registry.help_ends(plan.round)
+    box_keys.keep(plan.round, message.sealed.ephemeral_keys, now=now, until=until)
     masked = Update(
         measured=update.measured,
         edges=EdgeTable.empty(),

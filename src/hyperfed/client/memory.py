@@ -9,7 +9,8 @@
 4. The ledger's entries lie beside it, in `<name>.ledger.bin` (`ledger_copy`): they are read once.
 5. What local noise has spent of the client's privacy budget lies beside it, in
    `<name>.privacy.json` (`privacy_guard`). The newest noised message lies in `<name>.message.json`,
-   with a note once it has arrived (`message`).
+   with a note once it has arrived (`message`). The keys of the last masked messages' boxes lie in
+   `<name>.boxes.json` (`box_keys`).
 6. What gossip has spent of its own share lies in `<name>.gossip-privacy.json` (`gossip_guard`), and
    each round's gossip in `<name>.gossip-<round>.bin` (`gossip`).
 7. The last update that was sent lies beside it, in `<name>.update.bin`, for changes against it
@@ -27,6 +28,7 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
+from hyperfed.client.box_keys import BoxKeys
 from hyperfed.client.deltas import LastUpdate
 from hyperfed.client.gossip_memory import GossipMemory
 from hyperfed.client.noised import OneMessage
@@ -105,6 +107,7 @@ class ClientMemory:
         self.message = OneMessage(
             None if path is None else path.parent / f"{path.name}.message.json"
         )
+        self.box_keys = BoxKeys(None if path is None else path.with_name(f"{path.name}.boxes.json"))
         self.gossip = GossipMemory(path)
         self.last_update = LastUpdate(
             None if path is None else path.with_name(path.name + ".update.bin")

@@ -2,7 +2,7 @@
 
 1. The newest model is fetched, verified, and replaced in its folder at once or not at all.
 2. What is sent comes from where `hyperfed submit` would take it (`sources`), or is the newest
-   committed model of a federation below: a basket with its own coordinator is a client of the
+   committed model of a federation below. A basket with its own coordinator is a client of the
    federation above, and its round's result is its update there.
 3. An update is for the running round, or for an earlier one that is below quorum, until its
    `close_by`.
@@ -27,7 +27,7 @@ from hyperfed.client.session import ClientSession
 from hyperfed.client.settings import find_config, load_settings
 from hyperfed.client.sources import Source, read_source
 from hyperfed.engines import Engine, FederationEngine
-from hyperfed.errors import ConfigError, RoundError
+from hyperfed.errors import ConfigError, RefusedError, RoundError
 from hyperfed.packets import Update
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Plan
@@ -131,6 +131,7 @@ def fetch_model(
 
     Raises ConfigError where the file cannot be written, and whatever `ClientSession.pull` raises.
     """
+    session.memory.box_keys.forget(now=_clock(now))
     result = session.pull(now=_clock(now))
     if result is None:
         return {"round": 0, "digest": "", "edges": 0, "said": "none is committed yet"}
@@ -140,7 +141,7 @@ def fetch_model(
         raise ConfigError(
             f"cannot be written: {exc.strerror}",
             subject=str(folder),
-            remedy="The model's folder (--out) must be one, and writable",
+            remedy="Give a folder for the model (--out) that this user may write",
         ) from exc
     result.value.graph.save(folder / "model.npz")
     return {
@@ -194,7 +195,16 @@ def submit_update(
         raise ConfigError(
             "is the federation itself",
             subject=f"--below {plan.value.federation}",
-            remedy="Its own result is no evidence for it; name one below",
+            remedy="Name a federation below: its own result is no evidence for it",
+        )
+    if below is not None and plan.value.policy.payload != "edges":
+        raise RefusedError(
+            f"has results of edges, and round {plan.value.round} adds statistics: a result holds "
+            "no moments",
+            subject=f"federation {below.reader.registry.federation}",
+            rule="R-160",
+            remedy="Nothing was sent. Its clients can take part in this federation themselves, as "
+            "blocks of their own, or the operator plans payload = 'edges'",
         )
     if source is not None:
         discovery = discover(source, plan.value, session.client_id)
@@ -226,6 +236,6 @@ def _below(session: ClientSession, now: datetime) -> Engine:
         raise RoundError(
             "has no committed result yet",
             subject=session.reader.registry.federation,
-            remedy="Nothing was sent; its first round comes first",
+            remedy="Wait for its first round. Nothing was sent",
         )
     return FederationEngine(result.value)

@@ -1,8 +1,8 @@
 """Import the user's own engine, MODULE:FACTORY, and make it.
 
 1. The module lies beside hyperfed.toml, in the working directory, or where Python finds it.
-2. The factory is handed the path of the data, where there are any. One that has a parameter `lags`
-   is told those of the plan.
+2. The factory is handed the path of the data, where there are any. A factory that has a parameter
+   `lags` gets those of the plan.
 
 What it does not do: it does not run the engine (`finding`).
 """
@@ -27,7 +27,7 @@ def own_engine(
 ) -> "Engine":
     """Return the engine that the user's factory makes.
 
-    A factory that takes `lags` is told those of the plan, where it names any.
+    A factory that takes `lags` gets those of the plan, where it names any.
 
     Raises ConfigError where the factory cannot be found, EngineError where it fails.
     """

@@ -35,7 +35,7 @@ def write_free_slot(store: ObjectStore, client_id: str, round_id: int, data: byt
         f"all {SLOTS} slots of round {round_id} are used",
         subject=f"client {client_id}",
         rule="R-93",
-        remedy=f"An update can be corrected {SLOTS - 1} times a round; submit for the next one",
+        remedy=f"Submit for the next one: an update can be corrected {SLOTS - 1} times a round",
     )
 
 

@@ -40,7 +40,7 @@ def check_policy(values: Mapping[str, Any], *, subject: str) -> None:
                 raise ConfigError(
                     f"statistics names {min(unknown)!r:.80}, which is unknown",
                     subject=subject,
-                    remedy=f"There may be: {', '.join(SumsPolicy.__dataclass_fields__)}",
+                    remedy=f"Use only {', '.join(SumsPolicy.__dataclass_fields__)}",
                 )
             fields["statistics"] = SumsPolicy(**fields["statistics"])
         PolicyPack(**fields)

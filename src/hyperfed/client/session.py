@@ -5,7 +5,7 @@
 2. A slot that is taken is read and compared: the client's own retried write is a success, and
    anything else means that the next slot is tried (R-1).
 3. A broadcast is believed only if the ledger commits to it, it is not older than what was pulled
-   before, has not expired, and belongs to the round it lies in; a ledger or registry shorter than
+   before, has not expired, and belongs to the round it lies in. A ledger or registry shorter than
    what was seen is a rollback (R-50, R-51).
 4. A receipt is shown only if its leaf says what the receipt says, and lies under the head that the
    round's commit or void carries (R-70).
@@ -16,8 +16,7 @@
    `client.noised`).
 7. Nothing leaves past the client's own rules, which are applied last (`client.sharing`).
 8. A plan below the floors that the registry's roots sign gets nothing (R-125).
-9. In a round of secure sums there is one masked message, in slot 0, and its seeds' boxes beside it
-   (R-164, `client.masked`).
+9. A round of secure sums takes one masked message, in slot 0, and boxes of its seeds (R-164).
 10. Where changes against the last counted update are much shorter, they are sent (`client.deltas`).
 
 What it does not do: it does not discover (`client_agent`), read a clock (`now` is an argument) or a
@@ -349,6 +348,7 @@ class ClientSession:
                 client_id=self.client_id,
                 key_pair=self.key_pair,
                 sign=lambda masked: self._signed(masked, plan, ledger=ledger, now=now),
+                box_keys=self.memory.box_keys,
                 now=now,
             )
             kept = self.memory.message.keep(message)

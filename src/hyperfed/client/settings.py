@@ -288,7 +288,7 @@ def load_settings(path: Path | None) -> Settings:
         raise ConfigError(
             f"is not TOML: {exc}",
             subject=subject,
-            remedy='A line looks like: url = "file:///srv/drop-box"',
+            remedy='Write lines like: url = "file:///srv/drop-box"',
         ) from exc
     base = path.resolve().parent
     values: dict[str, Any] = {}
@@ -390,7 +390,7 @@ def _read(value: Any, kind: str, what: str, subject: str, base: Path) -> Any:
             raise ConfigError(
                 f"{what} must be a number, a text, true or false",
                 subject=subject,
-                remedy="hyperfed.PolicyPack says what each field may be",
+                remedy="See hyperfed.PolicyPack for what each field may be",
             )
         return value
     if not isinstance(value, str) or not value:

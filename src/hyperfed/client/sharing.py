@@ -170,7 +170,7 @@ class Sharing:
         return statistics.without(hidden.tolist())
 
     def _told_of(self, pack: CausalSemanticPack, edges: EdgeTable) -> CausalSemanticPack:
-        """Return a semantic pack that tells of the edges that leave, and of no other, rounded.
+        """Return a semantic pack, rounded, that speaks of the edges that leave and of no others.
 
         Where none leaves for too few samples, nor does what was found beside them.
         """

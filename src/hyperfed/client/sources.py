@@ -88,7 +88,7 @@ class Source:
     columns: tuple[str, ...] | None = None
     """The columns to use of a time series."""
     time: str | None = None
-    """The column that tells the rows' time."""
+    """The column that holds the rows' times."""
     series: bool = False
     """Whether the user says that rows are time steps, oldest first."""
     lags: tuple[int, ...] | None = None

@@ -2,8 +2,8 @@
 
 A document is the canonical array [schema version, kind, compression, raw size, payload]. The
 payload is the canonical form of the record (`records`). Where compression is "zstd", the payload is
-the canonical array [size, record, planes] instead: the record, in a zstd frame or as it is where a
-frame would be no shorter, and its large columns as byte planes (`planes`).
+the canonical array [size, record, planes] instead. The record is in a zstd frame, or as it is where
+a frame would be no shorter; its large columns are byte planes (`planes`).
 
 1. The version is read first: a newer one is refused naming both versions, an older known one stays
    readable (R-12). Each kind has its own version (`versions`).
@@ -157,7 +157,9 @@ class PayloadCodec:
         version = leading_int(data)
         if version is None:
             raise SchemaError(
-                "not a Hyperfed document", rule="R-12", remedy="It must be written by PayloadCodec"
+                "not a Hyperfed document",
+                rule="R-12",
+                remedy="Give a document that PayloadCodec wrote",
             )
         if version > SCHEMA_VERSION:
             raise _newer(version, SCHEMA_VERSION)

@@ -4,7 +4,7 @@
    Its kind has that version from then on; every other kind stays in the version it had.
 2. A field of a record inside another counts in the versions of both: a plan has the version that
    its policy needs, or a later one.
-3. A document is written in the lowest version that can hold it: later fields are left out where all
+3. A document is written in the lowest version that can hold it. Later fields are left out where all
    of them are at their defaults, and a document that spells out defaults in a later version is
    refused. So a value keeps its one form (R-10), and what an earlier library wrote is written the
    same again.

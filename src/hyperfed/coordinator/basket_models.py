@@ -128,7 +128,9 @@ def origins_of(
     """
     if merged.supporters is None:
         return {}
-    supporters = merged.supporters[np.isin(merged.graph.edges.keys, graph.edges.keys)]
+    is_shown, supporters = np.isin(merged.graph.edges.keys, graph.edges.keys), merged.supporters
+    if not is_shown.all():  # of many clients a copy is large
+        supporters = supporters[is_shown]
     return {
         "support_by": basket_supports(supporters, merged.clients, domains, minimum=minimum),
         "unadjusted": unadjusted_edges(

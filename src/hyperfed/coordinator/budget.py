@@ -1,7 +1,7 @@
 """Read the privacy budget from a drop-box: what its registry grants and its ledger has spent.
 
 1. The budget in force is what the registry names. A version that loosens it (a larger epsilon or
-   delta, another unit, less support) after the first charged reserve was frozen is refused: no
+   delta, another unit, less support) after the first charged reserve was frozen is refused. No
    private round is opened, charged or audited as right under it
    (`privacy.accountant.running_budget`, R-72).
 2. Before anything is charged, today's registry decides.

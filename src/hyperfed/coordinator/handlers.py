@@ -102,7 +102,7 @@ class CommandHandlers:
                     "was not opened",
                     subject=f"round {round_id}",
                     rule="R-60",
-                    remedy="The open-round deployment opens each round at its window's start",
+                    remedy="Wait for its window, at whose start the open-round deployment opens it",
                 )
             self._plans[round_id] = stored_plan
         return self._plans[round_id]

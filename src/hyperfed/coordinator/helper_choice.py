@@ -79,7 +79,7 @@ def rules_of_left_out(
 def _confirmed_by(
     openings: OpeningReader, counted: Mapping[str, Counted | Refused]
 ) -> dict[str, frozenset[str]]:
-    """Return, for each helper that has confirmed, whose boxes of the admitted update it did."""
+    """Return for each helper the clients whose boxes, of the admitted update, it has confirmed."""
     digests = {}
     for client, one in counted.items():
         boxes = openings.mask_boxes(client)

@@ -21,7 +21,7 @@ from hyperfed.kernels.layout import Z95
 from hyperfed.packets import CausalSemanticPack, PolicyPack
 from hyperfed.reconciler.summed import cut_edges, discovered
 from hyperfed.secure_aggregation import OpenedSum
-from hyperfed.secure_aggregation.statistics_vector import sums_of
+from hyperfed.secure_aggregation.statistics_vector import has_counts, sums_of
 from hyperfed.tables.hyperedges import HyperedgeTable
 from hyperfed.tables.vocabulary import Vocabulary
 
@@ -51,6 +51,7 @@ def opened_graph(
     sums = sums_of(
         opened.total,
         clients=clients,
+        counts=has_counts(policy),
         vocabulary=vocabulary,
         lags=tuple(policy.lags),
         form=policy.statistics.form,

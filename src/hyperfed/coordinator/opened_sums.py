@@ -30,7 +30,7 @@ from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Freeze, Plan
 from hyperfed.secure_aggregation import OpenedSum, check_openings, open_sum
 from hyperfed.secure_aggregation.opening import Opening
-from hyperfed.secure_aggregation.statistics_vector import vector_length
+from hyperfed.secure_aggregation.statistics_vector import numbers_of
 from hyperfed.secure_aggregation.streams import Words
 
 __all__ = ["OpenedSums", "await_helpers", "manifest_of", "opened_total"]
@@ -54,7 +54,7 @@ def manifest_of(openings: OpeningReader, frozen: Stored[Freeze]) -> RoundManifes
         round=plan.round,
         freeze=frozen.digest,
         payload=PAYLOAD,
-        length=vector_length(len(plan.vocabulary), tuple(plan.policy.lags)),
+        length=numbers_of(plan),
         messages=tuple(messages),
     )
 

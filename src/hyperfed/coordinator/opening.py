@@ -117,7 +117,7 @@ def _check_told(
             raise ConfigError(
                 f"has a unit or a range for {name!r:.80}, which is no variable",
                 subject="vocabulary",
-                remedy=f"The variables are: {', '.join(variables[:12])}",
+                remedy=f"Name variables among {', '.join(variables[:12])}",
             )
     for name, ends in ranges.items():
         if len(ends) != 2:
@@ -182,7 +182,7 @@ def open_plan(
             f"cannot be opened any more: round {later[0]} stands in the ledger",
             subject=f"round {round_id}",
             rule="R-60",
-            remedy="Rounds finish in order; clients that missed it submit for the next one",
+            remedy="Let clients that missed it submit for the next one: rounds finish in order",
         )
     if policy.privacy != "none":
         # what stands there for this round already, nobody has asked for yet
@@ -279,7 +279,7 @@ def overridden(pack: PolicyPack, overrides: Mapping[str, Any] | None) -> PolicyP
         raise ConfigError(
             "is no field of the policy pack",
             subject=", ".join(map(str, unknown))[:120],
-            remedy=f"There are: {', '.join(PolicyPack.__dataclass_fields__)}",
+            remedy=f"Name one of {', '.join(PolicyPack.__dataclass_fields__)}",
         )
     return replace(pack, **(overrides or {}))
 

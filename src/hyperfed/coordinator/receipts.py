@@ -82,7 +82,7 @@ class Receipts:
     def weighings(
         self, plan: Plan, frozen: Stored[Freeze] | None, state: Stored[RoundState] | None
     ) -> Mapping[str, Weighing]:
-        """Return what each client may be told of how it was weighed."""
+        """Return what each client may learn of how it was weighed."""
         if frozen is None:
             return {}
         registry = self.reader.registry_at(frozen.value.registry_version)

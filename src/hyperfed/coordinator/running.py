@@ -47,7 +47,9 @@ def round_to_open(
             raise ConfigError(
                 f"{wanted} is no round's number",
                 subject="round",
-                remedy="Rounds are counted from 1; leave it empty for the round of the schedule",
+                remedy=(
+                    "Give a number of 1 or more, or leave it empty for the round of the schedule"
+                ),
             )
         return wanted, None
     if moment < registry.genesis:

@@ -43,7 +43,7 @@ def summed_round(
         raise AggregationError(
             "its update has no statistics, which the policy's payload asks for",
             subject=lacking[0],
-            remedy="client_agent.statistics_update makes such an update",
+            remedy="Make such an update with client_agent.statistics_update",
         )
     vocabulary = graphs[0].vocabulary
     if vocabulary is None:

@@ -27,7 +27,7 @@ from hyperfed.validator.header import FROM_THE_FUTURE
 __all__ = ["REHEARSAL", "check_not_behind", "check_not_far_ahead", "instant_of"]
 
 REHEARSAL = "HYPERFED_REHEARSAL"
-"""The environment variable of a process that may be told another clock, where it is 1."""
+"""The environment variable of a process that may be given another clock, where it is 1."""
 
 
 def instant_of(
@@ -36,8 +36,8 @@ def instant_of(
     """Return the instant of a run: the machine's, or the clock that a rehearsal is given.
 
     clock: what the caller was told; None: nothing. actual: what the machine's clock says. Raises
-    ConfigError where a run that writes is told a clock and is no rehearsal, and where the clock has
-    no time zone.
+    ConfigError where a run that writes is given a clock and is no rehearsal, and where the clock
+    has no time zone.
     """
     if clock is None:
         return check_instant(actual)
@@ -56,7 +56,7 @@ def check_not_far_ahead(
 ) -> None:
     """Raise ConfigError where `now` is far ahead of everything in the drop-box (R-117).
 
-    Entries of the ledger tell the time, and so does the registry's newest version.
+    Entries of the ledger show the time, and so does the registry's newest version.
     """
     newest = max(
         [

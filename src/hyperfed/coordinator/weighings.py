@@ -3,8 +3,8 @@
 1. They follow from plan, freeze and state: whoever computes them gets the same (R-68).
 2. A round that was frozen under an earlier formula tells nobody its weight (`protocol.receipts`).
 3. Numbers are rounded to two decimals. Where the registry asks for a minimum support above 1, they
-   are rounded to one, and the agreement is not disclosed: a client that sends one invented edge a
-   round could read from it whether somebody has that edge.
+   are rounded to one, and the agreement is not disclosed. From it a client that sends one invented
+   edge a round could read whether somebody has that edge.
 
 What it does not do: it computes no agreement and no trust (the merge and `reputation` do).
 """

@@ -91,6 +91,7 @@ class PacketType(StrEnum):
     MANIFEST = "hyperfed/manifest"
     OPENING = "hyperfed/opening"
     HELPER_REFUSAL = "hyperfed/helper-refusal"
+    REBUTTAL = "hyperfed/rebuttal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,7 +336,7 @@ def open_envelope(data: bytes | memoryview, *, subject: str = "envelope") -> Env
             exc.problem,
             subject=subject,
             rule=exc.rule,
-            remedy="It is not a Hyperfed envelope, or was cut off on its way",
+            remedy="Send it again: it is not a Hyperfed envelope, or was cut off on its way",
         ) from None
     if not is_array(parts, int, str, bytes, list, bytes):
         raise SchemaError("not [1, type, header, signatures, body]", subject=subject, rule="R-30")
@@ -407,7 +408,10 @@ def verify_envelope(
                 f"the signature of key {key_id:.40} does not verify",
                 subject=subject,
                 rule="R-31",
-                remedy="The object was changed after it was signed, or signed with another key",
+                remedy=(
+                    "Sign and send it again: it was changed after it was signed, or signed with "
+                    "another key"
+                ),
             ) from exc
         known_signers.append(key_id)
     if len(known_signers) < threshold:

@@ -29,7 +29,7 @@ from hyperfed.reconciler.reconcile import StoreReconciler
 from hyperfed.statistics import statistics_of
 from hyperfed.tables.vocabulary import Vocabulary
 
-__all__ = ["Kept", "Votes", "kept", "merged_votes", "null_vote", "summed_votes"]
+__all__ = ["Kept", "Votes", "kept", "merged_votes", "null_vote", "summed_votes", "without_noise"]
 
 Votes = dict[tuple[str, str, int], float]
 """(source, target, lag) -> weighted mean vote, in [-1, 1]."""
@@ -84,6 +84,14 @@ def summed_votes(
         (row["source"], row["target"], row["lag"]): row["vote"]
         for row in coordinator.aggregate().rows()
     }
+
+
+def without_noise(policy: PolicyPack) -> PolicyPack:
+    """Return a policy under which the states' exact statistics are merged, for comparison alone."""
+    if policy.payload == "edges" or policy.privacy == "none":
+        return policy
+    exact = replace(policy.statistics, row_norm=0.0, centring="client")
+    return replace(policy, privacy="none", statistics=exact)
 
 
 def null_vote(

@@ -39,7 +39,7 @@ def annulled_here(reader: DropBoxReader, sequence: int) -> Annulment:
             "the ledger has no such entry",
             subject=key,
             rule="R-123",
-            remedy="`hyperfed audit` names the entries that break a rule",
+            remedy="Run `hyperfed audit`, which names the entries that break a rule",
         ) from exc
     signed = _signed(reader, data, key)
     if signed.header.sequence != sequence:

@@ -185,9 +185,9 @@ class LedgerReader:
         """
         first = len(book.entries) + 1
         missing = ""
-        for key, data in self._store.read_many(
-            [Keys.ledger(first + i) for i in range(count)], max_bytes=_MAX_ENTRY_BYTES
-        ):
+        # one more is asked for: it shows whether one that is missing is a hole or the end
+        keys = [Keys.ledger(first + i) for i in range(count + 1)]
+        for key, data in self._store.read_many(keys, max_bytes=_MAX_ENTRY_BYTES):
             if isinstance(data, ObjectNotFound):
                 missing = missing or key
             elif isinstance(data, TransportError):
@@ -203,7 +203,7 @@ class LedgerReader:
                 return True
             else:
                 self._add(verifier, book, data, key)
-        return not missing
+        return missing in ("", keys[-1])
 
     def _add(self, verifier: Verifier, book: Book, data: bytes, key: str) -> None:
         signed = verifier.signed(data, key=key, types=PacketType.LEDGER, round_id=None)

@@ -7,6 +7,8 @@
 4. The coordinator's manifest names what is to be opened; a helper answers it with sums of masks, or
    refuses with a reason (R-172, R-175).
 
+5. A client that a helper accuses publishes the keys of a few of its boxes (R-199).
+
 Each is one signed, create-only object. What helpers and clients sign, they sign with their key of
 the registry.
 
@@ -19,6 +21,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from hyperfed.codec.versions import since
 from hyperfed.errors import SchemaError
 from hyperfed.secure_aggregation.opening import Cohort, Manifest
 from hyperfed.secure_aggregation.streams import MaskContext
@@ -30,6 +33,7 @@ __all__ = [
     "HelperRefusal",
     "MaskBoxes",
     "OpeningSums",
+    "Rebuttal",
     "RoundManifest",
 ]
 
@@ -109,9 +113,13 @@ class Confirmation:
     """(client, packet digest of its boxes), ascending by client."""
     refused: tuple[tuple[str, str], ...] = ()
     """(client, why its boxes were not confirmed), ascending by client."""
+    refused_boxes: tuple[tuple[str, bytes], ...] = field(default=(), metadata=since(2))
+    """(client, packet digest of the boxes that were refused), ascending by client, of those whose
+    boxes could be read: so that nobody answers with other boxes than were accused.
+    """
 
     def __post_init__(self) -> None:
-        for pairs in (self.confirmed, self.refused):
+        for pairs in (self.confirmed, self.refused, self.refused_boxes):
             names = [client for client, _ in pairs]
             if names != sorted(set(names)):
                 raise SchemaError(
@@ -190,3 +198,33 @@ class HelperRefusal:
     """Digest of the manifest that it refuses, 32 bytes, or packet digest of the plan."""
     reason: str
     """What is wrong with it; it names the earlier cohort where there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebuttal:
+    """An accused client's keys of the boxes for some helpers, so that everybody can open these.
+
+    Raises SchemaError where helpers do not ascend, where none is named, or for a malformed key.
+    """
+
+    federation: str
+    """The federation's name."""
+    round: int
+    """The round."""
+    client: str
+    """The accused client's id."""
+    plan: bytes
+    """Packet digest of the round's plan."""
+    accused: bytes
+    """Packet digest of the boxes that were refused."""
+    published: tuple[tuple[str, bytes], ...]
+    """(helper, the ephemeral X25519 secret of its box, 32 bytes), ascending by helper."""
+
+    def __post_init__(self) -> None:
+        names = [helper for helper, _ in self.published]
+        keys = all(len(key) == 32 for _, key in self.published)
+        if not names or names != sorted(set(names)) or not keys:
+            raise SchemaError(
+                "helpers ascend, each once and with a key of 32 bytes",
+                subject=f"rebuttal of {self.client:.40}",
+            )

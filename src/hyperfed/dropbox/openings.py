@@ -31,6 +31,7 @@ from hyperfed.dropbox.opening_objects import (
     HelperRefusal,
     MaskBoxes,
     OpeningSums,
+    Rebuttal,
     RoundManifest,
 )
 from hyperfed.dropbox.reader import DropBoxReader, Stored
@@ -54,6 +55,7 @@ _PARTS: dict[str, tuple[PacketType, type[Any]]] = {
     "confirmed": (PacketType.CONFIRMATION, Confirmation),
     "sums": (PacketType.OPENING, OpeningSums),
     "refused": (PacketType.HELPER_REFUSAL, HelperRefusal),
+    "rebuttals": (PacketType.REBUTTAL, Rebuttal),
 }
 
 T = TypeVar("T")
@@ -196,11 +198,35 @@ class OpeningReader:
         part = self._part(key, PacketType.HELPER_REFUSAL, HelperRefusal, helper)
         return None if part is None else part.value
 
+    def rebuttal(self, client: str) -> Stored[Rebuttal] | None:
+        """Return what an accused client has published, or None where nothing counts (R-199).
+
+        It is of this plan, of the boxes that lie there, and of at most t of the helpers.
+        """
+        key = Keys.rebuttal(self.round, client)
+        part = self._part(key, PacketType.REBUTTAL, Rebuttal, client)
+        if part is None:
+            return None
+        boxes, value = self.mask_boxes(client), part.value
+        helpers, most = [name for name, _ in value.published], self.group.colluding_helpers
+        if boxes is None or (value.plan, value.accused) != (self.plan.digest, boxes.digest):
+            self.why_not[key] = "is of another plan, or of other boxes than lie there"
+        elif len(helpers) > most or not set(helpers) <= set(self.group.helpers):
+            self.why_not[key] = (
+                f"publishes the keys of {len(helpers)} boxes; at most {most}, of helpers, may be "
+                "published, or the seeds would be known (R-199)"
+            )
+        else:
+            return part
+        return None
+
     def part_at(self, key: str) -> Stored[Any] | None:
         """Return the part of the round's opening that lies at `key`, or None."""
         if key == Keys.manifest(self.round):
             return self.manifest()
         folder, owner = key.split("/")[-2:]
+        if folder == "rebuttals":
+            return self.rebuttal(owner)
         return self._part(key, *_PARTS[folder], owner) if folder in _PARTS else None
 
     def _part(self, key: str, type_: PacketType, kind: type[T], owner: str) -> Stored[T] | None:
@@ -244,6 +270,6 @@ class OpeningReader:
                 f"federation {signed.header.federation!r:.40}",
                 subject=key,
                 rule="R-51",
-                remedy="It was moved from another place, and does not count",
+                remedy="Nothing to do: it was moved from another place, and does not count",
             )
         return Stored(key=key, value=value, digest=signed.digest, signed=signed)

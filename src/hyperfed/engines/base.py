@@ -442,7 +442,7 @@ class Discovery(Conversions):
             raise EngineError(
                 "none of the data's variables is in the round's vocabulary",
                 subject=", ".join(self.variables[:8]),
-                remedy=f"It has: {first_names}",
+                remedy=f"Name variables of it: {first_names}",
             )
         source, target = (
             position[np.searchsorted(order, names)] if len(names) else np.zeros(0, np.int64)

@@ -1,8 +1,8 @@
 """Name the engines that can be chosen, Hyperfed's own and those of installed packages.
 
 1. An engine is a class, or a factory, that is called with data and names:
-   `make(values, names, lags=..., knowledge=..., n_bootstrap=..., rng=..., progress=...)`. It is
-   told what its signature takes, and no more.
+   `make(values, names, lags=..., knowledge=..., n_bootstrap=..., rng=..., progress=...)`. It gets
+   what its signature takes, and no more.
 2. Its attribute `reads` says what its rows are: "series", steps in time, or "table", any order. An
    engine without it reads a series.
 3. A package offers one in the entry-point group `hyperfed.engines`, under a name that none of
@@ -93,8 +93,10 @@ def _maker(name: str) -> Any:
         raise ConfigError(
             "there is no such engine",
             subject=f"--engine {name!r:.80}",
-            remedy=f"There are {', '.join(sorted({*OWN, AUTO, *offered}))}; your own is "
-            "MODULE:FACTORY",
+            remedy=(
+                f"Choose one of {', '.join(sorted({*OWN, AUTO, *offered}))}; your own is "
+                "MODULE:FACTORY"
+            ),
         )
     try:
         if name in offered:
@@ -126,7 +128,7 @@ def reads(name: str) -> str:
 def make_engine(
     name: str, values: npt.ArrayLike, names: Sequence[str], options: Mapping[str, Any]
 ) -> Engine:
-    """Return an engine over data, told of the options that it takes.
+    """Return an engine over data, with the options that it takes.
 
     Raises ConfigError where there is no such engine, EngineError where it cannot be made.
     """

@@ -90,7 +90,7 @@ class VarLingamEngine:
         n_bootstrap: The number of resamples for the stability.
         rng: A seed, with which every `discover()` gives the same result.
         processes: The number of processes for the resamples; None chooses (`resampling`).
-        progress: What is told how far the resamples are.
+        progress: The function that is called with how far the resamples are.
 
     Raises EngineError, which names the column, where the data cannot be used.
     """

@@ -2,7 +2,7 @@
 
 1. A column is refused where no engine can use it: where it is constant, has too few values or
    infinite ones, or copies another column in the same or another unit.
-2. A column that counts rows or tells the time is refused: an index explains everything that grows.
+2. A column that counts rows or holds times is refused: an index explains everything that grows.
 3. Columns that are nearly the same are named, because their effects cannot be distinguished.
 
 What it does not do: it does not leave columns out. That is the user's decision.
@@ -104,7 +104,7 @@ def nearly_alike(values: Floats, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _check_index(column: Floats, name: str, subject: str) -> None:
-    """Raise EngineError for a column that counts rows or tells the time."""
+    """Raise EngineError for a column that counts rows or holds times."""
     at = np.flatnonzero(~np.isnan(column))
     if len(at) < _FEWEST_COUNTED:
         return

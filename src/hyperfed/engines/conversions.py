@@ -68,7 +68,7 @@ class Conversions(GraphConversions):
         `data` are the rows of a model without lags, for confidence and intervals; `bootstrap` is
         what `model.bootstrap` returned. Without either, the caller says `confidence`.
 
-        Raises EngineError where the model is not fitted, or nothing tells the confidence.
+        Raises EngineError where the model is not fitted, or nothing gives the confidence.
         """
         lagged = getattr(model, "adjacency_matrices_", None)
         plain = getattr(model, "adjacency_matrix_", None)
@@ -137,7 +137,7 @@ class Conversions(GraphConversions):
                 raise EngineError(
                     f"has a link {link!r:.20}, which cannot be read here",
                     subject="results of tigramite",
-                    remedy=f"Links are {', '.join(_LINKS)}",
+                    remedy=f"Use links of {', '.join(_LINKS)}",
                 )
             vote[i, j, lag], texts[i, j, lag] = _LINKS[link]
             if link == "<->" and i != j:
@@ -172,7 +172,7 @@ class Conversions(GraphConversions):
         `stability`, `std_error` and `n` are taken where an edge has them, and else from the
         arguments. An undirected edge is half a vote each way.
 
-        Raises EngineError where an edge has no effect, or nothing tells the confidence.
+        Raises EngineError where an edge has no effect, or nothing gives the confidence.
         """
         if not hasattr(graph, "edges") or not hasattr(graph, "is_directed"):
             raise no_result(graph, "networkx makes")
@@ -223,7 +223,7 @@ class Conversions(GraphConversions):
         and in a structural equation x = Bx + e. A weight of 0 is no edge. The other matrices have
         the same shape; `confidence` may be one number.
 
-        Raises EngineError where shapes differ, or nothing tells the confidence.
+        Raises EngineError where shapes differ, or nothing gives the confidence.
         """
         if rows not in ("source", "target"):
             raise EngineError(

@@ -130,7 +130,7 @@ class GraphConversions:
         strength. Where one has none, effects are estimated in `data`, whose columns are the table's
         variables; then all lags must be 0. Suppressed edges are left out.
 
-        Raises EngineError where nothing tells the effects, or how sure they are.
+        Raises EngineError where nothing gives the effects, or how sure they are.
         """
         rows = [row for row in table.rows if row.status != "suppressed"]
         names = list(table.variables)

@@ -87,7 +87,7 @@ def _of_lists(lists: Mapping[str, Any], subject: str) -> Knowledge:
         raise ConfigError(
             f"{unknown[0]!r:.80} is unknown",
             subject=subject,
-            remedy=f"There may be {', '.join(_KEYS)}",
+            remedy=f"Use only {', '.join(_KEYS)}",
         )
     try:
         return Knowledge(**lists)
@@ -115,8 +115,10 @@ def _of_tetrad(text: str, subject: str) -> Knowledge:
             raise ConfigError(
                 f"line {number}: {line.strip()!r:.80} is not understood",
                 subject=subject,
-                remedy="There may be addtemporal with numbered tiers, forbiddirect and "
-                "requiredirect with one edge a line; Tetrad's marks at a tier (*, -) are not taken",
+                remedy=(
+                    "Use addtemporal with numbered tiers, forbiddirect and requiredirect with "
+                    "one edge a line; Tetrad's marks at a tier (*, -) are not taken"
+                ),
             )
     lists = {"tiers": [tiers[at] for at in sorted(tiers)], **edges}
     return _of_lists(lists, subject)

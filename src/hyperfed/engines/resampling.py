@@ -34,7 +34,8 @@ __all__ = ["Fit", "Progress", "one_resample", "one_thread", "resampled", "seed_o
 
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[int, int, float], None]
-"""What is told after each resample: how many are done, of how many, and the seconds left."""
+"""The function that is called after each resample: how many are done, of how many, and the seconds
+left."""
 
 _START_S = 4.0  # what a child's start costs; shorter work stays here
 
@@ -169,14 +170,16 @@ class _Child:
             raise EngineError(
                 f"a process that fits resamples ended with {self._process.wait()}",
                 subject="resampling",
-                remedy="Nothing was sent. Is there enough memory? [data] bootstraps makes the run "
-                "shorter",
+                remedy=(
+                    "Check that there is enough memory; fewer [data] bootstraps make the run "
+                    "shorter. Nothing was sent"
+                ),
             ) from exc
         if kind == b"error":
             raise EngineError(
                 f"resample {resample} cannot be fitted: {body.decode()}",
                 subject="resampling",
-                remedy="Nothing was sent; the data may be too few for so many columns",
+                remedy="Give more rows or fewer columns: these may be too few. Nothing was sent",
             )
         shape = json.loads(kind)
         return np.frombuffer(body, dtype=np.float64).reshape(shape).copy()

@@ -2,8 +2,8 @@
 
     python -m hyperfed.engines.resampling_child
 
-It is told a fit and the data, then the number of one resample after the other, and answers with the
-votes in each. It ends when its standard input does.
+It receives a fit and the data, then the number of one resample after the other, and answers with
+the votes in each. It ends when its standard input does.
 """
 
 import importlib

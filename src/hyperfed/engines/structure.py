@@ -107,7 +107,7 @@ def check_structure(discovery: "Discovery") -> None:
             raise EngineError(
                 f"endpoints has {strange[0]!r:.20}",
                 subject="discovery",
-                remedy=f"There are {', '.join(ENDPOINTS[1:])}; x <-> y goes into `bidirected`",
+                remedy=f"Use {', '.join(ENDPOINTS[1:])}; x <-> y goes into `bidirected`",
             )
         keep["endpoints"] = endpoints
     pairs = []
@@ -151,7 +151,7 @@ def to_semantic(
 ) -> CausalSemanticPack | None:
     """Return the graph's marks, shared causes and experiments; None where there are none.
 
-    Marks are told of the edges that are shared, and of no other.
+    Only the edges that are shared have their marks reported.
     """
     index = {name: i for i, name in enumerate(vocabulary.names)}
     now = shared.take(shared.lag == 0)

@@ -7,7 +7,7 @@
    either way joins them for its own effect only.
 3. Every edge found is at lag 0. Its confidence is 1 - p of the t-test of its effect beside the
    target's other causes. Its stability is the share of resamples (rows drawn with replacement) that
-   find it with its sign and in which BIC keeps it, as in the built-in engine; a resample that finds
+   find it with its sign and in which BIC keeps it, as in the built-in engine. A resample that finds
    it without a direction counts half. An edge that only resamples find is reported too: weak rows
    help the merge.
 4. Marks at the ends are kept (`endpoints`), and edges x <-> y as pairs with the share of resamples
@@ -160,7 +160,7 @@ class TableEngine:
         n_bootstrap: The number of resamples for the stability.
         rng: A seed, with which every `discover()` gives the same result.
         processes: The number of processes for the resamples; None chooses (`resampling`).
-        progress: What is told how far the resamples are.
+        progress: The function that is called with how far the resamples are.
         options: Fields of the engine's fit that differ from their defaults.
 
     Raises EngineError, which names the column, where the data cannot be used.
@@ -210,8 +210,10 @@ class TableEngine:
             raise EngineError(
                 f"the library failed: {exc}"[:300],
                 subject=type(self).__name__,
-                remedy="Nothing was sent; the data may be too few, or a column may nearly follow "
-                "from others",
+                remedy=(
+                    "Give more rows, or leave out a column that nearly follows from others. "
+                    "Nothing was sent"
+                ),
             ) from exc
         votes = self._fit.held_to(fit_result.votes)
         resamples = resampled(

@@ -1,6 +1,6 @@
 """Decide whether the rows of a file are steps in time, oldest first, as a lagged engine needs.
 
-1. A column tells the time where its name says so (`date`, `obs_time`, `Year` ...) and its cells are
+1. A column holds the time where its name says so (`date`, `obs_time`, `Year` ...) and its cells are
    dates or numbers, or where its cells are dates.
 2. Such a column has to ascend from row to row. Newest first would reverse every lagged edge; a
    moment that comes twice means two rows of one time, as among rows of patients. Both are refused
@@ -10,8 +10,8 @@
    Fewer are reported.
 4. Where the user says how long a step is (`every`), a longer one is a gap, refused with its line;
    with `fill_gaps` the steps in it are empty rows, and no lag reaches across them.
-5. Where no column tells the time, the user has to say that rows are time steps, in order. This is
-   believed, except that a column that tells the time must not run backwards.
+5. Where no column holds the time, the user has to state that rows are time steps, in order. This is
+   believed, except that a column that holds the time must not run backwards.
 
 What it does not do: it does not sort, and it does not invent values.
 """
@@ -75,7 +75,7 @@ class Timing:
     """Holds what the user says about time."""
 
     column: str | None = None
-    """The column that tells the rows' time; None looks for it."""
+    """The column that holds the rows' times; None looks for it."""
     in_order: bool = False
     """Whether rows are time steps, oldest first, though no column tells their time."""
     every: str | None = None
@@ -105,7 +105,7 @@ class Clock:
     """Says when the rows were."""
 
     column: str | None = None
-    """The column that tells the time; None where the user vouches for the order."""
+    """The column that holds the time; None where the user vouches for the order."""
     first: str = ""
     """The first row's time, as it is written."""
     last: str = ""
@@ -132,7 +132,7 @@ class _Fault:
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """Holds a column that may tell the time."""
+    """Holds a column that may hold the time."""
 
     name: str
     """Its name."""
@@ -164,7 +164,7 @@ def time_of_rows(
 
     Args:
         subject: The name of the file, for errors.
-        columns: The cells of the columns that may tell the time.
+        columns: The cells of the columns that may hold the time.
         rows: The line of each row.
         timing: What the user says about time.
         word: What a row is called: "line" or "row".

@@ -7,8 +7,8 @@
 3. A `Share` is a part of a client's vector with the same part of its weight. On the wire it is a
    canonical array; what does not read strictly is refused.
 4. What is received is shortened to the plan's norm bound, and its weight is bounded by four times
-   an honest one, so that a peer that lies pulls the average no further than its shares reach. What
-   an honest client holds above that, where many late shares came at once, is lost with its weight.
+   an honest one. So a peer that lies pulls the average no further than its shares reach. What an
+   honest client holds above that, where many late shares came at once, is lost with its weight.
 
 What it does not do: sign. In a drop-box the envelope around a share does.
 """

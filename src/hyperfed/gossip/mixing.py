@@ -119,8 +119,10 @@ class GossipState:
             raise ConfigError(
                 "is no state of this plan's",
                 subject=f"gossip of round {plan.round}",
-                remedy="It was saved under another plan or changed; this round's gossip is over "
-                "for this client, and the next one begins anew",
+                remedy=(
+                    "Wait for the next round, which begins anew. It was saved under another plan "
+                    "or changed, so this round's gossip is over for this client"
+                ),
             )
         state = object.__new__(cls)
         state.plan, state.client, state.material = plan, plain[1], material

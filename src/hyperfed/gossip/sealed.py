@@ -180,7 +180,7 @@ def open_share(data: bytes, peers: Peers, *, sender: str, epoch: int, now: datet
             f"{header.expires.isoformat()}",
             subject=key,
             rule="R-148",
-            remedy="It is too late, or a clock is wrong",
+            remedy="Check this machine's clock: it is too late, or a clock is wrong",
         )
     body = open_body(signed, peers.key_pair, subject=key)
     if epoch:

@@ -61,7 +61,7 @@ class LayerRules:
             raise AggregationError(
                 f"group weights are {self.weights!r:.40}",
                 subject="layers",
-                remedy=f"One of {', '.join(GROUP_WEIGHTS)} is needed",
+                remedy=f"Choose one of {', '.join(GROUP_WEIGHTS)}",
             )
         if self.minimum < 1 or self.minimum_groups < 1 or not 0 < self.influence_cap <= 1:
             raise AggregationError(

@@ -146,7 +146,8 @@ class Evidence:
     pooled: Array
     """bool: whether the effect was pooled by inverse variance."""
     spread: Spread | None = field(default=None, metadata=since(3))
-    """How far each row could be off; None in a private release, and in models of before."""
+    """How far each row could be off; None in a private release, and in models from earlier
+    versions."""
 
     def __post_init__(self) -> None:
         _keep_columns(self, "evidence", len(np.asarray(self.vote)))

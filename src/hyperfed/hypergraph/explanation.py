@@ -29,7 +29,7 @@ _ZERO = ("The interval includes 0: clients agree on the sign, and the size may b
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """What a model knows of the edges from one variable to another."""
+    """Holds what a model knows of the edges from one variable to another."""
 
     source: str
     """The variable that would act."""

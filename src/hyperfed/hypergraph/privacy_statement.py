@@ -92,13 +92,13 @@ class PrivacyStatement:
     threshold: float
     """The number of clients that an edge needs to be selected half of the time; 0 for "public"."""
     epsilon: Decimal
-    """The epsilon of tonight."""
+    """The epsilon of this round."""
     delta: Decimal
-    """The delta of tonight."""
+    """The delta of this round."""
     total_epsilon: Decimal
-    """The epsilon of the whole ledger with tonight, added up by `composition`."""
+    """The epsilon of the whole ledger with this round, added up by `composition`."""
     total_delta: Decimal
-    """The delta of the whole ledger with tonight, added up by `composition`."""
+    """The delta of the whole ledger with this round, added up by `composition`."""
     composition: str
     """How nights are added up: "rdp" or "basic"."""
     budget_epsilon: Decimal
@@ -210,8 +210,8 @@ class PrivacyStatement:
     def clients_needed(self) -> int:
         """The number of clients that must hold an edge for it to be shown half of the time.
 
-        The number is for noise like tonight's, where every such client spends its whole clip on the
-        edge.
+        The number is for noise like this round's, where every such client spends its whole clip on
+        the edge.
         """
         ratio = self.cut / self.clip_norm
         return max(

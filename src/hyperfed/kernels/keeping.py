@@ -1,9 +1,9 @@
 """Name the folder that may hold machine code, and check that only its user can write it.
 
-1. What lies there is run. So the folder must belong to this user and nobody else has rights to it
-   (0700), and nobody but this user and root can put another one in its place: they alone own every
-   folder and every symbolic link on the way, and may write to them. In a folder that all may write
-   to, like /tmp, the sticky bit does instead.
+1. What lies there is run. So the folder must belong to this user, and nobody else may have rights
+   to it (0700). Nobody but this user and root may be able to put another one in its place: they
+   alone own every folder and every symbolic link on the way, and may write to them. In a folder
+   that all may write to, like /tmp, the sticky bit does instead.
 2. Its name follows from the sources of the loops and from the compiler's version. numba looks at
    the one file that a loop stands in, and would run a loop whose other files have changed since.
 3. Where there is no such folder, the answer is None, and a line of the log says why and what to do.

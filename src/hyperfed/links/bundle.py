@@ -292,7 +292,7 @@ def verify_links(
             f"made for round {header.round}",
             subject=subject,
             rule="R-51",
-            remedy="The object was moved from another place",
+            remedy="Ask the operator for new links: the object was moved from another place",
         )
     return signed
 

@@ -6,9 +6,9 @@
    - every registry version and ledger entry there is, and those that may come while it lives;
    - plans and results of the last rounds and the next ones;
    - the client's own inbox slots, receipts and links;
-   - in a federation with secure sums, its own boxes and the helpers' round keys; for a helper, also
-     its own keys, confirmations, answers and refusals, and what it checks before it answers: the
-     freezes and openings of the last rounds;
+   - in a federation with secure sums, its own boxes and rebuttals, the helpers' round keys and what
+     they confirm; for a helper, also its own keys, confirmations, answers and refusals, and what it
+     checks before it answers: the freezes and openings of the last rounds;
    - what `mail` names: another transport's messages, or gossip with the client's peers.
    It does not reach `accepted/`, `freeze` or `state`, or anybody else's folder.
 2. The next rounds' links are reached one by one for a week of nights, and then in doubling steps.
@@ -241,17 +241,25 @@ class LinkIssuer:
         return seal_links(links, recipients=recipients, key_pair=self.key_pair)
 
     def _boxes(self, client: str) -> list[str]:
-        """Return where a client leaves its seeds for helpers, none where nobody helps."""
-        helping = self.reader.registry.secure_sums is not None
-        return [Keys.boxes(r, client) for r in self._rounds((0, 1, 2))] if helping else []
+        """Return where a client leaves its seeds for helpers, and answers who refuses them.
+
+        There is none where nobody helps.
+        """
+        if self.reader.registry.secure_sums is None:
+            return []
+        return [
+            *(Keys.boxes(r, client) for r in self._rounds(_HELP_ROUNDS)),
+            *(Keys.rebuttal(r, client) for r in self._rounds(_HELP_ROUNDS)),
+        ]
 
     def _round_keys(self) -> list[str]:
-        """Return where helpers publish the keys that a client seals its seeds to."""
+        """Return where helpers publish the keys that a client seals to, and what they confirm."""
         named = self.reader.registry.secure_sums
         return [
-            Keys.helper_key(r, helper.client_id)
-            for r in self._rounds((0, 1, 2))
+            key_of(r, helper.client_id)
+            for r in self._rounds(_HELP_ROUNDS)
             for helper in (() if named is None else named.helpers)
+            for key_of in (Keys.helper_key, Keys.confirmation)
         ]
 
     def _help(self, client: str) -> tuple[list[str], list[str]]:

@@ -1,8 +1,8 @@
 """Lay the rows of keys out as matrices: a line for each key, in client order.
 
-1. A block is [rows of a key, keys]: the i-th row of every key of the block lies in its i-th row, so
-   that a sum over a key's rows is one addition of whole rows after the other, in client order, and
-   a sum over all rows but one needs no subtraction.
+1. A block is [rows of a key, keys]: the i-th row of every key of the block lies in its i-th row. So
+   a sum over a key's rows is one addition of whole rows after the other, in client order, and a sum
+   over all rows but one needs no subtraction.
 2. Keys with about as many rows share a block, and what is missing is marked. No block holds more
    than `CELLS` cells, unless one key has more rows, and no key is given more than a quarter more
    rows than it has.

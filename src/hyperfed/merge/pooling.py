@@ -36,7 +36,7 @@
    Where its w alone is above the others' together, the limit is w times their mean precision. The
    reporter's v grows until that holds. A reporter without weight, or without an interval, enters
    neither the lower median nor these sums. Where outliers are weighed and three or more estimate a
-   key, a width below the lower median counts in b only as far as the effect bears it out: whole up
+   key, a width below the lower median counts in b only as far as the effect supports it: whole up
    to one deviation (rule 5) from the median effect, and as the lower median from two on. tau² is
    found from the widths as they are, so that what precise clients differ by stays in it.
 7. A mean is summed from 0, and corrected by the mean of what is left around it: no client's effect
@@ -77,7 +77,7 @@ FORMULA = 4
 
 A freeze names the version that it was made under (R-66). One that names none was made under version
 1, which centred effects on the first reporter's and took every interval as it was. Under 2, not
-looking at a lag was a vote of 0, receipts told nobody how it was weighed, intervals were normal,
+looking at a lag was a vote of 0, receipts told no client how it was weighed, intervals were normal,
 weights shrank tau², and trust was by agreement alone. Under 3, tau² and I² were more often too
 small than too large, and a narrow interval counted wherever its effect lay.
 """

@@ -8,8 +8,8 @@
 3. In AWS's form a write is allowed only where it creates (condition key `s3:if-none-match`), so
    that not even a stolen key overwrites an object. MinIO refuses a policy with a condition key that
    it does not know, and Ceph's gateway does not list this one, so their form has no condition.
-4. A helper of secure sums is a client that also reads the freeze and what lies in `openings/`, and
-   creates its own keys, confirmations, answers and refusals there.
+4. In `openings/` a client creates what bears its own name: boxes and rebuttals and, as a helper,
+   keys, confirmations, answers and refusals. A helper also reads the freeze and all openings.
 5. Everybody may list. Without that right a store answers 403 instead of 404 for a missing object.
    A listing shows names and sizes, and no content.
 
@@ -94,13 +94,13 @@ def access_of(role: Role, *, client: str | None = None, links: bool = False) -> 
             return Access(reads=("*",))
     client_id = check_client_id(client or "")
     parts = "rounds/*/openings"
-    own: tuple[str, ...] = (f"{parts}/boxes/{client_id}",)
-    read: tuple[str, ...] = (f"{parts}/keys/*", *own)
+    # by one pattern, since AWS bounds a policy: a helper's part counts for nobody but a helper
+    own: tuple[str, ...] = (f"{parts}/*/{client_id}",)
+    # what it seals its seeds to, and who refused them
+    read: tuple[str, ...] = (f"{parts}/keys/*", f"{parts}/confirmed/*", *own)
     if role is Role.HELPER:
         # what it checks before it answers: the freeze, and what all others leave
         read = ("rounds/*/freeze", f"{parts}/*")
-        named = ("keys", "confirmed", "sums", "refused")
-        own = (*own, *(f"{parts}/{name}/{client_id}" for name in named))
     return Access(
         reads=(
             "registry/*",

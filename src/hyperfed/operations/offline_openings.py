@@ -1,8 +1,9 @@
 """Which parts of secure sums' openings a stick carries, for a client or a helper without a network.
 
-1. In go helpers' round keys, to which a client seals its seeds. A helper's stick also holds the
-   freeze, the boxes, what all helpers confirm, answer and refuse, and the manifest.
-2. Out come the client's own boxes; of a helper also its keys, confirmations, answers and refusals.
+1. In go helpers' round keys, to which a client seals its seeds, and what they confirm. A helper's
+   stick also holds the freeze, all boxes, what all helpers answer and refuse, and the manifest.
+2. Out come the client's own boxes and rebuttals; of a helper also its keys, confirmations, answers
+   and refusals.
 3. Each part is verified before it is copied. A part of somebody else that does not verify is left
    behind and named: it must not keep the others from the site.
 
@@ -52,9 +53,12 @@ def parts_to_read(
     openings = OpeningReader(reader, plan)
     helpers = _helpers(openings.registry)
     keys = [Keys.helper_key(round_id, helper) for helper in helpers]
-    if client in helpers:
+    keys += [Keys.confirmation(round_id, helper) for helper in helpers]
+    if client not in helpers:
+        keys.append(Keys.boxes(round_id, client))
+    else:
         keys += [Keys.boxes(round_id, one) for one in plan.value.cohort]
-        for key_of in (Keys.confirmation, Keys.opening, Keys.helper_refusal):
+        for key_of in (Keys.opening, Keys.helper_refusal):
             keys += [key_of(round_id, helper) for helper in helpers]
         keys.append(Keys.manifest(round_id))
         frozen = reader.freeze(round_id)
@@ -85,7 +89,10 @@ def own_parts(
 
     Its key must be valid in the round.
     """
-    written = {PacketType.BOXES: Keys.boxes(round_id, client)}
+    written = {
+        PacketType.BOXES: Keys.boxes(round_id, client),
+        PacketType.REBUTTAL: Keys.rebuttal(round_id, client),
+    }
     if client in _helpers(registry):
         written |= {
             type_: key_of(round_id, client) for type_, key_of in _WRITTEN_BY_HELPERS.items()

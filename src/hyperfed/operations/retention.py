@@ -4,7 +4,7 @@
    when their round has ended or was never opened, and lies `keep_rounds` behind the newest round
    that has ended. The first epoch of gossip stays, because a client whose guard was lost counts by
    it. What a merge across machines left (`dropbox.scratch`) and the seed of a round's noise
-   (`protocol.round_noise`) go when their round has ended: rounds finish in order, so nobody works
+   (`protocol.round_noise`) go when their round has ended. Rounds finish in order, so nobody works
    on them any more, and a stolen coordinator's key would open every seed that is left. Registry,
    plan, freeze, accepted updates, result, state, receipts and ledger are kept for ever, because the
    audit needs them.

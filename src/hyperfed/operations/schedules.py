@@ -93,7 +93,7 @@ def schedules_of(
             subject="schedule",
             remedy=(
                 "Give one that ends before the next window does; leave --aggregation-delay out "
-                "for {default_delay_s(round_duration):g} s"
+                f"for {default_delay_s(round_duration):g} s"
             ),
         )
     if not 0 <= gossip_frequency <= EPOCHS:

@@ -89,7 +89,7 @@ class Knowledge:
             raise BoundsError(
                 f"names {min(unknown)!r:.80}, which is no variable of the vocabulary",
                 subject=_KIND,
-                remedy=f"There are: {', '.join(vocabulary.names[:8])}",
+                remedy=f"Name variables among {', '.join(vocabulary.names[:8])}",
             )
 
     def earlier(self, names: tuple[str, ...]) -> Bools:

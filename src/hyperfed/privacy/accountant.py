@@ -114,10 +114,10 @@ def charges_of(entries: Sequence[Chained]) -> list[tuple[int, Mechanism]]:
 def running_budget(budgets: Sequence[Budget]) -> Budget:
     """Return the budget that rounds may spend, of those named since the first charge.
 
-    `budgets` are ordered oldest first. The last one holds, without gossip's share, for each must be
-    as tight as those before. Raises PrivacyError where one raises epsilon or delta of the rounds or
-    of gossip, changes the unit or lowers the minimum support: what was promised yesterday is
-    promised for good.
+    `budgets` are ordered oldest first. The last one holds, without gossip's share, because each
+    must be as tight as those before. Raises PrivacyError where one raises epsilon or delta of the
+    rounds or of gossip, changes the unit or lowers the minimum support: what was promised yesterday
+    is promised for good.
     """
     first = budgets[0]
     for later in budgets[1:]:

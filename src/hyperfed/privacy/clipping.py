@@ -41,7 +41,7 @@ def clip_l2(values: Floats, clip_norm: float) -> Floats:
         raise PrivacyError(
             "a value is not finite",
             subject="clipping",
-            remedy="Nothing was clipped: what is not a number has no bound",
+            remedy="Leave such values out: what is not a number has no bound. Nothing was clipped",
         )
     largest = float(np.abs(values).max(initial=0.0))
     if largest == 0.0:
@@ -69,12 +69,8 @@ def to_grid(values: Floats, *, clip_norm: float, bound: int) -> Integers:
         raise PrivacyError("a value is not finite", subject="clipping")
     units = np.trunc(values * (bound / clip_norm))
     if float(np.abs(units).max(initial=0.0)) > bound:
-        raise PrivacyError(
-            "is longer than its clip", subject="vector", remedy="clip_l2 comes first"
-        )
+        raise PrivacyError("is longer than its clip", subject="vector", remedy="Call clip_l2 first")
     grid = units.astype(np.int64)
     if int(np.dot(grid, grid)) > bound * bound:
-        raise PrivacyError(
-            "is longer than its clip", subject="vector", remedy="clip_l2 comes first"
-        )
+        raise PrivacyError("is longer than its clip", subject="vector", remedy="Call clip_l2 first")
     return grid

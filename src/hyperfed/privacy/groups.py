@@ -58,7 +58,7 @@ def counted_groups(
 ) -> tuple[dict[str, tuple[str, ...]], tuple[tuple[str, str], ...]]:
     """Return (groups that have a model, (group, why it has none) for each other), both ascending.
 
-    Who took part decides, never what was sent. Raises BreakdownError where no group or fewer than
+    Participation decides, never what was sent. Raises BreakdownError where no group or fewer than
     `minimum_groups` have a model.
     """
     with_model = {

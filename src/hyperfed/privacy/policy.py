@@ -109,7 +109,7 @@ def statement_of(
     released: Grouped,
     after: PrivacyAccountant,
 ) -> PrivacyStatement:
-    """Return the statement of a release. `after` is the accountant with tonight charged."""
+    """Return the statement of a release. `after` is the accountant with this round charged."""
     means = released.whole
     return PrivacyStatement(
         **_promised(policy, planned, vocabulary=vocabulary, after=after),

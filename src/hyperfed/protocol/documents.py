@@ -161,8 +161,10 @@ def make_plan(
         raise ConfigError(
             f"a quorum of {quorum} is below the minimum support of {support}",
             subject=f"plan of round {round_id}",
-            remedy="The registry's roots decide how many clients must stand behind a result; "
-            "raise the quorum",
+            remedy=(
+                "Raise the quorum: the registry's roots decide how many clients must stand "
+                "behind a result"
+            ),
         )
     if policy.max_staleness >= REMEMBERED:
         raise ConfigError(
@@ -170,7 +172,7 @@ def make_plan(
             f"for {REMEMBERED} rounds",
             subject=f"plan of round {round_id}",
             rule="R-94",
-            remedy=f"At most {REMEMBERED - 1}",
+            remedy=f"State at most {REMEMBERED - 1}",
         )
     if not 1 <= quorum <= len(cohort):
         raise ConfigError(

@@ -126,8 +126,8 @@ class LedgerEntry:
     empty otherwise, and in reserves of an earlier version.
     """
     final: bool = field(default=False, metadata=since(2))
-    """In a reserve, whether no void may refund it (R-112): true wherever something is charged, but
-    for reserves of an earlier version.
+    """In a reserve, whether no void may refund it (R-112): true wherever something is charged,
+    except for reserves of an earlier version.
     """
 
     def __post_init__(self) -> None:

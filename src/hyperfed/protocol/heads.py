@@ -2,7 +2,7 @@
 
 Two parties that see one ledger have the same digest at the same number. A bucket that shows two
 groups of clients two consistent worlds is found out as soon as two of them compare heads on another
-channel (R-130): a head binds every entry before it, and so every result.
+channel (R-130). A head binds every entry before it, and so every result.
 
 Beside it stands what the registry's roots have annulled, and which branches they have abandoned
 (R-123, R-124).

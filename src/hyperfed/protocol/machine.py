@@ -21,9 +21,9 @@ everything it decides rests on create-only writes and on what it has just read. 
    result can be computed, where that is known already (R-118). Where the coordinator adds noise,
    the round's seed is created first, or the existing one adopted, and the reserve names its digest.
    A seed that does not open ends the round, uncharged (R-110).
-   A reserve that is not of this round's freeze, or asks for something else than its plan, is alien:
-   its round ends in a void, whether or not it was opened, and so does an earlier round that an
-   alien reserve has overtaken (R-119).
+   A reserve that is not of this round's freeze, or asks for something other than its plan, is
+   alien. Its round ends in a void, whether or not it was opened, and so does an earlier round that
+   an alien reserve has overtaken (R-119).
    In a round of secure sums a manifest then names the frozen cohort for the helpers; one that
    exists is adopted (R-165). The round waits for their answers. Past `close_by` it ends in a
    tombstone, whoever has answered; where answers differ, nothing is released (R-166, R-167).

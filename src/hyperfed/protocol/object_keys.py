@@ -136,6 +136,11 @@ class Keys:
         return f"rounds/{round_id:08d}/openings/refused/{helper}"
 
     @staticmethod
+    def rebuttal(round_id: int, client: str) -> str:
+        """Return the key of what an accused client publishes of its boxes."""
+        return f"rounds/{round_id:08d}/openings/rebuttals/{client}"
+
+    @staticmethod
     def result(round_id: int) -> str:
         """Return the key of a round's result or tombstone."""
         return f"rounds/{round_id:08d}/result"
@@ -167,7 +172,7 @@ class Keys:
 
 
 _DIGITS = re.compile(r"[0-9]{1,15}")
-_OPENINGS = ("keys", "boxes", "confirmed", "sums", "refused")
+_OPENINGS = ("keys", "boxes", "confirmed", "sums", "refused", "rebuttals")
 _DIGEST, _PAGE = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{2}")
 _EPOCH = re.compile(r"[0-9]{2}")
 _INBOX_KEY = re.compile(r"inbox/([0-9]{8,15})/([a-z0-9][a-z0-9_-]{2,31})/([0-9])")
@@ -189,7 +194,7 @@ def parse_inbox_key(key: str) -> tuple[int, str, int]:
         "not an inbox key",
         subject=ascii(key)[:120],
         rule="R-82",
-        remedy=f"inbox/{{round:08d}}/{{client}}/{{slot}} with slot 0 to {SLOTS - 1}",
+        remedy=f"Write it as inbox/{{round:08d}}/{{client}}/{{slot}} with slot 0 to {SLOTS - 1}",
     )
 
 

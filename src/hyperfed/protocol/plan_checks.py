@@ -101,7 +101,7 @@ def check_helpers(policy: PolicyPack, registry: Registry, round_id: int, *, subj
             + ("no helpers" if rules is None or not helping else "no blocks, or too few helpers"),
             subject=subject,
             rule="R-168",
-            remedy="The roots name them: `hyperfed registry helpers`",
+            remedy="Have the roots name them: `hyperfed registry helpers`",
         )
 
 

@@ -147,7 +147,7 @@ def receipts_of(
 
     There is one for every client of the cohort and for every client that the freeze names. They
     follow from freeze and ledger alone, and from the state, of which `weighings` holds what each
-    client may be told (`coordinator.weighings`).
+    client may learn (`coordinator.weighings`).
     """
     counted: Sequence[Counted] = freeze.counted if freeze else ()
     refused: Sequence[Refused] = freeze.refused if freeze else ()

@@ -129,7 +129,7 @@ class StoreReconciler:
             raise AggregationError(
                 f"unknown strategy {self.strategy!r}",
                 subject="reconciler",
-                remedy=f"One of {', '.join(STRATEGIES)} is needed",
+                remedy=f"Choose one of {', '.join(STRATEGIES)}",
             )
         if not 0 <= self.vote_min <= 1:
             raise AggregationError(
@@ -139,7 +139,7 @@ class StoreReconciler:
             raise AggregationError(
                 f"cut is {self.cut!r:.40}, fdr_max {self.fdr_max!r:.40}",
                 subject="reconciler",
-                remedy=f"One of {', '.join(CUTS)} and a number in (0, 1] are needed",
+                remedy=f"State one of {', '.join(CUTS)} and a number in (0, 1]",
             )
         if self.cut == "fdr" and self.strategy not in ("consensus", "mean"):
             raise AggregationError(

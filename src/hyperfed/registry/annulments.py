@@ -38,7 +38,7 @@ class Annulment:
                 "names no ledger entry by its number and digest",
                 subject=f"annulment of entry {self.sequence}",
                 rule="R-123",
-                remedy="`hyperfed audit` and the error of a fork name both",
+                remedy="Name both, as `hyperfed audit` and the error of a fork show them",
             )
 
 

@@ -7,7 +7,7 @@ not know is shown whole, so that no later field is left out.
 What it does not do: it does not say whether a change is right.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -96,19 +96,18 @@ def _client(client_id: str, old: ClientRecord | None, new: ClientRecord | None) 
 
 
 def _keys(subject: str, old: Sequence[KeyRecord], new: Sequence[KeyRecord]) -> Iterator[str]:
-    sides: list[Mapping[str, KeyRecord]] = [
-        {f"{r.keys.signing.hex()}{r.keys.sealing.hex()}": r for r in side} for side in (old, new)
-    ]
-    for points in dict.fromkeys([*sides[0], *sides[1]]):
-        was, now = (side.get(points) for side in sides)
-        record = now or was
-        key_id = record.keys.key_id if record is not None else ""
-        if was is None and now is not None:
-            yield f"{subject}: key {key_id} is new, in rounds {_rounds(now)}"
-        elif now is None and was is not None:
-            yield f"{subject}: key {key_id} is gone; it was for rounds {_rounds(was)}"
-        elif was is not None and now is not None:
-            yield from _changed(f"{subject}, rounds of key {key_id}", _rounds(was), _rounds(now))
+    before, after = (
+        {(r.keys.signing, r.keys.sealing): (r.keys.key_id, _rounds(r)) for r in side}
+        for side in (old, new)
+    )
+    for points, (key_id, rounds) in before.items():
+        if points in after:
+            yield from _changed(f"{subject}, rounds of key {key_id}", rounds, after[points][1])
+        else:
+            yield f"{subject}: key {key_id} is gone; it was for rounds {rounds}"
+    for points, (key_id, rounds) in after.items():
+        if points not in before:
+            yield f"{subject}: key {key_id} is new, in rounds {rounds}"
 
 
 def _rounds(record: KeyRecord) -> str:

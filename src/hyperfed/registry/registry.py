@@ -196,8 +196,9 @@ class Registry:
                 f"version {self.version} expired at {self.expires.isoformat()}",
                 subject="registry",
                 rule="R-122",
-                remedy="The roots renew it with `hyperfed registry renew`. If they have, somebody "
-                "holds the newer version back: tell the operator. Nothing was sent or written",
+                remedy="Have the roots renew it with `hyperfed registry renew`. If they have, "
+                "somebody holds the newer version back: tell the operator. Nothing was sent or "
+                "written",
             )
 
     def check_close_by(self, round_id: int, close_by: datetime) -> None:
@@ -425,7 +426,7 @@ def _check_successor(registry: Registry, *, before: tuple[Registry, bytes], subj
             f"takes back what version {last.version} annulled",
             subject=subject,
             rule="R-123",
-            remedy="An annulment holds for good; draft on top of the newest version",
+            remedy="Draft on top of the newest version: an annulment holds for good",
         )
     changed = [name for name in fixed if getattr(registry, name) != getattr(last, name)]
     if changed:

@@ -135,6 +135,6 @@ class Windows:
     def ended_at(self, now: datetime) -> int:
         """Return the newest round whose window has ended at `now`; 0 in the first window.
 
-        This is the round that tonight's run is for.
+        This is the round that a run at `now` is for.
         """
         return self.round_at(now) - 1

@@ -7,7 +7,7 @@
    authority under its key id, made here from the public key. Nobody needs to send one.
 3. Every call is judged again (R-156): the certificate's signature by the key that its issuer names,
    and that key by the registry. A key that is no longer valid in the running round is refused.
-4. What a role may do is what `hyperfed iam` prints (R-157), and mail: a party leaves messages in
+4. A role may do what `hyperfed iam` prints (R-157), and exchange mail: a party leaves messages in
    its own name, a client's id or a role, and reads what it left and what is for it.
 5. A "*" in the middle of a pattern stands for one name here: in a folder, an object below another's
    key would keep that one from being written.

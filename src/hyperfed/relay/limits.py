@@ -60,7 +60,7 @@ class RelayLimits:
 
 
 class Gate:
-    """Counts calls and bytes, and refuses too much of them with a TransientError that names a time.
+    """Counts calls and bytes, and refuses too much, with a TransientError that names a time.
 
     Threads can share it. `clock` counts seconds.
     """

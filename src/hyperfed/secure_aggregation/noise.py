@@ -5,7 +5,7 @@
 2. A share is at least 4 steps wide. The sum of n such shares is then, for every purpose, a discrete
    Gaussian of sqrt(n) times the width; the small difference stands in `tau`.
 3. What protects a client is the noise of the *others*, less the shares of those who may disclose
-   theirs: `honest` is the number of frozen clients less m that may collude, less the helpers that
+   theirs. `honest` is the number of frozen clients less m that may collude, less the helpers that
    are clients, less the client itself. It is counted at the reserve, from the freeze, so that
    clients who dropped out add nothing.
 4. The sum satisfies rho-zCDP, where rho is the smaller of
@@ -16,7 +16,7 @@
    Aggregation, ICML 2021 (arXiv:2102.06387), theorem 1 and proposition 14. The Renyi divergence of
    order a is at most a D^2 / (2 n s^2) + tau d; it must stay below a rho for every a >= 1, so tau d
    enters rho undivided (docs/adr/0069).
-5. Two messages of one client are compared: who took part is public, for the manifest names it.
+5. Two messages of one client are compared: who took part is public, because the manifest names it.
    Rounding one client's d numbers to steps moves them by at most sqrt(d) / 2 in L2, so the distance
    of what is summed is that of the numbers, in steps, plus sqrt(d) / 2 for each message.
 """

@@ -201,7 +201,7 @@ def check_openings(
 ) -> tuple[HelperSet, ...]:
     """Return the sets for which fewer than t + 1 helpers gave the same vector.
 
-    Raises as `open_sum`, but for messages.
+    Raises what `open_sum` raises, except for messages.
     """
     cohort = manifest.cohort(payload)
     by_helper = _answers(manifest, cohort, group, openings)
@@ -221,8 +221,8 @@ def check_openings(
             raise AggregationError(
                 f"the helpers {', '.join(holders)} gave different sums of one seed",
                 subject=f"openings of round {manifest.round}",
-                remedy="Nothing is released; one of them is wrong. Publish the boxes' keys of a "
-                "client to see which",
+                remedy="Nothing is released; one of them is wrong, and the roots can name other "
+                "helpers: `hyperfed registry helpers`",
             )
         if len(holders) <= group.colluding_helpers:
             unchecked.append(names)

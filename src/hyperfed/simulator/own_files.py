@@ -41,7 +41,7 @@ def world_of_folder(
         folder: Holds one file for each client: CSV, gzip, Parquet or Arrow. Files whose names begin
             with a dot are none.
         engine: The engine's name; None: the built-in one.
-        in_order: Whether rows are time steps, oldest first, where no column tells the time.
+        in_order: Whether rows are time steps, oldest first, where no column holds the time.
         lags: The lags that every client looks at; None: 1 and 2 in series, 0 in tables.
         seed: The seed of every engine.
 

@@ -56,7 +56,7 @@ def write_page(
         seeds: The seeds to play instead.
         worlds: The names of the worlds, to try fewer than all.
         shares: The shares of liars, to try fewer than all.
-        progress: A function that is told each world, share and row as it begins.
+        progress: A function that is called with each world, share and row as it begins.
     """
     played = tuple(seed + s for s in SEEDS) if seeds is None else tuple(seeds)
     large = measure(clients=48, worlds=worlds, shares=shares, seeds=played, progress=progress)

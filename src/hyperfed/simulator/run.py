@@ -140,7 +140,7 @@ def simulate(
 ) -> Iterator[SimulatedNight]:
     """Play the nights, and yield each when it is over.
 
-    `progress` is then told the night's number.
+    `progress` is then called with the night's number.
     """
     rng = np.random.default_rng([simulation.seed, 1])
     first = _world(simulation)

@@ -214,7 +214,7 @@ def measure(
         voices: Whether the liars are "loud" or "quiet".
         seeds: The seeds.
         rows: The names of the rows to play; None: all.
-        progress: A function that is told each world, share and row as it begins.
+        progress: A function that is called with each world, share and row as it begins.
     """
     table = Table(clients=clients)
     for world in worlds:

@@ -3,7 +3,7 @@
 1. Trust looks at all correlations of a client together. A client that agrees on all pairs but one
    keeps its trust, and could plant an edge there; so could one that states a million rows.
 2. A client counts for at most `MOST` times the rows of the median client, or for `n_cap` rows where
-   the policy states it, and its variance of a column for at most `MOST` times the median one.
+   the policy states it. Its variance of a column counts for at most `MOST` times the median one.
 3. A client's correlation counts as the median client's where its Fisher's z lies further from that
    than `MOST_SPREADS` times the spread: the root of the squared MAD and of the variance that z has
    by chance. At least `FEW` clients of weight must have measured the pair. The moment is replaced

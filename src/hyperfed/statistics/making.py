@@ -11,7 +11,7 @@
 4. Columns of two or a few different values enter as numbers: an effect on a column of 0 and 1 is a
    difference of probability. With form "ranks" each column is replaced by the normal scores of its
    ranks within the client (van der Waerden; ties share their mean rank), which suits ordinal and
-   heavy-tailed columns; effects are then in standard deviations.
+   heavy-tailed columns. Effects are then in standard deviations.
 5. A client with fewer than `least_rows` rows sends nothing: moments of few rows reveal the rows.
 
 Sources: Liu, Lafferty & Wasserman 2009, JMLR 10 (normal scores); Little & Rubin, Statistical
@@ -121,8 +121,7 @@ def statistics_of(
             f"{len(rows)} rows of {rows.shape[1]} columns ({len(names)} variables at "
             f"{len(blocks)} lags) are too few to be told apart from their moments",
             subject=_SUBJECT,
-            remedy=f"At least {least} rows are needed. Nothing was sent; measure fewer variables, "
-            "or wait for more rows",
+            remedy=f"Measure fewer variables, or wait for at least {least} rows. Nothing was sent",
         )
     moments, counts = _moments(rows)
     _check_varies(moments, counts, rows, ordered)

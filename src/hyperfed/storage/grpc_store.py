@@ -2,9 +2,8 @@
 
 1. Every connection is TLS both ways: the relay's certificate is checked against `ca_file` or the
    system's authorities, and the caller shows an access (`storage.grpc_access`).
-2. An object that fits into one message is one call, and many such share one (`grpc_many`); a
-   larger one is sent in pieces and read in ranges, which are joined only where they are of one
-   object.
+2. An object that fits into one message is one call, and many such share one (`grpc_many`). A larger
+   one is sent in pieces and read in ranges, which are joined only where they are of one object.
 3. A call ends after `call_timeout_s`. Nothing is tried again here: `RetryingStore` does it. A put
    whose answer was lost answers False when it is repeated, and the caller reads and compares.
 4. A status becomes one of our errors (`storage.grpc_messages`). A listing that breaks off is one.

@@ -287,7 +287,9 @@ def whole_size(answer: Any, *, subject: str) -> int:
         raise TransportError(
             "the answer names no size",
             subject=subject,
-            remedy="Something between here and the store changes answers",
+            remedy=(
+                "Check the proxies on the way: something between here and the store changes answers"
+            ),
         )
     return size
 

@@ -263,7 +263,7 @@ def read_credentials(path: Path) -> "S3Credentials":
         raise ConfigError(
             f"unknown name {unknown[0]!r:.60}",
             subject=subject,
-            remedy=f"It may hold {', '.join(_CREDENTIAL_NAMES)}",
+            remedy=f"Use only {', '.join(_CREDENTIAL_NAMES)}",
         )
     for name in _CREDENTIAL_NAMES[:2]:
         if not isinstance(document.get(name), str) or not document[name]:

@@ -76,7 +76,7 @@ class _Watch:
                 self._told = self._told and bool(self._running)
 
     def look(self) -> None:
-        """Call `tell` where a call has waited too long and nobody was told of this silence."""
+        """Call `tell` where a call has waited too long and nobody has heard of this silence yet."""
         with self._lock:
             since = min(self._running.values(), default=None)
             silent = since is not None and self._clock() - since >= self._after_s

@@ -104,5 +104,5 @@ def error_of_answer(answer: Said, *, subject: str, bucket: str, endpoint: str) -
     return TransportError(
         f"the store refuses it ({answer})",
         subject=subject,
-        remedy="`hyperfed check store` says what this store can do and cannot",
+        remedy="See with `hyperfed check store` what this store can and cannot do",
     )

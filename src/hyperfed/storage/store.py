@@ -152,8 +152,8 @@ class ObjectStore(ABC):
         """Create several objects, and yield (key, answer) for each in the order given.
 
         The answer is what `put_if_absent` returned or the TransportError it raised. An object that
-        fails does not end the others. Nothing is written before its answer is asked for, but for
-        the objects that a store with several requests at once is ahead of the caller.
+        fails does not end the others. Nothing is written before its answer is asked for, except for
+        objects by which a store with several requests at once is ahead of the caller.
         """
 
         def create(item: tuple[str, bytes | memoryview]) -> tuple[str, bool | TransportError]:

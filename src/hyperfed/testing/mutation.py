@@ -2,7 +2,7 @@
 
 1. Seeds are good documents and envelopes. A mutant is one of them with one, two or four changes. A
    change flips a bit, sets a byte, a type byte of msgpack or a number at the edge of its type, cuts
-   out or doubles a slice, takes one from another seed, or moves the end.
+   out or doubles a slice, takes a slice from another seed, or moves the end.
 2. The same seeds and the same number give the same mutant, so that a failure can be repeated
    (`mutant`).
 3. A mutated envelope can be signed again, so that tests reach what lies behind the signature

@@ -15,6 +15,7 @@ from hyperfed.codec.columns import rows_stated
 from hyperfed.config import Limits
 from hyperfed.errors import PacketError, RefusedError
 from hyperfed.protocol.objects import Plan
+from hyperfed.secure_aggregation.statistics_vector import numbers_of
 from hyperfed.validator.statistics import most_moments
 
 __all__ = ["MAX_INTERVENTIONS", "NOT_NOISED", "check_counts", "decoding_limits", "without_values"]
@@ -75,8 +76,8 @@ def check_counts(plain: Any, plan: Plan, *, subject: str) -> None:
         counts.append((count, bound, "moments"))
     masked = record.get("masked")
     if type(masked) is dict:
-        # one more than moments: the number of rows
-        counts.append((rows_stated(masked.get("values")), most_moments(plan) + 1, "numbers"))
+        most_numbers = numbers_of(plan) if plan.policy.aggregation == "secure-sum" else 0
+        counts.append((rows_stated(masked.get("values")), most_numbers, "numbers"))
     # changes may take every row away and bring as many others
     for name, bound in (("edges", most), ("deltas", 2 * most), ("hyperedges", most)):
         table = record.get(name)

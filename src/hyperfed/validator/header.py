@@ -41,7 +41,7 @@ def check_header(
             f"{header.sender} wrote into the folder of {client}",
             subject=key,
             rule="R-82",
-            remedy="A client writes into its own folder only",
+            remedy="Write into the client's own folder only",
         )
     check_addressee(header, plan.federation, key)
     if header.round != made_for:
@@ -112,5 +112,5 @@ def check_addressee(header: Header, federation: str, subject: str) -> None:
             f"for {header.audience!r:.40} of federation {header.federation!r:.40}",
             subject=subject,
             rule="R-83",
-            remedy=f"This is federation {federation}; updates are for its coordinator",
+            remedy=f"Address updates to the coordinator of federation {federation}",
         )

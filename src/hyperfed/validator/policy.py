@@ -213,7 +213,7 @@ def _check_private(update: Update, plan: Plan, *, subject: str) -> None:
                 NOT_NOISED,
                 subject=subject,
                 rule="R-91",
-                remedy="`hyperfed submit` noises before it sends",
+                remedy="Submit with `hyperfed submit`, which adds the noise before it sends",
             )
     bound = update.claims.record_bound
     if (

@@ -27,7 +27,7 @@ from hyperfed.errors import BoundsError, EngineError, RefusedError
 from hyperfed.packets import Claims, Update
 from hyperfed.privacy.moments import plan_moments, step_of
 from hyperfed.protocol.objects import Plan
-from hyperfed.secure_aggregation.statistics_vector import vector_length
+from hyperfed.secure_aggregation.statistics_vector import numbers_of
 from hyperfed.statistics import Scaling, Statistics, block_lags
 from hyperfed.statistics.clipped import steps_of
 from hyperfed.statistics.making import least_rows
@@ -82,7 +82,7 @@ def check_statistics(update: Update, plan: Plan, *, subject: str) -> None:
 def _check_masked(update: Update, plan: Plan, subject: str) -> None:
     """Check that an update is as many masked numbers as the plan asks for, and nothing else.
 
-    What stands beside masked numbers would tell of a single client (R-170).
+    What stands beside masked numbers would reveal a single client (R-170).
     """
     variables, lags = len(plan.vocabulary), tuple(plan.policy.allowed_lags)
     alone = (
@@ -101,7 +101,7 @@ def _check_masked(update: Update, plan: Plan, subject: str) -> None:
             rule="R-170",
             remedy="Pull the round's plan and submit again with `hyperfed submit`",
         )
-    length = vector_length(variables, lags)
+    length = numbers_of(plan)
     whole = (update.measured.tolist(), update.lags) == (list(range(variables)), lags)
     if len(update.masked.values) != length or not whole:
         raise BoundsError(
@@ -152,7 +152,9 @@ def _check_variances(statistics: Statistics, plan: Plan, subject: str) -> None:
             f"has a variance of {plan.vocabulary.names[at]!r:.80} beyond its plausible range",
             subject=subject,
             rule="R-163",
-            remedy="`hyperfed submit` holds values to the range of the vocabulary",
+            remedy=(
+                "Submit with `hyperfed submit`, which holds values to the range of the vocabulary"
+            ),
         )
 
 
@@ -172,7 +174,10 @@ def _check_clipped(statistics: Statistics, plan: Plan, subject: str) -> None:
             "is not of all variables, has missing cells or an experiment, or is not in whole steps",
             subject=subject,
             rule="R-186",
-            remedy="`hyperfed submit` makes moments of clipped rows where the plan asks for them",
+            remedy=(
+                "Submit with `hyperfed submit`, which makes moments of clipped rows where the "
+                "plan asks for them"
+            ),
         )
     most = statistics.n * planned.bound
     if plan.policy.privacy == "local":
@@ -182,5 +187,5 @@ def _check_clipped(statistics: Statistics, plan: Plan, subject: str) -> None:
             "has a moment that rows of the policy's norm cannot have",
             subject=subject,
             rule="R-187",
-            remedy="`hyperfed submit` clips rows before it sums",
+            remedy="Submit with `hyperfed submit`, which clips rows before it sums",
         )

@@ -120,7 +120,7 @@ class PacketValidator:
 
         With a registry an envelope's signature, key, federation, audience and nonce are checked, so
         that the same signed packet is valid once. With a round's context all rules of `verify` are
-        checked, but for the folder. A sealed body is looked into only with the context's keys.
+        checked, except for the folder. A sealed body is looked into only with the context's keys.
         """
         plan = self._context.plan if self._context else None
         try:
@@ -222,7 +222,7 @@ class PacketValidator:
                 f"signed with {owner or 'nobody'}'s key as {header.sender!r:.40}",
                 subject=subject,
                 rule="R-82",
-                remedy="A client signs its own updates with its own key",
+                remedy="Sign the client's own updates with its own key",
             )
         for round_id in (header.round, *rounds):
             if not record.valid_in(round_id):
@@ -254,7 +254,7 @@ class PacketValidator:
                 f"the nonce has {len(header.nonce)} bytes, not 16",
                 subject=subject,
                 rule="R-89",
-                remedy="A client draws 16 random bytes for each update",
+                remedy="Draw 16 random bytes for each update",
             )
         if header.sequence <= highest.get(header.key_id, -1):
             raise RefusedError(
@@ -436,8 +436,8 @@ class PacketValidator:
 
         One update for each client and round is admitted, the one with the highest sequence.
         Everything else is refused with its reason. Reasons are collected: nothing raises for one
-        packet. What is no fault of a packet (a store that does not answer) is raised, for it must
-        not look like a client's fault.
+        packet. What is no fault of a packet (a store that does not answer) is raised, because it
+        must not look like a client's fault.
         """
         batch = Batch(self, last_keys={})
         for arrival in sorted(arrivals, key=lambda a: a.key):

@@ -10,11 +10,14 @@ from click.testing import CliRunner
 
 from hyperfed.cli.app import app
 from hyperfed.cli.invocation import Invocation
+from hyperfed.client.helper_night import HelperNight
 from hyperfed.dropbox.openings import OpeningReader
+from hyperfed.errors import RefusedError
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.storage.filesystem import FilesystemStore
 from hyperfed.testing.federation import SmallFederation
-from tests.secure_night import SecureNight, signed_plan
+from tests.secure_night import HELPERS as HELPING
+from tests.secure_night import SecureNight, series_csv, signed_plan
 
 HELPERS = [f"--helper=site-0{n}" for n in (1, 2, 3, 4)]
 
@@ -114,12 +117,12 @@ def test_a_refusal_ends_one_visit_with_1_and_stands_in_the_drop_box(
 @pytest.mark.parametrize(
     ("kind", "lines"),
     [
-        ("systemd", ("/hyperfed-helper.timer", ":10:00 UTC", " helper night --config ")),
-        ("cron", ("10 * * * * ", " helper night --config ", "|| (sleep 600 && ")),
-        ("prefect", ("entrypoint: flows/helper_night.py:helper_night", 'cron: "10 * * * *"')),
+        ("systemd", ("/hyperfed-helper.timer", ":05,20,35,50:00 UTC", " helper night --config ")),
+        ("cron", ("5,20,35,50 * * * * ", " helper night --config ")),
+        ("prefect", ("flows/helper_night.py:helper_night", 'cron: "5,20,35,50 * * * *"')),
     ],
 )
-def test_a_helper_comes_by_itself_every_hour(
+def test_a_helper_comes_by_itself_every_quarter_of_an_hour(
     kind: str, lines: tuple[str, ...], tmp_path: Path
 ) -> None:
     (tmp_path / "hyperfed.toml").write_text('[client]\nid = "help-1"\nkey = "help-1.key"\n')
@@ -129,3 +132,42 @@ def test_a_helper_comes_by_itself_every_hour(
     assert done.exit_code == 0, done.output
     text = json.loads(done.output)["text"]
     assert all(line in text for line in (*lines, config)), text
+    assert "sleep" not in text
+    assert "Restart" not in text, "the next visit is the retry"
+
+
+def test_a_client_answers_a_helper_that_lies_by_the_command_and_everybody_reads_who_was_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "box").mkdir()
+    night = SecureNight(store=FilesystemStore(tmp_path / "box"))
+    fed = night.federation
+    fed.keys["ward-1"].save(tmp_path / "ward-1.key")
+    (tmp_path / "series.csv").write_text(series_csv(0))
+    who = ("--client-id=ward-1", f"--key={tmp_path / 'ward-1.key'}")
+    night.opens()
+    now = fed.opens(1) + timedelta(hours=1)
+    monkeypatch.setattr(Invocation, "now", property(lambda _: now))
+    code, said = run(fed, tmp_path, "submit", "--series", f"--data={tmp_path / 'series.csv'}", *who)
+    assert code == 0, said
+    kept = tmp_path / "ward-1.memory.json.boxes.json"
+    assert list(json.loads(kept.read_text())["1"]["keys"]) == list(HELPING)
+    honest = HelperNight._seeds_of
+
+    def lies(self: HelperNight, boxes: Any, openings: Any) -> Any:
+        if self.helper == "help-2":
+            raise RefusedError("its box does not open", subject="ward-1")
+        return honest(self, boxes, openings)
+
+    monkeypatch.setattr(HelperNight, "_seeds_of", lies)
+    now = fed.night(1)
+    night.visits(now=now)
+    code, said = run(fed, tmp_path, "client", "rebut", "--round=1", *who)
+    assert (code, [one["wrong"] for one in said["verdicts"]]) == (0, ["helper"])
+    assert json.loads(kept.read_text()) == {}, "no other box can be opened any more"
+    code, said = run(fed, tmp_path, "inspect", Keys.rebuttal(1, "ward-1"))
+    assert code == 0, said
+    assert "help-2: the helper was wrong" in json.dumps(said)
+    code, said = run(fed, tmp_path, "client", "rebut", "--round=1", *who)
+    assert code == 1
+    assert "R-199" in json.dumps(said)

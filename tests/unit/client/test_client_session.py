@@ -389,6 +389,9 @@ def test_marks_only_rise_and_outlive_the_process(tmp_path: Path) -> None:
     assert memory.marks.broadcast == "aa"
     memory.raise_to(broadcast_round=4, broadcast="bb")
     assert ClientMemory(path).marks.broadcast == "bb", "what was pulled last of that round"
+    for digest in ("aa", "bb"):
+        memory.raise_to(ledger_sequence=2, ledger_digest=digest)
+    assert ClientMemory(path).marks.ledger_digest == "bb"
     without_a_file = ClientMemory()
     without_a_file.raise_to(sequence=2)
     with pytest.raises(ConfigError) as caught:

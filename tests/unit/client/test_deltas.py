@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hyperfed.client import ClientMemory
+from hyperfed.client import ClientMemory, deltas
 from hyperfed.client.deltas import LastUpdate, SentUpdate
 from hyperfed.codec import PayloadCodec
 from hyperfed.crypto.envelope import PacketType, open_envelope, verify_envelope
@@ -262,16 +262,7 @@ def test_changes_that_the_coordinator_would_add_up_to_something_else_are_not_sen
     receipt: Receipt,
 ) -> None:
     """1e20 and the change to 1 add up to 0 in floating point."""
-    before, after = _update().edges, _update().edges
-    assert before is not None
-    assert after is not None
-    for table, first in ((before, 1e20), (after, 1.0)):
-        effect = np.concatenate([[first], table.effect[1:]])
-        other = replace(table, effect=effect, ci_low=effect - 0.1, ci_high=effect + 0.1)
-        if table is before:
-            base = replace(_update(), edges=other)
-        else:
-            update = replace(_update(), edges=other)
+    base, update = _beginning_with(1e20), _beginning_with(1.0)
     sent = replace(SENT, body=PayloadCodec().encode(base))
     assert shortest(sent, Receipts(receipt), update=update) == (update, 0)
 
@@ -285,6 +276,9 @@ def test_intervals_that_come_or_go_send_the_whole_table(receipt: Receipt) -> Non
     assert shortest(sent, Receipts(receipt), update=_update()) == (_update(), 0)
     changes, _ = shortest(sent, Receipts(receipt), update=without)
     assert changes.deltas is not None
+    assert without.edges is not None
+    assert not deltas._alike(table, without.edges)
+    assert deltas._alike(without.edges, without.edges)
 
 
 def test_only_whole_tables_of_open_rounds_are_kept(tmp_path: Path) -> None:
@@ -301,6 +295,20 @@ def test_only_whole_tables_of_open_rounds_are_kept(tmp_path: Path) -> None:
     assert (kept.digest, kept.round, kept.depth) == ("ab" * 32, 2, 1)
     LastUpdate(None).keep(_update(), PLAN, digest="ab" * 32, depth=1)
     assert LastUpdate(None).read() is None
+
+
+def test_changes_that_a_program_made_are_no_edges_to_check() -> None:
+    fed = SmallFederation(vocabulary=Vocabulary.of(*NAMES))
+    changes = replace(_update(), edges=None, deltas=_no_changes(), base=b"b" * 32)
+    fed.session("site-01").check(changes, PLAN)
+
+
+def _beginning_with(effect: float) -> Update:
+    table = _update().edges
+    assert table is not None
+    effects = np.concatenate([[effect], table.effect[1:]])
+    edges = replace(table, effect=effects, ci_low=effects - 0.1, ci_high=effects + 0.1)
+    return replace(_update(), edges=edges)
 
 
 def _no_changes() -> DeltaTable:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hyperfed.client import ClientMemory
@@ -16,12 +17,15 @@ from hyperfed.client.noised import (
     recover,
     recover_all,
 )
+from hyperfed.client_agent import statistics_update
 from hyperfed.errors import RefusedError
 from hyperfed.packets import PolicyPack, SumsPolicy
 from hyperfed.privacy.guard import PrivacyGuard
+from hyperfed.privacy.moments import plan_moments
 from hyperfed.protocol.ledger import Chained
 from hyperfed.protocol.objects import Plan
 from hyperfed.registry.registry import Budget
+from hyperfed.statistics.clipped import clipped_statistics
 from hyperfed.testing.federation import SmallFederation
 
 SUMS: dict[str, Any] = {
@@ -123,7 +127,18 @@ def test_noise_is_charged_once_under_the_rounds_name() -> None:
     plan, kept = local_plan(), guard()
     noised(SmallFederation().update("site-01"), plan, budget=Budget(), guard=kept)
     assert kept.has_charged(operation_of(plan))
-    sums = local_plan(**SUMS)
+    sums, kept = local_plan(**SUMS), guard()
+    moments = clipped_statistics(
+        np.random.default_rng(0).normal(size=(60, 4)),
+        names=sums.vocabulary.names,
+        vocabulary=sums.vocabulary,
+        lags=(1,),
+        row_norm=1.0,
+        grid=plan_moments(sums.policy, 4).bound,
+        centring="public",
+    )
+    noised(statistics_update(moments), sums, budget=RECORDS, guard=kept)
+    assert kept.has_charged(operation_of(sums))
     with pytest.raises(RefusedError, match="no statistics to noise") as caught:
         noised(SmallFederation().update("site-01"), sums, budget=RECORDS, guard=guard())
     assert caught.value.rule == "R-160"
@@ -166,6 +181,7 @@ def test_a_client_attests_what_its_records_move_before_anything_is_charged(
 def test_an_update_fits_the_policy_that_holds_before_noise_and_masks() -> None:
     plain = local_plan(privacy="none")
     assert before_noise(plain).policy.privacy == "none"
+    assert before_noise(local_plan(privacy="central")).policy.privacy == "central"
     assert before_noise(local_plan()).policy.privacy == "none"
     assert before_noise(local_plan(**SUMS)).policy.privacy == "central"
     masked = before_noise(local_plan(**SUMS | MASKED))

@@ -149,6 +149,11 @@ def test_a_sequence_goes_up_by_one_and_not_by_room_while_the_memory_is_there() -
         fed.play(round_id)
     marks = fed.memories[WHO].marks
     assert (marks.sequence, marks.receipt_round) == (3, 2)
+    fed.open(4)
+    for _ in range(2):  # nothing ends between them
+        fed.submit(WHO, round_id=4)
+    marks = fed.memories[WHO].marks
+    assert (marks.sequence, marks.receipt_round) == (5, 3)
 
 
 def test_what_was_sent_says_how_much_it_holds(fed: SmallFederation) -> None:
@@ -188,6 +193,7 @@ def test_a_message_is_drawn_once_and_not_where_another_lies() -> None:
     given: dict[str, Any] = {"now": fed.opens(1), "plan": plan, "ledger": session.check_ledger()}
     drawn = session.drawn_message(fed.update(WHO), **given)
     assert session.drawn_message(fed.update(WHO), **given) == drawn
+    assert fed.memories[WHO].marks.sequence == 1
     fed.submit("site-02")
     fed.memories["site-02"] = SmallFederation().memories["site-02"]
     with pytest.raises(RefusedError, match="has its message already") as caught:
@@ -197,10 +203,37 @@ def test_a_message_is_drawn_once_and_not_where_another_lies() -> None:
     assert fed.memories["site-02"].privacy_guard(budget).accountant.mechanisms == ()
 
 
-def test_receipts_are_those_of_ended_rounds(fed: SmallFederation) -> None:
+def test_receipts_are_those_of_ended_rounds_void_ones_too() -> None:
+    fed = SmallFederation()
+    fed.play(1)
+    fed.open(2)
+    fed.run(2, now=fed.night(2) + timedelta(days=3))
+    fed.open(3)
+    session = fed.session(WHO)
+    assert [r.round for r in session.receipts()] == [2, 1]
+    assert [r.round for r in session.receipts(last=1)] == [2]
+    fed.submit(WHO, round_id=3)
+    assert fed.memories[WHO].marks.receipt_round == 2
+
+
+def test_a_branch_that_is_left_takes_the_broadcast_along(
+    fed: SmallFederation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R-124."""
     fed.submit_all()
     fed.run(1)
-    fed.open(2)
     session = fed.session(WHO)
-    assert [r.round for r in session.receipts()] == [1]
-    assert session.receipts(last=0) == []
+    assert session.pull(now=fed.night(1)) is not None
+    ledger = session.check_ledger()
+    assert session.memory.marks.broadcast_round == 1
+    monkeypatch.setattr("hyperfed.client.session.check_ledger", lambda *given: False)
+    session.check_ledger()
+    marks = session.memory.marks
+    assert (marks.broadcast_round, marks.ledger_sequence) == (0, len(ledger))
+
+
+def test_a_message_of_the_running_round_hides_its_plan_from_nobody() -> None:
+    fed = SmallFederation(policy=PolicyPack(**LOCAL))
+    fed.open(1)
+    fed.submit(WHO)
+    assert fed.session(WHO).plan_at(fed.opens(1) + HOUR).value.round == 1

@@ -97,6 +97,8 @@ def test_edges_of_few_samples_and_of_an_unknown_number_stay() -> None:
     left = Sharing(smallest_n=40).allowed(_update(), POLICY, NAMES)
     assert _pairs(left) == [(0, 1), (1, 1), (2, 3)]
     assert left.measured.tolist() == [0, 1, 2, 3], "held back is a vote of 0, not unmeasured"
+    assert left.semantic is not None
+    assert left.semantic.confounders == [0, 2], "found beside edges that leave"
 
 
 def test_the_strongest_leave_where_not_all_may() -> None:
@@ -132,6 +134,7 @@ def test_numbers_leave_with_so_many_digits() -> None:
     assert left.confidence[0] == 0.99
     assert left.ci_low is not None
     assert left.ci_high is not None
+    assert (left.ci_low[0], left.ci_high[0]) == pytest.approx((0.10, 0.21))
     assert (left.ci_low[1], left.ci_high[1]) == (-2.5, -2.5), "an unknown interval stays unknown"
     assert (left.ci_low <= left.effect).all()
     assert (left.ci_high >= left.effect).all()
@@ -222,6 +225,10 @@ def test_parts_that_are_not_there_are_not_missed() -> None:
     assert (alone.hyperedges, alone.semantic, len(alone.edges or ())) == (None, None, 1)
     nothing = Update(measured=np.array([], dtype=np.uint32), edges=EdgeTable.empty())
     assert len(rules.allowed(nothing, POLICY, NAMES).edges or ()) == 0
+    beside_none = _update(edges=EdgeTable.empty(), hyperedges=None)
+    told = Sharing(most_edges=1).allowed(beside_none, POLICY, NAMES).semantic
+    assert told is not None
+    assert (told.dag_edges, told.confounders) == ([], [0, 2])
 
 
 def test_rounding_leaves_a_column_of_intervals_that_is_not_there() -> None:
@@ -229,6 +236,12 @@ def test_rounding_leaves_a_column_of_intervals_that_is_not_there() -> None:
     left = Sharing(digits=1).allowed(_update(edges=table), POLICY, NAMES).edges
     assert left is not None
     assert (left.effect[0], left.ci_low, left.ci_high) == (0.1, table.ci_low, table.ci_high)
+    unknown = replace(table, ci_low=table.effect, ci_high=table.effect)
+    left = Sharing(digits=1).allowed(_update(edges=unknown), POLICY, NAMES).edges
+    assert left is not None
+    assert left.ci_low is not None
+    assert left.ci_high is not None
+    assert (left.ci_low[0], left.ci_high[0]) == (0.1, 0.1)
 
 
 def test_a_name_that_misses_by_its_spelling_protects_nothing_and_is_refused() -> None:
@@ -276,6 +289,7 @@ def test_statistics_lose_what_is_never_shared_and_few_rows_do_not_leave() -> Non
     assert (left.statistics.n, left.statistics.lags) == (shared.n, shared.lags)
     assert left.statistics.variables.tolist() == shared.variables.tolist()
     np.testing.assert_allclose(left.statistics.moments, shared.moments, rtol=1e-12)
-    for rules, said in ((Sharing(smallest_n=41), "39 rows"), (Sharing(digits=3), "digits is 3")):
+    assert Sharing(smallest_n=39).allowed(update, policy, NAMES).statistics is not None
+    for rules, said in ((Sharing(smallest_n=40), "39 rows"), (Sharing(digits=3), "digits is 3")):
         with pytest.raises(ConfigError, match=said):
             rules.allowed(update, policy, NAMES)

@@ -85,5 +85,23 @@ def test_an_update_that_nobody_would_read_is_refused_and_its_sequence_used_up(
         sign(fed, limits=Limits(max_update_bytes=size - 100))
     assert (caught.value.rule, caught.value.subject) == ("R-80", f"update of {WHO} for round 2")
     assert fed.memories[WHO].marks.sequence == before + 1
-    data, sequence, _ = sign(fed, limits=Limits(max_update_bytes=size + 100))
+    data, sequence, _ = sign(fed, limits=Limits(max_update_bytes=size))
     assert (verified(fed, data).header.sequence, sequence) == (before + 2, before + 2)
+
+
+def test_a_ledger_that_was_read_elsewhere_is_stated(fed: SmallFederation) -> None:
+    """The reader that signs has verified no entries itself."""
+    plan, ledger, session = fed.open(2).value, fed.reader().ledger(), fed.session(WHO)
+    data, *_ = signed_update(
+        fed.update(WHO),
+        plan,
+        client_id=WHO,
+        key_pair=fed.keys[WHO],
+        reader=session.reader,
+        memory=session.memory,
+        ledger=ledger,
+        limits=DEFAULT_LIMITS,
+        now=fed.opens(2),
+    )
+    header = verified(fed, data).header
+    assert (header.ledger_sequence, header.ledger_digest) == (len(ledger), ledger[-1].digest)

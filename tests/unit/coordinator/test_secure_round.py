@@ -12,6 +12,7 @@ import pytest
 
 from hyperfed.cli.operator.inspection import inspect_object
 from hyperfed.client.masked import masked_operation
+from hyperfed.client.night import submit_update
 from hyperfed.coordinator.runner import Why
 from hyperfed.errors import (
     AggregationError,
@@ -48,9 +49,14 @@ def run_to_the_manifest(night: SecureNight, round_id: int = 1) -> None:
     assert waiting.value.rule == "R-166"
 
 
-def test_a_night_ends_with_the_model_that_all_rows_give() -> None:
+@pytest.mark.parametrize("holes", [0.0, 0.1])
+def test_a_night_ends_with_the_model_that_all_rows_give(holes: float) -> None:
+    """Also where cells are missing."""
     night = SecureNight()
-    night.confirmed()
+    night.opens()
+    for client in MEMBERS:
+        night.submit(client, holes=holes)
+    night.visits(now=night.federation.night(1))
     run_to_the_manifest(night)
     after = night.federation.night(1) + timedelta(minutes=5)
     assert [visit.answered for visit in night.visits(now=after)] == [[1]] * 4
@@ -65,7 +71,7 @@ def test_a_night_ends_with_the_model_that_all_rows_give() -> None:
     seen = SecureNight()
     seen.federation.open(1, aggregation="seen", quorum=3)
     for seed, client in enumerate(MEMBERS):
-        seen.federation.submit(client, update(seed))
+        seen.federation.submit(client, update(seed, holes=holes))
     seen.federation.run(1)
     other = seen.federation.reader().result(1)
     assert other is not None
@@ -254,7 +260,8 @@ def test_a_sum_that_no_rows_have_is_never_released(monkeypatch: pytest.MonkeyPat
     night.submit_all(but=("ward-1",))
 
     def lies(statistics: Statistics, **_: Any) -> Words:
-        numbers = np.concatenate([[float(statistics.n)], -1e3 * statistics.moments])
+        behind = np.full(len(statistics.moments), float(statistics.n))
+        numbers = np.concatenate([[float(statistics.n)], -1e3 * statistics.moments, behind])
         return to_fixed_point(numbers, cohort=8)
 
     monkeypatch.setattr("hyperfed.client.masked.vector_of", lies)
@@ -310,3 +317,19 @@ def test_every_part_of_an_opening_can_be_inspected() -> None:
     data = store.read(moved, max_bytes=1 << 20)
     reader = night.federation.reader()
     assert not inspect_object(data, key=moved, reader=reader, keys_for=lambda: None).verified
+
+
+def test_a_result_of_a_federation_below_is_no_sum_and_nothing_is_sent() -> None:
+    night, region = SecureNight(), SmallFederation(name="region")
+    night.opens()
+    fed = night.federation
+    before = fed.objects()
+    with pytest.raises(RefusedError, match="a result holds no moments") as refused:
+        submit_update(
+            fed.session("ward-1"),
+            None,
+            below=region.session("site-01"),
+            now=fed.opens(1) + timedelta(hours=1),
+        )
+    assert refused.value.rule == "R-160"
+    assert fed.objects() == before

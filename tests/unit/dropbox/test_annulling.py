@@ -8,6 +8,7 @@ from hyperfed.crypto.envelope import PacketType
 from hyperfed.dropbox.annulling import abandoned_entry, annulled_here, sequences_of
 from hyperfed.errors import HyperfedError, LedgerError, ObjectNotFound
 from hyperfed.protocol.documents import sign_object
+from hyperfed.protocol.entries import EntryKind, LedgerEntry
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.registry.annulments import Annulment
 from hyperfed.testing.federation import SmallFederation
@@ -24,6 +25,19 @@ def worlds() -> tuple[SmallFederation, SmallFederation]:
     fed.play(2)
     other.play(2, but=["site-03"])
     return fed, other
+
+
+def signed_entry(fed: SmallFederation, entry: LedgerEntry) -> bytes:
+    """Return the envelope of an entry, as whoever has the coordinator's key can write it."""
+    return sign_object(
+        Keys.ledger(entry.sequence),
+        PacketType.LEDGER,
+        entry,
+        key_pair=fed.coordinator,
+        time=entry.time,
+        sequence=entry.sequence,
+        previous=entry.previous,
+    ).data
 
 
 def test_an_entry_of_this_ledger_is_named_by_number_and_digest(
@@ -49,18 +63,11 @@ def test_an_entry_of_another_federation_is_no_reason(
     """The coordinator's key may be the same."""
     fed, _ = worlds
     twin, entry = fed.twin(), fed.reader().ledger()[3].entry
-    write = sign_object(
-        Keys.ledger(5),
-        PacketType.LEDGER,
-        replace(entry, federation="other-fed"),
-        key_pair=fed.coordinator,
-        time=entry.time,
-        sequence=5,
-    )
-    twin.store.put_if_absent(write.key, write.data)
+    data = signed_entry(fed, replace(entry, federation="other-fed", sequence=5))
+    twin.store.put_if_absent(Keys.ledger(5), data)
     for call in (
         lambda: annulled_here(twin.reader(), 5),
-        lambda: abandoned_entry(twin.reader(), write.data, subject="file"),
+        lambda: abandoned_entry(twin.reader(), data, subject="file"),
     ):
         with pytest.raises(LedgerError, match="belongs to federation 'other-fed'"):
             call()
@@ -107,6 +114,17 @@ def test_what_an_abandoned_branch_has_counted_is_read_from_the_state_of_its_comm
         sequences_of(reader, b"rubbish", branch, subject="file")
 
 
+def test_only_a_commit_names_a_state(worlds: tuple[SmallFederation, SmallFederation]) -> None:
+    """Who has the coordinator's key could write a void that names one, which was never counted."""
+    fed, other = worlds
+    stored, commit = other.reader().state(2), other.reader().ledger()[3].entry
+    assert stored is not None
+    void = signed_entry(fed, replace(commit, kind=EntryKind.VOID, state=stored.digest))
+    branch = [abandoned_entry(fed.reader(), void, subject="file")]
+    with pytest.raises(LedgerError, match="is not the state"):
+        sequences_of(fed.reader(), other.objects()[Keys.state(2)], branch, subject="file")
+
+
 def test_a_state_that_names_no_keys_counts_by_client_and_nothing_that_was_not_counted(
     worlds: tuple[SmallFederation, SmallFederation],
 ) -> None:
@@ -131,15 +149,7 @@ def test_a_state_that_names_no_keys_counts_by_client_and_nothing_that_was_not_co
         .signed(earlier.data, key=earlier.key, types=PacketType.STATE, round_id=2)
         .digest
     )
-    entry = sign_object(
-        Keys.ledger(4),
-        PacketType.LEDGER,
-        replace(commit, state=state_digest),
-        key_pair=fed.coordinator,
-        time=commit.time,
-        sequence=4,
-        previous=commit.previous,
-    )
-    branch = [abandoned_entry(fed.reader(), entry.data, subject="file")]
+    entry = signed_entry(fed, replace(commit, state=state_digest))
+    branch = [abandoned_entry(fed.reader(), entry, subject="file")]
     named = sequences_of(fed.reader(), earlier.data, branch, subject="file")
     assert named == {first.client: 7, "b" * 16: 1}

@@ -8,7 +8,13 @@ import pytest
 from hyperfed.crypto.proofs import proof_of
 from hyperfed.dropbox.ledger_copy import Kept, LedgerCopy
 from hyperfed.dropbox.reader import DropBoxReader
-from hyperfed.errors import LedgerError, ObjectNotFound, TransientError, TransportError
+from hyperfed.errors import (
+    LedgerError,
+    ObjectNotFound,
+    RoundError,
+    TransientError,
+    TransportError,
+)
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.registry.annulments import Annulment
 from hyperfed.storage.memory import MemoryStore
@@ -48,7 +54,7 @@ def reader(fed: SmallFederation, copy: Path | None = None) -> DropBoxReader:
 
 
 def test_a_hole_is_not_an_end(fed: SmallFederation) -> None:
-    for gone in (2, 4, 5):
+    for gone in (1, 2, 3, 4, 5):
         twin = fed.twin()
         twin.store.forget(Keys.ledger(gone))  # type: ignore[attr-defined]
         with pytest.raises(LedgerError, match="is missing, though ledger/") as caught:
@@ -89,6 +95,27 @@ def test_the_newest_entry_is_proven_once_it_is_read(fed: SmallFederation) -> Non
         here.check_entry(entry)
 
 
+def test_an_entry_of_a_round_to_come_is_believed_once_the_roots_have_annulled_it(
+    fed: SmallFederation,
+) -> None:
+    """R-115: by the clock of this reader round 3 has not begun."""
+    twin, early = fed.twin(), fed.night(1)
+    annulled = []
+    for chained in (*fed.reader().ledger()[4:], None):
+        here = DropBoxReader(twin.store, fingerprint=fed.fingerprint, now=early)
+        if chained is None:
+            assert len(here.ledger()) == 6
+            break
+        with pytest.raises(RoundError) as caught:
+            here.ledger()
+        assert (caught.value.rule, caught.value.subject) == (
+            "R-115",
+            Keys.ledger(chained.entry.sequence),
+        )
+        annulled.append(Annulment(sequence=chained.entry.sequence, digest=chained.digest))
+        twin.amend(annulled=tuple(annulled))
+
+
 def test_a_reader_reads_anew_once_the_roots_have_annulled(fed: SmallFederation) -> None:
     twin = fed.twin()
     here = reader(twin)
@@ -125,12 +152,13 @@ def test_a_copy_of_an_abandoned_branch_is_forgotten(
 @pytest.mark.parametrize("cut", [0, 1])
 def test_a_copy_is_read_up_to_its_bound(cut: int, tmp_path: Path) -> None:
     copy = LedgerCopy(tmp_path / "copy")
-    copy.keep([b"one"], registry_version=3)
+    entries = (b"short", b"long" * 200)  # which are read as bytes and as a view of them
+    copy.keep(entries, registry_version=3)
     with pytest.MonkeyPatch.context() as patched:
         bound = copy.path.stat().st_size - cut
         patched.setattr("hyperfed.dropbox.ledger_copy._MAX_BYTES", bound)
         read = copy.load()
-    assert read == (Kept() if cut else Kept(registry_version=3, entries=(b"one",)))
+    assert read == (Kept() if cut else Kept(registry_version=3, entries=entries))
 
 
 def test_nothing_is_kept_where_there_is_no_state_folder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Engines on sums: what statsmodels and causal-learn find on all centred rows in one place."""
 
 import importlib
-import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ from hyperfed.engines.summed.var import expected_hits
 from hyperfed.errors import ConfigError, EngineError
 from hyperfed.packets import Knowledge
 from hyperfed.statistics import Sums, statistics_of
+from hyperfed.statistics.sweeping import Regression, regressions
 from hyperfed.tables.vocabulary import Variable, Vocabulary
 
 pytestmark = pytest.mark.unit
@@ -234,12 +235,61 @@ def test_the_same_seed_gives_the_same_and_another_engine_is_refused() -> None:
         SummedPc(Sums.of(few, variables=6, lags=(0,)), VOCABULARY)
 
 
-def test_var_of_fifty_variables_takes_no_time_to_speak_of() -> None:
-    names = tuple(f"v{i}" for i in range(50))
-    y = np.random.default_rng(0).normal(size=(400, 50))
-    vocabulary = Vocabulary.of(*names)
-    own = statistics_of(y, names=names, vocabulary=vocabulary, lags=(1, 2))
-    sums = Sums.of({"c": own}, variables=50, lags=(1, 2))
-    begun = time.process_time()
-    assert len(SummedVar(sums, vocabulary).discover()) == 5000
-    assert time.process_time() - begun < 5.0  # half a second where nothing else runs
+def wide_sums(width: int, lags: tuple[int, ...]) -> tuple[Sums, Vocabulary]:
+    """Return the sums of four clients of a sparse model: one cause of each variable."""
+    rng = np.random.default_rng(2)
+    vocabulary = Vocabulary.of(*(f"v{i}" for i in range(width)))
+    clients = {}
+    for client in range(4):
+        data = rng.normal(size=(200, width))
+        for target in range(3, width):
+            data[:, target] += 0.6 * data[:, target - 3]
+        clients[f"c{client}"] = statistics_of(
+            data, names=vocabulary.names, vocabulary=vocabulary, lags=lags
+        )
+    return Sums.of(clients, variables=width, lags=lags), vocabulary
+
+
+def test_var_sweeps_fifty_variables_once_however_many_targets_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = []
+
+    def counted(covariance: np.ndarray, regressors: list[int], targets: list[int]) -> Regression:
+        calls.append((len(regressors), len(targets)))
+        return regressions(covariance, regressors, targets)
+
+    monkeypatch.setattr("hyperfed.engines.summed.var.regressions", counted)
+    sums, vocabulary = wide_sums(50, (1, 2))
+    assert len(SummedVar(sums, vocabulary).discover().source) == 2 * 50 * 50
+    assert calls == [(100, 50)]
+
+
+def test_pc_asks_for_few_tests_a_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def counted(*args: Any, **more: Any) -> float:
+        asked.append(len(args[4]))
+        return independence_p(*args, **more)
+
+    monkeypatch.setattr("hyperfed.engines.summed.independence.independence_p", counted)
+    sums, vocabulary = wide_sums(15, (0,))
+    SummedPc(sums, vocabulary, resamples=1).discover()
+    searches, pairs = 2, 15 * 14 / 2
+    assert pairs <= asked.count(0) / searches <= 2 * pairs
+    # what is dense, or asks again what it knows, asks for thousands a pair
+    assert len(asked) / searches < 20 * pairs
+
+
+def test_ges_scores_few_families_a_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = importlib.import_module("causallearn.score.LocalScoreFunctionClass").LocalScoreClass
+    asked, score = [], scores.score
+
+    def counted(self: Any, *args: Any, **more: Any) -> float:
+        asked.append(args)
+        return float(score(self, *args, **more))
+
+    monkeypatch.setattr(scores, "score", counted)
+    sums, vocabulary = wide_sums(12, (0,))
+    SummedGes(sums, vocabulary, resamples=1).discover()
+    assert 0 < len(asked) / 2 < 20 * 12 * 11

@@ -95,15 +95,14 @@ def test_a_helpers_links_write_its_own_parts_and_read_no_update(night: SecureNig
             Keys.opening(r, "help-1"),
             Keys.helper_refusal(r, "help-1"),
         )
-    } | {Keys.boxes(r, "help-1") for r in (3, 4, 5)}
+    } | {key_of(r, "help-1") for r in rounds for key_of in (Keys.boxes, Keys.rebuttal)}
     assert Keys.freeze(2) in helper.gets
     assert not any("/accepted/" in key or ("inbox" in key and "ward" in key) for key in helper.gets)
     assert {key for key in client.puts if "/openings/" in key} == {
-        Keys.boxes(r, "ward-1") for r in (3, 4, 5)
+        key_of(r, "ward-1") for r in rounds for key_of in (Keys.boxes, Keys.rebuttal)
     }
-    assert not any(
-        name in key for key in client.gets for name in ("confirmed", "sums", "manifest", "freeze")
-    )
+    assert not any(name in key for key in client.gets for name in ("sums", "manifest", "freeze"))
+    assert Keys.confirmation(3, "help-1") in client.gets, "it reads who refused its boxes"
 
 
 def test_links_to_others_parts_of_an_opening_cannot_be_made(night: SecureNight) -> None:

@@ -104,6 +104,25 @@ def test_a_merge_from_a_spool_is_the_one_from_memory(
     assert len(spool) == 0
 
 
+def test_a_range_that_waits_in_the_file_holds_nothing_that_grows_with_rows_or_clients() -> None:
+    """Of 100,000 clients in 400 ranges what each client has in each would be 0.9 GB."""
+    tables = [client(i, 40, variables=12) for i in range(30)]
+    spool = Spool(expected=30, rows_a_range=100, block_bytes=1 << 12, ballots_bytes=0)
+    entries = [spool.add(one.edges) for one in tables]
+    ranges = spool.ranges(entries, PairVoters([one.measured for one in tables]))
+    trust_of(ranges)
+    assert len(ranges.works) > 3
+    for work in ranges.works:
+        assert work._ballot is None
+        assert work._spilled is not None
+        ballot, places = work._spilled
+        assert {"vote", "rows", "client", "class_"} <= places.keys()
+        arrays = [getattr(ballot, name) for name in ballot.__slots__ if name != "codes"]
+        assert sum(one.nbytes for one in arrays if isinstance(one, np.ndarray)) == 0
+    assert {block.counts.dtype for block in spool._blocks} == {np.dtype(np.uint8)}
+    spool.close()
+
+
 ROWS = 3200  # of a client: 80 in each of a hundred clients' forty ranges
 
 

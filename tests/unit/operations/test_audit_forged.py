@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from hyperfed.crypto.envelope import PacketType
+from hyperfed.crypto.envelope import PacketType, digest_of, open_envelope
 from hyperfed.links.bundle import Links, seal_links
 from hyperfed.operations.audit import AuditReport, audit
 from hyperfed.protocol import merkle
 from hyperfed.protocol.documents import COORDINATOR, sign_object
+from hyperfed.protocol.entries import EntryKind
 from hyperfed.protocol.heads import Head
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Freeze, Plan, Tombstone
@@ -116,6 +117,15 @@ Lie = Callable[[SmallFederation, Freeze], dict[str, Any]]
         (lambda fed, f: {"formula": 1}, "R-66", "was committed under"),
         (lambda fed, f: first_counted(f, client="site-00"), "R-96", "who was not invited"),
         (lambda fed, f: {"excluded": ("site-01",)}, "R-95", "counts site-01 and excludes it"),
+        (
+            lambda fed, f: {
+                "counted": f.counted[:2],
+                "in_pack": f.in_pack[:2],
+                "excluded": ("site-03",),
+            },
+            "R-95",
+            "excludes others than the base state gives: site-03",
+        ),
         (lambda fed, f: first_counted(f, made_for=1), "R-84", "counts site-01 too late"),
         (lambda fed, f: first_counted(f, sequence=1), "R-89", "site-01's sequence falls"),
     ],
@@ -274,6 +284,61 @@ def test_a_tombstone_in_place_of_a_committed_result_is_found(
     assert first(fed) == (Keys.result(1), "R-61", "is not the one the ledger names")
     fed.store._objects.pop(Keys.result(1))  # type: ignore[attr-defined]
     assert first(fed) == (Keys.result(1), "R-61", "is missing")
+
+
+def recommit(fed: SmallFederation, result: Any, **changes: Any) -> None:
+    """End round 1 by another entry, which names another result: nothing else has changed."""
+    commit = fed.reader().ledger()[1].entry
+    forge(fed, Keys.result(1), *result)
+    envelope = open_envelope(fed.objects()[Keys.result(1)])
+    named = digest_of(envelope.type, envelope.header_bytes)
+    entry = replace(commit, result=named, **changes)
+    data = sign_object(
+        Keys.ledger(2),
+        PacketType.LEDGER,
+        entry,
+        key_pair=fed.coordinator,
+        time=entry.time,
+        audience="all",
+        sequence=2,
+        previous=entry.previous,
+    ).data
+    fed.store._objects[Keys.ledger(2)] = data  # type: ignore[attr-defined]
+    for key in [key for key in fed.objects() if key.startswith(("rounds/00000002", "inbox/"))]:
+        fed.store._objects.pop(key)  # type: ignore[attr-defined]
+
+
+def test_what_the_ledger_commits_can_be_read_and_what_it_voids_cannot(
+    played: dict[str, SmallFederation],
+) -> None:
+    fed = played[OPENED].twin()
+    model = fed.reader().result(1)
+    assert model is not None
+    tombstone = Tombstone(
+        federation=fed.registry.federation,
+        round=1,
+        rule="R-65",
+        reason="no budget",
+        time=fed.night(1),
+    )
+    recommit(fed, (PacketType.TOMBSTONE, tombstone))
+    found = {(f.key, f.problem) for f in report(fed).findings}
+    assert (Keys.result(1), "is a tombstone, and the ledger commits it") in found
+    fed = played[OPENED].twin()
+    reserve = fed.reader().ledger()[0].entry
+    recommit(fed, (PacketType.RESULT, model.value), kind=EntryKind.VOID, id=reserve.id, state=b"")
+    found = {(f.key, f.problem) for f in report(fed).findings}
+    assert (Keys.result(1), "can be read, and the ledger voids it") in found
+
+
+def test_a_committed_freeze_that_was_replaced_is_found(played: dict[str, SmallFederation]) -> None:
+    fed = played[OPENED].twin()
+    frozen = fed.reader().freeze(1)
+    assert frozen is not None
+    other = replace(frozen.value, time=frozen.value.time + timedelta(seconds=1))
+    forge(fed, Keys.freeze(1), PacketType.FREEZE, other)
+    found = {(f.key, f.rule, f.problem) for f in report(fed).findings}
+    assert (Keys.freeze(1), "R-63", "is not the freeze that the ledger names") in found
 
 
 # -- links -----------------------------------------------------------------------------------------

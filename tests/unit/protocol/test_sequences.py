@@ -56,6 +56,7 @@ def test_a_signer_is_named_where_the_registry_has_its_key(
     beyond = replace(freeze, signed_by=(0, 1, 0))
     assert signers_of(beyond, fed.registry) == {c: k for c, k in named.items() if c != "site-02"}
     assert signers_of(replace(freeze, formula=2, signed_by=()), fed.registry) is None
+    assert signers_of(replace(freeze, formula=3), fed.registry) == named
     bare = replace(freeze, signed_by=())
     assert signers_of(bare, fed.registry) == named, "without a place it is the first key"
     gone = replace(fed.registry, clients=fed.registry.clients[1:])
@@ -76,6 +77,14 @@ def test_a_state_that_names_no_keys_speaks_for_all_that_its_client_had(state: Ro
         "third": None,
     }
     assert highest[SmallFederation().keys["site-01"].key_id] == 7
+
+
+def test_what_was_counted_under_one_key_says_nothing_of_another(state: RoundState) -> None:
+    """R-129: the client's highest sequence was counted under a key that it has no more."""
+    fed = SmallFederation()
+    first = replace(state.clients[0], highest_sequence=9)
+    named = highest_by_key(replace(state, clients=(first,)), fed.registry)
+    assert named == {fed.keys["site-01"].key_id: 1}
 
 
 def test_the_next_sequences_are_the_highest_of_each_key(state: RoundState, freeze: Freeze) -> None:

@@ -19,6 +19,7 @@ def test_an_annulment_names_an_entry(sequence: int, digest: bytes, entry: bytes)
 
 
 def test_annulments_and_sequences_ascend_each_once() -> None:
+    Annulment(sequence=1, digest=b"\1" * 32, entry=FIRST.entry)  # as large as an entry may be
     second = Annulment(sequence=1, digest=b"\2" * 32)
     check_annulled((FIRST, second), (("site-01", 1), ("site-02", 1)))
     many = tuple(Annulment(sequence=n, digest=b"\1" * 32) for n in range(1, 4098))

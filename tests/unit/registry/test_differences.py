@@ -65,6 +65,16 @@ def test_each_client_and_key_is_told_by_itself() -> None:
     ]
 
 
+def test_a_client_that_is_new_is_told_with_its_organisation_basket_and_key() -> None:
+    added = replace(
+        FIRST, client_id="site-00", basket="north", keys=(KeyRecord(keys=key_of("new").public),)
+    )
+    assert differences(BEFORE, replace(BEFORE, clients=(added, *BEFORE.clients))) == [
+        "client site-00: is new, of 'site-01 ltd', in basket 'north'",
+        f"client site-00: key {key_of('new').key_id} is new, in rounds 1 on",
+    ]
+
+
 def test_floors_that_are_lowered_are_told() -> None:
     high, low = replace(BEFORE, floors=Floors(privacy="local")), replace(BEFORE, floors=None)
     assert "floors, privacy: local -> none" in differences(high, low)

@@ -189,6 +189,12 @@ def test_a_round_stays_open_for_as_many_windows_as_the_roots_allow() -> None:
     assert caught.value.rule == "R-116"
 
 
+def test_helpers_keep_a_rounds_key_for_as_long_as_the_round_may_stay_open() -> None:
+    """R-198: where the roots set no bound, for seven windows."""
+    assert replace(FIRST, close_windows=2).help_ends(5) == FIRST.windows.deadline(7)
+    assert FIRST.help_ends(5) == FIRST.windows.deadline(12)
+
+
 # -- what follows ----------------------------------------------------------------------------------
 
 KEPT = (Annulment(sequence=2, digest=b"a" * 32),)

@@ -17,6 +17,7 @@ from hyperfed.simulator.evidence.truths import PooledVar, draw_truth
 
 ROOT = Path(__file__).parents[3]
 NUMBERS: dict[str, Any] = json.loads((ROOT / "benchmarks/results/evidence.json").read_text())
+SUMS = json.loads((ROOT / "benchmarks/results/sums.json").read_text())
 
 
 def kept(setting: Setting, strategy: str) -> dict[str, Any]:
@@ -120,7 +121,7 @@ def test_only_directlingams_noise_is_not_normal() -> None:
 
 
 def test_the_page_is_what_the_numbers_give() -> None:
-    for name, text in pages(NUMBERS).items():
+    for name, text in pages(NUMBERS, SUMS).items():
         assert (ROOT / "docs" / name).read_text(encoding="utf-8") == text, f"make evidence: {name}"
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hyperfed.errors import EngineError
+from hyperfed.simulator.evidence.many_genes import FEW, average_precision, play_genes
 from hyperfed.simulator.evidence.networks import (
     NETWORKS,
     brain,
@@ -20,6 +22,7 @@ from hyperfed.simulator.evidence.private_sums import (
     picture,
     play_private,
 )
+from hyperfed.statistics import statistics_of
 
 pytestmark = pytest.mark.unit
 
@@ -87,6 +90,29 @@ def test_tables_and_picture_are_those_of_the_numbers() -> None:
     assert {(one["network"], one["clients"]) for one in kept} == {
         (name, clients) for name, counts in NETWORKS.items() for clients in counts
     }
+
+
+def test_a_ranking_that_is_right_has_the_area_one_and_a_blind_one_that_of_guessing() -> None:
+    rng = np.random.default_rng(4)
+    world = genes(rng, 30)
+    true = np.zeros((30, 30))
+    for source, target, _, _ in world.edges:
+        true[source, target] = 1.0
+    assert average_precision(true, world) == 1.0
+    assert average_precision(-true, world) < 0.1
+    share = len(world.edges) / (30 * 29)
+    assert average_precision(rng.uniform(size=(30, 30)), world) < 4 * share
+
+
+def test_a_hundred_genes_of_few_measurements_are_refused_and_shrinkage_ranks_them_best() -> None:
+    rng = np.random.default_rng([4000, FEW])
+    world = genes(rng, 100)
+    few = world.sample(FEW, rng)
+    with pytest.raises(EngineError, match="too few to be told apart from their moments"):
+        statistics_of(few, names=world.names, vocabulary=world.vocabulary, lags=world.lags)
+    scores = dict(play_genes(FEW, 4000))
+    assert "sums" not in scores
+    assert scores["shrunk"] > scores["centred rows"] > 10 * scores["guessing"]
 
 
 @pytest.mark.slow

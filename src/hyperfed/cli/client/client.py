@@ -10,6 +10,7 @@ from urllib.parse import quote
 import click
 
 from hyperfed.cli.client.data_shown import read_pairs
+from hyperfed.cli.client.rebut import rebut
 from hyperfed.cli.client.source_options import source_options
 from hyperfed.cli.files import create
 from hyperfed.cli.invocation import Invocation, pass_invocation
@@ -21,6 +22,7 @@ from hyperfed.cli.options import (
     model_options,
     output_options,
     round_option,
+    scheduler_option,
     store_options,
 )
 from hyperfed.cli.output import listed, show_pairs, show_table
@@ -282,13 +284,7 @@ def _source(invocation: Invocation, below: Path | None) -> Source | None:
 
 
 @client.command()
-@click.option(
-    "--kind",
-    type=click.Choice(["systemd", "cron", "prefect"]),
-    default="systemd",
-    show_default=True,
-    help="The scheduler of this machine.",
-)
+@scheduler_option
 @click.option(
     "--at",
     "moment",
@@ -386,3 +382,6 @@ def timer(
     job = NIGHT if gossip_frequency is None else GOSSIP
     text = timer_text(kind, times=times, words=command, parameters=parameters, here=here, job=job)
     invocation.out.finish({"kind": kind, "text": text}, lambda to: to.print(text, soft_wrap=True))
+
+
+client.add_command(rebut)

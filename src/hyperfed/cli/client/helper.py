@@ -16,7 +16,13 @@ import click
 
 from hyperfed.cli.invocation import Invocation, pass_invocation
 from hyperfed.cli.lazy import Command, Group
-from hyperfed.cli.options import client_options, config_option, output_options, store_options
+from hyperfed.cli.options import (
+    client_options,
+    config_option,
+    output_options,
+    scheduler_option,
+    store_options,
+)
 from hyperfed.cli.output import plain, show_pairs
 from hyperfed.cli.values import Duration
 from hyperfed.errors import ConfigError
@@ -64,29 +70,23 @@ def night(invocation: Invocation) -> None:
 
 
 @helper.command(cls=Command)
-@click.option(
-    "--kind",
-    type=click.Choice(["systemd", "cron", "prefect"]),
-    default="systemd",
-    show_default=True,
-    help="The scheduler of this machine.",
-)
+@scheduler_option
 @click.option(
     "--at",
     "moment",
     metavar="HH:MM",
-    default="00:10",
+    default="00:05",
     show_default=True,
     help="When to run for the first time in a day, in UTC.",
 )
 @click.option(
     "--every",
     "every_s",
-    type=Duration(least=3600, whole=True),
-    default="1h",
+    type=Duration(least=600, whole=True),
+    default="15m",
     show_default=True,
     metavar="TIME",
-    help="How often to run: 1h, 2h, 3h, 4h, 6h, 8h, 12h or 1d.",
+    help="How often to run: 10m, 15m, 20m, 30m, 1h, 2h, 3h, 4h, 6h, 8h, 12h or 1d.",
 )
 @config_option
 @output_options
@@ -100,7 +100,7 @@ def timer(invocation: Invocation, kind: str, moment: str, every_s: float) -> Non
 
     \b
       hyperfed helper timer
-      hyperfed helper timer --kind cron --every 2h
+      hyperfed helper timer --kind cron --every 30m
     """
     from hyperfed.cli.client.timers import HELPING, Times, timer_text
 

@@ -194,15 +194,14 @@ def _masks(session: "ClientSession", plan: "Stored[Plan]") -> str:
     """Return in words what masks do to this update, or "" where messages are seen."""
     from hyperfed.client.masked import masks_in_words
     from hyperfed.dropbox.openings import OpeningReader
-    from hyperfed.secure_aggregation.statistics_vector import vector_length
+    from hyperfed.secure_aggregation.statistics_vector import numbers_of
 
     if plan.value.policy.aggregation != "secure-sum":
         return ""
     openings = OpeningReader(session.reader, plan)
-    length = vector_length(len(plan.value.vocabulary), tuple(plan.value.policy.lags))
     here = openings.helper_keys()
     missing = [helper for helper in openings.group.helpers if helper not in here]
-    return masks_in_words(openings.group, length, missing)
+    return masks_in_words(openings.group, numbers_of(plan.value), missing)
 
 
 def _noise_pairs(noise: dict[str, Any] | None) -> dict[str, Any]:

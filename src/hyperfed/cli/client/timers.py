@@ -1,13 +1,13 @@
 """Write how a machine runs a client's night, gossip or help, as text for systemd, cron or Prefect.
 
 1. Times are given in UTC, as windows are. systemd's timer and Prefect's schedule name UTC
-   themselves. cron runs in the machine's own zone and Debian's knows no CRON_TZ, so its line holds
-   the local time, and a remark above it says which zone that is and what a change of clocks does.
+   themselves. cron runs in the machine's own zone, and Debian's knows no CRON_TZ, so its line holds
+   the local time. A remark above it says which zone that is, and what a change of clocks does.
 2. A client's night runs once a window: every day, every few hours, or every week. Its gossip, and
    its help with secure sums, run several times a window (`GOSSIP`, `HELPING`).
 3. A lost connection is tried again. systemd starts the night up to 20 times in four hours, cron
    tries once more after ten minutes, and Prefect retries its tasks. A repeated night sends nothing
-   twice.
+   twice. What comes several times an hour is not tried again before it comes.
 4. Each text is quoted by the rules of what reads it, whatever characters the paths have.
 """
 
@@ -28,21 +28,18 @@ FLOW_NAMES = {"file": "data"}
 """The settings that the flow calls by another name."""
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _DAY_S, _WEEK_S = 86_400, 7 * 86_400
+_PARTS_OF_AN_HOUR = (600, 900, 1200, 1800)
 
 _SYSTEMD = """# /etc/systemd/system/{unit}.service
 [Unit]
 Description=Hyperfed: a client's {what}
 Wants=network-online.target
 After=network-online.target
-StartLimitIntervalSec=4h
-StartLimitBurst=20
-
+{limits}
 [Service]
 Type=oneshot
 ExecStart={command}
-Restart=on-failure
-RestartSec=10min
-NoNewPrivileges=yes
+{restart}NoNewPrivileges=yes
 PrivateTmp=yes
 
 # /etc/systemd/system/{unit}.timer
@@ -51,7 +48,7 @@ Description=Hyperfed: a client's {what}
 
 [Timer]
 OnCalendar={when}
-RandomizedDelaySec=10min
+RandomizedDelaySec={jitter}
 Persistent=true
 
 [Install]
@@ -61,7 +58,9 @@ WantedBy=timers.target
 
 _CRON = """# {said} UTC; cron runs in this machine's time zone, now {zone}
 # Where its clocks change, write the line anew, or use --kind systemd, whose timer is in UTC.
-{when} {command} || (sleep 600 && {command})"""
+{when} {command}{again}"""
+_LIMITS = "StartLimitIntervalSec=4h\nStartLimitBurst=20\n"
+_RESTART = "Restart=on-failure\nRestartSec=10min\n"
 
 _PREFECT = """# beside deployments/prefect.yaml; then:
 # prefect --no-prompt deploy --name {deployment} --prefect-file THIS-FILE
@@ -90,6 +89,8 @@ class Job:
     """The name of its Prefect deployment."""
     entrypoint: str
     """Where its flow is."""
+    often: bool = False
+    """Whether it comes so often that its next run is its retry."""
 
 
 NIGHT = Job(
@@ -111,6 +112,7 @@ HELPING = Job(
     unit="hyperfed-helper",
     deployment="helper-night",
     entrypoint="flows/helper_night.py:helper_night",
+    often=True,
 )
 
 
@@ -124,6 +126,8 @@ class Times:
     """Hours of the day, ascending."""
     day: int | None = None
     """Day of the week, 0 for Monday; None: every day."""
+    every_min: int = 60
+    """How many minutes lie between two runs in an hour; 60: there is one."""
 
     @classmethod
     def of(cls, moment: str, every_s: float) -> "Times":
@@ -145,6 +149,10 @@ class Times:
                 subject=f"--at {moment}",
                 remedy="Give --window 7d with a day ('Mon 20:00'), and no day otherwise",
             )
+        if every_s in _PARTS_OF_AN_HOUR:
+            every_min = int(every_s) // 60
+            minute = int(match[3]) % every_min
+            return cls(minute=minute, hours=tuple(range(24)), every_min=every_min)
         if every_s != _WEEK_S and (every_s % 3600 or _DAY_S % every_s):
             raise ConfigError(
                 f"{every_s:.0f} s are no part of a day that a calendar repeats",
@@ -171,23 +179,31 @@ class Times:
         ]
         days = starts[0] // (24 * 60)
         return Times(
-            minute=starts[0] % 60,
+            minute=starts[0] % self.every_min,
             hours=tuple(sorted(start // 60 % 24 for start in starts)),
             day=None if self.day is None else (self.day + days) % 7,
+            every_min=self.every_min,
         )
+
+    @property
+    def _minutes(self) -> range:
+        return range(self.minute, 60, self.every_min)
 
     @property
     def calendar(self) -> str:
         """The times in the form of systemd's OnCalendar."""
         day = "" if self.day is None else f"{_DAYS[self.day]} "
-        return f"{day}*-*-* {','.join(f'{hour:02d}' for hour in self.hours)}:{self.minute:02d}:00"
+        hours, minutes = (
+            ",".join(f"{one:02d}" for one in some) for some in (self.hours, self._minutes)
+        )
+        return f"{day}*-*-* {hours}:{minutes}:00"
 
     @property
     def cron(self) -> str:
         """The times in the form of cron's five fields."""
         day = "*" if self.day is None else str((self.day + 1) % 7)
         hours = "*" if len(self.hours) == 24 else ",".join(map(str, self.hours))
-        return f"{self.minute} {hours} * * {day}"
+        return f"{','.join(map(str, self._minutes))} {hours} * * {day}"
 
 
 def timer_text(
@@ -212,11 +228,16 @@ def timer_text(
             when=f"{times.calendar} UTC",
             unit=job.unit,
             what=job.what,
+            limits="" if job.often else _LIMITS,
+            restart="" if job.often else _RESTART,
+            jitter="2min" if job.often else "10min",
         )
     if kind == "cron":
         offset = here.utcoffset() or timedelta()
+        command = shlex.join(words).replace("%", r"\%")
         return _CRON.format(
-            command=shlex.join(words).replace("%", r"\%"),
+            command=command,
+            again="" if job.often else f" || (sleep 600 && {command})",
             when=times.ahead(offset).cron,
             said=times.calendar.replace("*-*-* ", ""),
             zone=f"{here.tzname()}, UTC{here.strftime('%z')}",

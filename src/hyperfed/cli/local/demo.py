@@ -57,6 +57,7 @@ def demo(
       hyperfed demo --privacy central
       hyperfed demo --privacy local
       hyperfed demo --payload statistics
+      hyperfed demo --payload statistics --privacy central
     """
     run_demo = import_from_checkout("flows.demo", "run_demo")
     code: int = run_demo(

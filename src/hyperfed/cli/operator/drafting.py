@@ -190,7 +190,7 @@ def revoke_key(draft: Draft, key_id: str, *, from_round: int) -> Draft:
     raise ConfigError(
         "no such key in the registry",
         subject=f"key {key_id:.64}",
-        remedy="`hyperfed registry show` lists them",
+        remedy="Name one that `hyperfed registry show` lists",
     )
 
 

@@ -107,7 +107,7 @@ def _list(invocation: Invocation, prefix: str) -> NoReturn:
         raise ObjectNotFound(
             "there is no such object, and nothing below it",
             subject=prefix,
-            remedy="`hyperfed inspect` without a key lists what is there",
+            remedy="List what is there with `hyperfed inspect` without a key",
         )
     document = {
         "prefix": prefix,

@@ -4,8 +4,10 @@ from dataclasses import fields
 from typing import Any
 
 from hyperfed.crypto.envelope import Signed
+from hyperfed.dropbox.opening_objects import Rebuttal
 from hyperfed.dropbox.openings import OpeningReader
 from hyperfed.dropbox.reader import DropBoxReader
+from hyperfed.dropbox.rebuttals import verdicts_on
 from hyperfed.errors import RefusedError, RoundError
 
 __all__ = ["opening_part"]
@@ -25,6 +27,10 @@ def opening_part(reader: DropBoxReader, key: str, round_id: int) -> tuple[Signed
     if part is None:
         raise RefusedError(openings.why_not.get(key, "is no part of an opening"), subject=key)
     content = {one.name: getattr(part.value, one.name) for one in fields(part.value)}
+    if isinstance(part.value, Rebuttal):
+        content["verdicts"] = [
+            f"{one.helper}: {one.said}" for one in verdicts_on(openings, part.value.client)
+        ]
     for name in ("sums", "boxes", "commitments", "keys"):
         if name in content:
             content[name] = f"{len(content[name])} of them"

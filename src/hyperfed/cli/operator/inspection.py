@@ -331,7 +331,7 @@ def _accepted(
             raise RefusedError(
                 "the pack holds no such update",
                 subject=view.key,
-                remedy=f"`hyperfed inspect rounds/{round_id:08d}/accepted/{name}` lists it",
+                remedy=f"List it with `hyperfed inspect rounds/{round_id:08d}/accepted/{name}`",
             )
         envelope = updates[bytes.fromhex(digest)]
         view.kind, view.size, view.sha256 = (
@@ -406,7 +406,7 @@ def _update(
             f"key {signers[0]:.40} is not registered",
             subject=view.key,
             rule="R-81",
-            remedy=f"Registry version {registry.version} was used",
+            remedy=f"Check that key in registry version {registry.version}, which was used",
         )
     signed = verify_envelope(
         envelope,

@@ -64,8 +64,8 @@ def helpers(
     """Draft a version that names helpers of secure sums, and blocks of clients.
 
     Any quorum of the helpers opens the sum of a night, and fewer learn nothing. A block is counted
-    whole or not at all, so that no client is told apart by comparing two nights. Keep the blocks:
-    helpers refuse what would cut a small group out of earlier ones.
+    whole or not at all, so that nobody can single out a client by comparing two nights. Keep the
+    blocks: helpers refuse what would cut a small group out of earlier ones.
 
     \b
       hyperfed registry helpers --helper clinic-a --helper clinic-b --helper clinic-c \\

@@ -229,7 +229,7 @@ class _Kept:
             work, size = self._works.pop(key, (None, 0))
         if work is None:
             rows = shuffle.rows_of(number)
-            size = BALLOT_BYTES * len(rows.keys())
+            size = BALLOT_BYTES * len(rows.packed)
             work = RangeWork(
                 load=_Loader(shuffle, number, rows), eligible_voters=self._voters_of(shuffle)
             )

@@ -10,7 +10,7 @@ with ci_high, or std_error. Source and target are names.
    many degrees of freedom, which `Discovery` converts. Empty cells in ci_low and ci_high, or in
    std_error, mean that nothing is known of this edge.
 3. The variables measured and the lags looked at are those that the caller names, by default those
-   that occur: an edge that is not reported between measured variables, at a lag that was looked at,
+   that occur. An edge that is not reported between measured variables, at a lag that was looked at,
    is a vote against it. A file of `hyperfed discover` names them itself, with all that was found
    beside its edges, in lines before the header (`remarks`). A column `endpoints` has the marks.
 4. An effect is in units of the target for one of the source. Where the user says how variables

@@ -109,7 +109,7 @@ def _looked_at(stream: BinaryIO) -> tuple[bytes, BinaryIO]:
 
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[OpenedFile]:
-    """Yield a file, open. What goes wrong while it is read is told by its name.
+    """Yield a file, open. An error that occurs while it is read names it.
 
     Raises ConfigError where it cannot be read, EngineError where it is no table.
     """

@@ -282,7 +282,7 @@ def _numeric(
 
 
 def _may_tell_time(sheet: Sheet, used_columns: set[int]) -> dict[str, int]:
-    """Return the positions of the columns that may tell the time, by name.
+    """Return the positions of the columns that may hold the time, by name.
 
     Columns whose name says so come first, then those whose first cell is a date.
     """

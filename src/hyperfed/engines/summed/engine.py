@@ -4,8 +4,8 @@
    variables are those that any client measured.
 2. Effects are in the vocabulary's units again; of ranks they are in standard deviations.
 3. The degrees of freedom of a regression are those of the pair with the fewest, less one for each
-   regressor: where all clients measured everything, all rows less one mean for each client and
-   less the regressors. That is least squares with a dummy for each client.
+   regressor. Where all clients measured everything, they are all rows less one mean for each client
+   and less the regressors. That is least squares with a dummy for each client.
 4. Two variables that no client measured together have no edge, and count as uncorrelated where they
    stand beside others.
 5. Where a sum has noise (a private round), standard errors are those of sampling and of the noise

@@ -6,7 +6,7 @@
 2. A pair has no part of clients whose experiment set either of its ends.
 3. Effects are regressions on the causes found (`summed_effects`), and confidence is 1 - p of their
    t. Stability is the share of parametric resamples of the sum (Wishart draws of its covariance)
-   that find the edge with its sign and in which BIC keeps it; one that finds it without a direction
+   that find the edge with its sign and in which BIC keeps it. One that finds it without a direction
    counts half.
 4. Knowledge goes into PC and FCI, and is held to afterwards by all (`TableFit.held_to`).
 5. Noise on a private sum is in the tests of PC and FCI, in the resamples and in effects. GES, whose

@@ -32,7 +32,7 @@ def make_summed_engine(
         raise ConfigError(
             "there is no such engine on sums",
             subject=f"engine {name!r:.80}",
-            remedy=f"There are {', '.join(SUMMED_ENGINES)}",
+            remedy=f"Choose one of {', '.join(SUMMED_ENGINES)}",
         )
     tables = {"knowledge", "alpha", "resamples", "seed"}
     taken = {"knowledge", "short_bias"} if name == "var" else tables

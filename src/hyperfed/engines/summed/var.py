@@ -1,8 +1,8 @@
 """Fit a vector autoregression to sums of statistics, at the plan's lags.
 
-1. Each variable at lag 0 is regressed on all variables at all lags of the plan, but for those that
-   knowledge forbids: the coefficients, standard errors and t of least squares on all clients' rows
-   with an intercept for each client.
+1. Each variable at lag 0 is regressed on all variables at all lags of the plan, except for those
+   that knowledge forbids. This gives the coefficients, standard errors and t of least squares on
+   all clients' rows, with an intercept for each client.
 2. Stability is the share of parametric resamples of the sum that find the edge with its sign and in
    which BIC keeps it, in closed form: a resample's t is normal around the t that was found. So it
    needs no draw, and is the same on every machine.

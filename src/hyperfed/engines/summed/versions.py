@@ -60,7 +60,7 @@ def sums_policy_of(said: SumsPolicy | Mapping[str, Any]) -> SumsPolicy:
             raise ConfigError(
                 f"{unknown[0]!r:.80} is unknown",
                 subject="[policy] statistics",
-                remedy=f"There may be {', '.join(known)}",
+                remedy=f"Use only {', '.join(known)}",
             )
         policy = SumsPolicy(**said)
     return policy if policy.version else replace(policy, version=engine_version(policy.engine))

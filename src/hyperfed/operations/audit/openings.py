@@ -12,13 +12,14 @@ from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.coordinator.opened_sums import answers_of, manifest_of
 from hyperfed.dropbox.openings import OpeningReader
 from hyperfed.dropbox.reader import Stored
+from hyperfed.dropbox.rebuttals import verdicts_on
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.operations.audit.context import AuditContext, require
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Freeze, Plan
 from hyperfed.secure_aggregation import check_openings, open_sum
 
-__all__ = ["audit_opening", "open_again"]
+__all__ = ["audit_opening", "open_again", "remark_rebuttals"]
 
 
 def audit_opening(
@@ -57,6 +58,20 @@ def audit_opening(
             f"round {plan.value.round}: {len(model.unchecked)} seeds' sums were checked by fewer "
             f"than {openings.group.colluding_helpers + 1} helpers when it was released"
         )
+
+
+def remark_rebuttals(context: AuditContext, plan: Stored[Plan]) -> None:
+    """Add a remark for each box that an accused client has opened: who was wrong (R-199)."""
+    openings, r = OpeningReader(context.reader, plan), plan.value.round
+    for client in plan.value.cohort:
+        for verdict in verdicts_on(openings, client):
+            context.remarks.append(
+                f"round {r}: {verdict.helper} refused {client}'s boxes, and {client} has "
+                f"published the key of its box: {verdict.said}"
+            )
+        problem = openings.why_not.get(Keys.rebuttal(r, client))
+        if problem is not None:
+            context.remarks.append(f"round {r}: {client}'s rebuttal counts as none: {problem}")
 
 
 def open_again(

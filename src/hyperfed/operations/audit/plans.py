@@ -1,7 +1,8 @@
 """Check the part of rule 3 of an audit that is about plans.
 
 A plan follows from its registry, which the reader checks (R-52, R-125, R-126), and names none that
-is older than what the rounds before it knew. Whom its freeze excludes follows from the base state.
+is older than what the rounds before it knew. The clients that its freeze excludes follow from the
+base state.
 """
 
 from hyperfed.coordinator.reputation import excluded_of

@@ -18,7 +18,7 @@ from hyperfed.operations.audit.context import AuditContext, require
 from hyperfed.operations.audit.freezes import audit_freeze, remark_unnamed_packs
 from hyperfed.operations.audit.freshness import audit_freshness, remark_expired
 from hyperfed.operations.audit.inbox import audit_inbox
-from hyperfed.operations.audit.openings import audit_opening
+from hyperfed.operations.audit.openings import audit_opening, remark_rebuttals
 from hyperfed.operations.audit.plans import audit_plan, remember_registry
 from hyperfed.operations.audit.receipts import audit_receipts
 from hyperfed.operations.audit.report import AuditReport
@@ -221,6 +221,8 @@ def _round(context: AuditContext, r: int, keys: list[str]) -> None:
         remark_unnamed_packs(context, frozen.value, keys)
     if Keys.noise(r) in keys:
         _noise(context, r, lines, end)
+    if plan.value.policy.aggregation == "secure-sum":
+        remark_rebuttals(context, plan)
     result = audit_result(context, plan, frozen, lines, end)
     if (
         frozen is not None

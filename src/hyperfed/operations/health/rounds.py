@@ -122,8 +122,10 @@ def budget_finding(reader: DropBoxReader, registry: Registry, ledger: Sequence[C
         name="budget",
         level=Level.CRITICAL if spent else Level.WARNING if low else Level.GOOD,
         said=said,
-        remedy="Nothing refills it, and private rounds end void without it. The roots decide; see "
-        "`hyperfed budget`"
+        remedy=(
+            "See `hyperfed budget`, and let the roots decide: nothing refills it, and private "
+            "rounds end void without it"
+        )
         if spent or low
         else "",
     )

@@ -11,7 +11,7 @@
 3. `cells` are the 7,466 cells of Sachs et al. 2005 (Science 308), experiments among them, with the
    published network's pairs as truth; cells are dealt to clients at random.
 4. `states` are the demonstration's 48 states. There is no truth: the score is how far a way agrees
-   with pooled rows.
+   with all centred rows in one place.
 
 What it does not do: it carries no data of others; `cells` are given as rows.
 """
@@ -23,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hyperfed.demo import VARIABLES, series, states
-from hyperfed.simulator.evidence.sums import World, f1_of, ways_of
+from hyperfed.simulator.evidence.linear_worlds import World, f1_of
+from hyperfed.simulator.evidence.sums import WAYS, ways_of
 
 __all__ = ["NETWORKS", "brain", "cells_world", "genes", "measure_networks", "play_network"]
 
@@ -120,16 +121,16 @@ def cells_world(rows: Rows) -> World:
 def play_network(
     name: str, clients: int, seed: int, *, cells: Rows | None = None
 ) -> Iterator[tuple[str, float]]:
-    """Yield (way of merging, F1) on one network; of the states, F1 against pooled rows."""
+    """Yield (way of merging, F1) on one network; of the states, F1 against centred rows."""
     rng = np.random.default_rng([seed, clients])
     if name == "states":
         data = [series(state) for state in states()]
         world = World(
             kind="var", names=VARIABLES, lags=(1,), edges=set(), sample=lambda n, draw: data[0]
         )
-        found = dict(ways_of(world, data, rng))
-        for way in ("votes", "sums"):
-            yield way, f1_of(found[way], found["pooled rows"])
+        found = {one.way: one.edges for one in ways_of(world, data, rng)}
+        for way in WAYS:
+            yield way, f1_of(found[way], found["centred rows"])
         return
     if name == "cells":
         if cells is None:
@@ -140,9 +141,9 @@ def play_network(
     else:
         world = brain(rng) if name == "brain" else genes(rng)
         data = [world.sample(ROWS[name] // clients, rng) for _ in range(clients)]
-    for way, edges in ways_of(world, data, rng):
-        others = {edge for edge in edges if edge[0] != edge[1]}
-        yield way, f1_of(others, world.edges)
+    for played in ways_of(world, data, rng):
+        others = {edge for edge in played.edges if edge[0] != edge[1]}
+        yield played.way, f1_of(others, world.edges)
 
 
 def measure_networks(

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hyperfed.simulator.evidence.networks_page import networks_section
 from hyperfed.simulator.evidence.pictures import dots_svg, lines_svg, mean_and_error
 from hyperfed.simulator.evidence.study import ALONE, LIARS, TOTALS
+from hyperfed.simulator.evidence.sums_page import sums_section
 from hyperfed.simulator.evidence.truths import DRIFT, TABLE_BOOTSTRAPS
 
 __all__ = ["pages"]
@@ -86,42 +88,25 @@ and one of them is wrong. `pairs` is the F1 of the pairs that are joined, in eit
 vote cut needs .3 of the weight, and half votes of edges without direction seldom reach it. Nor do
 they make up more than half of the resamples, as `pooled` requires. The cut `fdr` uses effects.
 """
-_NETWORKS = """
-## Sums of statistics, on other networks
-
-[Sums of statistics](sums.md) play linear worlds, where they find what pooled rows find from 2 to 64
-clients, and votes do not. These worlds are of another kind. *brain*: ten regions in the manner of
-NetSim, 3,200 scans of all subjects together. *genes*: ten genes in the manner of DREAM4, 1,600
-measurements; kinetics are not linear. *cells*: 7,466 cells of Sachs et al. (2005), whose published
-network is the truth. *states*: the demonstration's 48 states; they have no truth, and the score is
-agreement with pooled rows. F1 is that of signed edges at lag 1 (genes, states), or of pairs.
-Engines are VAR and PC; *pooled rows* has one intercept. Three seeds, one for the states.
-
-![VAR: F1 by clients](sums-var.svg)
-"""
-_NETWORKS_SAY = """
-Sums are about as good as pooled rows, and hardly better: where a linear model is wrong, more rows
-find more edges that are not there. With 8 experiments of 200 measurements (genes), votes, which see
-only strong effects, are nearer to the truth; with 32 of 50 they are not. A hundred genes, as in
-DREAM4, cannot be summed from short series: of fewer rows than columns, moments tell the rows
-(R-162).
-"""
 _LIMITS = """
 ## What this does not show
 
-The worlds are linear, and all but DirectLiNGAM's are Gaussian. Their clients are alike except for
-small differences, and every client measures everything: FCI allows for causes that nobody measured,
-and there are none here. Only one attack is played. Whether false edges stay at a nominal rate is
-another question, for other federations.
+All but the last worlds are linear, and all but DirectLiNGAM's are Gaussian. Their clients are alike
+except for small differences, and every client measures everything: FCI allows for causes that
+nobody measured, and there are none here. Only two attacks are played. Whether false edges stay at a
+nominal rate is another question, for other federations.
 """
 
 Cell = Mapping[str, Any]
 
 
-def pages(numbers: Mapping[str, Any]) -> dict[str, str]:
-    """Return the text of each file, by its name in docs/."""
+def pages(numbers: Mapping[str, Any], sums: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Return the text of each file, by its name in docs/.
+
+    numbers: benchmarks/results/evidence.json. sums: benchmarks/results/sums.json.
+    """
     cells = numbers["cells"]
-    return {"evidence.md": _page(numbers)} | {
+    return {"evidence.md": _page(numbers, sums)} | {
         "evidence-merging.svg": dots_svg(
             "F1 by way of merging: 10 clients, VAR(2), 40 rows each",
             {
@@ -166,7 +151,7 @@ def _find(
     return next((cell for cell in cells if all(cell[k] == v for k, v in about.items())), None)
 
 
-def _page(numbers: Mapping[str, Any]) -> str:
+def _page(numbers: Mapping[str, Any], sums: Sequence[dict[str, Any]]) -> str:
     cells = numbers["cells"]
     parts = [_OPENING.format(seeds=len(numbers["seeds"]), drift=DRIFT).strip()]
     for liars in LIARS:
@@ -179,7 +164,7 @@ def _page(numbers: Mapping[str, Any]) -> str:
         caption = f"{total:,} rows in all, {_TITLES[kind]}; F1 by the number of clients:"
         picture = f"![F1 by clients](evidence-clients-{kind}.svg)"
         parts += ["", caption, "", picture, "", *_by_clients(cells, kind, total)]
-    parts += ["", _NETWORKS.strip(), "", *_networks(numbers["networks"]), "", _NETWORKS_SAY.strip()]
+    parts += ["", *sums_section(sums), "", *networks_section(numbers["networks"], numbers["genes"])]
     parts += ["", _LIMITS.strip()]
     return "\n".join(parts) + "\n"
 
@@ -259,21 +244,6 @@ def _by_clients(cells: Sequence[Cell], kind: str, total: int) -> list[str]:
         f"|---|{'---|' * len(counts)}",
         *rows,
     ]
-
-
-def _networks(cells: Sequence[Cell]) -> list[str]:
-    """Return the table of networks, a row for each number of clients."""
-    rows = ["| network | clients | votes | sums | pooled rows |", "|---|---|---|---|---|"]
-    played = list(dict.fromkeys((cell["network"], cell["clients"]) for cell in cells))
-    for network, clients in played:
-        by_way = {
-            cell["way"]: cell["f1"]
-            for cell in cells
-            if (cell["network"], cell["clients"]) == (network, clients)
-        }
-        said = [_said(by_way.get(way)) for way in ("votes", "sums", "pooled rows")]
-        rows.append(f"| {network} | {clients} | {' | '.join(said)} |")
-    return rows
 
 
 def _lags(lags: Sequence[Cell]) -> list[str]:

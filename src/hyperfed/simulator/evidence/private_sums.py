@@ -18,8 +18,9 @@ from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.packets import PolicyPack, SumsPolicy
 from hyperfed.privacy.moments import noised_statistics, plan_moments
 from hyperfed.registry.registry import Budget
+from hyperfed.simulator.evidence.linear_worlds import f1_of, var_world
 from hyperfed.simulator.evidence.pictures import lines_svg, mean_and_error
-from hyperfed.simulator.evidence.sums import edges_of, f1_of, var_world
+from hyperfed.simulator.evidence.pooled_rows import edges_of
 from hyperfed.statistics.clipped import clipped_statistics
 
 __all__ = ["CLIP", "EPSILONS", "PRIVATE_PICTURE", "filled_private", "measure_private", "picture"]

@@ -8,8 +8,8 @@
    edges of more than half of its resamples. `pooled, vote` cuts it as a client's own graph, which
    is a cut for many voters and lax for one. Liars' rows are among them.
 4. `averaged network` is what practice does with bootstrapped graphs, as bnlearn documents it
-   (`mean` of `boot.strength`, then `averaged.network`): the strength of an edge is the share of all
-   clients' resamples that have it, and it stays where that is above the threshold whose step comes
+   (`mean` of `boot.strength`, then `averaged.network`). The strength of an edge is the share of all
+   clients' resamples that have it. It stays where that is above the threshold whose step comes
    closest to the strengths' distribution in the L1 norm (Scutari & Nagarajan 2013).
 
 What it does not do: it knows no truth, and scores nothing (`study`).

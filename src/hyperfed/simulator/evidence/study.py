@@ -5,8 +5,9 @@
    clients' own graphs.
 2. All ways of merging of one seed see the same clients. With liars, the first clients lie: what
    they send is the sign flip of what a client of theirs would find, sure of everything.
-3. `lags` is a study of its own: what it costs that each client chooses its order by BIC, with
-   silence at a lag that nobody looked at as a vote of 0 and as no vote, beside the plan's lags.
+3. `lags` is a study of its own: it shows what is lost where each client chooses its order by BIC,
+   compared with the plan's lags. Silence at a lag that nobody looked at is played as a vote of 0
+   and as no vote.
 4. The page's seeds are `SEEDS`. Nothing is tuned on them: try on others.
 """
 
