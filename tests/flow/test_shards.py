@@ -189,7 +189,7 @@ def test_tasks_take_names_and_values_only() -> None:
             f"tasks.{path.stem}" if path.stem != "__init__" else "tasks"
         )
         found |= {name: value for name, value in vars(module).items() if isinstance(value, Task)}
-    assert len(found) == 13
+    assert len(found) == 14
     for task in found.values():
         hints = typing.get_type_hints(task.fn)
         hints.pop("return")

@@ -1,6 +1,7 @@
 """Read a drop-box's ledger once, and verify every entry, the chain and the grammar.
 
-1. Several entries are read at once, and only those that are new. A hole is not an end (R-71).
+1. Several entries are read at once, and only those that are new. A hole is not an end (R-71): the
+   first time, one entry beyond the end is asked for.
 2. The entries in a copy on this machine are verified like those in the store. Where the store's
    ledger does not go through the newest of them, one of the two was changed: that is an error, and
    the copy stays as it is (R-75, R-113).
@@ -91,7 +92,7 @@ class LedgerReader:
         if self._book is None:
             self._book = self._copied_book(verifier) or Book(verifier.registry.federation)
         entries_before, ahead = len(self._book.entries), 1
-        while self._read_entries(verifier, self._book, ahead):
+        while self._read_entries(verifier, self._book, ahead, beyond=first):
             ahead = min(2 * ahead, _ENTRIES_AT_ONCE)
         # the copy is written once a process; the next process reads what comes later
         if self._copy is not None and first and len(self._book.entries) > entries_before:
@@ -178,15 +179,15 @@ class LedgerReader:
         if self._book is not None:
             self._book.check(entry)
 
-    def _read_entries(self, verifier: Verifier, book: Book, count: int) -> bool:
+    def _read_entries(self, verifier: Verifier, book: Book, count: int, *, beyond: bool) -> bool:
         """Read the next `count` entries, and return whether all of them are there.
 
-        A hole is not an end: raises LedgerError where an entry was cut out of the middle.
+        A hole is not an end: raises LedgerError where an entry was cut out of the middle. With
+        `beyond`, one more is asked for: it shows whether the last one is a hole or the end.
         """
         first = len(book.entries) + 1
         missing = ""
-        # one more is asked for: it shows whether one that is missing is a hole or the end
-        keys = [Keys.ledger(first + i) for i in range(count + 1)]
+        keys = [Keys.ledger(first + i) for i in range(count + beyond)]
         for key, data in self._store.read_many(keys, max_bytes=_MAX_ENTRY_BYTES):
             if isinstance(data, ObjectNotFound):
                 missing = missing or key
@@ -203,7 +204,7 @@ class LedgerReader:
                 return True
             else:
                 self._add(verifier, book, data, key)
-        return missing in ("", keys[-1])
+        return not missing or (beyond and missing == keys[-1])
 
     def _add(self, verifier: Verifier, book: Book, data: bytes, key: str) -> None:
         signed = verifier.signed(data, key=key, types=PacketType.LEDGER, round_id=None)

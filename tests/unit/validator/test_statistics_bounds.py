@@ -138,7 +138,7 @@ def test_a_private_moment_is_in_whole_steps_and_within_what_rows_can_have(
 
 
 def masked(**changes: Any) -> Update:
-    numbers = MaskedNumbers(values=np.arange(vector_length(3, (1,))))
+    numbers = MaskedNumbers(values=np.arange(vector_length(3, (1,), counts=True)))
     fields = {"measured": np.arange(3), "edges": EdgeTable.empty(), "lags": (1,), "masked": numbers}
     return Update(**(fields | changes))
 
