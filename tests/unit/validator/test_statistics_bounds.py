@@ -137,9 +137,16 @@ def test_a_private_moment_is_in_whole_steps_and_within_what_rows_can_have(
 # -- under masks -----------------------------------------------------------------------------------
 
 
+NUMBERS = vector_length(3, (1,), counts=True)
+
+
 def masked(**changes: Any) -> Update:
-    numbers = MaskedNumbers(values=np.arange(vector_length(3, (1,), counts=True)))
-    fields = {"measured": np.arange(3), "edges": EdgeTable.empty(), "lags": (1,), "masked": numbers}
+    fields = {
+        "measured": np.arange(3),
+        "edges": EdgeTable.empty(),
+        "lags": (1,),
+        "masked": numbers(NUMBERS),
+    }
     return Update(**(fields | changes))
 
 
@@ -159,7 +166,7 @@ ONE_HYPEREDGE = HyperedgeTable.build(
         ({"hyperedges": ONE_HYPEREDGE}, RefusedError),
         ({"semantic": CausalSemanticPack(confounders=[1])}, RefusedError),
         ({"claims": Claims(loss=0.5)}, RefusedError),
-        ({"masked": MaskedNumbers(values=np.arange(21))}, BoundsError),
+        ({"masked": MaskedNumbers(values=np.arange(NUMBERS - 1))}, BoundsError),
         ({"measured": np.arange(2)}, BoundsError),
         ({"lags": None}, BoundsError),
     ],
@@ -205,7 +212,12 @@ def test_as_many_numbers_as_the_policy_allows_are_stated(plan: Plan) -> None:
         source=[0, 1], target=[1, 2], lag=1, effect=0.5, confidence=0.5, stability=0.5
     )
     cases: list[tuple[PolicyPack, dict[str, Any], dict[str, Any], str]] = [
-        (SECURE, to_record(masked()), to_record(masked(masked=numbers(23))), "23 numbers"),
+        (
+            SECURE,
+            to_record(masked()),
+            to_record(masked(masked=numbers(NUMBERS + 1))),
+            f"{NUMBERS + 1} numbers",
+        ),
         (SUMS, to_record(statistics_update(statistics())), {}, ""),
         (edges, {}, to_record(statistics_update(statistics())), "21 moments; the policy allows 0"),
         (edges, {"edges": to_record(ONE_EDGE)}, {"edges": to_record(two)}, "2 edges"),
