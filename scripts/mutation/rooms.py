@@ -89,6 +89,8 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
             "tests/attack/test_updates_left_out.py",
             "tests/unit/operations/test_audit.py",
             "tests/unit/operations/test_audit_forged.py",
+            "tests/unit/operations/test_audit_forged_ends.py",
+            "tests/unit/operations/test_audit_forged_sums.py",
             "tests/unit/operations/test_audit_formula.py",
             "tests/unit/privacy/test_audited_statement.py",
             "tests/unit/protocol/test_receipt_pages_audited.py",

@@ -64,6 +64,11 @@ def from_the_future(fed: SmallFederation) -> None:
     fed.put(fed.envelope(LIAR, created=created, expires=created + timedelta(days=7)), LIAR)
 
 
+def never_valid(fed: SmallFederation) -> None:
+    created = fed.opens(1) + timedelta(hours=1)
+    fed.put(fed.envelope(LIAR, created=created, expires=created), LIAR)
+
+
 @pytest.mark.parametrize(
     ("put", "rule", "without_key"),
     [
@@ -72,6 +77,7 @@ def from_the_future(fed: SmallFederation) -> None:
         (other_vocabulary, "R-86", True),
         (in_the_clear, "R-88", True),
         (from_the_future, "R-85", True),
+        (never_valid, "R-85", True),
     ],
 )
 def test_what_must_not_count_is_found_among_what_counts(

@@ -43,9 +43,20 @@ def _played(stage: str) -> SmallFederation:
     return fed
 
 
-@pytest.fixture(scope="module")
+class _Stages(dict[str, SmallFederation]):
+    """Plays a round up to a stage when it is first asked for."""
+
+    def __missing__(self, stage: str) -> SmallFederation:
+        self[stage] = _played(stage)
+        return self[stage]
+
+
+STAGES = _Stages()
+
+
+@pytest.fixture
 def played() -> dict[str, SmallFederation]:
-    return {stage: _played(stage) for stage in (OPENED, FROZEN, RELEASED)}
+    return STAGES
 
 
 def forge(fed: SmallFederation, key: str, type_: PacketType, value: object) -> None:

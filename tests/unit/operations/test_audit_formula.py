@@ -26,6 +26,7 @@ def test_a_round_of_an_earlier_formula_is_verified_and_not_called_forged(
     assert found.ok
     # its numbers are those of today's formula, and were computed again
     assert found.checked["results recomputed"] == 1
+    assert found.remarks == ()
     with monkeypatch.context() as other:
         # as a formula that gives other numbers
         other.setattr("hyperfed.merge.rows.MAX_EFFECT", 0.25)

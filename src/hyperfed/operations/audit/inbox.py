@@ -27,7 +27,7 @@ from hyperfed.operations.audit.judging import SEALING, validator_of
 from hyperfed.protocol.object_keys import Keys, client_of
 from hyperfed.protocol.objects import Counted, Freeze, Plan, Refused
 from hyperfed.storage.store import ObjectInfo
-from hyperfed.validator.admission import Admission, joined
+from hyperfed.validator.admission import Admission
 from hyperfed.validator.batch import Batch
 
 __all__ = ["audit_inbox"]
@@ -86,8 +86,6 @@ def _header(
     registry = context.reader.registry_at(freeze.registry_version)
     now, then = registry.signing_keys(freeze.round), registry.signing_keys(made_for)
     valid = {key_id: key for key_id, (_, key) in now.items() if key_id in then}
-    if info.size > context.limits.max_update_bytes:
-        return None
     try:
         data = context.store.read(info.key, max_bytes=context.limits.max_update_bytes)
         signed = verify_envelope(
@@ -174,17 +172,14 @@ def _admission(
         decided=False,
     )
     batch = Batch(validator, last_keys={})
-    parts = []
     try:
         for arrival in read_arrivals(context.store, arrivals, limits=context.limits):
-            part = batch.take(arrival)
-            if part is not None:
-                parts.append(part)
+            batch.take(arrival)  # no client has a last key: all of it waits for `rest`
     except TransientError:
         raise
     except HyperfedError:
         return None  # sealed to other keys than the audit's
-    return joined([*parts, batch.rest()])
+    return batch.rest()
 
 
 def _another_object(judged: Admission, named: Sequence[Counted | Refused]) -> bool:

@@ -17,6 +17,7 @@ from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.operations.audit.context import AuditContext, require
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Freeze, Plan
+from hyperfed.dropbox.opening_objects import RoundManifest
 from hyperfed.secure_aggregation import check_openings, open_sum
 
 __all__ = ["audit_opening", "open_again", "remark_rebuttals"]
@@ -27,26 +28,24 @@ def audit_opening(
 ) -> None:
     """Check the opening of a round that has a result."""
     key, openings = Keys.manifest(plan.value.round), OpeningReader(context.reader, plan)
+    expected: RoundManifest | None = None
     with context.finding(key, "openings"):
-        stored = openings.manifest()
-        require(stored is not None, key, "is missing, and the round has a result", "R-165")
         expected = manifest_of(openings, frozen)
-        require(
-            stored is not None and stored.value == expected,
-            key,
-            "does not follow from the round's freeze",
-            "R-165",
-        )
+        stored = openings.manifest()
+        manifest = None if stored is None else stored.value
+        require(manifest is not None, key, "is missing, and the round has a result", "R-165")
+        require(manifest == expected, key, "does not follow from the round's freeze", "R-165")
         problem = not_following(openings, frozen, expected)
         require(not problem, key, problem, "R-172")
-    with context.finding(key, "helpers' answers"):
-        check_openings(
-            expected.manifest,
-            expected.payload,
-            openings.group,
-            answers_of(openings, expected),
-            deadline_past=True,
-        )
+    if expected is not None:
+        with context.finding(key, "helpers' answers"):
+            check_openings(
+                expected.manifest,
+                expected.payload,
+                openings.group,
+                answers_of(openings, expected),
+                deadline_past=True,
+            )
     for helper in openings.group.helpers:
         refusal = openings.refusal(helper)
         if refusal is not None:
