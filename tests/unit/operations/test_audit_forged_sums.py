@@ -10,6 +10,7 @@ import pytest
 
 from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.crypto.envelope import PacketType
+from hyperfed.dropbox.opening_objects import HelperRefusal
 from hyperfed.dropbox.openings import signed_part
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.operations.audit import AuditReport, audit
@@ -131,3 +132,30 @@ def test_a_private_model_has_moments_where_its_plan_asks_for_them(
     assert [(f.rule, f.problem) for f in found] == (
         [] if moments else [("R-188", "has no noised sum")]
     )
+
+
+def test_refusals_and_rebuttals_that_count_as_none_are_remarks() -> None:
+    night = ended()
+    fed = night.federation
+    manifest = openings(night).manifest()
+    assert manifest is not None
+    refusal = HelperRefusal(
+        federation=manifest.value.federation,
+        round=1,
+        helper="help-2",
+        manifest=manifest.value.manifest.digest,
+        reason="the boxes differ",
+    )
+    data = signed_part(
+        refusal,
+        PacketType.HELPER_REFUSAL,
+        sender="help-2",
+        key_pair=fed.keys["help-2"],
+        now=later(night),
+    )
+    fed.store.put_if_absent(Keys.helper_refusal(1, "help-2"), data)
+    fed.store.put_if_absent(Keys.rebuttal(1, "ward-1"), b"no packet")
+    found = audited(night)
+    assert found.findings == ()
+    assert any("help-2 refused to open it: the boxes differ" in one for one in found.remarks)
+    assert any("ward-1's rebuttal counts as none" in one for one in found.remarks)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from hyperfed.client.helper_night import not_following
 from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.coordinator.opened_sums import answers_of, manifest_of
+from hyperfed.dropbox.opening_objects import RoundManifest
 from hyperfed.dropbox.openings import OpeningReader
 from hyperfed.dropbox.reader import Stored
 from hyperfed.dropbox.rebuttals import verdicts_on
@@ -17,7 +18,6 @@ from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.operations.audit.context import AuditContext, require
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Freeze, Plan
-from hyperfed.dropbox.opening_objects import RoundManifest
 from hyperfed.secure_aggregation import check_openings, open_sum
 
 __all__ = ["audit_opening", "open_again", "remark_rebuttals"]
