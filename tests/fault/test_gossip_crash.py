@@ -191,4 +191,6 @@ def test_after_a_kill_the_basket_finds_the_average_of_all_messages(tmp_path: Pat
         found.append(dense(update.edges, slots))
     around = GossipAtDropBox(fed.session(VICTIM))
     average = around.average(now=fed.opens(1) + timedelta(hours=9))
-    assert np.allclose(average.values, np.mean(found, axis=0), atol=1e-3)
+    # five exchanges shrink what is left of a difference to some ten-thousandths of it
+    off = np.abs(average.values - np.mean(found, axis=0)).max()
+    assert off < 1e-3 * np.ptp(found)

@@ -2,12 +2,12 @@
 refused by their rule.
 
 A failure here means that the wire format changed. After the first release `v1/` stays as it is and
-the change needs a new schema version; before it, `make.py` makes the files again.
+the change needs a new schema version; before it, `python -m tests.vectors.make` makes the files
+again.
 """
 
 import hashlib
 import json
-import runpy
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,15 @@ from hyperfed.protocol.packs import make_pack, read_pack
 from hyperfed.registry.registry import read_registry
 from hyperfed.validator.admission import RoundContext
 from hyperfed.validator.validator import PacketValidator
+from tests.vectors.bad_documents import federation
+from tests.vectors.good_documents import packets, updates_of_a_pack, wide
+from tests.vectors.make import files, kept
 
 HERE = Path(__file__).parent
 V1 = HERE / "v1"
-MAKE: dict[str, Any] = runpy.run_path(str(HERE / "make.py"), run_name="make")
 INDEX = json.loads((V1 / "index.json").read_text())
-FED = MAKE["federation"]()
-SAYS = MAKE["packets"]()
+FED = federation()
+SAYS = packets()
 DOCUMENTS = [name for name in INDEX["good"] if name in SAYS]
 
 
@@ -47,7 +49,7 @@ def validator() -> PacketValidator:
 
 
 def test_the_files_are_those_that_would_be_made_now() -> None:
-    content, index = MAKE["files"]()
+    content, index = files()
     there = {
         f"{p.parent.name}/{p.name}": p.read_bytes()
         for p in V1.glob("*/*.bin")
@@ -102,12 +104,12 @@ def test_the_good_envelopes_verify() -> None:
 
 
 def test_a_pack_says_what_it_said() -> None:
-    assert read_pack(read("good", "pack"), subject="pack") == MAKE["updates_of_a_pack"]()
-    assert make_pack([*MAKE["updates_of_a_pack"]().items()]).data == read("good", "pack")
+    assert read_pack(read("good", "pack"), subject="pack") == updates_of_a_pack()
+    assert make_pack([*updates_of_a_pack().items()]).data == read("good", "pack")
 
 
 def test_a_compressed_document_still_says_what_it_said() -> None:
-    assert PayloadCodec().decode(read("kept", "wide-zstd"), Update) == MAKE["wide"]()
+    assert PayloadCodec().decode(read("kept", "wide-zstd"), Update) == wide()
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in (V1 / "kept").glob("envelope*.bin")))
@@ -117,7 +119,7 @@ def test_a_sealed_envelope_still_opens(name: str) -> None:
 
 
 def test_there_are_sealed_ones() -> None:
-    assert {p.stem for p in (V1 / "kept").glob("*.bin")} == MAKE["kept"](FED).keys()
+    assert {p.stem for p in (V1 / "kept").glob("*.bin")} == kept(FED).keys()
 
 
 PATH = type(SAYS["path"])
