@@ -5,6 +5,7 @@ its rule and no other, and what blames nobody.
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -18,6 +19,7 @@ from hyperfed.packets import PolicyPack
 from hyperfed.protocol import merkle
 from hyperfed.protocol.object_keys import Keys, page_of
 from hyperfed.protocol.objects import Freeze
+from hyperfed.registry.registry import Budget
 from hyperfed.storage.memory import MemoryStore
 from hyperfed.storage.store import ObjectInfo
 from hyperfed.testing.federation import SmallFederation, key_of
@@ -266,6 +268,18 @@ def test_a_missing_freeze_or_state_is_no_lie_of_the_receipts() -> None:
     assert found_in(report(fed)) == [(Keys.state(1), "R-67")]
 
 
+def test_a_void_rounds_missing_freeze_is_no_lie_of_the_receipts() -> None:
+    fed = SmallFederation(auditors=1, policy=PRIVATE)
+    fed.open(1)
+    fed.submit_all()
+    fed.amend(budget=Budget(epsilon=Decimal("0.5")))
+    fed.run(1)
+    assert fed.reader().ledger()[-1].entry.freeze
+    assert found_in(report(fed)) == []
+    lose(fed, Keys.freeze(1))
+    assert found_in(report(fed)) == [(Keys.freeze(1), "R-63")]
+
+
 @pytest.mark.parametrize(
     ("folder", "beyond", "copied", "missing", "rule"),
     [
@@ -291,6 +305,14 @@ def test_of_a_ledger_that_breaks_the_entries_before_stand() -> None:
     assert found.checked["ledger entries"] == 1
     assert found.head.sequence == 1
     assert not any("is missing, though" in finding.problem for finding in found.findings)
+
+
+def test_a_rebuttal_in_a_round_without_helpers_says_nothing() -> None:
+    fed = STAGES[OPENED].twin()
+    put(fed, Keys.rebuttal(2, "site-01"), b"no packet")
+    found = report(fed)
+    assert found_in(found) == []
+    assert found.remarks == ("round 2 has not ended",)
 
 
 def test_what_a_merge_has_left_is_a_remark() -> None:

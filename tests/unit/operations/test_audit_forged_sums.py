@@ -17,6 +17,8 @@ from hyperfed.operations.audit import AuditReport, audit
 from hyperfed.protocol.documents import sign_object
 from hyperfed.protocol.machine import Why
 from hyperfed.protocol.object_keys import Keys
+from hyperfed.testing.federation import SmallFederation
+from tests.attack.test_alien_reserves import PRIVATE
 from tests.secure_night import HELPERS, SecureNight, later, named, openings, replaced
 from tests.unit.coordinator.test_private_sums_round import CENTRAL, federation, update
 
@@ -159,3 +161,28 @@ def test_refusals_and_rebuttals_that_count_as_none_are_remarks() -> None:
     assert found.findings == ()
     assert any("help-2 refused to open it: the boxes differ" in one for one in found.remarks)
     assert any("ward-1's rebuttal counts as none" in one for one in found.remarks)
+
+
+def test_a_private_model_of_edges_has_no_moments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R-188. The moments of another round are published with it."""
+    honest = FederationCoordinator.aggregate
+    sums = federation(CENTRAL)
+    sums.open(1)
+    for i, client in enumerate(sums.clients):
+        sums.submit(client, update(i, CENTRAL, 200))
+    sums.run(1)
+    other = sums.reader().result(1)
+    assert other is not None
+    assert isinstance(other.value, GlobalModel)
+    moments = other.value.moments
+    assert moments is not None
+    monkeypatch.setattr(
+        FederationCoordinator, "aggregate", lambda self: replace(honest(self), moments=moments)
+    )
+    fed = SmallFederation(policy=PRIVATE)
+    fed.play(1)
+    (finding,) = audit(fed.store, fed.fingerprint, None).findings
+    assert (finding.rule, finding.problem) == (
+        "R-188",
+        "has moments that its plan does not ask for",
+    )
