@@ -97,8 +97,10 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
         ),
         (
             "tests/attack/test_annulled_entries.py",
+            "tests/attack/test_noised_secure_rounds.py",
             "tests/attack/test_plans_that_follow_from_no_registry.py",
             "tests/attack/test_registry_freshness.py",
+            "tests/attack/test_secure_rounds_audited.py",
             "tests/attack/test_sequences_of_a_stolen_key.py",
             "tests/attack/test_ways_back.py",
             "tests/unit/coordinator/test_private_sums_round.py",
