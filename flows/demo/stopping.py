@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from hyperfed.dev.processes import carrying, end_all, named
+from hyperfed.dev.processes import carrying, end_all, named, own_children
 
 __all__ = ["ending_on_ctrl_c"]
 
@@ -41,6 +41,10 @@ def ending_on_ctrl_c(say: Callable[[str], None]) -> Iterator[None]:
     def stop(*_: object) -> None:
         say(f"Stopping {named(carrying(MARK, mark)) or 'the demonstration'}")
         end_all(MARK, mark, timeout_s=_PATIENCE_S)
+        while children := own_children():  # one that was just forking
+            for child in children:
+                child.end(timeout_s=0.0)
+            end_all(MARK, mark, timeout_s=0.0)
         say("Stopped; nothing is left running. `hyperfed demo` begins anew.")
         sys.stdout.flush()
         sys.stderr.flush()

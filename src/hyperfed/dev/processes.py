@@ -8,7 +8,8 @@
 4. `carrying` finds what is left after crashes of parents: the processes that were started with a
    mark in their environment, and no others.
 5. `end_all` ends all of those at once, and `named` says in words what they are.
-6. `interrupts_held` lets a start come to its end before Ctrl-C is answered.
+6. `own_children` finds also those that carry no mark.
+7. `interrupts_held` lets a start come to its end before Ctrl-C is answered.
 
 What it does not do: restart processes (`supervisor`), or look for them by name.
 """
@@ -24,7 +25,7 @@ from pathlib import Path
 
 from hyperfed.errors import ConfigError
 
-__all__ = ["Process", "Recorded", "carrying", "end_all", "interrupts_held", "named"]
+__all__ = ["Process", "Recorded", "carrying", "end_all", "interrupts_held", "named", "own_children"]
 
 _POLL_S = 0.05
 _NAMES = {  # part of a command line -> what a person calls the process
@@ -105,6 +106,18 @@ def carrying(name: str, value: str) -> list[Recorded]:
                 if mark in (folder / "environ").read_bytes().split(b"\0"):
                     processes.append(Recorded.of(int(folder.name)))
     return processes
+
+
+def own_children() -> list[Recorded]:
+    """Return the living children of this process.
+
+    One that has forked and not yet begun its program is among them; it carries no mark yet.
+    """
+    numbers: list[int] = []
+    for children in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            numbers += map(int, children.read_text().split())
+    return [child for child in map(Recorded.of, numbers) if child.alive]
 
 
 def named(processes: Sequence[Recorded]) -> str:

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from hyperfed.dev.processes import Process, Recorded, carrying, end_all, interrupts_held, named
+from hyperfed.dev.processes import (
+    Process,
+    Recorded,
+    carrying,
+    end_all,
+    interrupts_held,
+    named,
+    own_children,
+)
 from hyperfed.errors import ConfigError
 
 PARENT = (
@@ -174,3 +182,10 @@ def test_ctrl_c_during_a_start_is_answered_when_the_start_is_over() -> None:
     assert child.wait(30) == -signal.SIGINT, "a child ends by Ctrl-C"
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+def test_a_child_is_found_that_carries_no_mark() -> None:
+    with subprocess.Popen(["sleep", "60"], env={}) as child:
+        assert child.pid in [one.pid for one in own_children()]
+        child.kill()
+    assert child.pid not in [one.pid for one in own_children()]
