@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hyperfed.crypto.envelope import PacketType, digest_of, open_envelope
+from hyperfed.dropbox.reader import Stored
 from hyperfed.links.bundle import Links, seal_links
 from hyperfed.operations.audit import AuditReport, audit
 from hyperfed.protocol import merkle
@@ -101,6 +102,14 @@ def first_counted(freeze: Freeze, **changes: Any) -> dict[str, Any]:
 Lie = Callable[[SmallFederation, Freeze], dict[str, Any]]
 
 
+def with_freeze(stage: SmallFederation) -> tuple[SmallFederation, Stored[Freeze]]:
+    """A twin of a federation, and the freeze of its round 2."""
+    fed = stage.twin()
+    honest = fed.reader().freeze(2)
+    assert honest is not None
+    return fed, honest
+
+
 @pytest.mark.parametrize(
     ("lie", "rule", "problem"),
     [
@@ -144,9 +153,7 @@ Lie = Callable[[SmallFederation, Freeze], dict[str, Any]]
 def test_a_freeze_that_no_honest_coordinator_writes_is_found(
     played: dict[str, SmallFederation], lie: Lie, rule: str, problem: str
 ) -> None:
-    fed = played[FROZEN].twin()
-    honest = fed.reader().freeze(2)
-    assert honest is not None
+    fed, honest = with_freeze(played[FROZEN])
     forged = replace(honest.value, **lie(fed, honest.value))
     if forged.merkle_head == honest.value.merkle_head:
         forged = replace(forged, merkle_head=merkle.head(forged.leaves))
@@ -160,9 +167,7 @@ def test_a_freeze_that_no_honest_coordinator_writes_is_found(
 def test_a_freeze_that_counts_another_update_than_its_pack_holds_is_found(
     played: dict[str, SmallFederation], changes: dict[str, Any]
 ) -> None:
-    fed = played[FROZEN].twin()
-    honest = fed.reader().freeze(2)
-    assert honest is not None
+    fed, honest = with_freeze(played[FROZEN])
     forged = replace(honest.value, **first_counted(honest.value, **changes))
     forge(
         fed,
@@ -185,9 +190,7 @@ def test_a_freeze_that_counts_another_update_than_its_pack_holds_is_found(
 def test_a_reserved_freeze_on_another_base_is_found(
     played: dict[str, SmallFederation], lie: dict[str, Any]
 ) -> None:
-    fed = played[RELEASED].twin()
-    honest = fed.reader().freeze(2)
-    assert honest is not None
+    fed, honest = with_freeze(played[RELEASED])
     forge(fed, Keys.freeze(2), PacketType.FREEZE, replace(honest.value, **lie))
     found = {(f.key, f.rule): f.problem for f in report(fed).findings}
     assert (Keys.freeze(2), "R-69") in found

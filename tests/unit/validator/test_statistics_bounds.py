@@ -26,21 +26,12 @@ from hyperfed.testing.federation import SmallFederation
 from hyperfed.validator.content_limits import check_counts
 from hyperfed.validator.policy import check_against_policy
 from hyperfed.validator.statistics import check_statistics
+from tests.secure_night import POLICY as SECURE
 
 pytestmark = pytest.mark.unit
 
 VOCABULARY = Vocabulary((Variable("a", low=-2.0, high=2.0), Variable("b"), Variable("c")))
 SUMS = PolicyPack(payload="statistics", lags=(1,), statistics=SumsPolicy(rows_min=30))
-SECURE = PolicyPack(
-    payload="statistics",
-    lags=(1,),
-    strategy="mean",
-    max_staleness=0,
-    trust_min=0.0,
-    organisation_cap=0.0,
-    aggregation="secure-sum",
-    statistics=SumsPolicy(short_bias="kept"),
-)
 CENTRAL = PolicyPack(
     payload="statistics",
     lags=(1,),
