@@ -58,8 +58,8 @@ docs: setup ## build the documentation site into site/, with every link checked;
 wheel: setup ## build the wheel (the library and the command) with the lock's hatchling, and print its path
 	@$(BIN)/python -m hatchling build -t wheel -d $(DIST) 2>&1
 
-release: setup ## build twice and compare bytes, check the wheel on each Python, describe it (CycloneDX), into dist/release
-	@$(BIN)/python scripts/release/make.py $(RELEASE_ARGUMENTS)
+release: setup ## build twice and compare bytes, check the wheel on each Python, describe it (CycloneDX); a rehearsal until CHANGELOG.md has the version
+	@$(BIN)/python scripts/release/make.py
 
 COMPILE := $(BIN)/uv pip compile pyproject.toml --all-extras --python-version 3.11 --upgrade --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header --quiet

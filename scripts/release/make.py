@@ -1,4 +1,4 @@
-"""Make a release and prove it: `make release` runs this in .venv, from a clean checkout.
+"""Make a release and prove it: `make release` runs this in .venv.
 
 1. What is released is the commit, not the folder: `git archive` unpacks it twice, into folders of
    other names, and wheel and sdist are built in each, under another umask, time zone, locale and
@@ -7,12 +7,11 @@
    versions and nothing else, and then with the extra `privacy`. `check.py` plays a round there, and
    reads, finishes and audits every drop-box that an earlier version left in tests/vectors.
 3. A CycloneDX document each says what a client and a coordinator install.
-4. dist/release/ then holds wheel, sdist, both documents and SHA256SUMS; nothing is uploaded.
-
-`--rehearse` takes a checkout with changes, of which only the commit is built.
+4. dist/release/ then holds wheel, sdist, both documents and SHA256SUMS; nothing is uploaded. Where
+   the checkout has changes, or CHANGELOG.md no section of the version, all of this is done as a
+   rehearsal: the files lie in dist/rehearsal/, and the last line says why they are no release.
 """
 
-import argparse
 import hashlib
 import os
 import shutil
@@ -22,11 +21,11 @@ import tarfile
 import tempfile
 import tomllib
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-OUT = ROOT / "dist" / "release"
+OUT = ROOT / "dist"
 TOOLS = ROOT / ".venvs" / "release"
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 CHECK = Path(__file__).with_name("check.py")
@@ -52,12 +51,14 @@ def say(text: str) -> None:
     print(f"release: {text}", flush=True)
 
 
-def run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> str:
+def run(
+    *command: str | Path, cwd: Path = ROOT, environment: Mapping[str, str] | None = None
+) -> str:
     """Run a command and return what it prints. Raises Refused with its last lines."""
     ran = subprocess.run(  # noqa: S603 - our own commands
         [str(word) for word in command],
         cwd=cwd,
-        env={**os.environ, **environment},
+        env={**os.environ, **(environment or {})},
         capture_output=True,
         text=True,
         check=False,
@@ -74,18 +75,18 @@ def version_of(tree: Path) -> str:
     return str(document["project"]["version"])
 
 
-def check_tree(*, rehearse: bool) -> None:
-    """Refuse a folder with changes, and a version that the changelog does not know."""
-    problems = []
+def missing_for_a_release() -> list[str]:
+    """Return what keeps this checkout from being released, each with its remedy."""
+    missing = []
     if run("git", "status", "--porcelain", "--untracked-files=no").strip():
-        problems.append("the checkout has changes: commit them")
-    heading = f"## [{version_of(ROOT)}]"
+        missing.append("the checkout has changes, of which nothing is built: commit them")
+    version = version_of(ROOT)
+    heading = f"## [{version}]"
     if heading not in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"):
-        problems.append(f"CHANGELOG.md has no section {heading!r}")
-    for problem in problems:
-        if not rehearse:
-            raise Refused(problem)
-        say(f"rehearsal: {problem}")
+        missing.append(
+            f"CHANGELOG.md has no section {heading!r}: write it before you tag {version}"
+        )
+    return missing
 
 
 def unpack(commit: str, folder: Path, umask: int) -> None:
@@ -102,11 +103,12 @@ def unpack(commit: str, folder: Path, umask: int) -> None:
 def build(tree: Path, out: Path, world: Mapping[str, object], epoch: str) -> dict[str, Path]:
     """Return the files that are built in a tree, by name."""
     environment = {name: str(world[name]) for name in ("TZ", "LC_ALL", "PYTHONHASHSEED")}
+    environment["SOURCE_DATE_EPOCH"] = epoch
     umask = int(str(world["umask"]))
-    builder = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-t", "sdist", "-d", out]
+    builder = (sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-t", "sdist", "-d", out)
     before = os.umask(umask)
     try:
-        run(*builder, cwd=tree, SOURCE_DATE_EPOCH=epoch, **environment)
+        run(*builder, cwd=tree, environment=environment)
     finally:
         os.umask(before)
     return {path.name: path for path in sorted(out.iterdir())}
@@ -190,12 +192,12 @@ def environment_with(
 ) -> Path:
     """Return the Python of a new environment that holds a wheel and the lock's versions."""
     uv = Path(sys.executable).with_name("uv")
-    run(uv, "venv", "--quiet", "--clear", "--python", python, folder, **known)
+    run(uv, "venv", "--quiet", "--clear", "--python", python, folder, environment=known)
     inside = folder / "bin" / "python"
     constraint = ROOT / "requirements.lock"
     wanted = f"hyperfed{extra} @ {wheel.as_uri()}"
-    install = ["pip", "install", "--quiet", "--python", inside, "--constraint", constraint]
-    run(uv, *install, wanted, **known)
+    install = ("pip", "install", "--quiet", "--python", inside, "--constraint", constraint)
+    run(uv, *install, wanted, environment=known)
     return inside
 
 
@@ -212,7 +214,9 @@ def check_wheel(wheel: Path, folder: Path, known: Mapping[str, str]) -> dict[str
         alone = {"HOME": str(empty), "PYTHONPATH": ""}
         for extra in ("", "[privacy]"):
             inside = environment_with(wheel, extra, folder / wanted, python, known)
-            said = run(inside, "-I", CHECK, ROOT / "tests" / "vectors", cwd=empty, **alone)
+            said = run(
+                inside, "-I", CHECK, ROOT / "tests" / "vectors", cwd=empty, environment=alone
+            )
             say(said.strip().splitlines()[-1])
         checked[wanted] = python
     if not checked:
@@ -224,13 +228,23 @@ def describe(inside: Path, out: Path, known: Mapping[str, str], epoch: str) -> N
     """Write what an environment holds as a CycloneDX document, the same for the same versions."""
     if not (TOOLS / "bin" / "cyclonedx-py").exists():
         uv = Path(sys.executable).with_name("uv")
-        run(uv, "venv", "--quiet", "--clear", "--python", sys.executable, TOOLS, **known)
+        run(uv, "venv", "--quiet", "--clear", "--python", sys.executable, TOOLS, environment=known)
         python = TOOLS / "bin" / "python"
-        run(uv, "pip", "install", "--quiet", "--python", python, "-r", REQUIREMENTS, **known)
+        run(
+            uv,
+            "pip",
+            "install",
+            "--quiet",
+            "--python",
+            python,
+            "-r",
+            REQUIREMENTS,
+            environment=known,
+        )
     run(
         *(TOOLS / "bin" / "cyclonedx-py", "environment", inside, "--output-reproducible"),
         *("--pyproject", ROOT / "pyproject.toml", "--output-file", out),
-        SOURCE_DATE_EPOCH=epoch,
+        environment={"SOURCE_DATE_EPOCH": epoch},
     )
     text = out.read_text(encoding="utf-8")
     for local in (str(inside.parents[2]), str(Path.home())):
@@ -248,8 +262,10 @@ def write_sums(folder: Path) -> None:
     (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
 
 
-def release(*, rehearse: bool) -> None:
-    check_tree(rehearse=rehearse)
+def release() -> None:
+    """Build, check and describe the commit. Raises Refused where it does not hold."""
+    missing = missing_for_a_release()
+    out = OUT / ("rehearsal" if missing else "release")
     commit = run("git", "rev-parse", "HEAD").strip()
     epoch = run("git", "show", "--no-patch", "--format=%ct", commit).strip()
     known = settings()
@@ -259,25 +275,25 @@ def release(*, rehearse: bool) -> None:
         say(f"two builds of {commit[:12]} have the same bytes: {', '.join(files)}")
         wheel = next(path for name, path in files.items() if name.endswith(".whl"))
         pythons = check_wheel(wheel, folder, known)
-        shutil.rmtree(OUT, ignore_errors=True)
-        OUT.mkdir(parents=True)
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
         for path in files.values():
-            shutil.copyfile(path, OUT / path.name)
+            shutil.copyfile(path, out / path.name)
         newest = list(pythons.values())[-1]
         for role, extra in (("client", ""), ("coordinator", "[coordinator,privacy]")):
             inside = environment_with(wheel, extra, folder / role, newest, known)
             name = f"hyperfed-{version_of(ROOT)}-{role}.cdx.json"
-            describe(inside, OUT / name, known, epoch)
-    write_sums(OUT)
-    for path in sorted(OUT.iterdir()):
+            describe(inside, out / name, known, epoch)
+    write_sums(out)
+    for path in sorted(out.iterdir()):
         say(f"{path.relative_to(ROOT)}: {path.stat().st_size:,} bytes")
+    for problem in missing:
+        say(f"a rehearsal, not a release: {problem}")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rehearse", action="store_true", help="take a checkout with changes")
+def main() -> int:
     try:
-        release(rehearse=parser.parse_args(arguments).rehearse)
+        release()
     except Refused as refused:
         print(f"release: refused: {refused}", file=sys.stderr)
         return 1

@@ -1,5 +1,5 @@
-"""`make release`: builds that differ are told by their members, what a folder holds besides the
-commit is not released, and the check of a wheel finds a wheel that is wrong.
+"""`make release`: builds that differ are told by their members, what is no release yet is a
+rehearsal elsewhere, and the check of a wheel finds a wheel that is wrong.
 """
 
 import hashlib
@@ -63,25 +63,56 @@ def test_sums_are_those_that_sha256sum_checks(tmp_path: Path) -> None:
     )
 
 
-def test_a_changed_folder_is_refused_and_rehearsed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_changed_folder_and_a_version_without_a_section_are_rehearsed_and_their_twin_released(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    inside = MAKE["check_tree"].__globals__
+    """Whoever runs it could publish what no commit or no changelog knows."""
+    inside = MAKE["missing_for_a_release"].__globals__
+    monkeypatch.setitem(inside, "ROOT", tmp_path)
     monkeypatch.setitem(inside, "run", lambda *_, **__: " M src/hyperfed/errors.py\n")
-    with pytest.raises(MAKE["Refused"], match="the checkout has changes"):
-        MAKE["check_tree"](rehearse=False)
-    MAKE["check_tree"](rehearse=True)
-    assert "rehearsal: the checkout has changes" in capsys.readouterr().out
-
-
-def test_a_version_that_the_changelog_does_not_know_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    inside = MAKE["check_tree"].__globals__
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.0"\n')
+    (tmp_path / "CHANGELOG.md").write_text("## [Unreleased]\n")
+    changed, unknown = MAKE["missing_for_a_release"]()
+    assert changed.startswith("the checkout has changes")
+    assert unknown == "CHANGELOG.md has no section '## [1.2.0]': write it before you tag 1.2.0"
     monkeypatch.setitem(inside, "run", lambda *_, **__: "")
-    monkeypatch.setitem(inside, "version_of", lambda _: "99.0.0")
-    with pytest.raises(MAKE["Refused"], match=r"no section '## \[99.0.0\]'"):
-        MAKE["check_tree"](rehearse=False)
+    (tmp_path / "CHANGELOG.md").write_text("## [Unreleased]\n\n## [1.2.0] - 2027-01-01\n")
+    assert MAKE["missing_for_a_release"]() == []
+
+
+@pytest.mark.parametrize(("missing", "folder"), [(["a section"], "rehearsal"), ([], "release")])
+def test_what_is_no_release_does_not_lie_where_releases_do(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    missing: list[str],
+    folder: str,
+) -> None:
+    inside = MAKE["release"].__globals__
+    built = wheel(tmp_path / "built" / "hyperfed-1.2.0-py3-none-any.whl", {"a.py": b"1"})
+    for name, answer in {
+        "missing_for_a_release": missing,
+        "run": "0123456789abcdef\n",
+        "settings": {},
+        "build_twice": {built.name: built},
+        "check_wheel": {"3.11": sys.executable},
+        "environment_with": Path(sys.executable),
+        "version_of": "1.2.0",
+    }.items():
+        monkeypatch.setitem(inside, name, lambda *_, answer=answer, **__: answer)
+    monkeypatch.setitem(inside, "describe", lambda _, out, *__: out.write_text("{}"))
+    monkeypatch.setitem(inside, "ROOT", tmp_path)
+    monkeypatch.setitem(inside, "OUT", tmp_path / "dist")
+    MAKE["release"]()
+    assert [path.name for path in (tmp_path / "dist").iterdir()] == [folder]
+    assert sorted(path.name for path in (tmp_path / "dist" / folder).iterdir()) == [
+        "SHA256SUMS",
+        "hyperfed-1.2.0-client.cdx.json",
+        "hyperfed-1.2.0-coordinator.cdx.json",
+        built.name,
+    ]
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert (last == "release: a rehearsal, not a release: a section") == bool(missing)
 
 
 def test_the_check_plays_a_round_and_wants_what_an_earlier_version_left() -> None:
