@@ -19,21 +19,18 @@ from typing import Any
 
 from hyperfed.protocol import machine as mc
 from hyperfed.protocol.machine import OpeningsView, WriteOutcome
-from tests.property.protocol_model import (
+from tests.property.protocol_model import Explorer, Process, Setup, begin
+from tests.property.protocol_world import (
     COMMIT,
     RESERVE,
     ROUNDS,
     THERE,
     TOMB,
-    Explorer,
     Frozen,
-    Process,
     Sent,
-    Setup,
     Violation,
     World,
     at,
-    begin,
 )
 
 HONEST = 3

@@ -7,7 +7,7 @@ R-118): two coordinators, two rounds, late updates, crashes, lost requests and r
    `close_by` pass, crashes coordinators, loses a write, applies one and reports it as lost, or as
    refused. Where the bucket is hostile it also takes the round's noise away, which it may do to any
    object that no signature of another object misses.
-2. In every state the invariants of DESIGN section 3 hold, and from every world one coordinator
+2. In every state the invariants of `protocol_world` hold, and from every world one coordinator
    alone, undisturbed, finishes every round.
 3. Each classic mistake, seeded into the machine or its driver, is found: the test of the test. Two
    more: `stale_base` reserves for a freeze that a late-opened round's commit has made stale,
@@ -23,18 +23,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hyperfed.protocol import machine as mc
-from hyperfed.protocol.entries import (
-    EntryKind,
-)
 from hyperfed.protocol.machine import Line, Machine, Phase, PlanView, ResultView, WriteOutcome
-
-ROUNDS = (1, 2)
-TOMB = "tombstone"
-RESERVE, COMMIT, VOID = EntryKind.RESERVE, EntryKind.COMMIT, EntryKind.VOID
-
-Sent = tuple[int, str, int]  # round, client, sequence
-THERE: frozenset[Sent] = frozenset({(1, "a", 0), (2, "a", 0)})
-COMING: frozenset[Sent] = frozenset({(1, "b", 0), (1, "b", 1)})
+from tests.property.protocol_world import (
+    COMING,
+    COMMIT,
+    RESERVE,
+    ROUNDS,
+    TOMB,
+    VOID,
+    Frozen,
+    Violation,
+    World,
+    at,
+    check,
+    create,
+    written,
+)
 
 MISTAKES = (
     "no_id",  # reserves without looking for the round's own reserve
@@ -57,42 +61,6 @@ NOISE_MISTAKES = (
     "any_seed",  # takes the seed that lies there, not the one that the reserve names
     "charge_back",  # refunds a reserve that charged something
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Frozen:
-    """A freeze: (client, made for, sequence) of whom it counts, and the round whose state it builds
-    on.
-    """
-
-    counted: frozenset[tuple[str, int, int]]
-    base: int
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What lies in the drop-box, and what the environment has done. readable: how many noised
-    values of each round somebody could have read. In private rounds, seeds: the round's noise;
-    drawn: how many seeds ever lay there; taken: whether the bucket took one away; shown: the values
-    that reached the bucket, whether or not it kept them.
-    """
-
-    inbox: frozenset[Sent] = THERE
-    plans: tuple[bool, ...] = (True, True)
-    begun: tuple[bool, ...] = (True, True)
-    closed: tuple[bool, ...] = (False, False)
-    freezes: tuple[Frozen | None, ...] = (None, None)
-    ledger: tuple[Line, ...] = ()
-    results: tuple[Any, ...] = (None, None)
-    readable: tuple[int, ...] = (0, 0)
-    seeds: tuple[Any, ...] = (None, None)
-    drawn: tuple[int, ...] = (0, 0)
-    taken: tuple[bool, ...] = (False, False)
-    shown: tuple[frozenset[Any], ...] = (frozenset(), frozenset())
-
-
-class Violation(Exception):
-    """A broken invariant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +101,6 @@ class Process:
 
 def begin(aim: int) -> Process:
     return Process(*mc.start(aim))
-
-
-def at(values: tuple[Any, ...], round_id: int, value: Any) -> tuple[Any, ...]:
-    return (*values[: round_id - 1], value, *values[round_id:])
 
 
 def chosen(world: World, round_id: int, mistake: str) -> frozenset[tuple[str, int, int]]:
@@ -204,7 +168,7 @@ class Explorer:
             case mc.Gather(round=r):
                 yield world, self._gather(world, r)
             case mc.PutFreeze(round=r, freeze=freeze):
-                yield from _create(world, "freezes", r, freeze, over=self.mistake == "freeze_over")
+                yield from create(world, "freezes", r, freeze, over=self.mistake == "freeze_over")
             case mc.Append(at=number, line=line):
                 yield from self._append(world, number, line)
             case mc.ReadNoise(round=r):
@@ -215,7 +179,7 @@ class Explorer:
             case mc.Release(round=r, freeze=freeze, noise=noise):
                 yield from self._release(world, r, freeze, noise)
             case mc.PutTombstone(round=r):
-                yield from _create(self._refunded(world, r), "results", r, TOMB)
+                yield from create(self._refunded(world, r), "results", r, TOMB)
             case mc.PutState() | mc.PutReceipts():
                 yield world, None
 
@@ -245,7 +209,7 @@ class Explorer:
             return
         fresh = world.drawn[r - 1] + 1
         after = replace(world, drawn=at(world.drawn, r, fresh), seeds=at(world.seeds, r, fresh))
-        yield from _written(world, after)
+        yield from written(world, after)
 
     def _release(
         self, world: World, r: int, freeze: Frozen, noise: Any
@@ -261,7 +225,7 @@ class Explorer:
             world = replace(world, shown=at(world.shown, r, world.shown[r - 1] | {value}))
         if self.mistake == "content_address":
             world = replace(world, readable=at(world.readable, r, world.readable[r - 1] + 1))
-        yield from _create(world, "results", r, value, over=self.mistake == "result_over")
+        yield from create(world, "results", r, value, over=self.mistake == "result_over")
 
     def _append(
         self, world: World, number: int, line: Line
@@ -276,7 +240,7 @@ class Explorer:
         if len(world.ledger) + 1 != number and self.mistake != "ledger_over":
             yield world, WriteOutcome.EXISTS
             return
-        yield from _written(world, replace(world, ledger=(*world.ledger[: number - 1], line)))
+        yield from written(world, replace(world, ledger=(*world.ledger[: number - 1], line)))
 
     def _refunded(self, world: World, r: int) -> World:
         reserved = [line.ref for line in world.ledger if line.kind is RESERVE and line.round == r]
@@ -519,120 +483,3 @@ class _Memo(dict[Any, Any]):
     def __missing__(self, key: Any) -> Any:
         value = self[key] = self.function(key)
         return value
-
-
-def _create(
-    world: World, name: str, r: int, value: Any, *, over: bool = False
-) -> Iterator[tuple[World, WriteOutcome]]:
-    held = getattr(world, name)
-    if held[r - 1] is not None and not over:
-        yield world, WriteOutcome.EXISTS
-        return
-    after = replace(world, **{name: at(held, r, value)})
-    if name == "results" and value != TOMB:
-        after = replace(after, readable=at(after.readable, r, after.readable[r - 1] + 1))
-    yield from _written(world, after)
-
-
-def _written(before: World, after: World) -> Iterator[tuple[World, WriteOutcome]]:
-    yield after, WriteOutcome.CREATED
-    yield after, WriteOutcome.UNKNOWN  # the reply was lost
-    yield after, WriteOutcome.EXISTS  # the reply was lost, and the repeated write refused
-    yield before, WriteOutcome.UNKNOWN  # the request was lost
-
-
-# -- what must hold: DESIGN section 3 --------------------------------------------------------------
-
-
-def check(world: World, before: World, budget: int) -> None:
-    """Raises Violation."""
-    for why in _broken(world, before, budget):
-        raise Violation(why)
-
-
-def _broken(world: World, before: World, budget: int) -> Iterator[str]:
-    for name in ("freezes", "results"):
-        if any(
-            old is not None and old != new
-            for old, new in zip(getattr(before, name), getattr(world, name), strict=True)
-        ):
-            yield f"one of {name} changed"
-    if any(
-        old is not None and new not in (old, None)
-        for old, new in zip(before.seeds, world.seeds, strict=True)
-    ):
-        yield "a seed changed"
-    ledger = world.ledger
-    if _chain(ledger)[: len(before.ledger)] != _chain(before.ledger):
-        yield "the ledger is not append-only"
-    for r in ROUNDS:
-        yield from _broken_round(world, r)
-    counted = [
-        (client, made_for)
-        for r in ROUNDS
-        if mc.last_committed(ledger, r + 1) == r
-        for client, made_for, _ in world.results[r - 1][0]
-    ]
-    if len(counted) != len(set(counted)):
-        yield "an update counted twice"
-    if any(len(mc.outstanding(ledger[:n])) > budget for n in range(len(ledger) + 1)):
-        yield "ledger over budget"
-    if sum(bool(shown) for shown in world.shown) > budget or sum(world.readable) > budget:
-        yield "true spending over budget"
-    ledger = tuple(line for line in ledger if not line.annulled)
-    rounds = [line.round for line in ledger if line.kind is not VOID]
-    if rounds != sorted(rounds):
-        yield "rounds out of order"
-    if any(
-        line.kind is RESERVE
-        and any(e.round < line.round and not mc.finished(ledger[:n], e.round) for e in ledger[:n])
-        for n, line in enumerate(ledger)
-    ):
-        yield "reserved while an earlier round is open"
-
-
-def _chain(ledger: tuple[Line, ...]) -> tuple[Line, ...]:
-    """The entries, whatever the roots have said of them since."""
-    return tuple(replace(line, annulled=False) for line in ledger)
-
-
-def _broken_round(world: World, r: int) -> Iterator[str]:
-    mine = [line for line in world.ledger if line.round == r and not line.annulled]
-    kinds = [line.kind for line in mine]
-    result, frozen = world.results[r - 1], world.freezes[r - 1]
-    if not world.begun[r - 1] and (mine or result is not None or frozen is not None):
-        yield "decided before the round has begun"
-    if kinds.count(RESERVE) > 1:
-        yield "two reserves"
-    if kinds.count(COMMIT) + kinds.count(VOID) > 1:
-        yield "a round ended twice"
-    alien_reserve = any(line.kind is RESERVE and line.ref == "alien" for line in mine)
-    if alien_reserve and (world.readable[r - 1] or world.shown[r - 1]):
-        yield "released under an alien reserve"
-    if COMMIT in kinds and any(line.ref == "alien" for line in mine):
-        yield "committed under an alien reserve"
-    if RESERVE in kinds[1:]:
-        yield "reserved after the end"
-    if len(world.shown[r - 1]) > 1:
-        yield "two noised values shown"
-    if world.shown[r - 1] and RESERVE not in kinds:
-        yield "shown before it was reserved"
-    if world.readable[r - 1] > 1:
-        yield "two noised values readable"
-    if world.readable[r - 1] and RESERVE not in kinds:
-        yield "released before it was reserved"
-    for line in mine:
-        alien = any(line.ref == "alien" for line in world.ledger if line.round == r)
-        if line.kind is VOID and result != TOMB and not alien:
-            yield "refund of an open or released round"
-        free = any(line.kind is RESERVE and not line.charged for line in mine)
-        if line.kind is VOID and line.ref != "alien" and (line.ref is not None) != free:
-            yield "a void does not refund exactly what was reserved and not charged"
-        if line.kind is COMMIT and line.ref != result:
-            yield "commit is not of the result"
-        if line.kind is COMMIT and (frozen is None or result[0] != frozen.counted):
-            yield "result is not of the frozen set"
-    if frozen is not None and len({client for client, _, _ in frozen.counted}) != len(
-        frozen.counted
-    ):
-        yield "two updates of one client"

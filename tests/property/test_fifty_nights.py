@@ -21,7 +21,7 @@ def compare(nights: dict[str, dict[str, str]]) -> None:
     assert len(nights) == 50
     differing = fifty_nights.differing(nights, fifty_nights.read())
     assert differing == [], (
-        "not the bytes that they were; `python tests/property/fifty_nights.py --write` where "
+        "not the bytes that they were; `python -m tests.property.fifty_nights --write` where "
         "that is meant"
     )
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.property.openings_model import OPENING_MISTAKES, OpeningExplorer, OpeningSetup
-from tests.property.protocol_model import Violation
+from tests.property.protocol_world import Violation
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,8 @@ mistake is found in it.
 
 import pytest
 
-from tests.property.protocol_model import (
-    MISTAKES,
-    NOISE_MISTAKES,
-    Explorer,
-    Setup,
-    Violation,
-)
+from tests.property.protocol_model import MISTAKES, NOISE_MISTAKES, Explorer, Setup
+from tests.property.protocol_world import Violation
 
 
 @pytest.mark.parametrize(
