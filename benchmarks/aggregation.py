@@ -20,6 +20,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -201,8 +202,8 @@ def main() -> None:
             name,
             "byzfl",
             x,
-            lambda mine=mine: mine.aggregate(x),
-            lambda other=other: other(x),
+            partial(mine.aggregate, x),
+            partial(other, x),
             tolerance=np.inf,
         )
 

@@ -165,7 +165,9 @@ def measured(rows: int) -> list[dict[str, Any]]:
             out.append(
                 {"rows": rows, "codec": name, "bytes_an_edge": len(data[name][0]) / rows} | rates
             )
-    entropy = plane_entropy(updates[0].edges)
+    first = updates[0].edges
+    assert first is not None
+    entropy = plane_entropy(first)
     out.append(
         {
             "rows": rows,

@@ -183,7 +183,8 @@ def main() -> None:
     for way in all_ways:
         for name, clock, cpu in way.taken:
             print(f"| `{name}` | {clock:.1f} | {cpu:.1f} |")
-        clock, cpu = (sum(one[at] for one in way.taken) for at in (1, 2))
+        clock = sum(one[1] for one in way.taken)
+        cpu = sum(one[2] for one in way.taken)
         print(f"| **{way.what}, in all** | **{clock:.1f}** | **{cpu:.1f}** |")
 
 

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from hyperfed.config import no_telemetry
 
@@ -58,7 +59,7 @@ def measure(clients: int, edges: int) -> dict[str, float]:
             federation.runner(1).run(1)
             alone = time.perf_counter() - began
             began = time.perf_counter()
-            state = federation_round(
+            state: Any = federation_round(
                 now=federation.night(1), round_id=1, return_state=True, **names
             )
             flow = time.perf_counter() - began

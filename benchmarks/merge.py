@@ -14,6 +14,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -131,6 +132,7 @@ def pooled(tables: list[EdgeTable], keys: list[Any], weights: np.ndarray) -> lis
 def one_thread() -> Iterator[None]:
     """Key ranges are worked on one after the other."""
     defaults = over.__kwdefaults__
+    assert defaults is not None
     before, defaults["threads"] = defaults["threads"], 1
     try:
         yield
@@ -210,13 +212,11 @@ def run(*, quick: bool) -> dict[str, Any]:
     seconds = best_of(candidates, repeats=3)
     cpu_seconds = best_of(steps(tables), repeats=2, clock=time.process_time)
     graphs = [HypergraphStore(edges=t, measured=np.arange(VARIABLES)) for t in tables]
+    names = {f"strategy {s}": s for s in ("mean", "intersection", "consensus")}
+    names["strategy union (everything pooled)"] = "union"
     strategies = {
-        f"strategy {s}": (lambda s=s: StoreReconciler(strategy=s).merge(graphs))
-        for s in ("mean", "intersection", "consensus")
+        name: partial(StoreReconciler(strategy=s).merge, graphs) for name, s in names.items()
     }
-    strategies["strategy union (everything pooled)"] = lambda: StoreReconciler(
-        strategy="union"
-    ).merge(graphs)
     seconds |= best_of(both(strategies), repeats=2)
     cpu_seconds |= best_of(
         both({"strategy consensus": strategies["strategy consensus"]}),
@@ -268,7 +268,7 @@ def growth(graphs: list[HypergraphStore]) -> list[dict[str, float]]:
     """
     sizes = [times * (len(graphs) // 8) for times in (1, 2, 4, 8)]
     seconds = best_of(
-        {str(n): (lambda n=n: StoreReconciler().merge(graphs[:n])) for n in sizes},
+        {str(n): partial(StoreReconciler().merge, graphs[:n]) for n in sizes},
         repeats=9,
         clock=time.process_time,
     )

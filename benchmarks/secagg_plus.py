@@ -13,7 +13,7 @@
 import logging
 import random
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from statistics import median
 from types import SimpleNamespace
@@ -67,7 +67,7 @@ class _Clients:
     values: dict[int, Numbers]
     dropping: set[int]
     contexts: dict[int, Any] = field(default_factory=dict)
-    seconds: Counter[int] = field(default_factory=Counter)
+    seconds: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
     sent: Counter[int] = field(default_factory=Counter)
     visits: Counter[int] = field(default_factory=Counter)
     carrying: float = 0.0
@@ -140,15 +140,15 @@ def secagg_plus(values: list[Numbers], *, shares: int, threshold: int, dropping:
     strategy = _Strategy(nodes)
     context = LegacyContext(
         _context(0),
-        strategy=strategy,  # type: ignore[arg-type]
-        client_manager=SimpleNamespace(num_available=lambda: len(nodes)),  # type: ignore[arg-type]
+        strategy=strategy,
+        client_manager=SimpleNamespace(num_available=lambda: len(nodes)),
     )
     context.state.config_records[MAIN_CONFIGS_RECORD] = ConfigRecord({Key.CURRENT_ROUND: 1})
     none = parameters_to_arrayrecord(ndarrays_to_parameters([np.zeros(1)]), True)
     context.state.array_records[MAIN_PARAMS_RECORD] = none
     workflow = SecAggPlusWorkflow(shares, threshold)
     began = time.process_time()
-    workflow(clients, context)  # type: ignore[arg-type]
+    workflow(clients, context)
     whole = time.process_time() - began
     there = np.mean([values[node - 1] for node in nodes[dropping:]], axis=0)
     if strategy.mean.shape != there.shape:

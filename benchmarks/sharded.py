@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,8 @@ def standing(runner: str) -> Iterator[str]:
     if runner == "dask":
         from distributed import LocalCluster
 
-        with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+        with LocalCluster(**options) as cluster:  # type: ignore[no-untyped-call]
             yield f"dask:{cluster.scheduler_address}"
     elif runner == "ray":
         import ray
@@ -136,7 +138,7 @@ def measure(clients: int, edges: int, shards: int, runners: list[str]) -> list[d
             def flow(runner: str | None, shards: int) -> None:
                 shutil.rmtree(Path(work) / "state", ignore_errors=True)
                 round_flow = federation_round.with_options(task_runner=task_runner(runner))
-                state = round_flow(
+                state: Any = round_flow(
                     now=federation.night(1), round_id=1, shards=shards, return_state=True, **names
                 )
                 assert state.is_completed(), state.message
@@ -162,7 +164,7 @@ def measure(clients: int, edges: int, shards: int, runners: list[str]) -> list[d
                     )
                     for time_ in ("first", "again")[runner not in ("dask", "ray") :]:
                         name = f"{shards} shards on {runner}, {time_}"
-                        night(name, lambda r=there: flow(r, shards))
+                        night(name, partial(flow, there, shards))
             assert len({row["result"] for row in rows[2:]}) <= 1, "results differ"
     return rows
 

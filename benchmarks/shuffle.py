@@ -15,7 +15,7 @@ import argparse
 import json
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def measured(
     rows = len(fed.clients) * edges
     runner = fed.runner(1)
     runner.freeze(1, runner.validate(runner.collect(1)))
-    cpu: Counter[str] = Counter()
+    cpu: defaultdict[str, float] = defaultdict(float)
 
     def timed(name: str, work: Any) -> Any:
         began = time.process_time()

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -76,11 +77,8 @@ RULES = {"new": bounded_trust.trust_of, "old": old_trust_of}
 
 def merged(rule: str, graphs: dict[str, HypergraphStore]) -> HypergraphStore:
     """Return the model of these graphs, weighed by the new or the old rule."""
-    edge_weights.trust_of = RULES[rule]
-    try:
+    with patch.object(edge_weights, "trust_of", RULES[rule]):
         return StoreReconciler().reconcile(graphs.values(), client_ids=list(graphs))
-    finally:
-        edge_weights.trust_of = RULES["new"]
 
 
 def federation(world_name: str, clients: int, seed: int) -> Iterator[dict[str, Any]]:

@@ -80,9 +80,11 @@ def filled(page: str, made: Mapping[str, str]) -> str:
     """The page with each marked part made anew. Raises StaleError where a marker is missing."""
     for name, text in made.items():
         marked = re.compile(rf"(<!-- {name}: made [^>]*-->\n).*?(<!-- end -->)", re.DOTALL)
-        if not marked.search(page):
+        found = marked.search(page)
+        if not found:
             raise StaleError(f"{PAGE} has no marker for {name!r}")
-        page = marked.sub(lambda found, text=text: f"{found[1]}\n{text}\n\n{found[2]}", page)
+        new = f"{found[1]}\n{text}\n\n{found[2]}"
+        page = page[: found.start()] + new + page[found.end() :]
     return page
 
 

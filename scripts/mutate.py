@@ -108,9 +108,9 @@ class Command(Trial):
             judged = 0  # a test that was not measured may notice what is left
         untried = len(left) - judged
         for mutant in excused + left[:judged]:
-            tests = len(reaching(measured, mutant.path, mutant.lines, ()))
+            covering = len(reaching(measured, mutant.path, mutant.lines, ()))
             reason = self.reasons.get(mutant.name, "")
-            self.say(f"SURVIVED {tests} tests {mutant.place} {reason}\n  {mutant.name}")
+            self.say(f"SURVIVED {covering} tests {mutant.place} {reason}\n  {mutant.name}")
         self.without += [mutant.name for mutant in left[:judged]]
         tried = len(waiting) - untried
         each = (time.monotonic() - began) / max(1, tried)

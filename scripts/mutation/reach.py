@@ -65,7 +65,7 @@ class LineTracer:
     def lines(self) -> dict[str, str]:
         """Stop, and return what was reached, as a `Reached` keeps it."""
         sys.settrace(None)
-        threading.settrace(None)  # type: ignore[arg-type]
+        threading.settrace(None)
         return {
             self._files[path]: f"{sum(1 << line for line in seen):x}"
             for path, seen in self._seen.items()
