@@ -21,6 +21,7 @@ import pytest
 from hyperfed.dev import Stack
 from hyperfed.storage.s3 import S3Credentials
 from hyperfed.testing.federation import SmallFederation
+from tests.waiting import PATIENCE_S, eventually
 
 BUCKET = "fed"
 CHECKOUT = Path(__file__).parents[2]
@@ -101,22 +102,18 @@ class Site:
         found: dict[str, Any] = self.api(f"/flow_runs/{run_id}")
         return found
 
-    def ended(
-        self,
-        run_id: str,
-        *,
-        timeout_s: float = 120,
-        states: tuple[str, ...] = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"),
-    ) -> dict[str, Any]:
-        """The run, once it is in one of the states."""
-        over = time.monotonic() + timeout_s
-        while (found := self.run(run_id))["state_type"] not in states:
-            assert time.monotonic() < over, (
-                f"{found['name']} is {found['state_name']} after {timeout_s} s; worker: "
-                f"{self.stack.worker.log_end()}"
-            )
-            time.sleep(0.3)
-        return found
+    def ended(self, run_id: str, *, but: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The run, once it has ended. but: in another state than this one of its own."""
+
+        def found() -> dict[str, Any] | None:
+            run = self.run(run_id)
+            ended = run["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+            return run if ended and (but is None or run["state"]["id"] != but["id"]) else None
+
+        return eventually(
+            found,
+            lambda: f"{self.run(run_id)['state_name']}; worker: {self.stack.worker.log_end()}",
+        )
 
     def states_of_tasks(self, run_id: str) -> list[tuple[str, str]]:
         """(task, state name) of a run's task runs in the order they began; the server learns of
@@ -199,31 +196,21 @@ def _install(site: Site) -> None:
         site.api(f"/deployments/{deployment['id']}/pause_deployment", {})
 
 
-def _scheduled_runs(
-    site: Site, deployment_id: str, *, timeout_s: float = 60
-) -> list[dict[str, Any]]:
-    """The runs that the server's scheduler made for a deployment's schedule, once there are some;
-    none where there are none in time.
-    """
-    over = time.monotonic() + timeout_s
-    while time.monotonic() < over:
-        body = {
-            "deployments": {"id": {"any_": [deployment_id]}},
-            "sort": "EXPECTED_START_TIME_ASC",
-            "limit": 50,
-        }
-        found: list[dict[str, Any]] = [
-            run for run in site.api("/flow_runs/filter", body) if run["auto_scheduled"]
-        ]
-        if found:
-            return found
-        time.sleep(0.5)
-    return []
+def _scheduled_runs(site: Site, deployment_id: str) -> list[dict[str, Any]]:
+    """The runs that the server's scheduler made for a deployment, once there are some."""
+    body = {
+        "deployments": {"id": {"any_": [deployment_id]}},
+        "sort": "EXPECTED_START_TIME_ASC",
+        "limit": 50,
+    }
+
+    def found() -> list[dict[str, Any]]:
+        return [run for run in site.api("/flow_runs/filter", body) if run["auto_scheduled"]]
+
+    return eventually(found, lambda: f"a run; the server: {site.stack.server.log_end()}")
 
 
-def hyperfed(
-    site: Site, *arguments: str, timeout_s: float = 300
-) -> "subprocess.CompletedProcess[str]":
+def hyperfed(site: Site, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """The command, as an operator runs it beside this installation."""
     code = "from hyperfed.cli import main; main()"
     environment = os.environ | site.stack.environment
@@ -233,7 +220,7 @@ def hyperfed(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=timeout_s,
+        timeout=2 * PATIENCE_S,  # a command may wait for as long itself
         check=False,
     )
 
@@ -258,7 +245,7 @@ def chromium() -> Iterator[Any]:
 def page(chromium: Any, site: Site) -> Iterator[Any]:
     login = {"Authorization": site.stack.authorization}
     page = chromium.new_page(viewport={"width": 1400, "height": 1000}, extra_http_headers=login)
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(1000 * PATIENCE_S)
     yield page
     page.close()
 
@@ -273,7 +260,7 @@ def pressed(page: Any, press: Callable[[], None], what: str, *, attempts: int = 
     for attempt in range(attempts):
         with page.expect_response(
             lambda answer: answer.request.method == "POST" and answer.url.endswith(what),
-            timeout=60_000,
+            timeout=1000 * PATIENCE_S,
         ) as answered:
             press()
         if answered.value.status != 503:

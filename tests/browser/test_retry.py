@@ -2,7 +2,6 @@
 custom run from the form, the round's page.
 """
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 
 from hyperfed.testing.federation import SmallFederation
 from tests.browser.conftest import Site, hyperfed, pressed
+from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.seaweedfs, pytest.mark.timeout(600)]
 FINISHED = ("collect", "validate", "score trust")
@@ -25,19 +25,6 @@ def press_retry(site: Site, page: Any, run_id: str) -> None:
     page.get_by_text("Retrying").or_(
         page.get_by_text("Scheduled").or_(page.get_by_text("AwaitingRetry"))
     ).first.wait_for()
-
-
-def finished_again(site: Site, run_id: str, before: dict[str, Any]) -> dict[str, Any]:
-    """The run, once it has ended after `before`."""
-    over = time.monotonic() + 120
-    while (now := site.run(run_id))["state_type"] not in ("COMPLETED", "FAILED", "CRASHED") or now[
-        "state"
-    ]["id"] == before["state"]["id"]:
-        assert time.monotonic() < over, (
-            f"{now['state_name']}; worker: {site.stack.worker.log_end()}"
-        )
-        time.sleep(0.3)
-    return now
 
 
 def undisturbed(site: Site, round_id: int, before: dict[str, bytes]) -> bytes:
@@ -71,7 +58,7 @@ def test_a_round_that_failed_at_its_fourth_stage_is_finished_by_one_press_of_ret
 
     site.use(site.stack.store.credentials())
     press_retry(site, page, run_id)
-    done = finished_again(site, run_id, failed)
+    done = site.ended(run_id, but=failed["state"])
     assert (done["state_type"], done["name"].split(", ")[-1]) == ("COMPLETED", "3 of 3"), done[
         "state"
     ]
@@ -99,7 +86,7 @@ def test_retry_on_a_completed_round_changes_nothing_and_says_so(
     assert done["state_type"] == "COMPLETED", done["state"]
     before = site.federation.objects()
     press_retry(site, page, run_id)
-    again = finished_again(site, run_id, done)
+    again = site.ended(run_id, but=done["state"])
     assert again["state"]["message"].startswith(
         "already committed, digests verified; nothing was run again"
     )
@@ -116,7 +103,7 @@ def test_retry_from_a_terminal_does_the_same(site: Site) -> None:
     assert failed["state_type"] == "FAILED"
     assert "missing: site-02, site-03" in failed["state"]["message"]
     site.federation.submit("site-02", round_id=4)
-    done = hyperfed(site, "round", "retry", "4", "--wait", "120", "--json")
+    done = hyperfed(site, "round", "retry", "4", "--wait", f"{PATIENCE_S:g}", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert '"Completed"' in done.stdout
     assert site.run(run_id)["state_type"] == "COMPLETED"

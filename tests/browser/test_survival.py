@@ -18,6 +18,7 @@ from hyperfed.protocol.entries import (
 )
 from hyperfed.protocol.object_keys import Keys
 from tests.browser.conftest import Site
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.seaweedfs, pytest.mark.timeout(600)]
 
@@ -44,24 +45,23 @@ def flow_process(site: Site) -> Recorded:
     return Recorded.of(below[-1])
 
 
-def awaits(site: Site, key: str, *, timeout_s: float = 90) -> None:
+def awaits(site: Site, key: str) -> None:
     """Until an object is there; as closely as a store can be watched."""
-    over = time.monotonic() + timeout_s
-    while site.federation.store.head(key) is None:
-        assert time.monotonic() < over, f"{key} never came; worker: {site.stack.worker.log_end()}"
-        time.sleep(0.01)
+    eventually(
+        lambda: site.federation.store.head(key),
+        lambda: f"{key}; worker: {site.stack.worker.log_end()}",
+        every_s=0.01,
+    )
 
 
-def waits_for_stragglers(site: Site, run_id: str, *, timeout_s: float = 90) -> None:
+def waits_for_stragglers(site: Site, run_id: str) -> None:
     """Until the run's collect has looked once and will look again."""
-    over = time.monotonic() + timeout_s
-    while not any(
-        state in ("AwaitingRetry", "Retrying") for _, state in site.states_of_tasks(run_id)
-    ):
-        assert time.monotonic() < over, (
-            f"collect does not wait; worker: {site.stack.worker.log_end()}"
-        )
-        time.sleep(0.2)
+    eventually(
+        lambda: (
+            {"AwaitingRetry", "Retrying"} & {state for _, state in site.states_of_tasks(run_id)}
+        ),
+        lambda: f"collect waits; worker: {site.stack.worker.log_end()}",
+    )
 
 
 def straggling(site: Site, round_id: int, *, delay_s: float) -> str:
@@ -93,19 +93,17 @@ def reported_twice(site: Site, run_id: str, *, timeout_s: float = 20) -> None:
         time.sleep(0.5)
 
 
-def morning(
-    site: Site, run_id: str, round_id: int, *, timeout_s: float = 180, once_more: bool = False
-) -> int:
+def morning(site: Site, run_id: str, round_id: int, *, once_more: bool = False) -> int:
     """The round is committed, once; how many Retries it took. once_more: and one more Retry changes
     nothing.
     """
     presses = 0
-    found = site.ended(run_id, timeout_s=timeout_s)
+    found = site.ended(run_id)
     if found["state_type"] != "COMPLETED":
         presses = 1
         reported_twice(site, run_id)
         retried(site, run_id)
-        found = site.ended(run_id, timeout_s=timeout_s)
+        found = site.ended(run_id)
     assert found["state_type"] == "COMPLETED", found["state"]
     entries = [c.entry for c in site.federation.reader().ledger() if c.entry.round == round_id]
     assert [e.kind for e in entries] == [EntryKind.RESERVE, EntryKind.COMMIT]
@@ -218,7 +216,7 @@ def test_worker_and_flow_are_killed_and_the_zombie_automation_gives_retry_back(s
         pid.signal(signal.SIGKILL)
     site.stack.worker.start()
     site.federation.submit("site-02", round_id=17)
-    crashed = site.ended(run_id, timeout_s=240)
+    crashed = site.ended(run_id)
     assert crashed["state_type"] == "CRASHED"
     assert "no heartbeat for 90 s" in crashed["state"]["message"]
     assert morning(site, run_id, 17) == 1

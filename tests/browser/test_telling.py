@@ -15,6 +15,7 @@ from hyperfed.registry.registry import Budget
 from hyperfed.testing.federation import SmallFederation
 from tests.browser.conftest import BUCKET, CHECKOUT, Site
 from tests.installation.receivers import Kept, mail_server, web_server
+from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.seaweedfs, pytest.mark.timeout(600)]
 NAME = "telling"
@@ -74,7 +75,7 @@ create_automations(Path("deployments/automations.yaml"), notify=[ops, mail])
         env=os.environ | site.stack.environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

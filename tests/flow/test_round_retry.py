@@ -78,7 +78,7 @@ def killed(federation_and_blocks: tuple[SmallFederation, dict[str, str]]) -> Ite
 def state_of(client: SyncPrefectClient, run: UUID) -> str:
     state = client.read_flow_run(run).state
     assert state is not None
-    return state.name
+    return str(state.name)
 
 
 def states(*runs: UUID) -> list[str]:

@@ -6,12 +6,13 @@ import email
 import json
 import socketserver
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.waiting import PATIENCE_S, eventually
 
 __all__ = ["Kept", "mail_server", "web_server"]
 
@@ -23,15 +24,13 @@ class Kept:
         self.port = port
         self.texts: list[str] = []
 
-    def awaits(self, *words: str, timeout_s: float = 60) -> str:
+    def awaits(self, *words: str, most_s: float = PATIENCE_S) -> str:
         """The first text that holds all the words, once it is there."""
-        over = time.monotonic() + timeout_s
-        while True:
-            for text in list(self.texts):
-                if all(word in text for word in words):
-                    return text
-            assert time.monotonic() < over, f"nothing with {words} came; what came: {self.texts}"
-            time.sleep(0.2)
+        return eventually(
+            lambda: next((t for t in list(self.texts) if all(word in t for word in words)), None),
+            lambda: f"{words}; what came: {self.texts}",
+            most_s=most_s,
+        )
 
 
 @contextmanager

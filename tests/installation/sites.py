@@ -25,6 +25,7 @@ from hyperfed.protocol.object_keys import Keys
 from hyperfed.storage.filesystem import FilesystemStore
 from hyperfed.testing.federation import SmallFederation
 from hyperfed.testing.seaweedfs import SeaweedFS, free_ports
+from tests.waiting import eventually
 
 __all__ = ["WINDOW_S", "Clients", "Site"]
 
@@ -174,11 +175,7 @@ class Site:
             return False
 
     def until(self, holds: Callable[[], Any], what: str, *, most_s: float = 10 * WINDOW_S) -> Any:
-        over = time.monotonic() + most_s
-        while not (found := holds()):
-            assert time.monotonic() < over, f"in vain: {what}"
-            time.sleep(0.5)
-        return found
+        return eventually(holds, what, most_s=most_s)
 
     def until_clock(self, instant: datetime, *, plus_s: float = 0) -> None:
         """Wait until an instant, or some seconds after or before it."""

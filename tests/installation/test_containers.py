@@ -12,7 +12,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
@@ -30,6 +29,7 @@ from hyperfed.testing.federation import SmallFederation
 from hyperfed.testing.seaweedfs import free_ports
 from tests.installation.postgres import cluster
 from tests.installation.sandbox import NEEDS_BUBBLEWRAP, sandboxed
+from tests.waiting import eventually
 
 CHECKOUT = Path(__file__).parents[2]
 DOCKER = CHECKOUT / "deployments" / "docker"
@@ -244,14 +244,16 @@ class Host:
         process = self.start("seaweedfs", [*argv, "-ip.bind=127.0.0.1"])
         store = S3Store("fed", endpoint_url=self.endpoint, credentials=self.keys["admin"])
         self.stack.callback(store.close)
-        over = time.monotonic() + 120
-        while True:
+
+        def answers() -> bool:
+            assert process.running, process.log_end()
             with suppress(HyperfedError):
                 store.ensure_bucket()
-                return store
-            assert process.running, process.log_end()
-            assert time.monotonic() < over, process.log_end()
-            time.sleep(0.1)
+                return True
+            return False
+
+        eventually(answers, process.log_end)
+        return store
 
     @property
     def endpoint(self) -> str:
@@ -363,13 +365,14 @@ def test_server_and_worker_start_with_secrets_from_files(host: Host) -> None:
         settings=settings,
         PREFECT_API_URL=f"http://127.0.0.1:{host.ports['prefect']}/api",
     )
-    over = time.monotonic() + 240
-    while True:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", host.ports["prefect"]), 5):
-            break
+
+    def listens() -> bool:
         assert server.running, server.log_end()
-        assert time.monotonic() < over, server.log_end()
-        time.sleep(0.3)
+        with suppress(OSError), socket.create_connection(("127.0.0.1", host.ports["prefect"]), 5):
+            return True
+        return False
+
+    eventually(listens, server.log_end)
     done = host.run(worker)
     assert done.returncode == 0, done.stdout + done.stderr
     pools = database.run(

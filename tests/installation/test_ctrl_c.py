@@ -7,13 +7,13 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from hyperfed.dev.processes import Recorded, carrying, end_all
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.seaweedfs, pytest.mark.timeout(600)]
 CHECKOUT = Path(__file__).parents[2]
@@ -48,11 +48,11 @@ class Started:
         return any(part in line(process) for process in carrying(MARK, self.mark))
 
     def wait_for(self, there: Callable[[], bool]) -> None:
-        over = time.monotonic() + 240
-        while not there():
+        def still_there() -> bool:
             assert self.command.poll() is None, self.output.read_text()
-            assert time.monotonic() < over, self.output.read_text()
-            time.sleep(0.05)
+            return there()
+
+        eventually(still_there, self.output.read_text, every_s=0.05)
 
     def interrupt(self, whom: str) -> None:
         (os.killpg if whom == "group" else os.kill)(self.command.pid, signal.SIGINT)

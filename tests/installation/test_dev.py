@@ -10,7 +10,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -23,6 +22,7 @@ from hyperfed.dev.founding import BUCKET
 from hyperfed.dev.processes import Recorded, carrying
 from hyperfed.dev.supervisor import MARK, read_status
 from hyperfed.storage.s3 import S3Credentials, S3Store
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.seaweedfs, pytest.mark.timeout(600)]
 CHECKOUT = Path(__file__).parents[2]
@@ -112,7 +112,7 @@ class Desk:
             now = self.api(said, f"/flow_runs/{run['id']}")["state"]
             return now if now["type"] in ends and now["id"] != run["state"]["id"] else None
 
-        return str(eventually("the run does not end", found, timeout_s=180)["message"])
+        return str(eventually(found, "the run ends")["message"])
 
     def objects(self, said: Any) -> dict[str, int]:
         entry = json.loads((self.folder / "seaweedfs" / "identities.json").read_text())[
@@ -133,14 +133,6 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     here = Desk(tmp_path / "dev")
     yield here
     here.dev("down")
-
-
-def eventually(what: str, found: Any, *, timeout_s: float = 90) -> Any:
-    over = time.monotonic() + timeout_s
-    while not (value := found()):
-        assert time.monotonic() < over, what
-        time.sleep(0.5)
-    return value
 
 
 def stopped(desk: Desk) -> tuple[bool, list[str]]:
@@ -181,14 +173,14 @@ def test_up_and_down_and_up_again_after_crashes_with_nothing_lost(desk: Desk) ->
     said = desk.dev("up")
     artifacts = {"artifacts": {"key": {"any_": ["round-00000001"]}}}
     (page,) = eventually(
-        "round 1 has no page", lambda: desk.api(said, "/artifacts/filter", artifacts)
+        lambda: desk.api(said, "/artifacts/filter", artifacts), "round 1 has a page"
     )
     link = re.search(r"\((http[^)]*\.html)\)", page["data"])
     assert link is not None, page["data"][:600]
     assert link[1].startswith(said["reports"])
     with urllib.request.urlopen(link[1], timeout=10) as answer:  # noqa: S310 - our own loopback address
         assert "Round 1 is committed: 2 of 2 clients counted" in answer.read().decode()
-    eventually("round 2 is not open", lambda: "rounds/00000002/plan" in desk.objects(said))
+    eventually(lambda: "rounds/00000002/plan" in desk.objects(said), "round 2 is open")
     assert desk.night("ohio")["update"]["sent"]
     before = (desk.runs(said), desk.objects(said))
     assert len(before[0]) >= 2
@@ -196,11 +188,11 @@ def test_up_and_down_and_up_again_after_crashes_with_nothing_lost(desk: Desk) ->
     worker = Recorded(**read_status(desk.folder)["children"]["prefect-worker"])
     worker.signal(signal.SIGKILL)
     eventually(
-        "the worker is not started again",
         lambda: (
             read_status(desk.folder)["children"].get("prefect-worker", {}).get("pid")
             not in (None, worker.pid)
         ),
+        "the worker is started again",
     )
     again = desk.dev("up")
     assert again == said, "it runs: nothing is started"

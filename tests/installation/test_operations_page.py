@@ -17,12 +17,11 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import ExitStack, chdir
+from contextlib import ExitStack, chdir, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -40,6 +39,7 @@ from hyperfed.protocol.entries import (
 from hyperfed.testing.seaweedfs import SeaweedFS, free_ports
 from tests.installation.postgres import postgresql
 from tests.installation.receivers import mail_server, web_server
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.seaweedfs, pytest.mark.timeout(900)]
 CHECKOUT = Path(__file__).parents[2]
@@ -150,15 +150,15 @@ class Page:
 
     def start_server(self, command: str, home: str) -> None:
         self.server = self.start(command, home)
-        over = time.monotonic() + 180
-        while True:
-            try:
-                self.api("/admin/version")
-                break
-            except (urllib.error.URLError, OSError):
-                assert time.monotonic() < over, self.server.log_end()
-                assert self.server.running, self.server.log_end()
-                time.sleep(0.3)
+        server = self.server
+
+        def answers() -> bool:
+            assert server.running, server.log_end()
+            with suppress(urllib.error.URLError, OSError):
+                return bool(self.api("/admin/version"))
+            return False
+
+        eventually(answers, server.log_end)
         with pytest.raises(urllib.error.HTTPError, match="401"):
             self.api("/flows/filter", {}, login="")
 
@@ -207,17 +207,15 @@ class Page:
         return self.ended(run)
 
     def ended(self, run: str, *, but: str = "") -> dict[str, Any]:
-        over = time.monotonic() + 180
-        while (found := self.api(f"/flow_runs/{run}"))["state_type"] not in (
-            "COMPLETED",
-            "FAILED",
-            "CRASHED",
-        ) or found["state"]["id"] == but:
-            assert time.monotonic() < over, (
-                f"{found['state']}; worker: {self.worker.log_end() if self.worker else 'none'}"
-            )
-            time.sleep(0.5)
-        return dict(found)
+        def found() -> dict[str, Any] | None:
+            now = dict(self.api(f"/flow_runs/{run}"))
+            ended = now["state_type"] in ("COMPLETED", "FAILED", "CRASHED")
+            return now if ended and now["state"]["id"] != but else None
+
+        return eventually(
+            found,
+            lambda: f"the run's end; worker: {self.worker.log_end() if self.worker else 'none'}",
+        )
 
     # -- commands ----------------------------------------------------------------------------------
 

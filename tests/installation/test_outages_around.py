@@ -120,7 +120,7 @@ def test_a_store_away_a_wrong_clock_a_full_disk_and_a_power_cut(
     os.killpg(worker.record.pid, signal.SIGKILL)
     store.takes_writes.set()
     worker = site.start_worker()
-    told.awaits(f"round {night}, ", "Crashed", "no heartbeat", timeout_s=4 * WINDOW_S)
+    told.awaits(f"round {night}, ", "Crashed", "no heartbeat", most_s=4 * WINDOW_S)
     site.run("round", "retry", str(night))
     site.until(lambda: state_at(site, deadline(night)) in FINAL, "the Retry ends")
     assert state_at(site, deadline(night)) == "Completed"

@@ -16,10 +16,9 @@ import shutil
 import ssl
 import subprocess
 import sys
-import time
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ from hyperfed.relay.certificates import make_certificate
 from hyperfed.testing.seaweedfs import SeaweedFS, free_ports
 from tests.installation.postgres import Cluster, cluster
 from tests.installation.sandbox import NEEDS_BUBBLEWRAP, sandboxed
+from tests.waiting import eventually
 
 CHECKOUT = Path(__file__).parents[2]
 PAGE = (CHECKOUT / "docs" / "server.md").read_text()
@@ -321,15 +321,14 @@ def test_the_units_run_behind_tls_and_the_database_comes_back_from_its_dump(serv
         server.follow(words)
     process = server.start("server", server.unit("server"))
     context = server.start_nginx()
-    over = time.monotonic() + 180
-    while True:
-        try:
-            assert server.api("/api/health", context) is True
-            break
-        except (URLError, OSError):
-            assert time.monotonic() < over, process.log_end()
-            assert process.running, process.log_end()
-            time.sleep(0.3)
+
+    def healthy() -> bool:
+        assert process.running, process.log_end()
+        with suppress(URLError, OSError):
+            return server.api("/api/health", context) is True
+        return False
+
+    eventually(healthy, process.log_end)
     said = server.api("/ui-settings", context)
     assert said["api_url"] == "https://prefect.example/api", "a browser asks by TLS, too"
     socket = f"wss://localhost:{server.ports['tls']}/api/events/out"
