@@ -22,7 +22,7 @@ from typing import Any
 from hyperfed.config import no_telemetry
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-os.environ.update(no_telemetry(os.environ))
+os.environ.update(no_telemetry(os.environ), HYPERFED_REHEARSAL="1")
 
 from night import make_federation
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
@@ -45,6 +45,7 @@ def measure(clients: int, edges: int) -> dict[str, float]:
             prefect_test_harness(server_startup_timeout=120),
             temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
         ):
+            os.environ["HYPERFED_STATE"] = str(Path(work) / "state")
             DropBox(url=f"file://{second}", fingerprint=federation.fingerprint).save("bench")
             CoordinatorKeys(key_file=str(Path(work) / "key")).save("bench")
             FederationPolicy(
