@@ -16,7 +16,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-VENV=${HYPERFED_VENV:-.venv} # below this folder
+VENV=${HYPERFED_VENV:-.venv}
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { printf 'setup: error: %s\n' "$*" >&2; exit 1; }
@@ -115,7 +115,7 @@ install_with_uv() {
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$VENV/uv.txt" >"$log" 2>&1 || return 1
     (
         eval "$("$VENV/bin/python" scripts/pip_settings.py || true)"
-        export VIRTUAL_ENV="$PWD/$VENV" UV_NO_CONFIG=1 UV_HTTP_TIMEOUT=180
+        export VIRTUAL_ENV="$(cd "$VENV" && pwd -P)" UV_NO_CONFIG=1 UV_HTTP_TIMEOUT=180
         # A cache on another disk, or none at all (HOME may be unset), is copied from without a warning.
         export UV_LINK_MODE="${UV_LINK_MODE:-copy}"
         [ -n "${HOME:-}${XDG_CACHE_HOME:-}${UV_CACHE_DIR:-}" ] || export UV_NO_CACHE=1
