@@ -4,6 +4,7 @@ exit codes of monitoring plugins, and a check changes next to nothing.
 
 import os
 import shutil
+import tempfile
 from collections import namedtuple
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,14 @@ from typing import Any
 import pytest
 
 from hyperfed.crypto.keys import KeyPair
-from hyperfed.operations.health import Level, ServerFacts, rounds, server_findings, worst
+from hyperfed.operations.health import (
+    Level,
+    ServerFacts,
+    machine,
+    rounds,
+    server_findings,
+    worst,
+)
 from hyperfed.operations.health.finding import Finding
 from hyperfed.packets import PolicyPack
 from hyperfed.registry.registry import Budget
@@ -185,6 +193,65 @@ def test_a_full_disk_and_a_folder_that_cannot_be_written(
     assert "cannot be written into" in checked(operator)[1]["disk"]["said"]
 
 
+@pytest.mark.parametrize(("free_mb", "level"), [(64, "ok"), (24, "warning"), (15, "critical")])
+def test_a_containers_small_tmp_is_full_only_when_it_fills(
+    operator: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free_mb: int, level: str
+) -> None:
+    """A compose file gives /tmp 64 MB, which is less than what is called little on a disk."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    small, disk = Usage(64 << 20, 0, free_mb << 20), Usage(1 << 40, 0, 1 << 39)
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda folder: small if Path(folder) == tmp_path else disk
+    )
+    code, found = checked(operator)
+    assert found["disk"]["level"] == level
+    assert code == {"ok": 0, "warning": 1, "critical": 2}[level]
+    assert level == "ok" or f"{free_mb} MB free in {tmp_path}" in found["disk"]["said"]
+
+
+def test_the_worst_folder_is_told_whichever_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = {Path("/etc"): Usage(1 << 40, 0, 1 << 30), Path("/usr"): Usage(1 << 40, 0, 1 << 20)}
+    full = Usage(1 << 40, 0, 1 << 39)
+    monkeypatch.setattr(os, "access", lambda *_: True)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: at.get(Path(folder), full))
+    for order in (list(at), list(at)[::-1]):
+        found = machine.disk_finding(order)
+        assert (found.level, found.said) == (Level.CRITICAL, "1 MB free in /usr")
+
+
+def test_a_home_folder_that_this_user_may_not_enter_is_told(
+    operator: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As under `runuser -u hyperfed` in root's shell, which keeps HOME=/root."""
+    monkeypatch.setenv("HYPERFED_STATE", str(tmp_path / "closed" / "state"))
+    real, closed = Path.exists, tmp_path / "closed" / "state"
+
+    def exists(path: Path) -> bool:
+        if path == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    (tmp_path / "closed").mkdir(mode=0o500)
+    monkeypatch.setattr(Path, "exists", exists)
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != tmp_path / "closed")
+    code, found = checked(operator)
+    assert (code, found["disk"]["level"]) == (2, "critical")
+    assert f"{tmp_path}/closed cannot be written into" in found["disk"]["said"]
+
+
+def test_who_has_no_key_needs_no_right_to_write_to_the_share(
+    operator: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = operator.box.absolute()
+    text = Path("hyperfed.toml").read_text().replace("file:box", f"file://{box}")
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != box)
+    Path("hyperfed.toml").write_text(text)
+    assert levels(operator)[1]["disk"] == "critical"
+    Path("hyperfed.toml").write_text(text.partition("[coordinator]")[0])
+    assert levels(operator)[1]["disk"] == "ok"
+
+
 def test_the_clock_is_told_before_it_is_too_late(
     operator: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,9 +289,13 @@ def test_a_newer_drop_box_names_both_versions(
     assert "this library reads up to 0" in found["versions"]["said"]
 
 
-def test_wrong_settings_end_as_critical(world: World) -> None:
-    Path("hyperfed.toml").write_text("[store]\nurl = 3\n")
-    assert world.desk("check").code == 2
+@pytest.mark.parametrize("text", ["[store]\nurl = 3\n", "[[["])
+def test_wrong_settings_are_critical_and_stand_in_the_first_line(world: World, text: str) -> None:
+    Path("hyperfed.toml").write_text(text)
+    shown = world.desk("check")
+    assert shown.code == 2
+    assert shown.out.startswith("HYPERFED CRITICAL: settings: ")
+    assert levels(world) == (2, {"settings": "critical"})
 
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -137,12 +137,12 @@ def _server(opening: Opening, registry: Registry, ask_server: AskServer) -> list
 
 
 def _folders(opening: Opening) -> Iterator[Path | None]:
-    """Yield the folders that the settings name."""
+    """Yield the folders that the settings name and that are written into."""
     settings = opening.settings
     yield state_folder()
     key = settings.file("client.key")
     memory = settings.file("client.memory") or key
     yield memory.parent if memory is not None else None
-    url = settings.text("store.url") or ""
-    if url.startswith("file:") and url.partition(":")[2].startswith("///"):
+    url, writes = settings.text("store.url") or "", key or settings.file("coordinator.key")
+    if writes and url.startswith("file:") and url.partition(":")[2].startswith("///"):
         yield Path(url.partition("://")[2])

@@ -40,7 +40,7 @@ def key_finding(
         return Finding.of_error(name, error)
     if registry is None:
         said = f"{public.key_id} is there; the registry could not be asked about it"
-        return Finding(name=name, level=Level.UNKNOWN, said=said, remedy="See the store's line")
+        return Finding(name=name, level=Level.UNKNOWN, said=said, remedy="See the first line")
     records = registry.coordinators if client is None else registry.keys_of(client)
     mine = [record for record in records if record.keys == public]
     return _standing(mine, public, name=name, client=client, running=running)
