@@ -155,7 +155,10 @@ def test_nights_that_are_left_out_get_worse(operator: World) -> None:
         seen.append((found["rounds"], found.get("plan")))
     assert seen == [("ok", None), ("warning", None), ("critical", None)]
     operator.desk.now += timedelta(hours=6)
-    assert levels(operator)[1]["plan"] == "critical"
+    plan = checked(operator)[1]["plan"]
+    assert (plan["level"], plan["remedy"][:3]) == ("critical", "Run")
+    Path("hyperfed.toml").write_text(operator.config("texas"))
+    assert "Tell the operator" in checked(operator)[1]["plan"]["remedy"], "a client cannot open it"
 
 
 def test_a_client_that_is_not_seen_or_refused(world: World) -> None:
@@ -304,6 +307,8 @@ FACTS = ServerFacts(
     schedules={"open-round": "", "federation-round": ""},
     worker_seen=NOW - timedelta(seconds=20),
     late=(),
+    paused={},
+    automations_off=(),
 )
 
 
@@ -315,6 +320,8 @@ FACTS = ServerFacts(
         ({"schedules": {"open-round": "is paused"}}, {"schedules": Level.CRITICAL}),
         ({"worker_seen": None}, {"worker": Level.CRITICAL}),
         ({"worker_seen": NOW - timedelta(hours=1)}, {"worker": Level.CRITICAL}),
+        ({"paused": {"the pool": "prefect ..."}}, {"worker": Level.CRITICAL}),
+        ({"automations_off": ("zombies",)}, {"automations": Level.WARNING}),
         ({"versions": ("3.9.1", "3.8.8")}, {"prefect": Level.WARNING}),
     ],
 )

@@ -112,7 +112,9 @@ def _rounds(
     """Yield what rests on ledger, plan and receipts."""
     checks: dict[str, Callable[[], Finding | None]] = {
         "rounds": lambda: rounds_finding(registry, opening.reader.ledger(), opening.now()),
-        "plan": lambda: opened_finding(opening.reader, opening.now()),
+        "plan": lambda: opened_finding(
+            opening.reader, opening.now(), operator=coordinator_key is not None
+        ),
     }
     if client is not None and opening.settings.fingerprint is not None:
         checks["updates"] = lambda: updates_finding(opening.session(signing=False))

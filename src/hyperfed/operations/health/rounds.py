@@ -59,8 +59,11 @@ def rounds_finding(registry: Registry, ledger: Sequence[Chained], now: datetime)
     )
 
 
-def opened_finding(reader: DropBoxReader, now: datetime) -> Finding | None:
-    """Return whether the running round has a plan; None where it is too early to say."""
+def opened_finding(reader: DropBoxReader, now: datetime, *, operator: bool) -> Finding | None:
+    """Return whether the running round has a plan; None where it is too early to say.
+
+    `operator` says whether whoever checks can open it.
+    """
     registry = reader.registry
     if now < registry.genesis:
         return None
@@ -74,10 +77,10 @@ def opened_finding(reader: DropBoxReader, now: datetime) -> Finding | None:
         name="plan",
         level=Level.CRITICAL,
         said=f"round {running} has no plan: no client can send",
-        remedy=(
-            "Run `hyperfed round open`, and check that the deployment open-round is scheduled "
-            "and a worker runs"
-        ),
+        remedy="Run `hyperfed round open`, and check that the deployment open-round is scheduled "
+        "and a worker runs"
+        if operator
+        else "Tell the operator, who opens rounds: `hyperfed round open`",
     )
 
 
