@@ -113,7 +113,7 @@ def _rounds(
     checks: dict[str, Callable[[], Finding | None]] = {
         "rounds": lambda: rounds_finding(registry, opening.reader.ledger(), opening.now()),
         "plan": lambda: opened_finding(
-            opening.reader, opening.now(), operator=coordinator_key is not None
+            opening.reader, opening.now(), may_open=coordinator_key is not None
         ),
     }
     if client is not None and opening.settings.fingerprint is not None:

@@ -59,10 +59,10 @@ def rounds_finding(registry: Registry, ledger: Sequence[Chained], now: datetime)
     )
 
 
-def opened_finding(reader: DropBoxReader, now: datetime, *, operator: bool) -> Finding | None:
+def opened_finding(reader: DropBoxReader, now: datetime, *, may_open: bool) -> Finding | None:
     """Return whether the running round has a plan; None where it is too early to say.
 
-    `operator` says whether whoever checks can open it.
+    `may_open` says whether whoever checks can open it.
     """
     registry = reader.registry
     if now < registry.genesis:
@@ -79,7 +79,7 @@ def opened_finding(reader: DropBoxReader, now: datetime, *, operator: bool) -> F
         said=f"round {running} has no plan: no client can send",
         remedy="Run `hyperfed round open`, and check that the deployment open-round is scheduled "
         "and a worker runs"
-        if operator
+        if may_open
         else "Tell the operator, who opens rounds: `hyperfed round open`",
     )
 
