@@ -275,10 +275,11 @@ def test_a_budget_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = PolicyPack(
         privacy="central", privacy_epsilon=Decimal(3), strategy="mean", trust_min=0, lags=(0, 1)
     )
-    assert level(Budget(epsilon=Decimal(10))) is Level.GOOD
+    assert level(Budget(epsilon=Decimal(30))) is Level.GOOD
+    assert level(Budget(epsilon=Decimal(6))) is Level.WARNING, "much is left, for a few rounds"
     assert level(Budget(epsilon=Decimal("3.5"))) is Level.CRITICAL
     monkeypatch.setattr(rounds, "LOW", Decimal("0.99"))
-    assert level(Budget(epsilon=Decimal(10))) is Level.WARNING
+    assert level(Budget(epsilon=Decimal(30))) is Level.WARNING
 
 
 def test_a_newer_drop_box_names_both_versions(

@@ -23,7 +23,7 @@ from hyperfed.storage.private_files import read_private
 __all__ = ["SOON", "key_finding", "registry_finding"]
 
 SOON = 7
-"""Windows before its end in which a key or a registry version is a warning."""
+"""Windows before its end in which a key, a registry version or a budget is a warning."""
 _MAX_FILE_BYTES = 1 << 16
 
 
