@@ -293,6 +293,19 @@ def test_a_newer_drop_box_names_both_versions(
     assert "this library reads up to 0" in found["versions"]["said"]
 
 
+def test_a_broken_object_is_not_taken_for_a_newer_versions(operator: World) -> None:
+    """Somebody who writes to the store cuts an object off: no other version would read it."""
+    for key, name in (("rounds/00000002/plan", "plan"), ("registry/000001", "registry")):
+        (operator.box / key).write_bytes((operator.box / key).read_bytes()[:40])
+        code, found = checked(operator)
+        assert (code, found[name]["level"]) == (2, "critical")
+        assert key in found[name]["said"]
+        assert found["versions"]["level"] == "ok"
+        upgrade = operator.desk("upgrade", "check")
+        assert upgrade.code not in (0, 70)
+        assert "newer format" not in upgrade.out
+
+
 @pytest.mark.parametrize("text", ["[store]\nurl = 3\n", "[[["])
 def test_wrong_settings_are_critical_and_stand_in_the_first_line(world: World, text: str) -> None:
     Path("hyperfed.toml").write_text(text)

@@ -91,13 +91,18 @@ def _registry(opening: Opening, findings: list[Finding]) -> Registry | None:
 
 def _unreadable(error: HyperfedError) -> Finding:
     """Return why the drop-box cannot be read, as a finding."""
-    if isinstance(error, SchemaError):
+    if _of_another_version(error):
         finding = Finding.of_error("versions", error)
         said = f"{finding.said}; here is {versions_said()}"
         remedy = finding.remedy or "Install the version that the federation runs"
         return Finding(name="versions", level=Level.CRITICAL, said=said, remedy=remedy)
     signed = isinstance(error, RegistryError | PacketError)
     return Finding.of_error("registry" if signed else "store", error)
+
+
+def _of_another_version(error: HyperfedError) -> bool:
+    """Return whether an object is of a version that is not read here, and not merely broken."""
+    return isinstance(error, SchemaError) and error.rule == "R-12"
 
 
 def _running(registry: Registry | None, opening: Opening) -> int:
@@ -123,10 +128,9 @@ def _rounds(
     for name, check in checks.items():
         try:
             finding = check()
-        except SchemaError as error:
-            finding = _unreadable(error)
         except HyperfedError as error:
-            finding = Finding.of_error(name, error)
+            other = _of_another_version(error)
+            finding = _unreadable(error) if other else Finding.of_error(name, error)
         if finding is not None:
             yield finding
 
