@@ -4,8 +4,10 @@ exit codes of monitoring plugins, and a check changes next to nothing.
 
 import os
 import shutil
+import socket
 import tempfile
 from collections import namedtuple
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from hyperfed.client import opening
 from hyperfed.crypto.keys import KeyPair
 from hyperfed.operations.health import (
     Level,
@@ -108,6 +111,28 @@ def test_a_drop_box_that_is_not_there_is_told_by_the_store(operator: World) -> N
         "unknown",
         "ok",
     )
+
+
+def test_a_store_that_never_answers_is_told_before_a_monitor_gives_up(
+    operator: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two requests of a few seconds each, where a person's commands would wait for six minutes."""
+    monkeypatch.setattr(opening, "HURRIED_S", 0.3)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    with socket.create_server(("127.0.0.1", 0), backlog=9) as silent:
+        text = Path("hyperfed.toml").read_text()
+        url = f'"s3://fed"\nendpoint = "http://127.0.0.1:{silent.getsockname()[1]}"'
+        Path("hyperfed.toml").write_text(text.replace('"file:box"', url))
+        code, found = checked(operator)
+        silent.settimeout(0.1)
+        asked = 0
+        with suppress(TimeoutError):
+            while True:
+                silent.accept()[0].close()
+                asked += 1
+    assert (code, found["store"]["level"]) == (2, "critical")
+    assert asked == 2
 
 
 def test_keys_that_others_read_that_are_missing_or_that_nobody_knows(operator: World) -> None:

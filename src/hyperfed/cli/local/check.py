@@ -68,6 +68,7 @@ def _check_health(invocation: Invocation) -> None:
 
     try:
         operator = invocation.settings.file("coordinator.key") is not None
+        invocation.opening.hurried = True  # monitors end what takes longer than a minute
         with invocation.out.step("Checking"):
             findings = health(
                 invocation.opening,
