@@ -4,8 +4,9 @@ Nothing on the server is changed. The address and the login are checked before
 (`flows.server.check_server`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import httpx
@@ -24,6 +25,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.exceptions import ObjectNotFound
 
+from flows.service.automations import read_automations
 from flows.service.pool import POOL
 from hyperfed.errors import TransportError
 from hyperfed.operations.health import ServerFacts
@@ -33,6 +35,7 @@ from hyperfed.registry.registry import Registry
 __all__ = ["server_facts", "server_versions"]
 
 _MOST_LATE = 20  # late runs that are named
+_AUTOMATIONS = Path(__file__).parents[2] / "deployments" / "automations.yaml"
 
 
 def server_facts(registry: Registry) -> ServerFacts:
@@ -57,7 +60,9 @@ def server_facts(registry: Registry) -> ServerFacts:
                     ),
                     default=None,
                 ),
-                late=_late(client, [d.id for d in deployed.values() if d is not None]),
+                late=_late(client, {d.id: n for n, d in deployed.items() if d is not None}),
+                paused=_paused(client),
+                automations_off=_automations_off(client),
             )
     except (httpx.HTTPError, RuntimeError) as exc:  # RuntimeError: Prefect's "Failed to reach API"
         raise TransportError(
@@ -96,6 +101,8 @@ def _wrong_with(
     rule = active[0]
     interval = timedelta(seconds=wanted.interval_s)
     if isinstance(rule, IntervalSchedule) and rule.interval == interval:
+        if rule.timezone not in (None, "UTC"):  # daylight saving would move its runs (ADR 0009)
+            return f"is in the time zone {rule.timezone} and not in UTC"
         past_s = (rule.anchor_date - wanted.anchor).total_seconds()
         if past_s % wanted.interval_s == 0:
             return ""
@@ -111,12 +118,37 @@ def _workers(client: SyncPrefectClient) -> Sequence[Worker]:
         return ()  # there is no pool yet
 
 
-def _late(client: SyncPrefectClient, deployments: list[UUID]) -> list[str]:
+def _late(client: SyncPrefectClient, deployments: Mapping[UUID, str]) -> list[str]:
     runs = client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
             state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Late"]))
         ),
-        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=deployments)),
+        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=list(deployments))),
         limit=_MOST_LATE,
     )
-    return sorted(run.name for run in runs)
+    return sorted(
+        f"{deployments[run.deployment_id]} of {run.expected_start_time:%Y-%m-%d %H:%M} UTC"
+        for run in runs
+        if run.deployment_id is not None
+    )
+
+
+def _paused(client: SyncPrefectClient) -> dict[str, str]:
+    """Return what is paused and holds every run back, and the command that resumes it."""
+    try:
+        pool = client.read_work_pool(POOL)
+    except ObjectNotFound:
+        return {}  # there is no pool yet
+    queues = client.read_work_queues(work_pool_name=POOL)
+    paused = {f"the work pool {POOL}": f"prefect work-pool resume {POOL}"} if pool.is_paused else {}
+    return paused | {
+        f"the queue {queue.name} of {POOL}": f"prefect work-queue resume {queue.name} --pool {POOL}"
+        for queue in queues
+        if queue.is_paused
+    }
+
+
+def _automations_off(client: SyncPrefectClient) -> list[str]:
+    """Return the automations that end what a dead machine left, and that are missing or off."""
+    names = [a["name"] for a in read_automations(_AUTOMATIONS) if "notify" not in a]
+    return [n for n in names if not any(a.enabled for a in client.read_automations_by_name(n))]

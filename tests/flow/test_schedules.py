@@ -13,7 +13,7 @@ import pytest
 import yaml
 from prefect import flow, get_client
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
-from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.server.events.schemas.automations import EventTrigger
@@ -263,8 +263,44 @@ def test_a_check_tells_what_keeps_rounds_from_running(prefect_harness: None) -> 
     with get_client(sync_client=True) as client:
         client.create_flow_run_from_deployment(deployments[0], name="a late one", state=Late())
         client.send_worker_heartbeat(POOL, "a worker")
+        create_automations(ROOT / "deployments" / "automations.yaml", notify=[])
+        for automation in client.read_automations_by_name("hyperfed zombie runs"):
+            client.pause_automation(automation.id)
+        for automation in client.read_automations_by_name("hyperfed run that never began"):
+            client.delete_automation(automation.id)
+    off = ["hyperfed zombie runs", "hyperfed run that never began"]
+    assert server_facts(registry).automations_off == off
+    create_automations(ROOT / "deployments" / "automations.yaml", notify=[])
     good = server_facts(registry)
     assert set(good.schedules.values()) == {""}
-    assert "a late one" in good.late
+    assert f"open-round of {datetime.now(UTC):%Y-%m-%d}" in str(good.late)
+    assert not good.paused
+    assert not good.automations_off, "those that only notify may be off"
     assert good.worker_seen is not None
     assert abs((datetime.now(UTC) - good.worker_seen).total_seconds()) < 120
+
+
+def test_a_check_tells_a_time_zone_and_what_is_paused(prefect_harness: None) -> None:
+    """What somebody changed in the UI, and what costs a night later: in the autumn, or tonight."""
+    registry = SmallFederation(genesis=GENESIS).registry
+    deployment = deploy("open-round")
+    (opening, _) = schedules_of(genesis=GENESIS, round_duration=registry.window_s)
+    apply_schedules([opening])
+    make_pool()
+    with get_client(sync_client=True) as client:
+        (schedule,) = client.read_deployment_schedules(deployment)
+        moved = schedule.schedule.model_copy(update={"timezone": "Europe/Berlin"})
+        client.update_deployment_schedule(deployment, schedule.id, schedule=moved)
+        assert "Europe/Berlin" in server_facts(registry).schedules["open-round"]
+        apply_schedules([opening])
+        assert server_facts(registry).schedules["open-round"] == ""
+        client.update_work_pool(POOL, WorkPoolUpdate(is_paused=True))
+        (queue,) = client.read_work_queues(work_pool_name=POOL)
+        client.update_work_queue(queue.id, is_paused=True)
+        assert set(server_facts(registry).paused.values()) == {
+            f"prefect work-pool resume {POOL}",
+            f"prefect work-queue resume default --pool {POOL}",
+        }
+        client.update_work_queue(queue.id, is_paused=False)
+        client.update_work_pool(POOL, WorkPoolUpdate(is_paused=False))
+    assert not server_facts(registry).paused

@@ -33,7 +33,7 @@ from hyperfed.cli.operator.units import Installation, unit_files
 from hyperfed.dev.processes import Process
 from hyperfed.operations.access import Role, access_of, aws_policy, seaweedfs_actions
 from hyperfed.relay.certificates import make_certificate
-from hyperfed.testing.seaweedfs import SeaweedFS, free_ports
+from hyperfed.testing.seaweedfs import ADMIN_ACTIONS, SeaweedFS, free_ports
 from tests.installation.postgres import Cluster, cluster
 from tests.installation.sandbox import NEEDS_BUBBLEWRAP, sandboxed
 from tests.waiting import eventually
@@ -81,10 +81,11 @@ def test_the_page_has_no_line_of_which_it_is_not_known_whether_it_is_run() -> No
     assert sum(len(lines) for lines in words.values()) > 50
     # what nothing here can run, as far as this machine can read it
     for line in (w for lines in words.values() for w in lines if w[0] == "systemd-run"):
-        assert line[1:5] == [
-            *("--wait", "--pipe", "--uid=prefect"),
-            "--property=EnvironmentFile=/etc/hyperfed/server.env",
-        ]
+        assert line[1:3] == ["--wait", "--pipe"]
+        assert line[3:5] in (
+            ["--uid=prefect", "--property=EnvironmentFile=/etc/hyperfed/server.env"],
+            ["--uid=hyperfed", "--property=EnvironmentFile=/etc/hyperfed/worker.env"],
+        )
     for store in ("MinIO", "Ceph"):
         said = " ".join(" ".join(line) for line in words[store])
         assert f"--format {store.lower()} > coordinator.json" in said
@@ -154,7 +155,15 @@ def test_the_bucket_of_aws(tmp_path: Path) -> None:
 def test_a_bucket_of_seaweedfs_keeps_what_was_overwritten_and_creates_once(tmp_path: Path) -> None:
     (tmp_path / "lifecycle.json").write_text(block("lifecycle.json"))
     actions = seaweedfs_actions(access_of(Role.COORDINATOR), bucket="fed")
+    identities = json.loads(block("identities.json"))["identities"]
+    assert {i["name"]: i["actions"] for i in identities} == {
+        "admin": list(ADMIN_ACTIONS),
+        "coordinator": actions,
+    }
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "identities.json").write_text(block("identities.json"))
     with SeaweedFS(tmp_path / "data", identities={"coordinator": actions}) as server:
+        assert server.credentials("coordinator").access_key == "COORDINATOR"
         admin = {
             "endpoint_url": server.endpoint_url,
             "region_name": "us-east-1",

@@ -8,7 +8,7 @@ $HYPERFED_PASSPHRASE or from the person at the terminal.
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from hyperfed.storage.grpc_access import RelayAccess
     from hyperfed.storage.store import ObjectStore
 
-__all__ = ["PASSPHRASE_VARIABLE", "Opening", "load_key"]
+__all__ = ["HURRIED_S", "PASSPHRASE_VARIABLE", "Opening", "load_key"]
 
 PASSPHRASE_VARIABLE = "HYPERFED_PASSPHRASE"  # noqa: S105 - the name of a variable, no secret
+
+HURRIED_S = 5.0
+"""Seconds that an answer of the store may take where a monitor waits."""
 
 Ask = Callable[[str], str]
 """Asks a person a question, without an echo, and returns the answer."""
@@ -58,7 +61,12 @@ class Opening:
         now: The caller's clock.
         tell: Receives what a person who waits should know.
         ask: Asks for a passphrase; None means that nobody can be asked.
+
+    Set `hurried` before the store is used where a monitor waits, which gives up after seconds: the
+    store is asked less often, and each time for a shorter while.
     """
+
+    hurried = False
 
     def __init__(
         self,
@@ -83,6 +91,7 @@ class Opening:
         links = self._links_path()
         if links is not None:
             return self._linked_store(links)
+        answer_s, attempts = self._patience
         return open_store(
             settings.need("store.url"),
             endpoint=settings.text("store.endpoint"),
@@ -92,10 +101,16 @@ class Opening:
             access_key_file=settings.file("store.access_key_file"),
             access=self._relay_access(),
             base=None if "store.url" in self.given else settings.base,
-            attempts=3,
+            attempts=attempts,
             request_attempts=2,
+            read_timeout_s=answer_s,
             tell=self.tell,
         )
+
+    @property
+    def _patience(self) -> tuple[float, int]:
+        """Return how many seconds an answer may take, and how often a call is tried."""
+        return (HURRIED_S, 1) if self.hurried else (60.0, 3)
 
     def _relay_access(self) -> "RelayAccess | None":
         """Return what shows a relay whose key ours is; None where another store or a file does.
@@ -146,18 +161,24 @@ class Opening:
         It follows the newer links that the file leads to.
         """
         from hyperfed.links.following import LinkChain
-        from hyperfed.links.presigned_store import PresignedStore
+        from hyperfed.links.presigned_store import HTTPLimits, PresignedStore
         from hyperfed.storage.retrying import RetryingStore
 
+        answer_s, attempts = self._patience
+        reach = partial(
+            PresignedStore,
+            limits=HTTPLimits(read_timeout_s=answer_s),
+            ca_file=self.settings.file("store.ca_file"),
+        )
         chain = LinkChain(
             links,
             client_id=self.settings.need("client.id"),
             key_pair=self.client_keys,
             fingerprint=self.settings.need_fingerprint(),
             now=self.now,
+            reach=reach,
         )
-        store = PresignedStore(chain, ca_file=self.settings.file("store.ca_file"))
-        return RetryingStore(store, attempts=3, tell=self.tell)
+        return RetryingStore(reach(chain), attempts=attempts, tell=self.tell)
 
     @cached_property
     def client_keys(self) -> "KeyPair":

@@ -62,6 +62,8 @@ def upgrade_steps(reader: DropBoxReader, now: datetime) -> list[UpgradeStep]:
         for step in _steps(reader, now):
             steps.append(step)
     except SchemaError as error:
+        if error.rule != "R-12":  # a broken object, which no version reads
+            raise
         steps.append(
             UpgradeStep(
                 name="newer format",
@@ -209,11 +211,9 @@ def _replaced(reader: DropBoxReader, plan: Plan | None) -> Iterator[UpgradeStep]
 def prefect_step(here: str, server: str | HyperfedError) -> UpgradeStep:
     """Return what becomes of a Prefect server, from Prefect's version here and the server's."""
     if isinstance(server, HyperfedError):
-        return UpgradeStep(
-            name="prefect",
-            said=f"{here} here; the server could not be asked: {server.problem}",
-            before=server.remedy,
-        )
+        asked = f"{server.subject} {server.problem}".strip()
+        said = f"{here} here; the server could not be asked: {asked}"
+        return UpgradeStep(name="prefect", said=said, before=server.remedy)
     if here == server:
         return UpgradeStep(name="prefect", said=f"{here} here and on the server: nothing migrates")
     return UpgradeStep(

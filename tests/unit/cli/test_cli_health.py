@@ -4,7 +4,10 @@ exit codes of monitoring plugins, and a check changes next to nothing.
 
 import os
 import shutil
+import socket
+import tempfile
 from collections import namedtuple
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,8 +16,16 @@ from typing import Any
 
 import pytest
 
+from hyperfed.client import opening
 from hyperfed.crypto.keys import KeyPair
-from hyperfed.operations.health import Level, ServerFacts, rounds, server_findings, worst
+from hyperfed.operations.health import (
+    Level,
+    ServerFacts,
+    machine,
+    rounds,
+    server_findings,
+    worst,
+)
 from hyperfed.operations.health.finding import Finding
 from hyperfed.packets import PolicyPack
 from hyperfed.registry.registry import Budget
@@ -102,6 +113,28 @@ def test_a_drop_box_that_is_not_there_is_told_by_the_store(operator: World) -> N
     )
 
 
+def test_a_store_that_never_answers_is_told_before_a_monitor_gives_up(
+    operator: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two requests of a few seconds each, where a person's commands would wait for six minutes."""
+    monkeypatch.setattr(opening, "HURRIED_S", 0.3)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    with socket.create_server(("127.0.0.1", 0), backlog=9) as silent:
+        text = Path("hyperfed.toml").read_text()
+        url = f'"s3://fed"\nendpoint = "http://127.0.0.1:{silent.getsockname()[1]}"'
+        Path("hyperfed.toml").write_text(text.replace('"file:box"', url))
+        code, found = checked(operator)
+        silent.settimeout(0.1)
+        asked = 0
+        with suppress(TimeoutError):
+            while True:
+                silent.accept()[0].close()
+                asked += 1
+    assert (code, found["store"]["level"]) == (2, "critical")
+    assert asked == 2
+
+
 def test_keys_that_others_read_that_are_missing_or_that_nobody_knows(operator: World) -> None:
     Path("coordinator.key").chmod(0o660)
     code, found = checked(operator)
@@ -147,7 +180,10 @@ def test_nights_that_are_left_out_get_worse(operator: World) -> None:
         seen.append((found["rounds"], found.get("plan")))
     assert seen == [("ok", None), ("warning", None), ("critical", None)]
     operator.desk.now += timedelta(hours=6)
-    assert levels(operator)[1]["plan"] == "critical"
+    plan = checked(operator)[1]["plan"]
+    assert (plan["level"], plan["remedy"][:3]) == ("critical", "Run")
+    Path("hyperfed.toml").write_text(operator.config("texas"))
+    assert "Tell the operator" in checked(operator)[1]["plan"]["remedy"], "a client cannot open it"
 
 
 def test_a_client_that_is_not_seen_or_refused(world: World) -> None:
@@ -185,6 +221,65 @@ def test_a_full_disk_and_a_folder_that_cannot_be_written(
     assert "cannot be written into" in checked(operator)[1]["disk"]["said"]
 
 
+@pytest.mark.parametrize(("free_mb", "level"), [(64, "ok"), (24, "warning"), (15, "critical")])
+def test_a_containers_small_tmp_is_full_only_when_it_fills(
+    operator: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free_mb: int, level: str
+) -> None:
+    """A compose file gives /tmp 64 MB, which is less than what is called little on a disk."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    small, disk = Usage(64 << 20, 0, free_mb << 20), Usage(1 << 40, 0, 1 << 39)
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda folder: small if Path(folder) == tmp_path else disk
+    )
+    code, found = checked(operator)
+    assert found["disk"]["level"] == level
+    assert code == {"ok": 0, "warning": 1, "critical": 2}[level]
+    assert level == "ok" or f"{free_mb} MB free in {tmp_path}" in found["disk"]["said"]
+
+
+def test_the_worst_folder_is_told_whichever_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = {Path("/etc"): Usage(1 << 40, 0, 1 << 30), Path("/usr"): Usage(1 << 40, 0, 1 << 20)}
+    full = Usage(1 << 40, 0, 1 << 39)
+    monkeypatch.setattr(os, "access", lambda *_: True)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: at.get(Path(folder), full))
+    for order in (list(at), list(at)[::-1]):
+        found = machine.disk_finding(order)
+        assert (found.level, found.said) == (Level.CRITICAL, "1 MB free in /usr")
+
+
+def test_a_home_folder_that_this_user_may_not_enter_is_told(
+    operator: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As under `runuser -u hyperfed` in root's shell, which keeps HOME=/root."""
+    monkeypatch.setenv("HYPERFED_STATE", str(tmp_path / "closed" / "state"))
+    real, closed = Path.exists, tmp_path / "closed" / "state"
+
+    def exists(path: Path) -> bool:
+        if path == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    (tmp_path / "closed").mkdir(mode=0o500)
+    monkeypatch.setattr(Path, "exists", exists)
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != tmp_path / "closed")
+    code, found = checked(operator)
+    assert (code, found["disk"]["level"]) == (2, "critical")
+    assert f"{tmp_path}/closed cannot be written into" in found["disk"]["said"]
+
+
+def test_who_has_no_key_needs_no_right_to_write_to_the_share(
+    operator: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = operator.box.absolute()
+    text = Path("hyperfed.toml").read_text().replace("file:box", f"file://{box}")
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != box)
+    Path("hyperfed.toml").write_text(text)
+    assert levels(operator)[1]["disk"] == "critical"
+    Path("hyperfed.toml").write_text(text.partition("[coordinator]")[0])
+    assert levels(operator)[1]["disk"] == "ok"
+
+
 def test_the_clock_is_told_before_it_is_too_late(
     operator: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,10 +300,11 @@ def test_a_budget_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = PolicyPack(
         privacy="central", privacy_epsilon=Decimal(3), strategy="mean", trust_min=0, lags=(0, 1)
     )
-    assert level(Budget(epsilon=Decimal(10))) is Level.GOOD
+    assert level(Budget(epsilon=Decimal(30))) is Level.GOOD
+    assert level(Budget(epsilon=Decimal(6))) is Level.WARNING, "much is left, for a few rounds"
     assert level(Budget(epsilon=Decimal("3.5"))) is Level.CRITICAL
     monkeypatch.setattr(rounds, "LOW", Decimal("0.99"))
-    assert level(Budget(epsilon=Decimal(10))) is Level.WARNING
+    assert level(Budget(epsilon=Decimal(30))) is Level.WARNING
 
 
 def test_a_newer_drop_box_names_both_versions(
@@ -222,9 +318,26 @@ def test_a_newer_drop_box_names_both_versions(
     assert "this library reads up to 0" in found["versions"]["said"]
 
 
-def test_wrong_settings_end_as_critical(world: World) -> None:
-    Path("hyperfed.toml").write_text("[store]\nurl = 3\n")
-    assert world.desk("check").code == 2
+def test_a_broken_object_is_not_taken_for_a_newer_versions(operator: World) -> None:
+    """Somebody who writes to the store cuts an object off: no other version would read it."""
+    for key, name in (("rounds/00000002/plan", "plan"), ("registry/000001", "registry")):
+        (operator.box / key).write_bytes((operator.box / key).read_bytes()[:40])
+        code, found = checked(operator)
+        assert (code, found[name]["level"]) == (2, "critical")
+        assert key in found[name]["said"]
+        assert found["versions"]["level"] == "ok"
+        upgrade = operator.desk("upgrade", "check")
+        assert upgrade.code not in (0, 70)
+        assert "newer format" not in upgrade.out
+
+
+@pytest.mark.parametrize("text", ["[store]\nurl = 3\n", "[[["])
+def test_wrong_settings_are_critical_and_stand_in_the_first_line(world: World, text: str) -> None:
+    Path("hyperfed.toml").write_text(text)
+    shown = world.desk("check")
+    assert shown.code == 2
+    assert shown.out.startswith("HYPERFED CRITICAL: settings: ")
+    assert levels(world) == (2, {"settings": "critical"})
 
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -233,6 +346,8 @@ FACTS = ServerFacts(
     schedules={"open-round": "", "federation-round": ""},
     worker_seen=NOW - timedelta(seconds=20),
     late=(),
+    paused={},
+    automations_off=(),
 )
 
 
@@ -244,6 +359,8 @@ FACTS = ServerFacts(
         ({"schedules": {"open-round": "is paused"}}, {"schedules": Level.CRITICAL}),
         ({"worker_seen": None}, {"worker": Level.CRITICAL}),
         ({"worker_seen": NOW - timedelta(hours=1)}, {"worker": Level.CRITICAL}),
+        ({"paused": {"the pool": "prefect ..."}}, {"worker": Level.CRITICAL}),
+        ({"automations_off": ("zombies",)}, {"automations": Level.WARNING}),
         ({"versions": ("3.9.1", "3.8.8")}, {"prefect": Level.WARNING}),
     ],
 )

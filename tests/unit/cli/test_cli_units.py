@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from hyperfed.cli.app import app
+from tasks.report import METRICS_DIR, _write
 
 WITH_SYSTEMD = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None and "HYPERFED_CI" not in os.environ,
@@ -28,7 +29,7 @@ def run(*arguments: str, code: int = 0) -> dict[str, Any]:
 def read(text: str) -> dict[str, list[str]]:
     """The settings of a unit's [Service] section, each with its values in order."""
     found: dict[str, list[str]] = {}
-    for line in text.split("[Service]\n")[1].split("[Install]")[0].splitlines():
+    for line in text.rpartition("[Service]\n")[2].split("[Install]")[0].splitlines():
         name, _, value = line.partition("=")
         if name:
             found.setdefault(name, []).append(value)
@@ -129,3 +130,21 @@ def test_what_no_unit_could_see_or_hold_is_refused(
     refused = run(*arguments, "--write", str(tmp_path / "root"), code=2)
     assert refused["error"]["remedy"]
     assert not (tmp_path / "root").exists()
+
+
+def test_what_the_page_adds_for_figures_lets_the_node_exporter_read_them(tmp_path: Path) -> None:
+    """The exporter runs as another user, who finds nothing in a file of the unit's own umask."""
+    page = (Path(__file__).parents[3] / "docs" / "server.md").read_text()
+    added = read(page.split("    [Service]\n")[1].split("\n\n")[0].replace("    ", ""))
+    (folder,) = added["ReadWritePaths"]
+    assert added["Environment"] == [f"{METRICS_DIR}={folder}"]
+    assert f"\n    install -d -o {units_of()['worker']['User'][0]} {folder}\n" in page
+    modes = []
+    for umask in (units_of()["worker"]["UMask"][0], added["UMask"][0]):
+        before = os.umask(int(umask, 8))
+        try:
+            _write(tmp_path / umask / "hyperfed_fed.prom", "", METRICS_DIR)
+        finally:
+            os.umask(before)
+        modes.append((tmp_path / umask / "hyperfed_fed.prom").stat().st_mode & 0o004)
+    assert modes == [0, 0o004]

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from hyperfed.client.memory import ClientMemory
+from hyperfed.client.opening import HURRIED_S, Opening
 from hyperfed.client.session import ClientSession
+from hyperfed.client.settings import load_settings
 from hyperfed.crypto.keys import KeyPair
 from hyperfed.errors import (
     AccessDenied,
@@ -442,3 +444,31 @@ def test_kept_links_that_bring_another_registry_are_left_aside(tmp_path: Path, b
     assert fed.objects() == there
     assert chain.url("GET", Keys.plan(2))
     assert chain.links.round == 2
+
+
+def test_newer_links_are_reached_by_the_certificates_and_the_patience_of_the_first(
+    fed: SmallFederation, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store with an authority of its own lost its clients by link after their first round."""
+    opened_with: list[tuple[Any, Any]] = []
+
+    def presigned(links: LinkSource, *, limits: Any = None, ca_file: Any = None) -> ObjectStore:
+        opened_with.append((ca_file, limits and limits.read_timeout_s))
+        return client.reach(links)
+
+    monkeypatch.setattr("hyperfed.links.presigned_store.PresignedStore", presigned)
+    fed.play(1)
+    fed.open(2)
+    issue(fed, 2)
+    client.keys.save(tmp_path / "site.key")
+    (tmp_path / "hyperfed.toml").write_text(
+        f'[store]\nlinks = "{client.file.name}"\nca_file = "ours.pem"\n[federation]\n'
+        f'fingerprint = "{fed.fingerprint}"\n[client]\nid = "{ME}"\nkey = "site.key"\n'
+    )
+    client.at(2)
+    settings = load_settings(tmp_path / "hyperfed.toml")
+    opening = Opening(settings, now=lambda: client.now)
+    opening.hurried = True
+    assert opening.store.head(Keys.plan(2)) is not None, "the newer links reach it"
+    assert len(opened_with) > 1, "the newer links were looked for"
+    assert set(opened_with) == {(tmp_path / "ours.pem", HURRIED_S)}

@@ -116,7 +116,13 @@ def test_a_newer_format_ends_the_reading_and_names_both_versions(
     [
         ("3.9.1", False, ""),
         ("3.8.8", True, "back Prefect's database up"),
-        (AccessDenied("refuses this login", remedy="Set PREFECT_API_AUTH_STRING"), False, "Set P"),
+        (
+            AccessDenied(
+                "refuses", subject="http://ours/api", remedy="Set PREFECT_API_AUTH_STRING"
+            ),
+            False,
+            "Set P",
+        ),
     ],
 )
 def test_what_becomes_of_prefect(server: Any, changes: bool, before: str) -> None:
@@ -124,3 +130,4 @@ def test_what_becomes_of_prefect(server: Any, changes: bool, before: str) -> Non
     assert step.changes is changes
     assert before in step.before
     assert bool(step.before) is bool(before)
+    assert isinstance(server, str) or "http://ours/api refuses" in step.said

@@ -27,7 +27,7 @@ from hyperfed.cli.invocation import Invocation, pass_invocation
 from hyperfed.cli.lazy import Group
 from hyperfed.cli.options import client_options, output_options, store_options
 from hyperfed.cli.output import clean, show_pairs, show_table
-from hyperfed.errors import ConfigError
+from hyperfed.errors import ConfigError, HyperfedError
 
 __all__ = ["check", "store"]
 
@@ -59,18 +59,23 @@ def check(ctx: click.Context, invocation: Invocation) -> None:
 
 
 def _check_health(invocation: Invocation) -> None:
-    from hyperfed.operations.health import EXIT_CODES, Level, ServerFacts, health, worst
+    from hyperfed.operations.health import EXIT_CODES, Finding, Level, ServerFacts, health, worst
     from hyperfed.registry.registry import Registry
 
     def ask_server(registry: Registry) -> ServerFacts:
         facts: ServerFacts = import_for_server("flows.service.health", "server_facts")(registry)
         return facts
 
-    operator = invocation.settings.file("coordinator.key") is not None
-    with invocation.out.step("Checking"):
-        findings = health(
-            invocation.opening, ask_server=ask_server if operator and server_is_named() else None
-        )
+    try:
+        operator = invocation.settings.file("coordinator.key") is not None
+        invocation.opening.hurried = True  # monitors end what takes longer than a minute
+        with invocation.out.step("Checking"):
+            findings = health(
+                invocation.opening,
+                ask_server=ask_server if operator and server_is_named() else None,
+            )
+    except HyperfedError as error:  # a monitor reads the first line, also of wrong settings
+        findings = [Finding.of_error("settings", error)]
     state = worst(findings)
     bad = [finding for finding in findings if finding.level is not Level.GOOD]
     because = "; ".join(f"{finding.name}: {finding.said}" for finding in bad)

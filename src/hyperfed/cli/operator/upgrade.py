@@ -92,5 +92,9 @@ def _prefect() -> "UpgradeStep":
     try:
         here, server = import_for_server("flows.service.health", "server_versions")()
     except HyperfedError as error:
-        return prefect_step("Prefect", error)
+        try:
+            here = metadata.version("prefect")
+        except metadata.PackageNotFoundError:
+            here = "none"
+        return prefect_step(here, error)
     return prefect_step(here, server)

@@ -91,13 +91,18 @@ def _registry(opening: Opening, findings: list[Finding]) -> Registry | None:
 
 def _unreadable(error: HyperfedError) -> Finding:
     """Return why the drop-box cannot be read, as a finding."""
-    if isinstance(error, SchemaError):
+    if _of_another_version(error):
         finding = Finding.of_error("versions", error)
         said = f"{finding.said}; here is {versions_said()}"
         remedy = finding.remedy or "Install the version that the federation runs"
         return Finding(name="versions", level=Level.CRITICAL, said=said, remedy=remedy)
     signed = isinstance(error, RegistryError | PacketError)
     return Finding.of_error("registry" if signed else "store", error)
+
+
+def _of_another_version(error: HyperfedError) -> bool:
+    """Return whether an object is of a version that is not read here, and not merely broken."""
+    return isinstance(error, SchemaError) and error.rule == "R-12"
 
 
 def _running(registry: Registry | None, opening: Opening) -> int:
@@ -112,7 +117,9 @@ def _rounds(
     """Yield what rests on ledger, plan and receipts."""
     checks: dict[str, Callable[[], Finding | None]] = {
         "rounds": lambda: rounds_finding(registry, opening.reader.ledger(), opening.now()),
-        "plan": lambda: opened_finding(opening.reader, opening.now()),
+        "plan": lambda: opened_finding(
+            opening.reader, opening.now(), may_open=coordinator_key is not None
+        ),
     }
     if client is not None and opening.settings.fingerprint is not None:
         checks["updates"] = lambda: updates_finding(opening.session(signing=False))
@@ -121,10 +128,9 @@ def _rounds(
     for name, check in checks.items():
         try:
             finding = check()
-        except SchemaError as error:
-            finding = _unreadable(error)
         except HyperfedError as error:
-            finding = Finding.of_error(name, error)
+            other = _of_another_version(error)
+            finding = _unreadable(error) if other else Finding.of_error(name, error)
         if finding is not None:
             yield finding
 
@@ -137,12 +143,12 @@ def _server(opening: Opening, registry: Registry, ask_server: AskServer) -> list
 
 
 def _folders(opening: Opening) -> Iterator[Path | None]:
-    """Yield the folders that the settings name."""
+    """Yield the folders that the settings name and that are written into."""
     settings = opening.settings
     yield state_folder()
     key = settings.file("client.key")
     memory = settings.file("client.memory") or key
     yield memory.parent if memory is not None else None
-    url = settings.text("store.url") or ""
-    if url.startswith("file:") and url.partition(":")[2].startswith("///"):
+    url, writes = settings.text("store.url") or "", key or settings.file("coordinator.key")
+    if writes and url.startswith("file:") and url.partition(":")[2].startswith("///"):
         yield Path(url.partition("://")[2])

@@ -41,9 +41,8 @@ class Finding:
         """Return what an error says, with its object, its rule and its remedy."""
         subject = f"{error.subject}: " if error.subject else ""
         rule = f" [{error.rule}]" if error.rule else ""
-        return cls(
-            name=name, level=level, said=f"{subject}{error.problem}{rule}", remedy=error.remedy
-        )
+        remedy = error.remedy or "Correct what it names; docs/troubleshooting.md has such messages"
+        return cls(name=name, level=level, said=f"{subject}{error.problem}{rule}", remedy=remedy)
 
 
 def worst(findings: Sequence[Finding]) -> Level:

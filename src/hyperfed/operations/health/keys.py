@@ -23,7 +23,7 @@ from hyperfed.storage.private_files import read_private
 __all__ = ["SOON", "key_finding", "registry_finding"]
 
 SOON = 7
-"""Windows before its end in which a key or a registry version is a warning."""
+"""Windows before its end in which a key, a registry version or a budget is a warning."""
 _MAX_FILE_BYTES = 1 << 16
 
 
@@ -40,7 +40,7 @@ def key_finding(
         return Finding.of_error(name, error)
     if registry is None:
         said = f"{public.key_id} is there; the registry could not be asked about it"
-        return Finding(name=name, level=Level.UNKNOWN, said=said, remedy="See the store's line")
+        return Finding(name=name, level=Level.UNKNOWN, said=said, remedy="See the first line")
     records = registry.coordinators if client is None else registry.keys_of(client)
     mine = [record for record in records if record.keys == public]
     return _standing(mine, public, name=name, client=client, running=running)

@@ -6,8 +6,8 @@ Schedules that do nothing show here, whatever runs them: Prefect, a timer or a p
    result is a warning; two or more are critical.
 2. A client's newest receipt that refuses or excludes it is critical. Not being seen once is a
    warning, and critical after `ABSENT` rounds.
-3. A budget of which less than `LOW` is left is a warning. One that pays for no further round like
-   the last is critical.
+3. A budget of which less than `LOW` is left, or that pays for less than `SOON` more rounds like the
+   last, is a warning. One that pays for none is critical.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from datetime import datetime
 from hyperfed.client.session import ClientSession
 from hyperfed.dropbox.reader import DropBoxReader
 from hyperfed.operations.health.finding import Finding, Level
+from hyperfed.operations.health.keys import SOON
 from hyperfed.protocol.entries import EntryKind
 from hyperfed.protocol.ledger import Chained
 from hyperfed.protocol.receipt_objects import Fate, Receipt
@@ -59,8 +60,11 @@ def rounds_finding(registry: Registry, ledger: Sequence[Chained], now: datetime)
     )
 
 
-def opened_finding(reader: DropBoxReader, now: datetime) -> Finding | None:
-    """Return whether the running round has a plan; None where it is too early to say."""
+def opened_finding(reader: DropBoxReader, now: datetime, *, may_open: bool) -> Finding | None:
+    """Return whether the running round has a plan; None where it is too early to say.
+
+    `may_open` says whether whoever checks can open it.
+    """
     registry = reader.registry
     if now < registry.genesis:
         return None
@@ -74,10 +78,10 @@ def opened_finding(reader: DropBoxReader, now: datetime) -> Finding | None:
         name="plan",
         level=Level.CRITICAL,
         said=f"round {running} has no plan: no client can send",
-        remedy=(
-            "Run `hyperfed round open`, and check that the deployment open-round is scheduled "
-            "and a worker runs"
-        ),
+        remedy="Run `hyperfed round open`, and check that the deployment open-round is scheduled "
+        "and a worker runs"
+        if may_open
+        else "Tell the operator, who opens rounds: `hyperfed round open`",
     )
 
 
@@ -117,7 +121,8 @@ def budget_finding(reader: DropBoxReader, registry: Registry, ledger: Sequence[C
     if budget.nights_left is not None:
         said += f", for {budget.nights_left} more rounds like round {max(charged)}"
     spent = budget.nights_left == 0 or budget.left_share <= 0
-    low = budget.left_share < LOW
+    few = budget.nights_left is not None and budget.nights_left < SOON
+    low = budget.left_share < LOW or few
     return Finding(
         name="budget",
         level=Level.CRITICAL if spent else Level.WARNING if low else Level.GOOD,

@@ -9,7 +9,7 @@ from hyperfed.operations.health.finding import Finding, Level
 __all__ = ["ServerFacts", "server_findings"]
 
 _WORKER_S = 180.0  # a worker of Prefect says every half a minute that it is there
-_INSTALL = "`hyperfed service install` sets blocks, deployments and schedules"
+_INSTALL = "`hyperfed service install` sets blocks, deployments, schedules and automations"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,11 @@ class ServerFacts:
     worker_seen: datetime | None
     """When a worker of the pool was last heard of; None: never."""
     late: Sequence[str]
-    """The names of late runs."""
+    """The late runs: deployment and instant."""
+    paused: Mapping[str, str]
+    """What is paused, so that no run begins -> the command that resumes it."""
+    automations_off: Sequence[str]
+    """The automations that end what a dead machine left, and that are missing or off."""
 
 
 def server_findings(facts: ServerFacts, now: datetime) -> list[Finding]:
@@ -54,6 +58,22 @@ def server_findings(facts: ServerFacts, now: datetime) -> list[Finding]:
         else f"heard of {max(age_s, 0):.0f} s ago",
         remedy="" if there else "Start it: `hyperfed service worker`, kept running by systemd",
     )
+    if facts.paused:
+        worker = Finding(
+            name="worker",
+            level=Level.CRITICAL,
+            said=f"{' and '.join(facts.paused)}: paused, no run begins",
+            remedy="Resume it: " + "; ".join(f"`{c}`" for c in facts.paused.values()),
+        )
+    off = ", ".join(facts.automations_off)
+    automations = Finding(
+        name="automations",
+        level=Level.WARNING if off else Level.GOOD,
+        said=f"missing or off: {off}; a run whose machine died would hold its slot for ever"
+        if off
+        else "runs whose machine dies are ended or scheduled again",
+        remedy=_INSTALL if off else "",
+    )
     here, server = facts.versions
     alike = here.split(".")[:2] == server.split(".")[:2]
     prefect = Finding(
@@ -62,4 +82,4 @@ def server_findings(facts: ServerFacts, now: datetime) -> list[Finding]:
         said=f"{here} here, {server} on the server",
         remedy="" if alike else "Run the same minor version at both ends: server first, then here",
     )
-    return [schedules, worker, prefect]
+    return [schedules, worker, automations, prefect]
