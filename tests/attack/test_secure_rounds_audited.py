@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from hyperfed.coordinator import choose
@@ -66,3 +67,27 @@ def test_a_block_that_is_left_out_by_an_invented_reason_is_found(
     night = SecureNight(members=(*MEMBERS, *OTHERS), blocks=(MEMBERS, OTHERS))
     night.confirmed()
     assert audited(night) == [(Keys.inbox(1, client, 0), "R-128") for client in OTHERS]
+
+
+@pytest.mark.parametrize("lies", [False, True])
+def test_an_audit_compares_what_a_helper_answers_after_the_commit(lies: bool) -> None:
+    """Three helpers opened the sum, and the fourth comes late (R-167)."""
+    night = SecureNight()
+    night.confirmed()
+    named(night)
+    fed, now = night.federation, night.federation.night(1) + AFTER
+    night.visits(now=now, but=("help-4",))
+    assert fed.run(1, now=now).why is Why.COMMITTED
+    assert night.visit("help-4", now=now).answered == [1]
+    key = Keys.opening(1, "help-4")
+    if lies:
+        part = openings(night).part_at(key)
+        assert part is not None
+        false = replace(part.value, sums=part.value.sums + np.uint64(1))
+        keys = fed.keys["help-4"]
+        data = signed_part(false, PacketType.OPENING, sender="help-4", key_pair=keys, now=now)
+        replaced(night, key, data)
+    report = audit(fed.store, fed.fingerprint, fed.coordinator, now=now)
+    found = [finding.problem for finding in report.findings]
+    assert bool(found) is lies
+    assert all("gave different sums of one seed" in problem for problem in found)
