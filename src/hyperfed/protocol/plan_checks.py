@@ -164,7 +164,7 @@ def check_helpers_stand(plan: Plan, named: Registry, newest: Registry) -> None:
         "helpers or their keys": new is None or now != _keys_of_helpers(named, old, plan.round),
         "how many may collude": new is None or old.colluding_helpers != new.colluding_helpers,
         "how many are opened together": new is not None
-        and (old.smallest < new.smallest or old.together < new.together),
+        and (old.smallest < new.smallest or old.least_shares < new.least_shares),
     }
     if any(changed.values()):
         raise RoundError(
