@@ -20,6 +20,7 @@ from hyperfed.operations.audit import audit
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.registry.secure_sums import SecureSums
 from hyperfed.storage.memory import MemoryStore
+from hyperfed.testing.federation import SmallFederation
 from tests.attack.test_secure_rounds import AFTER, OTHERS, elsewhere
 from tests.secure_night import HELPERS, MEMBERS, SecureNight, named, openings, replaced, signed_plan
 
@@ -187,6 +188,25 @@ def test_a_helper_that_has_lost_its_marks_notices(lost: str, tmp_path: Path) -> 
     assert night.visit("help-1", now=now).published == []
     assert night.memories["help-1"].rounds() == ()
     assert night.visit("help-1", now=fed.opens(3)).published == [5]
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_one_record_is_of_one_federation(on_disk: bool, tmp_path: Path) -> None:
+    """Its refusals would name another federation's clients, and one would erase the other's keys."""
+    folder = tmp_path / "help-1" if on_disk else None
+    memory = HelperMemory(folder)
+    ours, theirs = (SecureNight(memories={"help-1": memory}) for _ in range(2))
+    theirs.federation = SmallFederation(name="others", clients=(*MEMBERS, *HELPERS))
+    theirs.federation.amend(secure_sums=ours.federation.registry.secure_sums)
+    now = ours.federation.opens(1)
+    assert ours.visit("help-1", now=now).published == [1, 2, 3]
+    theirs.memories["help-1"] = HelperMemory(folder) if on_disk else memory
+    before = theirs.federation.objects()
+    with pytest.raises(ConfigError, match="answered in small-fed, not in others"):
+        theirs.visit("help-1", now=now)
+    assert theirs.federation.objects() == before
+    assert theirs.memories["help-1"].rounds() == (1, 2, 3)
+    assert ours.visit("help-1", now=now).published == []
 
 
 class Slow(MemoryStore):

@@ -170,8 +170,13 @@ class HelperNight:
         self.memory.marks.first_round = records[self.helper].first_round
 
     def _check_marks(self, running: int) -> None:
-        """Begin this helper's record of answers. Raise ConfigError where it had one (R-173)."""
+        """Begin this helper's record of answers, or go on with it.
+
+        Raises ConfigError where it had one that is gone, or has one of another federation (R-173).
+        """
+        federation = self.reader.registry.federation
         if self.memory.marks.begun:
+            self.memory.marks.begin(federation)
             return
         first, ahead = self.memory.marks.first_round, running + AHEAD
         here = {round_id for round_id in self.memory.rounds() if round_id >= first}
@@ -188,7 +193,7 @@ class HelperNight:
             )
         for round_id in self.memory.rounds():  # of before it was named anew
             self.memory.erase(round_id)
-        self.memory.marks.begin()
+        self.memory.marks.begin(federation)
 
     def _erase_unopened(self, round_id: int, visit: HelperVisit, *, now: datetime) -> None:
         if now >= self.reader.registry.windows.deadline(round_id + 1):

@@ -52,6 +52,7 @@ class HelperMarks:
     def __init__(self, path: Path | None = None, *, first_round: int = 1) -> None:
         self.path = path
         self.first_round = first_round
+        self.federation = ""
         self.opened: tuple[OpenedManifest, ...] = ()
         if path is not None and path.exists():
             self.opened = self._load(path)
@@ -61,13 +62,28 @@ class HelperMarks:
         """Whether the record is there; the one of this process cannot get lost."""
         return self.path is None or self.path.exists()
 
-    def begin(self) -> None:
-        """Create an empty record, before the helper's first key."""
-        if self.path is None:
+    def begin(self, federation: str) -> None:
+        """Create an empty record of a federation's rounds, before the helper's first key, or go on.
+
+        Raises ConfigError where the record is of another federation: their rounds have one number.
+        """
+        if self.federation not in ("", federation):
+            raise ConfigError(
+                f"holds what this helper has answered in {self.federation}, not in {federation}",
+                subject=str(self.path or "marks"),
+                remedy="Nothing was done. Give the helper of each federation a key file of its own",
+            )
+        self.federation = federation
+        if self.path is None or self.path.exists():
             return
         with alone_with(self.path, error=ConfigError, remedy=_REMEDY):
             if not self.path.exists():
-                write_durably(self.path, _dumped(()), error=ConfigError, remedy=_REMEDY)
+                self._write(())
+
+    def _write(self, opened: tuple[OpenedManifest, ...]) -> None:
+        if self.path is not None:
+            text = _dumped(self.federation, opened)
+            write_durably(self.path, text, error=ConfigError, remedy=_REMEDY)
 
     def allow(
         self,
@@ -121,8 +137,7 @@ class HelperMarks:
             noised=organisation_of is None,
         )
         opened = (*self.opened, new)
-        if self.path is not None:
-            write_durably(self.path, _dumped(opened), error=ConfigError, remedy=_REMEDY)
+        self._write(opened)
         self.opened = opened
 
     def _check_rounds(self, manifest: Manifest) -> None:
@@ -160,6 +175,7 @@ class HelperMarks:
         """Return what the file holds. Raises ConfigError where it holds something else."""
         try:
             stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            self.federation = str(stored.get("federation", ""))
             return tuple(
                 OpenedManifest(
                     round=int(entry["round"]),
@@ -187,7 +203,7 @@ def _list(opened: OpenedManifest) -> str:
     )
 
 
-def _dumped(opened: tuple[OpenedManifest, ...]) -> str:
+def _dumped(federation: str, opened: tuple[OpenedManifest, ...]) -> str:
     entries = [
         {
             "round": manifest.round,
@@ -197,4 +213,4 @@ def _dumped(opened: tuple[OpenedManifest, ...]) -> str:
         }
         for manifest in opened
     ]
-    return json.dumps({"opened": entries}, indent=1) + "\n"
+    return json.dumps({"federation": federation, "opened": entries}, indent=1) + "\n"
