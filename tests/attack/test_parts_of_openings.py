@@ -192,7 +192,7 @@ def test_a_helper_that_has_lost_its_marks_notices(lost: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_one_record_is_of_one_federation(on_disk: bool, tmp_path: Path) -> None:
-    """Its refusals would name another federation's clients, and one would erase the other's keys."""
+    """Its refusals would name another's clients, and one would erase the other's keys."""
     folder = tmp_path / "help-1" if on_disk else None
     memory = HelperMemory(folder)
     ours, theirs = (SecureNight(memories={"help-1": memory}) for _ in range(2))
