@@ -15,7 +15,7 @@ from hyperfed.coordinator.runner import Why
 from hyperfed.crypto.envelope import PacketType
 from hyperfed.dropbox.opening_objects import Confirmation, HelperKey, HelperRefusal
 from hyperfed.dropbox.openings import signed_part
-from hyperfed.errors import ClockError, ConfigError, RoundError
+from hyperfed.errors import ClockError, ConfigError, HyperfedError, RoundError
 from hyperfed.operations.audit import audit
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.registry.secure_sums import SecureSums
@@ -188,6 +188,26 @@ def test_a_helper_that_has_lost_its_marks_notices(lost: str, tmp_path: Path) -> 
     assert night.visit("help-1", now=now).published == []
     assert night.memories["help-1"].rounds() == ()
     assert night.visit("help-1", now=fed.opens(3)).published == [5]
+
+
+def test_what_breaks_one_round_keeps_no_later_round_from_having_its_keys() -> None:
+    """Whoever runs the bucket leaves something else than a manifest."""
+    night = SecureNight()
+    night.confirmed(but=("help-1",))
+    named(night)
+    now = night.federation.night(1) + AFTER
+    honest = night.at_another(night.federation.objects())
+    replaced(night, Keys.manifest(1), b"what nobody can read")
+    with pytest.raises(HyperfedError):
+        night.visit("help-1", now=now)
+    assert openings_keys(night) == openings_keys(honest) | {4}
+    assert honest.visit("help-1", now=now).published == [4]
+
+
+def openings_keys(night: SecureNight) -> set[int]:
+    """The rounds for which help-1 has published a key."""
+    there = night.federation.objects("rounds/")
+    return {n for n in range(1, 9) if Keys.helper_key(n, "help-1") in there}
 
 
 @pytest.mark.parametrize("on_disk", [False, True])

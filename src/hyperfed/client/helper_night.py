@@ -131,6 +131,9 @@ class HelperNight:
         check_registered(registry, self.helper, self.session.key_pair, round_id=running)
         self._check_helper()
         self._check_marks(running)
+        for round_id in range(running, running + AHEAD + 1):  # whatever lies in earlier rounds
+            if self._publish(round_id, now=now):
+                visit.published.append(round_id)
         for round_id in self.memory.rounds():
             plan = self.reader.plan(round_id, or_none=True) if round_id <= running else None
             if plan is None or plan.value.policy.aggregation != "secure-sum":
@@ -152,9 +155,6 @@ class HelperNight:
                 continue
             self._confirm(openings, visit, now=now)
             self._answer(openings, visit, now=now)
-        for round_id in range(running, running + AHEAD + 1):
-            if self._publish(round_id, now=now):
-                visit.published.append(round_id)
         return visit
 
     def _check_helper(self) -> None:
@@ -288,7 +288,9 @@ class HelperNight:
             raise RefusedError("the secret of this round's key is gone", subject=self.helper)
         if boxes.keys[at] != public_round_key(secret):
             raise RefusedError(
-                "its box was sealed to another key",
+                "its box was sealed to another key"
+                if boxes.keys[at]
+                else "it has no box for this helper, whose key was not there yet",
                 subject=boxes.client,
                 rule="R-170",
                 remedy="Nothing to do: the client sends again in the next round",

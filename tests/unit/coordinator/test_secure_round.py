@@ -162,6 +162,11 @@ def test_a_helper_that_is_away_from_the_beginning_stops_nobody() -> None:
         night.visit(helper, now=fed.opens(1) + timedelta(minutes=1))
     fed.open(1, quorum=3)
     night.submit_all()
+    assert night.visit("help-2", now=fed.opens(1) + timedelta(hours=2)).published[0] == 1
+    late = night.visit("help-2", now=fed.night(1))
+    assert set(late.unconfirmed.values()) == {
+        "it has no box for this helper, whose key was not there yet"
+    }
     night.visits(now=fed.night(1), but=("help-2",))
     assert ended(night, answering=("help-1", "help-3", "help-4")) is Why.COMMITTED
 
