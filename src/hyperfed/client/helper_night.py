@@ -195,6 +195,13 @@ class HelperNight:
             self.memory.erase(round_id)
         self.memory.marks.begin(federation)
 
+    def _lies_there(self, round_id: int) -> bool:
+        """Return whether this helper's key of a round lies in the drop-box, as far as it may look."""
+        try:
+            return self.session.store.head(Keys.helper_key(round_id, self.helper)) is not None
+        except AccessDenied:
+            return False
+
     def _erase_unopened(self, round_id: int, visit: HelperVisit, *, now: datetime) -> None:
         if now >= self.reader.registry.windows.deadline(round_id + 1):
             self._erase(round_id, visit)
@@ -209,9 +216,11 @@ class HelperNight:
         """Publish the round's key unless it is there, and return whether this call did."""
         if round_id < self.memory.marks.first_round or self._is_over(round_id, now=now):
             return False
-        if self.memory.key(round_id) is not None and self._lies_there(round_id) is not False:
+        place = Keys.helper_key(round_id, self.helper)
+        had = self.memory.key(round_id) is not None
+        if had and self.session.store.head(place) is not None:
             return False
-        secret = self.memory.new_key(round_id)
+        secret = self.memory.new_key(round_id)  # the one that an earlier visit left unpublished
         key = HelperKey(
             federation=self.reader.registry.federation,
             round=round_id,
@@ -219,20 +228,10 @@ class HelperNight:
             sealing=public_round_key(secret),
         )
         data = self._signed(key, PacketType.HELPER_KEY, now=now)
-        if not written(self.session.store, Keys.helper_key(round_id, self.helper), data):
+        if not written(self.session.store, place, data):
             self.memory.erase(round_id)  # a key whose secret is lost lies there
             return False
         return True
-
-    def _lies_there(self, round_id: int) -> bool | None:
-        """Return whether this helper's key of a round lies in the drop-box; None: it may not look.
-
-        A visit that ended between drawing a key and publishing it has left only its secret.
-        """
-        try:
-            return self.session.store.head(Keys.helper_key(round_id, self.helper)) is not None
-        except AccessDenied:
-            return None
 
     def _is_over(self, round_id: int, *, now: datetime) -> bool:
         if end_of(self.reader.ledger(), round_id) is not None:
