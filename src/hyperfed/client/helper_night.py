@@ -196,7 +196,7 @@ class HelperNight:
         self.memory.marks.begin(federation)
 
     def _lies_there(self, round_id: int) -> bool:
-        """Return whether this helper's key of a round lies in the drop-box, as far as it may look."""
+        """Return whether its key of a round lies in the drop-box, as far as it may look."""
         try:
             return self.session.store.head(Keys.helper_key(round_id, self.helper)) is not None
         except AccessDenied:
