@@ -30,7 +30,7 @@ from hyperfed.packets.masked import MaskedNumbers
 from hyperfed.privacy.mechanisms import PlannedRelease
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Plan
-from hyperfed.protocol.plan_checks import check_help_ends
+from hyperfed.protocol.plan_checks import check_help_ends, check_helpers_stand
 from hyperfed.secure_aggregation import HelperGroup, MaskContext, mask_message
 from hyperfed.secure_aggregation.boxes import check_keys
 from hyperfed.secure_aggregation.noised_statistics import noised_vector
@@ -69,6 +69,7 @@ def masked_message(
     """
     plan, group = openings.plan.value, openings.group
     check_help_ends(plan, openings.reader.registry)
+    check_helpers_stand(plan, openings.registry, openings.reader.registry)
     subject = f"update of {client_id} for round {plan.round}"
     if update.statistics is None:
         raise RefusedError("carries no statistics", subject=subject, rule="R-160")
