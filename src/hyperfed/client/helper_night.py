@@ -171,10 +171,11 @@ class HelperNight:
         """Publish the round's key unless it is there, and return whether this call did."""
         if round_id < self.memory.marks.first_round or self._is_over(round_id, now=now):
             return False
+        place = Keys.helper_key(round_id, self.helper)
         had = self.memory.key(round_id) is not None
-        secret = self.memory.new_key(round_id)
-        if had:
+        if had and self.session.store.head(place) is not None:
             return False
+        secret = self.memory.new_key(round_id)  # the one that an earlier visit left unpublished
         key = HelperKey(
             federation=self.reader.registry.federation,
             round=round_id,
@@ -182,7 +183,7 @@ class HelperNight:
             sealing=public_round_key(secret),
         )
         data = self._signed(key, PacketType.HELPER_KEY, now=now)
-        if not written(self.session.store, Keys.helper_key(round_id, self.helper), data):
+        if not written(self.session.store, place, data):
             self.memory.erase(round_id)  # a key whose secret is lost lies there
             return False
         return True

@@ -147,7 +147,7 @@ def test_two_runs_at_once_send_one_message(tmp_path: Path, monkeypatch: pytest.M
     sent = fed.submit("site-01")
     fed.memories["site-01"] = ClientMemory(path)
     monkeypatch.setattr(fed.memories["site-01"].message, "of", lambda operation: None)
-    monkeypatch.setattr("hyperfed.client.session.check_first_slot", lambda *_: None)
+    monkeypatch.setattr("hyperfed.client.session.check_first_slot", lambda *_, **__: None)
     assert fed.submit("site-01").digest == sent.digest
     assert list(fed.objects("inbox/00000001/site-01/")) == [sent.key]
     assert spent(fed) == 1
