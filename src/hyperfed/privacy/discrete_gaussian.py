@@ -44,7 +44,7 @@ Coins = npt.NDArray[np.bool_]
 
 _KINDS = tuple(map(np.dtype, ("<u1", "<u2", "<u8")))  # of the words that are drawn
 _AT_ONCE = 1 << 17  # candidates in one batch: a few megabytes
-_FAR = (1 << 32) - 1  # 2^17 times the widest sigma: no draw is there, with a chance of exp(-2^17)
+_FURTHEST = (1 << 32) - 1  # 2^17 times the widest sigma: no draw is there, with a chance of exp(-2^17)
 
 
 def discrete_gaussian(sigma: int, size: int, *, random_bytes: RandomBytes = os.urandom) -> Integers:
@@ -86,11 +86,11 @@ def _accepted(coins: "_Coins", candidates: Integers, sigma: int) -> Coins:
     """Return bool[candidates]: heads with probability exp(-gamma).
 
     gamma = (|y| - sigma)^2 / (2 sigma^2), for candidates y of the discrete Laplace law of scale
-    sigma. What is `_FAR` or more from sigma is judged as if it were there.
+    sigma. What is `_FURTHEST` or more from sigma is judged as if it were there.
     """
     denominator = 2 * sigma * sigma
     distance = np.abs(np.abs(candidates) - sigma)
-    square = np.square(np.minimum(distance, _FAR).astype(np.uint64))
+    square = np.square(np.minimum(distance, _FURTHEST).astype(np.uint64))
     quotient = (square // np.uint64(denominator)).astype(np.int64)
     remainder = square % np.uint64(denominator)
     heads = coins.exp(remainder, denominator)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SumsAsked", "plan_of_sums"]
 
-_WHO = {
+_NOISED_BY = {
     "central": "the coordinator noises the sum",
     "local": "each client noises its own moments",
     "shares": "each client adds a share of the noise under masks",
@@ -151,7 +151,7 @@ def _pairs(asked: SumsAsked, planned: "SumsPlan", policy: dict[str, Any]) -> dic
     lasts = f"{planned.nights:,} night{'' if planned.nights == 1 else 's'}"
     inside = f"inside epsilon {asked.epsilon} and delta {asked.delta} for each record"
     pairs = {
-        "Plan": f"{lasts} {inside}; {_WHO[noise.place]}",
+        "Plan": f"{lasts} {inside}; {_NOISED_BY[noise.place]}",
         "Night": f"epsilon {planned.release.epsilon} at delta {planned.release.delta}, charged by "
         "the filter that is enforced",
     }
