@@ -44,7 +44,7 @@ Coins = npt.NDArray[np.bool_]
 
 _KINDS = tuple(map(np.dtype, ("<u1", "<u2", "<u8")))  # of the words that are drawn
 _AT_ONCE = 1 << 17  # candidates in one batch: a few megabytes
-_FURTHEST = (1 << 32) - 1  # 2^17 times the widest sigma: no draw is there, with a chance of exp(-2^17)
+_FURTHEST = (1 << 32) - 1  # 2^17 times the widest sigma; a candidate's chance is exp(-2^17)
 
 
 def discrete_gaussian(sigma: int, size: int, *, random_bytes: RandomBytes = os.urandom) -> Integers:
