@@ -272,7 +272,7 @@ def test_a_night_on_seaweedfs_of_processes_that_come_one_after_another(
     for helper in HELPERS[:2]:
         assert place.at(helper, "helper", "night")["answered"] == [1]
     marks = place.folder / "help-3" / "help-3.helper" / "opened.json"
-    for kill_at in range(25, 200, 4):
+    for kill_at in range(12, 100, 2):
         assert place.process("help-3", "helper", "night", kill_at=kill_at).killed
         if '"round": 1' in marks.read_text():  # killed between its mark and its answer
             break

@@ -14,10 +14,11 @@
 
 A plan also says what a policy has to state for it (`policy_epsilon`, `policy_delta`).
 
-What it does not do: know anybody's data.
+What it does not do: know anybody's data, or plan rounds of statistics (`planned_sums`).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Context, Decimal
 
@@ -27,7 +28,7 @@ from hyperfed.privacy.mechanisms import PlannedRelease, plan_release
 from hyperfed.privacy.rdp import analytic_epsilon, analytic_sigma, rdp_filter
 from hyperfed.privacy.release import noise_cut
 
-__all__ = ["BudgetPlan", "plan_budget"]
+__all__ = ["BudgetPlan", "lasting_epsilon", "night_multiplier", "plan_budget"]
 
 _FEW_EDGES = 10
 _USUAL_DELTA = Decimal("0.00001")  # of a night that pays for no choice of edges
@@ -122,6 +123,29 @@ def _clients(number: int) -> str:
     return f"{number:,} client" + ("" if number == 1 else "s")
 
 
+def night_multiplier(nights: int, epsilon: Decimal, delta: Decimal) -> float:
+    """Return the least noise, in sensitivities, with which the filter admits so many nights."""
+    return math.sqrt(nights / (2 * float(rdp_filter(epsilon, delta).rho))) * (1 + 1e-12)
+
+
+def lasting_epsilon(
+    night: Callable[[Decimal], PlannedRelease],
+    budget: PrivacyAccountant,
+    nights: int,
+    multiplier: float,
+    delta: Decimal,
+) -> Decimal:
+    """Return the largest epsilon of a policy, of three digits, whose nights the budget admits.
+
+    night: returns the release of an epsilon. multiplier: the noise of a night in sensitivities, by
+    which the search begins at the exact curve's epsilon at `delta`.
+    """
+    asked = Context(prec=3, rounding=ROUND_FLOOR).plus(analytic_epsilon(multiplier, delta))
+    while budget.nights_left(night(asked).mechanisms) < nights:
+        asked = asked.next_minus(Context(prec=3))
+    return asked
+
+
 def plan_budget(
     *,
     nights: int,
@@ -147,8 +171,7 @@ def plan_budget(
             "at least one night, one possible edge, one basket and a client in each are needed",
             subject="budget plan",
         )
-    for_noise = delta / 2 if edges_per_client else delta
-    multiplier = math.sqrt(nights / (2 * float(rdp_filter(epsilon, for_noise).rho))) * (1 + 1e-12)
+    multiplier = night_multiplier(nights, epsilon, delta / 2 if edges_per_client else delta)
     policy_delta = (
         Context(prec=6, rounding=ROUND_FLOOR).divide(delta, Decimal(nights))
         if edges_per_client
@@ -175,11 +198,13 @@ def plan_budget(
             subject="budget plan",
             remedy="This is a defect; please report it with the numbers",
         )
-    policy_epsilon = Context(prec=3, rounding=ROUND_FLOOR).plus(
-        analytic_epsilon(multiplier, policy_delta / 2 if edges_per_client else policy_delta)
+    policy_epsilon = lasting_epsilon(
+        lambda asked: night_plan(epsilon=asked),
+        empty,
+        nights,
+        multiplier,
+        policy_delta / 2 if edges_per_client else policy_delta,
     )
-    while empty.nights_left(night_plan(epsilon=policy_epsilon).mechanisms) < nights:
-        policy_epsilon = policy_epsilon.next_minus(Context(prec=3))
     if planned.selection is not None:
         slots = max(1, int(clients * edges_per_client / planned.selection.clients_needed))
     over, inside = (

@@ -31,6 +31,7 @@ __all__ = [
     "release_of",
     "statement_of",
     "statement_of_moments",
+    "sum_noise_std",
 ]
 
 
@@ -126,6 +127,11 @@ def statement_of(
     )
 
 
+def sum_noise_std(policy: PolicyPack, planned: PlannedRelease, clients: int) -> float:
+    """Return the standard deviation of the noise on each moment of the sum of so many clients."""
+    return planned.noise_std * (clients**0.5 if policy.noised_by_clients else 1.0)
+
+
 def statement_of_moments(
     policy: PolicyPack,
     planned: PlannedRelease,
@@ -139,7 +145,7 @@ def statement_of_moments(
         **_promised(policy, planned, vocabulary=vocabulary, after=after),
         slots=moment_count(len(vocabulary), policy.lags),
         clients=clients,
-        noise_std=planned.noise_std * (clients**0.5 if policy.noised_by_clients else 1.0),
+        noise_std=sum_noise_std(policy, planned, clients),
         group_noise_std=(),
         cut=0.0,
     )
