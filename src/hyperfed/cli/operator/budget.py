@@ -203,10 +203,16 @@ def _show(invocation: Invocation, last: int) -> None:
 )
 @click.option(
     "--place",
-    type=click.Choice(["central", "local"]),
+    type=click.Choice(["central", "shares", "local"]),
     default="central",
     show_default=True,
     help="Who adds the noise.",
+)
+@click.option(
+    "--noise-shares",
+    type=click.IntRange(min=1),
+    help="With --place shares: how many shares a night counts on, of clients that neither help nor "
+    "may collude.",
 )
 @click.option(
     "--record-bound",
@@ -239,6 +245,7 @@ def plan(
     max_lag: int,
     slots: int | None,
     place: str,
+    noise_shares: int | None,
     record_bound: Decimal | None,
     baskets: int,
     edges_per_client: int | None,
@@ -289,6 +296,7 @@ def plan(
             record_bound=float(record_bound or 0),
             baskets=baskets,
             edges_per_client=edges_per_client or 0,
+            noise_shares=noise_shares or 0,
         )
     lag = max_lag if variables is not None else None
     code = 0 if planned.useful else 1
@@ -343,6 +351,13 @@ def _policy_of(planned: "BudgetPlan", max_lag: int | None) -> dict[str, Any]:
     }
     if max_lag is not None:
         policy["lags"] = [*range(max_lag + 1)]
+    if planned.release.mechanism.shares:
+        policy |= {
+            "aggregation": "secure-sum",
+            "noise_shares": planned.release.mechanism.shares,
+            "max_staleness": 0,
+            "organisation_cap": 0.0,
+        }
     if planned.release.record_bound:
         policy["record_bound"] = planned.release.record_bound
     if planned.release.selection is not None:
@@ -369,6 +384,8 @@ def _show_plan(
         + (
             "the coordinator noises the sum"
             if noise.place == "central"
+            else f"each client adds a share of the sum's noise, and {noise.shares} are counted on"
+            if noise.place == "shares"
             else "each client noises its own message"
         ),
         "Noise": f"{planned.multiplier:.2f} sensitivities a night, by the filter that is enforced"
