@@ -50,6 +50,7 @@ __all__ = [
     "noise_cut",
     "noised_message",
     "opened_means",
+    "opened_noise",
     "released_graph",
     "slots_of",
 ]
@@ -179,13 +180,17 @@ def opened_means(
 
     steps: int64[possible edges], the sum in whole steps. The noise is that of all shares.
     """
-    mean = steps.astype(np.float64) * (planned.clip_norm / planned.bound / clients)
     return Released(
         keys=public_slots(len(vocabulary), lags),
-        mean=mean,
-        std=planned.noise_std / math.sqrt(clients),
+        mean=steps.astype(np.float64) * (planned.clip_norm / planned.bound / clients),
+        std=opened_noise(planned, clients=clients),
         clients=clients,
     )
+
+
+def opened_noise(planned: PlannedRelease, *, clients: int) -> float:
+    """Return the standard deviation of the noise on a mean of so many clients' shares."""
+    return planned.noise_std / math.sqrt(clients)
 
 
 def noised_message(
