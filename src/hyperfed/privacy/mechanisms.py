@@ -26,7 +26,7 @@ from statistics import NormalDist
 
 from hyperfed.errors import PrivacyError
 from hyperfed.privacy.accountant import rho_of
-from hyperfed.privacy.clipping import MAX_BOUND
+from hyperfed.privacy.clipping import MAX_BOUND, largest_bound
 from hyperfed.privacy.discrete_gaussian import MAX_SIGMA
 from hyperfed.privacy.rdp import analytic_sigma, rdp_epsilon
 from hyperfed.protocol.entries import (
@@ -146,7 +146,10 @@ def plan_release(
     ) * math.sqrt(stages)
     # the grid is finer by the root of the shares that the policy counts on
     most = int(math.sqrt(max(1, noise_shares)) * MAX_SIGMA / noise_multiplier)
-    bound, sensitivity = _grid(most, clip_norm, slots, record_bound if unit == "record" else None)
+    finest = min(int(math.sqrt(max(1, noise_shares)) * MAX_BOUND), largest_bound(slots))
+    bound, sensitivity = _grid(
+        most, clip_norm, slots, record_bound if unit == "record" else None, finest
+    )
     stage_delta = noise_delta / stages
     effects = gaussian_mechanism(
         sensitivity,
@@ -171,16 +174,18 @@ def plan_release(
     )
 
 
-def _grid(most: int, clip_norm: float, slots: int, record_bound: float | None) -> tuple[int, int]:
-    """Return (bound, sensitivity) in grid units, with sensitivity <= most.
+def _grid(
+    most: int, clip_norm: float, slots: int, record_bound: float | None, finest: int
+) -> tuple[int, int]:
+    """Return (bound, sensitivity) in grid units, with sensitivity <= most and bound <= finest.
 
     Raises PrivacyError where the grid is too coarse.
     """
     if record_bound is None:
-        bound = sensitivity = min(most, MAX_BOUND)
+        bound = sensitivity = min(most, finest)
     else:
         rounding = math.isqrt(max(slots, 1) - 1) + 1
-        bound = min(int((most - rounding) * clip_norm / record_bound), MAX_BOUND)
+        bound = min(int((most - rounding) * clip_norm / record_bound), finest)
         sensitivity = math.ceil(bound * record_bound / clip_norm) + rounding
         while sensitivity > most and bound > 0:
             bound -= 1
