@@ -268,7 +268,6 @@ def _noised_sums(
 
 
 def charge_share(
-    update: Update,
     plan: Plan,
     reader: DropBoxReader,
     ledger: Sequence[Chained],
@@ -277,19 +276,16 @@ def charge_share(
 ) -> PlannedRelease | None:
     """Charge the guard for a share of noise, and return the night that it is drawn by (R-191).
 
-    update: what it will be added to. guard_of: returns the client's guard of a budget. It is filled
-    from the ledger where its file was lost. Returns None, and charges nothing, where the round's
-    noise is not in shares. A void round stays charged: helpers may have opened its sum. Raises
-    PrivacyBudgetExhausted, and RefusedError where effects attest no fitting record bound.
+    guard_of: returns the client's guard of a budget. It is filled from the ledger where its file
+    was lost. Returns None, and charges nothing, where the round's noise is not in shares. A void
+    round stays charged: helpers may have opened its sum. Raises PrivacyBudgetExhausted.
     """
     if plan.policy.privacy != "shares":
         return None
     budget = reader.registry.budget
-    planned = release_of(plan.policy, plan.vocabulary, budget)
-    if planned is not None and plan.policy.payload == "edges":
-        check_attested(update, plan, planned)
     guard = guard_of(budget)
     recover(guard, [c for c in charging(reader, ledger) if c.entry.round != plan.round])
+    planned = release_of(plan.policy, plan.vocabulary, budget)
     if planned is not None:
         guard.charge(planned.mechanisms, operation=operation_of(plan))
     return planned

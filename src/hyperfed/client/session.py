@@ -353,7 +353,7 @@ class ClientSession:
                 box_keys=self.memory.box_keys,
                 now=now,
                 charge=lambda: charge_share(
-                    update, plan.value, self.reader, ledger, guard_of=self.memory.privacy_guard
+                    plan.value, self.reader, ledger, guard_of=self.memory.privacy_guard
                 ),
             )
             kept = self.memory.message.keep(message)

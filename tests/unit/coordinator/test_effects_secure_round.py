@@ -12,6 +12,8 @@ import pytest
 from hyperfed.client import session
 from hyperfed.coordinator.runner import Why
 from hyperfed.errors import BoundsError, PrivacyError, QuorumMissed, RefusedError
+from hyperfed.hypergraph.explanation import edge_sentences
+from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.kernels.layout import Z95
 from hyperfed.operations.audit import audit
 from hyperfed.packets import Claims, PolicyPack, Update
@@ -19,6 +21,8 @@ from hyperfed.privacy.mechanisms import plan_release
 from hyperfed.privacy.release import noise_cut
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.registry.registry import Budget
+from hyperfed.report import html_report, markdown_page, view_of
+from hyperfed.report.site import SiteContent, site_files
 from tests.effects_night import (
     EffectsNight,
     drawn,
@@ -26,6 +30,7 @@ from tests.effects_night import (
     effects_update,
     model_of,
 )
+from tests.noised_night import NoisedNight
 
 pytestmark = pytest.mark.unit
 
@@ -33,7 +38,7 @@ AFTER = timedelta(minutes=5)
 RECORDS = Budget(epsilon=Decimal(2000), unit="record")
 
 
-def ended(night: EffectsNight, *, but: tuple[str, ...] = ()) -> Why:
+def ended(night: NoisedNight, *, but: tuple[str, ...] = ()) -> Why:
     """Play round 1 to its end, without some members."""
     night.opens()
     night.submit_all(but=but)
@@ -84,6 +89,30 @@ def test_a_night_of_effects_is_charged_opened_and_audited(monkeypatch: pytest.Mo
         assert report.findings == ()
         assert report.checked["openings"] == 1
         assert report.checked.get("noise compared", 0) == (key is not None)
+
+
+@pytest.mark.parametrize("kind", [EffectsNight, NoisedNight])
+def test_pages_of_a_round_with_noise_in_shares_say_what_was_summed(
+    kind: type[EffectsNight | NoisedNight],
+) -> None:
+    """Every page of the site, an edge's sentences, and the page of the round."""
+    night = kind(epsilon=400)
+    fed = night.federation
+    fed.amend(budget=replace(fed.registry.budget, epsilon=Decimal(2000)))
+    assert ended(night) is Why.COMMITTED
+    found = fed.reader().result(1)
+    assert found is not None
+    assert isinstance(found.value, GlobalModel)
+    rows = found.value.rows()
+    assert rows
+    for row in rows:
+        said = " ".join(edge_sentences(found.value, row))
+        assert "found in the noised sum of 6 clients, which nobody sees one by one" in said
+    view = view_of(fed.reader(), 1)
+    assert "6 of 10 clients counted" in markdown_page(view)
+    assert "noise of 4 of the 6 clients" in html_report([view])
+    content = SiteContent.read(fed.reader(), fed.reader().ledger(), last=5, sets=None)
+    assert any("noised sum of 6 clients" in page for page in site_files(content).values())
 
 
 def test_records_are_protected_where_each_client_attests_a_bound() -> None:
