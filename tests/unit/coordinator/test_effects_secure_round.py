@@ -218,6 +218,23 @@ def test_the_grid_of_shares_is_finer_than_that_of_central_noise(unit: str) -> No
     assert shared.multiplier == pytest.approx(central.multiplier, rel=1e-3)
 
 
+def test_a_small_record_bound_does_not_make_the_noise_larger_than_is_needed() -> None:
+    """A clip has more steps than 2^20 then, as many more as the root of the shares."""
+    given: dict[str, Any] = {
+        "epsilon": Decimal(4),
+        "delta": Decimal("0.00001"),
+        "clip_norm": 1.0,
+        "slots": 36,
+        "unit": "record",
+        "record_bound": 0.02,
+    }
+    shared = plan_release(**given, place="shares", noise_shares=16)
+    central = plan_release(**given)
+    assert shared.bound == 4 * central.bound == 1 << 22
+    assert shared.noise_std * 4 == pytest.approx(central.noise_std)
+    assert shared.epsilon == pytest.approx(central.epsilon, rel=Decimal("0.01"))
+
+
 @pytest.mark.parametrize(
     "changes",
     [
