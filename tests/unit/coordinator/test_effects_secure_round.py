@@ -1,15 +1,19 @@
 """A night in which effects are summed under masks, with noise in shares: R-200 to R-202."""
 
 import math
+import tomllib
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import numpy as np
 import pytest
 
 from hyperfed.client import session
+from hyperfed.coordinator.opening import RoundTerms
 from hyperfed.coordinator.runner import Why
 from hyperfed.errors import BoundsError, PrivacyError, QuorumMissed, RefusedError
 from hyperfed.hypergraph.explanation import edge_sentences
@@ -198,6 +202,14 @@ def test_below_the_shares_that_a_plan_counts_on_nothing_is_frozen_or_opened() ->
     assert fed.reader().freeze(1) is None
     assert fed.run(1, now=fed.plan(1).close_by).why is Why.VOID
     assert not fed.objects(Keys.manifest(1))
+
+
+def test_the_pages_example_is_a_policy() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "secure-sums.md").read_text(encoding="utf-8")
+    part = page.split("## Effects in shares", 1)[1].split("\n\n")[1]
+    fields = tomllib.loads(dedent(part))["policy"]
+    policy = RoundTerms.of(variables=["heat", "load"], policy=fields).policy
+    assert policy == effects_policy(12, 4)
 
 
 @pytest.mark.parametrize("unit", ["client", "record"])
