@@ -26,7 +26,7 @@ from hyperfed.packets import PolicyPack
 from hyperfed.privacy.accountant import PrivacyAccountant
 from hyperfed.privacy.mechanisms import PlannedRelease
 from hyperfed.privacy.moments import moment_count, plan_moments
-from hyperfed.privacy.planning import lasting_epsilon, night_multiplier
+from hyperfed.privacy.planning import check_counted_on, lasting_epsilon, night_multiplier
 from hyperfed.privacy.policy import sum_noise_std
 from hyperfed.privacy.release import noise_cut
 from hyperfed.statistics.noise import partial_noise
@@ -110,15 +110,7 @@ def plan_sums(
     standard deviation of a variable, in public units; None: the largest that the clip allows.
     Raises PrivacyError where no grid is fine enough, or where no night fits.
     """
-    counted = policy.noise_shares
-    if clients <= counted:
-        raise PrivacyError(
-            f"{clients} clients, and the policy counts on {counted} shares of noise: the client "
-            "that is protected is not one of them",
-            subject="budget plan",
-            rule="R-190",
-            remedy="Count on fewer shares, or expect more clients",
-        )
+    check_counted_on(policy.noise_shares, clients)
     empty = PrivacyAccountant(epsilon=epsilon, delta=delta)
     if nights is not None:
         largest = Context(prec=3, rounding=ROUND_FLOOR).create_decimal(999)

@@ -8,7 +8,7 @@
    client has can be seen at once. Where that is below one, none can.
 3. A plan that shows nothing is called useless, in words.
 4. Baskets (of equal size) cost nothing and add noise to the global mean: sqrt(baskets) under
-   central noise, none under local noise (`groups`).
+   central noise, none under local noise (`groups`). Noise in shares takes none.
 5. Discovery "selected": half of delta pays for the choices, in equal parts for each round. How many
    edges are chosen is bounded by how often clients name any.
 
@@ -28,7 +28,13 @@ from hyperfed.privacy.mechanisms import PlannedRelease, plan_release
 from hyperfed.privacy.rdp import analytic_epsilon, analytic_sigma, rdp_filter
 from hyperfed.privacy.release import noise_cut
 
-__all__ = ["BudgetPlan", "lasting_epsilon", "night_multiplier", "plan_budget"]
+__all__ = [
+    "BudgetPlan",
+    "check_counted_on",
+    "lasting_epsilon",
+    "night_multiplier",
+    "plan_budget",
+]
 
 _FEW_EDGES = 10
 _USUAL_DELTA = Decimal("0.00001")  # of a night that pays for no choice of edges
@@ -146,6 +152,17 @@ def lasting_epsilon(
     return asked
 
 
+def check_counted_on(noise_shares: int, clients: int) -> None:
+    """Raise PrivacyError where `clients` cannot leave so many shares beside a client's own."""
+    if clients <= noise_shares:
+        raise PrivacyError(
+            f"{clients} clients leave fewer than {noise_shares} shares beside a client's own",
+            subject="budget plan",
+            rule="R-193",
+            remedy="Count on fewer shares; helpers' organisations and colluders leave none either",
+        )
+
+
 def plan_budget(
     *,
     nights: int,
@@ -159,18 +176,27 @@ def plan_budget(
     record_bound: float = 0.0,
     baskets: int = 1,
     edges_per_client: int = 0,
+    noise_shares: int = 0,
 ) -> BudgetPlan:
     """Return the plan of `nights` equal rounds inside (epsilon, delta).
 
     `slots` is the number of possible edges. It is ignored with edges_per_client > 0, where edges
-    are discovered by selection. Raises PrivacyError where no grid is fine enough for the noise it
-    takes.
+    are discovered by selection. `noise_shares` is how many shares a night counts on, where the
+    place is "shares". Raises PrivacyError where no grid is fine enough for the noise it takes, or
+    where fewer clients are expected than shares are counted on.
     """
     if nights < 1 or clients < 1 or slots < 1 or not 1 <= baskets <= clients:
         raise PrivacyError(
             "at least one night, one possible edge, one basket and a client in each are needed",
             subject="budget plan",
         )
+    if (place == "shares") != (noise_shares > 0) or (noise_shares and baskets > 1):
+        raise PrivacyError(
+            f"noise is {place}, in {noise_shares} shares, and there are {baskets} baskets",
+            subject="budget plan",
+            remedy="Give noise in shares a number of shares that a night counts on, and no baskets",
+        )
+    check_counted_on(noise_shares, clients)
     multiplier = night_multiplier(nights, epsilon, delta / 2 if edges_per_client else delta)
     policy_delta = (
         Context(prec=6, rounding=ROUND_FLOOR).divide(delta, Decimal(nights))
@@ -188,6 +214,7 @@ def plan_budget(
             unit=unit,
             record_bound=record_bound,
             edges_per_client=edges_per_client,
+            noise_shares=noise_shares,
         )
 
     empty = PrivacyAccountant(epsilon=epsilon, delta=delta)
@@ -209,7 +236,7 @@ def plan_budget(
         slots = max(1, int(clients * edges_per_client / planned.selection.clients_needed))
     over, inside = (
         (math.sqrt(clients), math.sqrt(clients / baskets))
-        if place == "local"
+        if place in ("local", "shares")
         else (clients / math.sqrt(baskets), clients / baskets)
     )
     std = planned.noise_std / over
@@ -218,7 +245,8 @@ def plan_budget(
 
     def clients_needed(edges: int) -> int:
         share = noise_cut(planned.noise_std, slots) * math.sqrt(edges) / clip_norm
-        enough = math.ceil(share**2 if place == "local" else share * math.sqrt(baskets))
+        enough = math.ceil(share * math.sqrt(baskets) if place == "central" else share**2)
+        enough = max(enough, noise_shares + 1)
         return (
             max(enough, math.ceil(planned.selection.clients_needed))
             if planned.selection is not None

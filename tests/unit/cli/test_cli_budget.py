@@ -163,6 +163,11 @@ def test_local_noise_needs_many_more() -> None:
         (("--variables", "4"), "client"),
         (("--variables", "4", "--record-bound", "0.02"), "record"),
         (("--variables", "4", "--place", "local"), "client"),
+        (("--variables", "4", "--place", "shares", "--noise-shares", "400"), "client"),
+        (
+            ("--variables", "4", "--place", "shares", "--noise-shares", "9", "--record-bound", "1"),
+            "record",
+        ),
         (("--edges-per-client", "10"), "client"),
     ],
 )
@@ -191,6 +196,34 @@ def test_the_policy_it_prints_lasts_as_long_as_it_says_and_not_much_longer(
     )
     assert 365 <= fits <= 372
     assert code == (1 if "local" in options else 0)
+
+
+def test_noise_in_shares_is_planned_between_central_and_local_noise() -> None:
+    """All 200 add a share, of which 150 are counted: 1.15 times the noise of a coordinator."""
+    places = ("central",), ("shares", "--noise-shares", "150"), ("local",)
+    central, shares, local = (
+        asked(*YEAR, "--clients", "200", "--place", *place)[1] for place in places
+    )
+    assert shares["noise_std"] == pytest.approx(central["noise_std"] * (200 / 150) ** 0.5, rel=1e-3)
+    assert shares["noise_std"] < local["noise_std"] / 10
+    assert shares["policy"]["noise_shares"] == 150
+    assert shares["clients_for_one_edge"] >= 151
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--place", "shares"), "noise is shares, in 0 shares"),
+        (("--noise-shares", "9"), "noise is central, in 9 shares"),
+        (("--place", "shares", "--noise-shares", "9", "--baskets", "2"), "2 baskets"),
+        (("--place", "shares", "--noise-shares", "20"), "20 clients leave fewer than 20 shares"),
+    ],
+)
+def test_shares_that_cannot_be_counted_on_are_not_planned(
+    options: tuple[str, ...], why: str
+) -> None:
+    with pytest.raises(ConfigError, match=why):
+        asked(*YEAR, "--clients", "20", *options)
 
 
 def test_baskets_and_discovery_are_planned_too() -> None:

@@ -69,7 +69,7 @@ __all__ = ["plan"]
     type=click.Choice(["central", "local", "shares"]),
     default="central",
     show_default=True,
-    help="Who adds the noise; shares belong to rounds of statistics.",
+    help="Who adds the noise.",
 )
 @click.option(
     "--record-bound",
@@ -110,7 +110,8 @@ __all__ = ["plan"]
 @click.option(
     "--noise-shares",
     type=click.IntRange(min=1),
-    help="How many shares of noise the policy counts on (--place shares).",
+    help="With --place shares: how many shares a night counts on, of clients that neither help nor "
+    "may collude.",
 )
 @click.option(
     "--night-epsilon",
@@ -183,14 +184,11 @@ def plan(
             "--record-bound": record_bound,
             "--baskets": None if baskets == 1 else baskets,
             "--edges-per-client": edges_per_client,
-            "--noise-shares without --place shares": noise_shares if place != "shares" else None,
         },
         of_sums={
             "--rows": rows,
-            "--noise-shares": noise_shares,
             "--night-epsilon": night_epsilon,
             "--spread": spread,
-            "--place shares": "shares" if place == "shares" else None,
         },
     )
     if row_norm is not None:
@@ -245,6 +243,7 @@ def plan(
             record_bound=float(record_bound or 0),
             baskets=baskets,
             edges_per_client=edges_per_client or 0,
+            noise_shares=noise_shares or 0,
         )
     lag = max_lag if variables is not None else None
     code = 0 if planned.useful else 1
@@ -325,6 +324,13 @@ def _policy_of(planned: "BudgetPlan", max_lag: int | None) -> dict[str, Any]:
     }
     if max_lag is not None:
         policy["lags"] = [*range(max_lag + 1)]
+    if planned.release.mechanism.shares:
+        policy |= {
+            "aggregation": "secure-sum",
+            "noise_shares": planned.release.mechanism.shares,
+            "max_staleness": 0,
+            "organisation_cap": 0.0,
+        }
     if planned.release.record_bound:
         policy["record_bound"] = planned.release.record_bound
     if planned.release.selection is not None:
@@ -351,6 +357,8 @@ def _show_plan(
         + (
             "the coordinator noises the sum"
             if noise.place == "central"
+            else f"each client adds a share of the sum's noise, and {noise.shares} are counted on"
+            if noise.place == "shares"
             else "each client noises its own message"
         ),
         "Noise": f"{planned.multiplier:.2f} sensitivities a night, by the filter that is enforced"
