@@ -378,9 +378,9 @@ def test_few_rows_are_told_that_it_is_useless_and_how_many_they_would_need() -> 
         ((*SUMS, "--nights", "9", "--place", "shares"), "need --noise-shares"),
         ((*SUMS, "--nights", "9", "--noise-shares", "3"), "without --place shares does not belong"),
         ((*SUMS, "--nights", "9", "--baskets", "2"), "--baskets does not belong"),
-        ((*SUMS, "--nights", "9", *SHARES, "--clients", "12"), "not one of them"),
+        ((*SUMS, "--nights", "9", *SHARES, "--clients", "12"), "12 clients leave fewer"),
         ((*YEAR, "--clients", "20", "--rows", "9"), "--rows does not belong to rounds of edges"),
-        ((*YEAR, "--clients", "20", "--place", "shares"), "--place shares does not belong"),
+        ((*YEAR, "--clients", "20", "--place", "shares"), "noise is shares, in 0 shares"),
     ],
 )
 def test_rounds_of_statistics_are_planned_by_options_of_their_own(

@@ -184,6 +184,7 @@ def plan(
             "--record-bound": record_bound,
             "--baskets": None if baskets == 1 else baskets,
             "--edges-per-client": edges_per_client,
+            "--noise-shares without --place shares": noise_shares if place != "shares" else None,
         },
         of_sums={
             "--rows": rows,
