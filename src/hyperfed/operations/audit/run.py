@@ -8,8 +8,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from hyperfed.config import DEFAULT_LIMITS, Limits
-from hyperfed.coordinator.budget import accountant_of
 from hyperfed.crypto.keys import KeyPair
+from hyperfed.dropbox.budgets import accountant_of
 from hyperfed.errors import PrivacyBudgetExhausted
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.links.bundle import verify_links
