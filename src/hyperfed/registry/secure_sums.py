@@ -118,7 +118,9 @@ class SecureSums:
                     "is a helper, and no client of the registry",
                     subject=helper,
                     rule="R-168",
-                    remedy="Add it with `hyperfed registry add`, or name another helper",
+                    remedy="Add it with `hyperfed registry add`. To revoke it, first draft another "
+                    "helper in its place: `hyperfed registry helpers`; then `hyperfed registry "
+                    "revoke --draft FILE`",
                 )
         if len({organisation_of[helper] for helper in named}) != len(named):
             raise RegistryError(

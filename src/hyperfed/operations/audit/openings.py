@@ -1,8 +1,8 @@
 """Check the opening of a round of secure sums (R-178).
 
 Cohort and manifest follow from plan, freeze, blocks and confirmations (R-172); all helpers' answers
-agree, late ones too (R-167); with keys that open the bodies, masked messages less the helpers' sums
-give the result (`states`).
+agree, late ones too (R-167); masked messages less the helpers' sums give the result (`states`),
+which takes a key only where the messages are sealed (R-213).
 """
 
 from dataclasses import replace
@@ -114,3 +114,4 @@ def open_again(
         deadline_past=True,
     )
     coordinator.opened = replace(opened, helpers=model.opened_by)
+    context.checked["sums added up without a key"] += context.key_pair is None
