@@ -16,6 +16,7 @@ from hyperfed.operations.audit import audit
 from hyperfed.protocol.documents import sign_object
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.secure_aggregation import OpenedSum, open_sum
+from tests.noised_night import NoisedNight
 from tests.secure_night import MEMBERS, SecureNight, named, openings, replaced
 
 pytestmark = pytest.mark.attack
@@ -150,6 +151,13 @@ def lied(night: SecureNight, helper: str) -> None:
     replaced(night, key, data)
 
 
+def shifted(*args: Any, **more: Any) -> OpenedSum:
+    opened = open_sum(*args, **more)
+    total = opened.total.copy()
+    total[1:20] += np.uint64(3 << 24)
+    return replace(opened, total=total)
+
+
 @pytest.mark.parametrize("sealed", [False, True])
 @pytest.mark.parametrize("forged", [False, True])
 def test_anybody_adds_up_masked_messages_that_are_not_sealed(
@@ -159,12 +167,6 @@ def test_anybody_adds_up_masked_messages_that_are_not_sealed(
 
     Where messages are sealed, the audit says that it could not add them up.
     """
-
-    def shifted(*args: Any, **more: Any) -> OpenedSum:
-        opened = open_sum(*args, **more)
-        total = opened.total.copy()
-        total[1:20] += np.uint64(3 << 24)
-        return replace(opened, total=total)
 
     night = SecureNight()
     night.opens(sealed=sealed)
@@ -188,3 +190,22 @@ def test_anybody_adds_up_masked_messages_that_are_not_sealed(
     assert ("but for 1 rounds of open masked messages" in said) is not sealed
     with_key = audit(fed.store, fed.fingerprint, fed.coordinator, now=now)
     assert bool(with_key.findings) is forged
+
+
+@pytest.mark.parametrize("forged", [False, True])
+def test_anybody_adds_up_shares_of_noise(forged: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same with noise in shares: the whole released model follows from open messages."""
+    night = NoisedNight()
+    night.opens(sealed=False)
+    night.submit_all()
+    fed, now = night.federation, night.federation.night(1) + AFTER
+    night.visits(now=fed.night(1))
+    named(night)
+    night.visits(now=now)
+    with monkeypatch.context() as patch:
+        if forged:
+            patch.setattr("hyperfed.coordinator.opened_sums.open_sum", shifted)
+        assert fed.run(1, now=now).why is Why.COMMITTED
+    report = audit(fed.store, fed.fingerprint, None, now=now)
+    assert [finding.rule for finding in report.findings] == (["R-189"] if forged else [])
+    assert report.checked["sums added up without a key"] == 1
