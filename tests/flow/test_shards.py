@@ -168,7 +168,7 @@ def test_the_steps_of_a_merge_take_nothing_of_the_coordinator_along(
             sent.append(serialize_context() | {"parameters": parameters})
             return answer_step.submit(*parameters)
 
-    monkeypatch.setattr(remote, "RANGES_HERE", 0)
+    monkeypatch.setattr(remote, "ROWS_HERE", 0)
     monkeypatch.setattr(reconcile_module, "answer_step", Noting())
     one_night(federation_round, shards=2)
     assert sent
@@ -211,7 +211,7 @@ def test_two_processes_of_a_dask_cluster_decide_what_threads_decide(
     one_night: Callable[..., dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = one_night(federation_round, shards=2)
-    monkeypatch.setattr(remote, "RANGES_HERE", 0)
+    monkeypatch.setattr(remote, "ROWS_HERE", 0)
 
     def elsewhere(self: RoundRunner, arrivals: object) -> None:
         raise AssertionError("judged in the flow's own process")
