@@ -8,7 +8,8 @@ beside the same night in one process, and whether all decide the same.
    real machine's clock nowhere (HYPERFED_REHEARSAL).
 2. CPU seconds are those of this process and its descendants: what starts a cluster and what it does
    in the background are in them, and so is Prefect's server.
-3. A cluster of Dask or Ray is started before and has two workers; a night is run on it twice.
+3. A cluster of Dask or Ray is started before, as docs/scale.md says, and has two workers; a night
+   is run on it twice.
    What starting it costs is told apart, and so is what cluster and server take a second without
    work: a night on a busy machine takes long, and pays for it. "dask:2" and "ray:" name clusters
    that the night itself starts and ends.
@@ -41,6 +42,8 @@ from flows.federation_round import federation_round
 from flows.task_runners import task_runner
 from hyperfed.storage.filesystem import FilesystemStore
 
+# what docs/scale.md has workers of a standing cluster started with
+MEMORY = {"MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_MMAP_THRESHOLD_": "33554432"}
 _IDLE_S = 10.0  # how long it is looked at what a cluster and Prefect's server cost without work
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -83,6 +86,7 @@ def standing(runner: str) -> Iterator[str]:
     if runner == "dask":
         from distributed import LocalCluster
 
+        os.environ |= MEMORY
         with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
             yield f"dask:{cluster.scheduler_address}"
     elif runner == "ray":
