@@ -17,6 +17,7 @@ beside the same night in one process, and whether all decide the same.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -33,6 +34,7 @@ from hyperfed.config import no_telemetry
 sys.path.insert(0, str(Path(__file__).parents[1]))
 os.environ.update(no_telemetry(os.environ), HYPERFED_REHEARSAL="1")
 
+from measure import machine
 from night import make_federation
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
@@ -117,8 +119,8 @@ def measure(clients: int, edges: int, shards: int, runners: list[str]) -> list[d
             began = time.perf_counter()
             cpu = cpu_of(run)
             result = (box / "rounds" / "00000001" / "result").read_bytes()
-            row = {"night": name, "seconds": time.perf_counter() - began, "result": hash(result)}
-            rows.append(row | cpu)
+            row = {"night": name, "seconds": time.perf_counter() - began}
+            rows.append(row | cpu | {"result": hashlib.sha256(result).hexdigest()})
             print(
                 f"{name:<26} {cpu['cpu_seconds']:7.1f} s CPU, {cpu['own_seconds']:7.1f} s of them "
                 f"its own, in {row['seconds']:7.1f} s",
@@ -159,6 +161,7 @@ def measure(clients: int, edges: int, shards: int, runners: list[str]) -> list[d
                     began = sum(_family().values())
                     time.sleep(_IDLE_S)
                     idle = (sum(_family().values()) - began) / _IDLE_S
+                    rows.append({"standing": runner, "start_seconds": started, "idle": idle})
                     print(
                         f"{runner:<26} {started:7.1f} s CPU to start, {idle:.3f} a second for "
                         "nothing",
@@ -167,7 +170,8 @@ def measure(clients: int, edges: int, shards: int, runners: list[str]) -> list[d
                     for time_ in ("first", "again")[runner not in ("dask", "ray") :]:
                         name = f"{shards} shards on {runner}, {time_}"
                         night(name, lambda r=there: flow(r, shards))
-            assert len({row["result"] for row in rows[2:]}) <= 1, "results differ"
+            results = {row["result"] for row in rows[2:] if "result" in row}
+            assert len(results) <= 1, "results differ"
     return rows
 
 
@@ -181,7 +185,7 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     rows = measure(given.clients, given.edges, given.shards, given.runners.split(","))
     if given.json:
-        given.json.write_text(json.dumps(rows))
+        given.json.write_text(json.dumps({"machine": machine(), "result": rows}, indent=1) + "\n")
     return 0
 
 

@@ -153,7 +153,8 @@ class Bounds:
 def bounds(*, deployed: bool | None = None) -> Bounds:
     """Return the bounds of this process.
 
-    deployed: whether the run came from a deployment; None: as Prefect says of this process. Raises ConfigError where a deployment's run has none, and for a file that cannot be read.
+    deployed: whether the run came from a deployment; None: as Prefect says of this process. Raises
+    ConfigError where a deployment's run has none, and for a file that cannot be read.
     """
     named = os.environ.get(VARIABLE)
     if named:

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
+import cloudpickle  # noqa: TID251  # a cluster is sent what it makes of a part
 import pytest
 from prefect import Task
 from prefect.context import FlowRunContext
@@ -224,6 +224,33 @@ def test_a_part_that_fails_in_passing_is_done_again_with_its_stage(
     monkeypatch.setattr(Shuffle, "spread", once)
     assert one_night(federation_round, shards=2) == whole
     assert failed == [1]
+
+
+def test_a_retry_does_not_judge_shards_again(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    federation, name = found(clients=4)
+    now = federation.opens(1) + timedelta(minutes=1)
+    assert open_round(now=now, return_state=True, **names(name)).is_completed()
+    federation.submit_all()
+    judged: list[int] = []
+    validate = RoundRunner.validate
+
+    def counted(self: RoundRunner, arrivals: Arrivals, **options: Any) -> Any:
+        judged.append(len(arrivals.keys))
+        return validate(self, arrivals, **options)
+
+    def failing(*arguments: object) -> None:
+        raise ConfigError("is full", subject="disk")
+
+    def play() -> Any:
+        night = federation.night(1)
+        return federation_round(now=night, shards=2, return_state=True, **names(name))
+
+    monkeypatch.setattr(RoundRunner, "validate", counted)
+    with monkeypatch.context() as broken:
+        broken.setattr(Shuffle, "spread", failing)
+        assert play().is_failed()
+    assert play().is_completed()
+    assert judged == [2, 2]
 
 
 def test_tasks_take_names_and_values_only() -> None:
