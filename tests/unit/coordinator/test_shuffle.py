@@ -12,9 +12,10 @@ import pytest
 from hyperfed.config import Limits
 from hyperfed.coordinator.remote import remote
 from hyperfed.coordinator.remote.remote import answer, merging, step_of, to_arrays
-from hyperfed.coordinator.remote.shuffle import ShuffleLayout
+from hyperfed.coordinator.remote.shuffle import ShuffleLayout, _blocks
 from hyperfed.coordinator.runner import RoundRunner
 from hyperfed.errors import RoundError
+from hyperfed.kernels.layout import NARROW
 from hyperfed.merge.ranges import Agreement, Measure, Merge
 from hyperfed.merge.rows import MergeRule
 from hyperfed.operations.audit import audit
@@ -341,6 +342,21 @@ def test_ranges_fit_a_cache_where_blocks_stay_large(
     sample = np.arange(100_000, dtype=np.uint64)
     layout = ShuffleLayout.of(clients, sample, rows=rows, shards=shards)
     assert (len(layout.cuts) + 1, len(layout.portions) - 1) == (ranges, portions)
+
+
+@pytest.mark.parametrize("rows", [1000, 5], ids=["few long pieces", "many short ones"])
+def test_a_block_holds_the_rows_of_its_range_in_client_order(rows: int) -> None:
+    clients = [np.zeros(rows, dtype=NARROW) for _ in range(3)]
+    for number, records in enumerate(clients):
+        records["key"], records["hits"] = np.arange(rows), number
+    cuts = np.array([rows // 3, rows // 2], dtype=np.uint64)
+    blocks = dict(_blocks(clients, cuts, 7))
+    ends = [0, rows // 3, rows // 2, rows]
+    assert [*blocks] == [f"blocks/{number:05d}/00007" for number in range(3)]
+    for block, first, end in zip(blocks.values(), ends, ends[1:], strict=False):
+        expected = np.concatenate([records[first:end] for records in clients])
+        assert block["rows"].tolist() == [end - first] * 3
+        assert block["records"].tobytes() == expected.tobytes()
 
 
 def test_steps_travel_whole() -> None:
