@@ -284,8 +284,8 @@ class Shuffle:
             records.append(block["records"].reshape(-1).view(dtype))
         widest = max((part.dtype for part in records), key=lambda dtype: dtype.itemsize)
         # as bytes: numpy copies records field by field
-        alike = [part.astype(widest, copy=False).view(np.uint8) for part in records]
-        return PackedRows(packed=np.concatenate(alike).view(widest), rows=np.concatenate(rows))
+        parts = [part.astype(widest, copy=False).view(np.uint8) for part in records]
+        return PackedRows(packed=np.concatenate(parts).view(widest), rows=np.concatenate(rows))
 
 
 def _edges(update: Update | None) -> EdgeTable:
