@@ -29,7 +29,7 @@ from hyperfed.errors import (
     RoundError,
 )
 from hyperfed.protocol.entries import EntryKind, LedgerEntry
-from hyperfed.protocol.ledger import Chained
+from hyperfed.protocol.ledger import Chained, as_signed
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Freeze, Plan
 from hyperfed.secure_aggregation import ReservedCohort, complete_blocks
@@ -46,14 +46,14 @@ def earlier_cohorts(
     """
     cohorts: list[ReservedCohort] = []
     for chained in (*carried(reader), *ledger):
-        entry = chained.original or chained.entry
+        entry = as_signed(chained)
         if entry.kind is not EntryKind.RESERVE or entry.freeze in but:
             continue
         freeze, problem = _freeze_of(reader, entry)
         if freeze is not None:
             clients = _summed(reader, freeze)
             cohorts.append(ReservedCohort(round=entry.round, freeze=entry.freeze, clients=clients))
-        elif chained.original is None:
+        elif entry is chained.entry:  # the roots have not annulled it
             raise RefusedError(
                 f"{problem}, and ledger entry {entry.sequence} reserves it: nobody can say whose "
                 "sum was opened then",

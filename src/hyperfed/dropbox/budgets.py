@@ -15,7 +15,7 @@ from hyperfed.dropbox.charges import charging
 from hyperfed.dropbox.reader import DropBoxReader
 from hyperfed.privacy.accountant import PrivacyAccountant, running_budget
 from hyperfed.protocol.entries import EntryKind
-from hyperfed.protocol.ledger import Chained
+from hyperfed.protocol.ledger import Chained, as_signed
 from hyperfed.registry.registry import Budget
 
 __all__ = ["accountant_of", "budget_in_force"]
@@ -33,7 +33,7 @@ def budget_in_force(
     ledger = charging(reader, ledger, version=newest)
     refunded = {c.entry.id for c in ledger if c.entry.kind is EntryKind.VOID}
     charged = [
-        c.original or c.entry
+        as_signed(c)
         for c in ledger
         if c.entry.kind is EntryKind.RESERVE and c.entry.mechanisms and c.entry.id not in refunded
     ]

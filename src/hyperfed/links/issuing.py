@@ -38,6 +38,7 @@ from hyperfed.protocol.documents import Write
 from hyperfed.protocol.entries import (
     EntryKind,
 )
+from hyperfed.protocol.ledger import reserved_rounds
 from hyperfed.protocol.object_keys import SLOTS, Keys
 from hyperfed.protocol.receipts import receipt_keys
 from hyperfed.registry.registry import Registry
@@ -300,8 +301,7 @@ class LinkIssuer:
             ended = sorted(
                 {e.round for e in entries if e.kind is not EntryKind.RESERVE}, reverse=True
             )
-            signed = [c.original or c.entry for c in self.reader.ledger()]
-            reserved = sorted({e.round for e in signed if e.kind is EntryKind.RESERVE})
+            reserved = reserved_rounds(self.reader.ledger())
             commits = [e.round for e in entries if e.kind is EntryKind.COMMIT]
             rounds = [*self._rounds(range(-_ROUNDS_BACK, _ROUNDS_AHEAD + 1))]
             keys = [
@@ -314,9 +314,7 @@ class LinkIssuer:
             keys += [Keys.plan(r) for r in rounds] + [
                 Keys.result(r) for r in sorted({*rounds, *commits[-1:]})
             ]
-            self._reach = _Reach(
-                gets=tuple(self._get(keys)), ended=tuple(ended), reserved=tuple(reserved)
-            )
+            self._reach = _Reach(gets=tuple(self._get(keys)), ended=tuple(ended), reserved=reserved)
         return self._reach
 
     def _rounds(self, offsets: Iterable[int]) -> Iterator[int]:

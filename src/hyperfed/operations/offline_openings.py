@@ -19,7 +19,7 @@ from hyperfed.crypto.envelope import PacketType, open_envelope, verify_envelope
 from hyperfed.dropbox.openings import OpeningReader
 from hyperfed.dropbox.reader import DropBoxReader, Stored
 from hyperfed.errors import ObjectNotFound, PacketError, RefusedError, RegistryError, RoundError
-from hyperfed.protocol.entries import EntryKind
+from hyperfed.protocol.ledger import reserved_rounds
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.registry.registry import Registry
 from hyperfed.storage.store import ObjectStore
@@ -81,8 +81,7 @@ def reserved_before(reader: DropBoxReader, client: str) -> Iterator[tuple[str, b
     """
     if client not in _helpers(reader.registry):
         return
-    signed = [c.original or c.entry for c in reader.ledger()]
-    for round_id in sorted({e.round for e in signed if e.kind is EntryKind.RESERVE}):
+    for round_id in reserved_rounds(reader.ledger()):
         for key, read in (
             (Keys.plan(round_id), reader.plan_as_it_lies),
             (Keys.freeze(round_id), reader.freeze),
