@@ -194,7 +194,8 @@ def _run(
         summary["counted"],
     )
     _name_after(summary, coordinator)
-    return Completed(name=_outcome_name(summary), message=summary["headline"], data=summary)
+    message = ". ".join((summary["headline"], *summary["unwritten"]))
+    return Completed(name=_outcome_name(summary), message=message, data=summary)
 
 
 def _in_shards(coordinator: Coordinator, arrivals: Arrivals, shards: int) -> Judged:

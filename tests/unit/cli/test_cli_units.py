@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from hyperfed.cli.app import app
-from tasks.report import METRICS_DIR, _write
+from tasks.report_files import METRICS_DIR, _write
 
 WITH_SYSTEMD = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None and "HYPERFED_CI" not in os.environ,
