@@ -98,5 +98,5 @@ def unwritten_notice(round_id: int, error: HyperfedError) -> Notice:
     return Notice(
         kind="hyperfed.files.unwritten",
         about="files",
-        text=f"Round {round_id}: {error.subject} {error.problem}. {error.remedy}",
+        text=f"Round {round_id}: {error.subject} {error.problem}. {error.remedy}".strip(),
     )
