@@ -26,6 +26,10 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.outage,
     pytest.mark.timeout(2400),
+    pytest.mark.skipif(
+        sys.version_info >= (3, 13),
+        reason="Prefect's library there (whenever) takes no zone with two changes within an hour",
+    ),
 ]
 
 

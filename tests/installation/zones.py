@@ -2,7 +2,8 @@
 
 It has the name of a real one, before which it is found: by glibc (`TZDIR`), by Python and by the
 library with which Prefect's server computes schedules (`PYTHONTZPATH`). The file is TZif as RFC
-9636 has it, written here: zic takes no two changes within an hour.
+9636 has it, written here: zic takes no two changes within an hour. Neither does whenever, by which
+Prefect computes schedules from Python 3.13 on.
 """
 
 import struct
