@@ -25,7 +25,7 @@ down: ## end exactly what `up` has started; the data stay
 test: lint ## the linters, then every test except those marked slow or browser, on every core
 	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not browser"
 
-outages: setup ## nights without a store, a server or a worker, by the real clock: twenty minutes, idle
+outages: setup ## nights without a store, a server or a worker, by the real clock: half an hour, idle
 	@$(BIN)/pytest -m outage
 
 lint: setup ## ruff, mypy --strict, import contracts

@@ -188,7 +188,8 @@ def _run(
         summary["counted"],
     )
     _name_after(summary, coordinator)
-    return Completed(name=_outcome_name(summary), message=summary["headline"], data=summary)
+    message = ". ".join((summary["headline"], *summary["unwritten"]))
+    return Completed(name=_outcome_name(summary), message=message, data=summary)
 
 
 def _verified(coordinator: Coordinator, number: int) -> State[dict[str, Any]]:

@@ -40,6 +40,11 @@ class Cluster:
         assert done.returncode == 0, f"{name} {arguments}: {done.stdout}{done.stderr}"
         return str(done.stdout)
 
+    def stop(self) -> None:
+        """End the server at once, where it runs."""
+        if (self.folder / "data" / "postmaster.pid").exists():
+            self.run("pg_ctl", "stop", "-m", "immediate", "-D", f"{self.folder}/data")
+
 
 def _binaries() -> Path | None:
     """The folder of initdb: the newest of Debian's, else from the PATH."""
@@ -102,7 +107,7 @@ def cluster(superuser: str, *, password: str = "") -> Iterator[Cluster | None]:
         try:
             yield server
         finally:
-            server.run("pg_ctl", "stop", "-m", "immediate", "-D", f"{folder}/data")
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

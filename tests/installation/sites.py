@@ -158,15 +158,17 @@ class Site:
 
     # -- what Prefect says -------------------------------------------------------------------------
 
-    def api(self, path: str, body: Any = None) -> Any:
+    def api(self, path: str, body: Any = None, *, method: str | None = None) -> Any:
+        """What the server answers; a request with a body is a POST unless `method` says more."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(  # noqa: S310 - our own address
             self.url + path,
             data,
             {"content-type": "application/json", "authorization": AUTHORIZATION},
+            method=method,
         )
         with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
-            return json.loads(answer.read())
+            return json.loads(answer.read() or b"null")
 
     def answers(self) -> bool:
         try:

@@ -87,6 +87,10 @@ def test_no_service_has_more_than_it_needs() -> None:
     server = COMPOSE["services"]["server"]
     assert not any("settings" in volume for volume in server["volumes"]), "no key for the server"
     assert COMPOSE["networks"]["database"] == {"internal": True}
+    for needed, service in COMPOSE["services"].items():
+        assert needed == "worker" or "healthcheck" in service, needed
+    for awaited in COMPOSE["services"]["worker"]["depends_on"].values():
+        assert awaited == {"condition": "service_healthy"}
     store = {n for n, s in COMPOSE["services"].items() if "store" in s["networks"]}
     assert store == {"worker", "seaweedfs"}
 
@@ -274,6 +278,14 @@ class Host:
             path.chmod(0o440)
         return folder
 
+    def healthy(self, service: str, *, port: int) -> bool:
+        """What a service's own health check says, in its container, of a port of this machine."""
+        kind, *argv = COMPOSE["services"][service]["healthcheck"]["test"]
+        assert kind == "CMD", "no shell has to be there"
+        asked = [re.sub(r"(?<=127\.0\.0\.1:)\d+", str(port), word) for word in argv]
+        assert asked != argv
+        return self.run(self.container(service, asked)).returncode == 0
+
     def run(self, command: list[str]) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
@@ -288,7 +300,10 @@ def host(open_folder: Path) -> Iterator[Host]:
 @pytest.mark.slow
 @pytest.mark.seaweedfs
 def test_a_night_with_the_images_own_scripts_and_limits(host: Host) -> None:
+    nobody = free_ports(["nobody"])["nobody"]
     store = host.start_store()
+    assert host.healthy("seaweedfs", port=host.ports["s3"])
+    assert not host.healthy("seaweedfs", port=nobody)
     genesis = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     federation = SmallFederation(clients=1, store=store, genesis=genesis)
     trusted = f'[federation]\nfingerprint = "{federation.fingerprint}"\n'
@@ -373,9 +388,12 @@ def test_server_and_worker_start_with_secrets_from_files(host: Host) -> None:
         return False
 
     eventually(listens, server.log_end)
+    eventually(lambda: host.healthy("server", port=host.ports["prefect"]), server.log_end)
     done = host.run(worker)
     assert done.returncode == 0, done.stdout + done.stderr
     pools = database.run(
         "psql", "-U", "prefect", "-d", "prefect", "-Atc", "select name from work_pool"
     )
     assert pools.strip() == "hyperfed", "the password came by its file, and the login was right"
+    database.stop()
+    assert not host.healthy("server", port=host.ports["prefect"]), "it answers without a database"

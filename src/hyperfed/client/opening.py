@@ -8,7 +8,7 @@ $HYPERFED_PASSPHRASE or from the person at the terminal.
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from hyperfed.client.session import ClientSession
     from hyperfed.crypto.keys import KeyPair
     from hyperfed.dropbox.reader import DropBoxReader
+    from hyperfed.links.following import LinkChain
+    from hyperfed.links.link_table import LinkSource
     from hyperfed.storage.grpc_access import RelayAccess
     from hyperfed.storage.store import ObjectStore
 
@@ -88,9 +90,8 @@ class Opening:
         from hyperfed.storage.opening import open_store
 
         settings = self.settings
-        links = self._links_path()
-        if links is not None:
-            return self._linked_store(links)
+        if self.link_chain is not None:
+            return self._linked_store(self.link_chain)
         answer_s, attempts = self._patience
         return open_store(
             settings.need("store.url"),
@@ -100,12 +101,25 @@ class Opening:
             ca_file=settings.file("store.ca_file"),
             access_key_file=settings.file("store.access_key_file"),
             access=self._relay_access(),
-            base=None if "store.url" in self.given else settings.base,
+            base=self._base,
             attempts=attempts,
             request_attempts=2,
             read_timeout_s=answer_s,
             tell=self.tell,
         )
+
+    @property
+    def _base(self) -> Path | None:
+        """Return the folder that a relative address starts from; None for the working folder."""
+        return None if "store.url" in self.given else self.settings.base
+
+    @property
+    def share(self) -> Path | None:
+        """The drop-box's folder, where a `file:` address names one. Raises ConfigError."""
+        from hyperfed.storage.opening import folder_of
+
+        url = self.settings.text("store.url") or ""
+        return folder_of(url, self._base) if url.lower().startswith("file:") else None
 
     @property
     def _patience(self) -> tuple[float, int]:
@@ -155,30 +169,40 @@ class Opening:
             )
         return settings.file("store.links") if names == {"store.links"} else None
 
-    def _linked_store(self, links: Path) -> "ObjectStore":
-        """Return the store that the operator's file of links reaches.
+    @cached_property
+    def link_chain(self) -> "LinkChain | None":
+        """The links in the operator's file and those that they lead to; None for another store.
 
-        It follows the newer links that the file leads to.
+        Raises ConfigError where the file cannot be used.
         """
         from hyperfed.links.following import LinkChain
-        from hyperfed.links.presigned_store import HTTPLimits, PresignedStore
-        from hyperfed.storage.retrying import RetryingStore
 
-        answer_s, attempts = self._patience
-        reach = partial(
-            PresignedStore,
-            limits=HTTPLimits(read_timeout_s=answer_s),
-            ca_file=self.settings.file("store.ca_file"),
-        )
-        chain = LinkChain(
-            links,
+        path = self._links_path()
+        if path is None:
+            return None
+        return LinkChain(
+            path,
             client_id=self.settings.need("client.id"),
             key_pair=self.client_keys,
             fingerprint=self.settings.need_fingerprint(),
             now=self.now,
-            reach=reach,
+            reach=self._reached,
         )
-        return RetryingStore(reach(chain), attempts=attempts, tell=self.tell)
+
+    def _reached(self, links: "LinkSource") -> "ObjectStore":
+        """Return the store behind some links."""
+        from hyperfed.links.presigned_store import HTTPLimits, PresignedStore
+
+        answer_s, _ = self._patience
+        ca_file = self.settings.file("store.ca_file")
+        return PresignedStore(links, limits=HTTPLimits(read_timeout_s=answer_s), ca_file=ca_file)
+
+    def _linked_store(self, chain: "LinkChain") -> "ObjectStore":
+        """Return the store that links reach. It follows the newer links that they lead to."""
+        from hyperfed.storage.retrying import RetryingStore
+
+        _, attempts = self._patience
+        return RetryingStore(self._reached(chain), attempts=attempts, tell=self.tell)
 
     @cached_property
     def client_keys(self) -> "KeyPair":

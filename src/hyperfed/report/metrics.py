@@ -10,7 +10,7 @@
    young for ever.
 
 The text is written by prometheus_client, which is imported when it is needed (extra `metrics`).
-What it does not do: write the file (`tasks.report` and `hyperfed metrics` do).
+What it does not do: write the file (`tasks.report_files` and `hyperfed metrics` do).
 """
 
 import statistics

@@ -1,9 +1,9 @@
 """Notify an operator of what went wrong in a round.
 
 A notice says that the round is void, that the budget is low or used up, that a client stays away,
-or that a client equivocated.
+or that a client equivocated. One more says that the round's figures or pages could not be written.
 
-1. Notices are facts of the round's own objects: the same round gives the same notices every time.
+1. `notices` are facts of the round's own objects: the same round gives the same notices every time.
    Only a round that has ended gives any.
 2. A client that stays away is reported when it was not counted for `ABSENT` rounds in a row, and
    from then on every `AGAIN` rounds, not every round.
@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from hyperfed.dropbox.reader import DropBoxReader
+from hyperfed.errors import HyperfedError
 from hyperfed.report.rows import Outcome
 from hyperfed.report.summary import budget_words, headline
 from hyperfed.report.view import RoundView
 
-__all__ = ["ABSENT", "AGAIN", "KINDS", "LOW", "Notice", "notices"]
+__all__ = ["ABSENT", "AGAIN", "KINDS", "LOW", "Notice", "notices", "unwritten_notice"]
 
 ABSENT, AGAIN = 3, 7
 """Rounds in a row without a client before the first notice, and rounds between later ones."""
@@ -31,6 +32,7 @@ KINDS = (
     "hyperfed.budget.low",
     "hyperfed.client.absent",
     "hyperfed.client.equivocated",
+    "hyperfed.files.unwritten",
 )
 """Every kind of notice, by the name of its event."""
 _ENDED = (Outcome.COMMITTED, Outcome.VOID)
@@ -89,3 +91,12 @@ def notices(view: RoundView, reader: DropBoxReader) -> list[Notice]:
             text = f"{client.client} was not counted in the last {absent} rounds ({last})"
             out.append(Notice(kind="hyperfed.client.absent", about=client.client, text=text))
     return out
+
+
+def unwritten_notice(round_id: int, error: HyperfedError) -> Notice:
+    """Return the notice that a file of a round's report could not be written, and what to do."""
+    return Notice(
+        kind="hyperfed.files.unwritten",
+        about="files",
+        text=f"Round {round_id}: {error.subject} {error.problem}. {error.remedy}".strip(),
+    )

@@ -130,6 +130,15 @@ def _open_folder(url: str, base: Path | None, *, others: Sequence[object]) -> Ob
             subject=repr(url)[:120],
             remedy="Leave them out, or use s3://",
         )
+    return FilesystemStore(folder_of(url, base))
+
+
+def folder_of(url: str, base: Path | None) -> Path:
+    """Return the folder that a `file:` address names.
+
+    `base` is the folder that a relative one starts from (default: the working directory). Raises
+    ConfigError where the address names none.
+    """
     rest = url.partition(":")[2]
     if rest.startswith("//"):
         host, slash, path = rest[2:].partition("/")
@@ -143,7 +152,7 @@ def _open_folder(url: str, base: Path | None, *, others: Sequence[object]) -> Ob
     path_text = unquote(rest)
     if not path_text or "\0" in path_text:
         raise ConfigError("names no folder", subject=repr(url)[:120], remedy=_REMEDY)
-    return FilesystemStore((base or Path.cwd()) / path_text)
+    return (base or Path.cwd()) / path_text
 
 
 def _open_relay(

@@ -221,6 +221,22 @@ def test_a_full_disk_and_a_folder_that_cannot_be_written(
     assert "cannot be written into" in checked(operator)[1]["disk"]["said"]
 
 
+@pytest.mark.parametrize("url", ["file:box", "file://localhost{box}", "file://{box}"])
+def test_the_share_is_looked_at_however_its_address_is_written(
+    operator: World, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    box, elsewhere = operator.box.absolute(), operator.desk.folder / "elsewhere"
+    text = Path("hyperfed.toml").read_text().replace("file:box", url.format(box=box))
+    Path("hyperfed.toml").write_text(text)
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    full, empty = Usage(1 << 40, 0, 1 << 20), Usage(1 << 40, 0, 1 << 39)
+    monkeypatch.setattr(shutil, "disk_usage", lambda at: full if Path(at) == box else empty)
+    code, found = checked(operator, "--config", str(operator.desk.folder / "hyperfed.toml"))
+    assert (code, found["disk"]["level"]) == (2, "critical")
+    assert f"1 MB free in {box}" in found["disk"]["said"]
+
+
 @pytest.mark.parametrize(("free_mb", "level"), [(64, "ok"), (24, "warning"), (15, "critical")])
 def test_a_containers_small_tmp_is_full_only_when_it_fills(
     operator: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free_mb: int, level: str

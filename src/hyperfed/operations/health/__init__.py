@@ -14,12 +14,13 @@ What it does not do: ask Prefect (the application hands its facts in), or test e
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from hyperfed.client.opening import Opening
-from hyperfed.errors import HyperfedError, PacketError, RegistryError, SchemaError
+from hyperfed.errors import ConfigError, HyperfedError, PacketError, RegistryError, SchemaError
 from hyperfed.operations.health.finding import EXIT_CODES, Finding, Level, worst
-from hyperfed.operations.health.keys import key_finding, registry_finding
+from hyperfed.operations.health.keys import key_finding, links_finding, registry_finding
 from hyperfed.operations.health.machine import disk_finding, versions_said
 from hyperfed.operations.health.rounds import (
     budget_finding,
@@ -66,10 +67,12 @@ def health(opening: Opening, *, ask_server: AskServer | None = None) -> list[Fin
         key = key_of_check(
             client=client,
             coordinator=coordinator_key is not None,
-            links=settings.file("store.links") is not None,
+            links=opening.link_chain is not None,
             now=opening.now(),
         )
         findings += [store_finding(opening.store, key), clock_finding(opening.store)]
+        if opening.link_chain is not None:
+            findings.append(links_finding(opening.link_chain.links, registry, opening.now()))
         findings.append(registry_finding(registry, opening.now()))
         findings += _rounds(opening, registry, client, coordinator_key)
         if ask_server is not None:
@@ -149,6 +152,6 @@ def _folders(opening: Opening) -> Iterator[Path | None]:
     key = settings.file("client.key")
     memory = settings.file("client.memory") or key
     yield memory.parent if memory is not None else None
-    url, writes = settings.text("store.url") or "", key or settings.file("coordinator.key")
-    if writes and url.startswith("file:") and url.partition(":")[2].startswith("///"):
-        yield Path(url.partition("://")[2])
+    if key is not None or settings.file("coordinator.key") is not None:
+        with suppress(ConfigError):  # which the store's own finding tells
+            yield opening.share

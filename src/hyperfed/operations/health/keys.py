@@ -1,11 +1,13 @@
-"""Check the keys that settings name against the registry that says what they are worth.
+"""Check the keys and links that settings name against the registry that says what they are worth.
 
 1. A key file is there, only this user can reach it (R-20), and it holds a pair of keys. Its secret
    half stays closed: no passphrase is asked for.
 2. The registry knows the pair for the running round, under the client's id or as a coordinator's.
    A key or a registry version that ends within `SOON` windows is a warning.
 3. Links and the store's access key are opened when the store is; what is wrong with them is
-   reported there.
+   reported there. Links lead to newer ones while they live. They are a warning where they end
+   before the next round's can be there, or where the running round brought none and half of their
+   life is over.
 """
 
 import json
@@ -15,16 +17,19 @@ from pathlib import Path
 from hyperfed.config import DEFAULT_LIMITS
 from hyperfed.crypto.keys import PublicKeys
 from hyperfed.errors import ConfigError, HyperfedError
+from hyperfed.links.bundle import Links
+from hyperfed.links.link_table import NEW_LINKS
 from hyperfed.operations.health.finding import Finding, Level
 from hyperfed.registry.records import KeyRecord
 from hyperfed.registry.registry import Registry
 from hyperfed.storage.private_files import read_private
 
-__all__ = ["SOON", "key_finding", "registry_finding"]
+__all__ = ["SOON", "key_finding", "links_finding", "registry_finding"]
 
 SOON = 7
 """Windows before its end in which a key, a registry version or a budget is a warning."""
 _MAX_FILE_BYTES = 1 << 16
+_GRACE = 10  # parts of a window in which the next round's links must be there
 
 
 def key_finding(
@@ -105,4 +110,20 @@ def registry_finding(registry: Registry, now: datetime) -> Finding:
         level=Level.WARNING if soon else Level.GOOD,
         said=f"{said}, which expires at {registry.expires:%Y-%m-%d %H:%M} UTC",
         remedy="Have the roots renew it before then: `hyperfed registry renew`" if soon else "",
+    )
+
+
+def links_finding(links: Links, registry: Registry, now: datetime) -> Finding:
+    """Return how long the newest links live, and whether newer ones come in time."""
+    running = registry.windows.round_at(max(now, registry.genesis))
+    next_s = registry.window_s / _GRACE
+    too_short = links.expires < registry.windows.deadline(running) + timedelta(seconds=next_s)
+    forgotten = links.round < running and links.expires - now < (links.expires - links.issued) / 2
+    soon = too_short or forgotten
+    said = f"those of round {links.round} expire at {links.expires:%Y-%m-%d %H:%M} UTC"
+    return Finding(
+        name="links",
+        level=Level.WARNING if soon else Level.GOOD,
+        said=said + (f", and round {running} brought no newer ones" if forgotten else ""),
+        remedy=NEW_LINKS if soon else "",
     )
