@@ -9,7 +9,8 @@
 2. Both are measured within one run, one size after the other, and ratios are of that run. A step of
    secure sums counts by its best turn of a few, a client of SecAgg+ by the median of all clients.
 3. Every sum is compared with the numbers that went in: it is exact, or the run ends.
-4. SecAgg+ is run with 2 log2(n) + 1 shares of each key, which is cheap, and with 20 clients also
+4. A client's share of noise is drawn beside its masks: what it costs does not depend on helpers.
+5. SecAgg+ is run with 2 log2(n) + 1 shares of each key, which is cheap, and with 20 clients also
    with a share for every other client, which is strongest; more than half of the shares open a key.
    Nobody drops out, and once a tenth does, which costs secure sums nothing.
 """
@@ -28,6 +29,7 @@ from typing import Any
 import nacl.bindings
 import numpy as np
 
+from hyperfed.privacy.discrete_gaussian import MAX_SIGMA
 from hyperfed.secure_aggregation import (
     Cohort,
     HelperGroup,
@@ -43,6 +45,7 @@ from hyperfed.secure_aggregation import (
 )
 from hyperfed.secure_aggregation.boxes import SealedSeeds, seal_seeds
 from hyperfed.secure_aggregation.masking import draw_seeds
+from hyperfed.secure_aggregation.noise import add_noise_share
 
 ROOT = Path(__file__).resolve().parents[1]
 NUMBERS = ROOT / "benchmarks" / "results" / "secure_sums.json"
@@ -51,7 +54,7 @@ MARK, END = "<!-- {}: made by benchmarks/secure_sums.py -->", "<!-- end -->"
 SIZES = [(20, 11_000), (100, 11_000), (20, 200_000), (100, 200_000)]
 COMPARED = [(4, 1), (5, 2)]
 GROUPS = [(4, 1), (5, 1), (5, 2), (6, 1), (6, 2), (6, 3), (7, 1), (7, 2), (7, 3), (7, 4)]
-ROUND, TURNS = 12, 3
+ROUND, TURNS = 12, 7
 ALL_UP_TO = 20  # clients; with 100 the shares of one round take minutes of a core
 
 
@@ -174,6 +177,7 @@ def beside() -> list[dict[str, Any]]:
     rows = []
     for clients, length in SIZES:
         row: dict[str, Any] = {"clients": clients, "length": length}
+        row["share_s"] = best(partial(add_noise_share, np.zeros(length, np.uint64), MAX_SIGMA))
         for helpers, colluding in COMPARED:
             row[f"{helpers} helpers"] = secure_sum(helpers, colluding, clients, length)
         rng = np.random.default_rng(7)
@@ -191,14 +195,16 @@ def beside() -> list[dict[str, Any]]:
 def client_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """What a client spends."""
     lines = [
-        "| clients x numbers | 4 helpers | 5 helpers | SecAgg+, few shares | all shares | "
-        "few shares to 4 helpers |",
-        "|---" * 6 + "|",
+        "| clients x numbers | 4 helpers | 5 helpers | a share of noise | SecAgg+, few shares | "
+        "all shares | few shares to 4 helpers |",
+        "|---" * 7 + "|",
     ]
     for row in rows:
         cells = [
             _size(row),
-            *(_ms(row[name]["client_s"]) for name in ("4 helpers", "5 helpers", "few")),
+            *(_ms(row[name]["client_s"]) for name in ("4 helpers", "5 helpers")),
+            _ms(row["share_s"]),
+            _ms(row["few"]["client_s"]),
             _ms(row["all"]["client_s"]) if "all" in row else "not run",
             f"{row['few']['client_s'] / row['4 helpers']['client_s']:.1f} times",
         ]

@@ -76,9 +76,3 @@ class NoisedNight(SecureNight):
     def update_of(self, client: str) -> Update:
         """Return a member's update, as it is made."""
         return statistics_update(statistics(self.members.index(client), self.federation.policy))
-
-    def submit_all(self, round_id: int = 1, *, but: tuple[str, ...] = ()) -> None:
-        """Submit for every member but some."""
-        for client in self.members:
-            if client not in but:
-                self.federation.submit(client, self.update_of(client), round_id=round_id)

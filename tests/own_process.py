@@ -1,11 +1,13 @@
 """`hyperfed` commands in processes of their own, each at a clock of its own, some killed.
 
 A process that has imported everything forks one child for each command, so that a process costs
-milliseconds. The parent opens no store: each child begins without threads and connections. A child
-that is to be killed sends itself SIGKILL at a point of its operations on the store. There is one
-before each operation, when what was written to the disk before it is there, and one after it.
+milliseconds. The parent opens no store: each child begins without threads and connections.
+
+A child that is to be killed sends itself SIGKILL at a point. There is one after each operation on
+the store, and one after each time that a local file is replaced, made or erased.
 """
 
+import hashlib
 import json
 import os
 import signal
@@ -14,12 +16,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from tests.fault.victim import Doomed
 
+STORE, WRITE, DISK = "store", "write", "disk"
 T = TypeVar("T")
 ROOT = Path(__file__).parents[1]
 
@@ -30,8 +34,10 @@ class Ended:
 
     killed: bool
     code: int
-    points: int
-    """How many points it came to, where it was not killed."""
+    points: tuple[str, ...]
+    """What each point that it came to was after: STORE, WRITE or DISK."""
+    offered: tuple[tuple[str, str], ...]
+    """Key and SHA-256 of every byte string that it offered to the store, also of those refused."""
     output: str
 
     @property
@@ -88,32 +94,58 @@ class OwnProcesses:
         }
         print(json.dumps(asked), file=self._parent.stdin, flush=True)
         status = int(self._parent.stdout.readline())
-        points = out.with_name("points")
+        story = [line.split() for line in out.with_name("story").read_text().splitlines()]
         return Ended(
             killed=os.WIFSIGNALED(status),
             code=0 if os.WIFSIGNALED(status) else os.WEXITSTATUS(status),
-            points=int(points.read_text()) if points.exists() else 0,
+            points=tuple(words[1] for words in story if words[0] == "after"),
+            offered=tuple((words[1], words[2]) for words in story if words[0] == "offers"),
             output=out.read_text(),
         )
 
 
-class DoomedAround(Doomed):
-    """`inner`, whose process dies by SIGKILL before or after an operation; counts the points."""
+class Points:
+    """The points of this process, which dies at one of them; what came before stays on file."""
 
-    def __init__(self, inner: Any, kill_at: int) -> None:
-        super().__init__(inner, 0)
-        self.kill_at, self.points = kill_at, 0
+    def __init__(self, kill_at: int, story: Path) -> None:
+        self.left, self.story = kill_at, story
 
-    def _reach(self) -> None:
-        self.points += 1
-        if self.points == self.kill_at:
+    def tell(self, *words: str) -> None:
+        with self.story.open("a") as file:
+            print(*words, file=file)
+
+    def after(self, what: str, operation: Callable[[], T]) -> T:
+        answer = operation()
+        self.tell("after", what)
+        self.left -= 1
+        if self.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+    def watch_disk(self) -> None:
+        """Let this process come to a point after each change of a local file."""
+        for name in ("replace", "link", "unlink"):
+            honest = getattr(os, name)
+
+            def counted(*args: Any, honest: Callable[..., Any] = honest, **options: Any) -> Any:
+                return self.after(DISK, partial(honest, *args, **options))
+
+            setattr(os, name, counted)
+
+
+class Counted(Doomed):
+    """`inner`, each of whose operations is a point."""
+
+    def __init__(self, inner: Any, points: Points) -> None:
+        super().__init__(inner, 0)
+        self.points = points
 
     def _do(self, operation: Callable[[], T]) -> T:
-        self._reach()
-        answer = operation()
-        self._reach()
-        return answer
+        return self.points.after(STORE, operation)
+
+    def put_if_absent(self, key: str, data: bytes | memoryview) -> bool:
+        self.points.tell("offers", key, hashlib.sha256(data).hexdigest())
+        return self.points.after(WRITE, lambda: bool(self.inner.put_if_absent(key, data)))
 
 
 def _child(asked: Mapping[str, Any]) -> int:
@@ -125,20 +157,15 @@ def _child(asked: Mapping[str, Any]) -> int:
     os.environ.update(asked["environment"])
     now, honest = datetime.fromisoformat(asked["now"]), hyperfed.storage.opening.open_store
     Invocation.now = property(lambda _: now)  # type: ignore[assignment]
-    stores: list[DoomedAround] = []
-
-    def doomed(*args: Any, **options: Any) -> DoomedAround:
-        stores.append(DoomedAround(honest(*args, **options), asked["kill_at"]))
-        return stores[-1]
-
-    hyperfed.storage.opening.open_store = doomed
+    points = Points(asked["kill_at"], Path(asked["out"]).with_name("story"))
+    points.watch_disk()
+    hyperfed.storage.opening.open_store = lambda *args, **options: Counted(
+        honest(*args, **options), points
+    )
     try:
         app.main(asked["words"], standalone_mode=True)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
-    finally:
-        points = sum(store.points for store in stores)
-        Path(asked["out"]).with_name("points").write_text(str(points))
     return 0
 
 
@@ -148,6 +175,8 @@ def _requests() -> Iterator[Mapping[str, Any]]:
 
 
 def main() -> None:
+    import dp_accounting.pld.privacy_loss_distribution  # noqa: F401
+
     import hyperfed.cli.client.helper
     import hyperfed.cli.client.submit
     import hyperfed.cli.operator.round_here
@@ -160,7 +189,7 @@ def main() -> None:
 
     for asked in _requests():
         out = Path(asked["out"])
-        out.with_name("points").unlink(missing_ok=True)
+        out.with_name("story").write_text("")
         child = os.fork()
         if child == 0:
             code = 70

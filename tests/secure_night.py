@@ -2,7 +2,7 @@
 
 import contextlib
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -134,11 +134,15 @@ class SecureNight:
         seed = self.members.index(client) if seed is None else seed
         return self.federation.submit(client, update(seed, holes=holes), round_id=round_id)
 
+    def update_of(self, client: str) -> Update:
+        """Return a member's update, as it is made."""
+        return update(self.members.index(client))
+
     def submit_all(self, round_id: int = 1, *, but: tuple[str, ...] = ()) -> None:
         """Submit for every member but some."""
         for client in self.members:
             if client not in but:
-                self.submit(client, round_id)
+                self.federation.submit(client, self.update_of(client), round_id=round_id)
 
     def confirmed(self, round_id: int = 1, *, but: tuple[str, ...] = ()) -> None:
         """Let clients submit and helpers confirm."""
@@ -168,33 +172,36 @@ def later(night: SecureNight) -> datetime:
     return night.federation.night(1) + timedelta(minutes=5)
 
 
-def before_submit() -> SecureNight:
-    night = SecureNight()
+NewNight = Callable[[], SecureNight]
+
+
+def before_submit(new: NewNight = SecureNight) -> SecureNight:
+    night = new()
     night.opens()
     return night
 
 
-def before_confirmation() -> SecureNight:
-    night = before_submit()
+def before_confirmation(new: NewNight = SecureNight) -> SecureNight:
+    night = before_submit(new)
     night.submit_all()
     return night
 
 
-def before_freeze() -> SecureNight:
-    night = before_confirmation()
+def before_freeze(new: NewNight = SecureNight) -> SecureNight:
+    night = before_confirmation(new)
     night.visits(now=night.federation.night(1))
     return night
 
 
-def before_answer() -> SecureNight:
-    night = before_freeze()
+def before_answer(new: NewNight = SecureNight) -> SecureNight:
+    night = before_freeze(new)
     with contextlib.suppress(QuorumMissed):  # it waits for its helpers
         night.federation.run(1)
     return night
 
 
-def before_result() -> SecureNight:
-    night = before_answer()
+def before_result(new: NewNight = SecureNight) -> SecureNight:
+    night = before_answer(new)
     night.visits(now=later(night))
     return night
 

@@ -97,6 +97,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
         ),
         (
             "tests/attack/test_annulled_entries.py",
+            "tests/attack/test_effects_secure_rounds.py",
             "tests/attack/test_noised_secure_rounds.py",
             "tests/attack/test_plans_that_follow_from_no_registry.py",
             "tests/attack/test_registry_freshness.py",

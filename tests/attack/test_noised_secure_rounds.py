@@ -13,11 +13,19 @@ import numpy.typing as npt
 import pytest
 
 from hyperfed.client import ClientMemory, masked
+from hyperfed.client_agent import statistics_update
 from hyperfed.coordinator import budget
 from hyperfed.coordinator.runner import Why
 from hyperfed.crypto.envelope import PacketType
 from hyperfed.dropbox.openings import signed_part
-from hyperfed.errors import AccessDenied, QuorumMissed, RefusedError, TransientError
+from hyperfed.errors import (
+    AccessDenied,
+    PrivacyError,
+    QuorumMissed,
+    RefusedError,
+    RoundError,
+    TransientError,
+)
 from hyperfed.operations.audit import audit
 from hyperfed.privacy.accountant import rho_of
 from hyperfed.privacy.mechanisms import PlannedRelease
@@ -30,7 +38,8 @@ from hyperfed.secure_aggregation.noised_statistics import noised_vector
 from hyperfed.statistics import Statistics
 from hyperfed.storage.memory import MemoryStore
 from tests.attack.test_secure_rounds import elsewhere, named, openings, replaced
-from tests.noised_night import WARDS, NoisedNight, policy
+from tests.noised_night import BUDGET, WARDS, NoisedNight, policy, statistics
+from tests.secure_night import signed_plan
 
 pytestmark = pytest.mark.attack
 
@@ -210,6 +219,107 @@ def test_a_client_that_submits_again_gets_no_second_draw(monkeypatch: pytest.Mon
     assert (len(vectors), fed.objects()) == (1, before)
     kept = spent.privacy_guard(fed.registry.budget).accountant.mechanisms
     assert kept == plan_moments(fed.policy, 3).mechanisms
+
+
+def test_a_bucket_that_hides_a_share_gets_no_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It shows the client an empty inbox once the next round's message is the one that is kept."""
+    night, vectors = NoisedNight(), drawn(monkeypatch)
+    fed = night.federation
+    night.opens()
+    night.opens(2)
+    update, late = night.update_of("ward-1"), fed.opens(2) + timedelta(hours=2)
+    for round_id in (1, 2):
+        fed.submit("ward-1", update, round_id=round_id)
+    seen = elsewhere(night, without="ward-1").federation
+    before = seen.objects()
+    with pytest.raises(RefusedError, match="has its masked message already"):
+        seen.submit("ward-1", update, round_id=1, now=late)
+    guard = seen.memories["ward-1"].privacy_guard(fed.registry.budget)
+    assert (len(vectors), len(guard.accountant.mechanisms)) == (2, 2)
+    assert seen.objects() == before
+    # a ward that has sent nothing yet takes part in the earlier round as long as it is open
+    seen.submit("ward-2", update, round_id=1, now=late)
+    theirs = seen.memories["ward-2"].privacy_guard(fed.registry.budget)
+    assert (len(vectors), len(theirs.accountant.mechanisms)) == (3, 1)
+
+
+def test_another_plan_of_a_round_gets_no_second_draw_and_no_cheaper_charge(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thief of the coordinator's key shows clients two plans of one round."""
+    night, vectors = NoisedNight(shares=3), drawn(monkeypatch)
+    fed, update = night.federation, night.update_of("ward-1")
+    night.opens()
+    asked = plan_moments(fed.policy, 3).mechanisms
+    fed.submit("ward-1", update)
+    # ward-2 was killed between its charge and its message
+    guards = [fed.memories[ward].privacy_guard(BUDGET) for ward in ("ward-1", "ward-2")]
+    guards[1].charge(asked, operation="small-fed/round/1")
+    seen = elsewhere(night, without="inbox")
+    replaced(seen, Keys.plan(1), signed_plan(night, policy=policy(4)))
+    before, fitting = seen.federation.objects(), statistics_update(statistics(0, policy(4)))
+    for ward, why in (("ward-1", "has its masked message"), ("ward-2", "was recorded with")):
+        with pytest.raises((RefusedError, PrivacyError), match=why):
+            seen.federation.submit(ward, fitting)
+        guard = seen.federation.memories[ward].privacy_guard(BUDGET)
+        assert guard.accountant.mechanisms == asked
+    assert (len(vectors), seen.federation.objects()) == (1, before)
+    fed.submit("ward-2", update)
+    assert (len(vectors), guards[1].accountant.mechanisms) == (2, asked)
+
+
+def test_a_plan_that_counts_on_more_shares_than_can_be_gets_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thief signs noise_shares = 40: each share would be thin, and its charge small (R-190)."""
+    night, vectors = NoisedNight(), drawn(monkeypatch)
+    fed, update = night.federation, night.update_of("ward-1")
+    night.opens()
+    lying = elsewhere(night)
+    replaced(lying, Keys.plan(1), signed_plan(night, policy=policy(40)))
+    before = lying.federation.objects()
+    with pytest.raises(RoundError, match="the plan counts on 40") as refused:
+        lying.federation.submit("ward-1", update)
+    assert refused.value.rule == "R-190"
+    guard = lying.federation.memories["ward-1"].privacy_guard(BUDGET)
+    assert (vectors, guard.accountant.mechanisms) == ([], ())
+    assert lying.federation.objects() == before
+    fed.submit("ward-1", update)
+    assert len(vectors) == 1
+
+
+@pytest.mark.parametrize("theirs", [("ward-7",), ("ward-6", "ward-7")], ids=["one", "two"])
+def test_a_ward_that_turns_out_to_be_a_helpers_leaves_no_share(theirs: tuple[str, ...]) -> None:
+    """The roots learn whose it is after it has sent, and the freeze goes by that (R-205).
+
+    Without one ward 4 shares are left, and charged. Without two it is 3, too few for the plan.
+    """
+    night = NoisedNight(members=(*WARDS, "ward-7"))
+    night.confirmed()
+    honest, fed = elsewhere(night), night.federation
+    named(honest)
+    (charge,) = honest.federation.reader().ledger()[0].entry.mechanisms
+    assert charge.shares == 5
+    fed.amend(
+        clients=tuple(
+            replace(one, organisation="help-1 ltd") if one.client_id in theirs else one
+            for one in fed.registry.clients
+        )
+    )
+    if len(theirs) == 2:
+        with pytest.raises(QuorumMissed, match="fewer than 4 shares of noise"):
+            fed.run(1)
+        assert fed.reader().freeze(1) is None
+        return
+    now = fed.night(1) + AFTER
+    named(night)
+    night.visits(now=now)
+    assert fed.run(1, now=now).why is Why.COMMITTED
+    (charge,) = fed.reader().ledger()[0].entry.mechanisms
+    assert charge.shares == 4
+    guard = fed.memories["ward-1"].privacy_guard(BUDGET)
+    assert rho_of(guard.accountant.mechanisms[0]) >= rho_of(charge)
+    assert audit(fed.store, fed.fingerprint, fed.coordinator).findings == ()
 
 
 def test_a_repeat_after_a_lost_reply_sends_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

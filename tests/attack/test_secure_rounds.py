@@ -223,6 +223,7 @@ def test_blocks_that_are_drawn_anew_cut_nobody_out() -> None:
     visits = night.visits(now=fed.night(2) + AFTER)
     assert not any(2 in visit.answered for visit in visits)
     assert "ward-4 could be told apart" in visits[0].refused[2]
+    assert "in round 1 statistics: ward-1, ward-2, ward-3, ward-4" in visits[0].refused[2]
 
 
 def test_what_a_void_rounds_manifest_named_counts_in_no_other() -> None:

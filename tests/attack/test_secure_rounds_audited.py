@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from hyperfed.coordinator import choose
@@ -11,6 +12,7 @@ from hyperfed.coordinator.runner import Why
 from hyperfed.crypto.envelope import PacketType
 from hyperfed.dropbox.openings import OpeningReader, signed_part
 from hyperfed.operations.audit import audit
+from hyperfed.protocol.documents import sign_object
 from hyperfed.protocol.object_keys import Keys
 from tests.secure_night import MEMBERS, SecureNight, named, openings, replaced
 
@@ -55,14 +57,92 @@ def test_a_block_that_is_left_out_by_an_invented_reason_is_found(
 ) -> None:
     """The twin of the above: all helpers confirmed the yards, and their block is complete."""
 
-    def lied(choice: choose.Choice, parts: OpeningReader) -> tuple[choose.Choice, tuple[str, ...]]:
+    def invented(
+        choice: choose.Choice, parts: OpeningReader
+    ) -> tuple[choose.Choice, tuple[str, ...]]:
         honest, helpers = confirmed_choice(choice, parts)
         out = [one for one in honest.counted if one.client in OTHERS]
         refused = (*honest.refused, *(choose.refusal_of(one, rule, "", "") for one in out))
         kept = tuple(one for one in honest.counted if one.client not in OTHERS)
         return replace(honest, counted=kept, refused=refused), helpers
 
-    monkeypatch.setattr("hyperfed.coordinator.round_objects.confirmed_choice", lied)
+    monkeypatch.setattr("hyperfed.coordinator.round_objects.confirmed_choice", invented)
     night = SecureNight(members=(*MEMBERS, *OTHERS), blocks=(MEMBERS, OTHERS))
     night.confirmed()
     assert audited(night) == [(Keys.inbox(1, client, 0), "R-128") for client in OTHERS]
+
+
+@pytest.mark.parametrize("lies", [False, True])
+def test_an_audit_compares_what_a_helper_answers_after_the_commit(lies: bool) -> None:
+    """Three helpers opened the sum, and the fourth comes late (R-167)."""
+    night = SecureNight()
+    night.confirmed()
+    named(night)
+    fed, now = night.federation, night.federation.night(1) + AFTER
+    night.visits(now=now, but=("help-4",))
+    assert fed.run(1, now=now).why is Why.COMMITTED
+    assert night.visit("help-4", now=now).answered == [1]
+    if lies:
+        lied(night, "help-4")
+    report = audit(fed.store, fed.fingerprint, fed.coordinator, now=now)
+    found = [finding.problem for finding in report.findings]
+    assert bool(found) is lies
+    assert all("gave different sums of one seed" in problem for problem in found)
+
+
+@pytest.mark.parametrize("forged", [False, True])
+def test_an_audit_looks_at_the_opening_of_a_round_without_a_result(forged: bool) -> None:
+    """Helpers refused a manifest that a thief of the coordinator's key signed, or never came."""
+    night = SecureNight()
+    night.confirmed()
+    named(night)
+    fed, now = night.federation, night.federation.night(1) + AFTER
+    true = fed.objects()[Keys.manifest(1)]
+    manifest = openings(night).manifest()
+    assert manifest is not None
+    fewer = replace(manifest.value, messages=manifest.value.messages[:3])
+    write = sign_object(
+        Keys.manifest(1), PacketType.MANIFEST, fewer, key_pair=fed.coordinator, time=fed.opens(2)
+    )
+    if forged:
+        replaced(night, Keys.manifest(1), write.data)
+        night.visits(now=now)
+        replaced(night, Keys.manifest(1), true)
+    assert fed.run(1, now=fed.plan(1).close_by).why is Why.VOID
+    if forged:
+        replaced(night, Keys.manifest(1), write.data)
+    report = audit(fed.store, fed.fingerprint, fed.coordinator, now=now)
+    found = [(finding.key, finding.rule) for finding in report.findings]
+    assert found == ([(Keys.manifest(1), "R-165")] if forged else [])
+    refusals = [remark for remark in report.remarks if "refused to open it" in remark]
+    assert len(refusals) == (4 if forged else 0)
+    assert all("names other clients than the freeze" in remark for remark in refusals)
+
+
+def test_an_audit_says_where_a_dispute_ended_a_round() -> None:
+    night = SecureNight()
+    night.confirmed()
+    named(night)
+    fed, now = night.federation, night.federation.night(1) + AFTER
+    night.visits(now=now)
+    lied(night, "help-4")
+    assert fed.run(1, now=fed.plan(1).close_by).why is Why.VOID
+    report = audit(fed.store, fed.fingerprint, fed.coordinator, now=now)
+    assert report.findings == ()
+    assert any("gave different sums of one seed" in remark for remark in report.remarks)
+
+
+def lied(night: SecureNight, helper: str) -> None:
+    """Put a false answer in place of a helper's."""
+    fed, key = night.federation, Keys.opening(1, helper)
+    part = openings(night).part_at(key)
+    assert part is not None
+    false = replace(part.value, sums=part.value.sums + np.uint64(1))
+    data = signed_part(
+        false,
+        PacketType.OPENING,
+        sender=helper,
+        key_pair=fed.keys[helper],
+        now=fed.night(1) + AFTER,
+    )
+    replaced(night, key, data)

@@ -12,6 +12,7 @@ import pytest
 
 from hyperfed.errors import BreakdownError, RefusedError
 from hyperfed.registry.helper_group import HelperSet
+from hyperfed.registry.secure_sums import HelperRecord, SecureSums, told_apart_by_blocks
 from hyperfed.secure_aggregation import (
     HelperMarks,
     MaskContext,
@@ -23,6 +24,7 @@ from hyperfed.secure_aggregation import (
 )
 from hyperfed.secure_aggregation.masking import draw_seeds, masked
 from hyperfed.secure_aggregation.streams import Words, mask
+from hyperfed.testing.federation import SmallFederation
 from tests.unit.secure_aggregation.sums import SecureRound, group_of
 
 WARDS = tuple(f"ward-{i}" for i in range(1, 6))
@@ -155,3 +157,29 @@ def test_without_noise_two_nights_show_what_one_client_changed() -> None:
         first, WARDS, first.group.helpers
     )
     np.testing.assert_array_equal(difference, np.full(first.length, 0.25))
+
+
+def test_three_quorums_need_not_share_an_honest_helper_that_knows_all_three_sums() -> None:
+    """What docs/secure-sums.md says plainly. The roots would have to draw blocks anew twice, and
+    `hyperfed registry helpers` tells them whom that gives away (R-174).
+    """
+    first, second, victim = WARDS[:3], ("yard-1", "yard-2", "yard-3"), "dock-1"
+    cohorts = [(victim, *first, *second), first, second]
+    fed = SmallFederation(clients=(*cohorts[0], "h1x", "h2x", "h3x", "h4x"))
+    organisation_of = {name: name for name in cohorts[0]}
+    marks = {helper: HelperMarks() for helper in ("h1", "h2", "h3")}  # h4 answers everything
+    asked = [("h1", "h2"), ("h2", "h3"), ("h1", "h3")]
+    for number, (cohort, helpers) in enumerate(zip(cohorts, asked, strict=True)):
+        manifest = SecureRound(group_of(), cohort, round=12 + number, length=1).manifest()
+        for helper in helpers:
+            marks[helper].allow(
+                manifest, organisation_of=organisation_of, placed=set(cohorts[0]), smallest=3
+            )
+    with pytest.raises(RefusedError, match=f"{victim} could be told apart"):
+        # the honest twin: a helper that has answered all three
+        marks["h2"].allow(manifest, organisation_of=organisation_of, smallest=3)
+    records = tuple(HelperRecord(client_id=f"h{n}x") for n in range(1, 5))
+    drawn = [SecureSums(helpers=records, blocks=(tuple(sorted(cohort)),)) for cohort in cohorts]
+    clients = fed.registry.clients
+    assert told_apart_by_blocks(drawn[:1], drawn[1], clients) == ()
+    assert told_apart_by_blocks(drawn[:2], drawn[2], clients) == (victim,)

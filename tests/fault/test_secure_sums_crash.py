@@ -1,27 +1,24 @@
 """Whoever dies after whichever operation of a night of secure sums: what lies in the drop-box at
-last is the same, and no helper answers twice (R-165, R-173).
+last is the same, no helper answers twice, and no client draws twice (R-165, R-173, R-191).
 
-Clients and helpers die in memory, where a session of its own goes on with what was on their disks.
+They die in memory, where a session of its own goes on with what they remembered. Processes that are
+killed between two writes to their disks are in `test_secure_sums_killed`.
 """
 
-import itertools
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from hyperfed.client.helper_memory import HelperMemory
 from hyperfed.client.helper_night import HelperNight
 from hyperfed.errors import QuorumMissed
-from hyperfed.storage.filesystem import FilesystemStore
+from hyperfed.privacy.moments import plan_moments
+from hyperfed.protocol.object_keys import Keys, parse_key
 from hyperfed.storage.store import ObjectStore
 from hyperfed.testing.faults import FaultStore, Killed
 from tests.noised_night import NoisedNight
 from tests.secure_night import (
+    NewNight,
     SecureNight,
     before_answer,
     before_confirmation,
@@ -30,7 +27,6 @@ from tests.secure_night import (
     before_submit,
     later,
     shape,
-    update,
 )
 
 Act = Callable[[SecureNight, ObjectStore], object]
@@ -39,7 +35,9 @@ Act = Callable[[SecureNight, ObjectStore], object]
 def submits(night: SecureNight, store: ObjectStore) -> None:
     fed = night.federation
     session = fed.session("ward-1", store=store)
-    session.submit(update(0), now=fed.opens(1) + timedelta(hours=1), plan=session.plan(1))
+    session.submit(
+        night.update_of("ward-1"), now=fed.opens(1) + timedelta(hours=1), plan=session.plan(1)
+    )
 
 
 def visits(now: Callable[[SecureNight], datetime]) -> Act:
@@ -58,8 +56,31 @@ def runs(night: SecureNight, store: ObjectStore) -> None:
         assert runner.reader.result(1) is None
 
 
+class Offered(FaultStore):
+    """A store that remembers every byte string that is offered to it as a part of a sum."""
+
+    def __init__(self, inner: ObjectStore) -> None:
+        super().__init__(inner)
+        self.parts: set[tuple[str, bytes]] = set()
+
+    def put_if_absent(self, key: str, data: bytes | memoryview) -> bool:
+        if parse_key(key).kind in ("inbox", "openings"):
+            self.parts.add((key, bytes(data)))
+        return super().put_if_absent(key, data)
+
+
+def check_guard(night: SecureNight) -> None:
+    """A client is charged once for its share, and for nothing where there is none (R-191)."""
+    fed = night.federation
+    sent = bool(fed.objects(Keys.inbox(1, "ward-1", 0)))
+    asked = plan_moments(fed.policy, 3).mechanisms if fed.policy.privacy == "shares" else ()
+    guard = fed.memories["ward-1"].privacy_guard(fed.registry.budget)
+    assert guard.accountant.mechanisms == asked * sent
+
+
+@pytest.mark.parametrize("new", [SecureNight, NoisedNight], ids=["exact", "noised"])
 @pytest.mark.parametrize(
-    ("night", "act"),
+    ("before", "act"),
     [
         (before_submit, submits),
         (before_confirmation, visits(lambda night: night.federation.night(1))),
@@ -70,9 +91,9 @@ def runs(night: SecureNight, store: ObjectStore) -> None:
     ids=["submit", "confirm", "freeze", "answer", "release"],
 )
 def test_a_crash_after_any_operation_changes_nothing_of_what_lies_there(
-    night: Callable[[], SecureNight], act: Act
+    before: Callable[[NewNight], SecureNight], act: Act, new: NewNight
 ) -> None:
-    start = night()
+    start = before(new)
     calm = start.at_another(start.federation.objects())
     counting = FaultStore(calm.federation.store)
     act(calm, counting)
@@ -80,95 +101,15 @@ def test_a_crash_after_any_operation_changes_nothing_of_what_lies_there(
     assert counting.operations > 3
     for operation in range(counting.operations):
         twin = start.at_another(start.federation.objects())
-        dying = FaultStore(twin.federation.store)
+        dying, again = Offered(twin.federation.store), Offered(twin.federation.store)
         dying.die_after(operation)
         with pytest.raises(Killed):
             act(twin, dying)
         shown = twin.federation.objects()
-        act(twin, twin.federation.store)
-        assert shape(twin.federation.objects()) == expected, (
-            f"after a crash at operation {operation}"
-        )
+        act(twin, again)
         after = twin.federation.objects()
+        assert shape(after) == expected, f"after a crash at operation {operation}"
         assert all(after[key] == data for key, data in shown.items()), "something changed"
-
-
-def test_a_client_that_dies_anywhere_is_charged_once_for_its_share() -> None:
-    """What lies there once is there to stay, and a repeat costs nothing (R-191)."""
-    start = NoisedNight()
-    start.opens()
-    sent = start.update_of("ward-1")
-
-    def submit(night: SecureNight, store: ObjectStore) -> None:
-        fed = night.federation
-        session = fed.session("ward-1", store=store)
-        session.submit(sent, now=fed.opens(1) + timedelta(hours=1), plan=session.plan(1))
-
-    calm = start.at_another(start.federation.objects())
-    counting = FaultStore(calm.federation.store)
-    submit(calm, counting)
-    for operation in range(counting.operations):
-        twin = start.at_another(start.federation.objects())
-        dying = FaultStore(twin.federation.store)
-        dying.die_after(operation)
-        with pytest.raises(Killed):
-            submit(twin, dying)
-        shown = twin.federation.objects()
-        submit(twin, twin.federation.store)
-        after = twin.federation.objects()
-        assert after.keys() == calm.federation.objects().keys()
-        assert all(after[key] == data for key, data in shown.items()), "drawn anew"
-        guard = twin.federation.memories["ward-1"].privacy_guard(twin.federation.registry.budget)
-        assert len(guard.accountant.mechanisms) == 1
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("phase", ["confirm", "answer"])
-def test_a_helper_that_is_killed_after_any_operation_answers_the_same(
-    phase: str, tmp_path: Path
-) -> None:
-    """A real SIGKILL in a process of its own; keys and marks are on a disk, as in a night."""
-    start = tmp_path / "start"
-    (start / "box").mkdir(parents=True)
-    night = SecureNight(
-        store=FilesystemStore(start / "box"),
-        memories={"help-1": HelperMemory(start / "help-1")},
-    )
-    night.opens()
-    night.submit_all()
-    fed, now = night.federation, night.federation.night(1)
-    if phase == "answer":
-        night.visits(now=now)
-        with pytest.raises(QuorumMissed):
-            fed.run(1)
-        now = later(night)
-    expected: dict[str, bytes] = {}
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.fault.secure_victim"],
-        cwd=Path(__file__).parents[2],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as victim:
-        assert victim.stdin is not None
-        assert victim.stdout is not None
-        for operation in itertools.count(1):
-            folder = tmp_path / str(operation)
-            shutil.copytree(start, folder)
-            victim.stdin.write(f"{operation} {folder} {now.isoformat()}\n")
-            victim.stdin.flush()
-            killed = victim.stdout.readline() == "killed\n"
-            store = FilesystemStore(folder / "box")
-            memory = HelperMemory(folder / "help-1")
-            HelperNight(fed.session("help-1", store=store), memory).visit(now=now)
-            objects = {
-                info.key: store.read(info.key, max_bytes=1 << 24)
-                for info in store.list("rounds/00000001/openings/")
-            }
-            expected = expected or objects
-            assert objects == expected, f"after a SIGKILL at operation {operation}"
-            assert len(memory.marks.opened) == (phase == "answer")
-            if not killed:
-                break
-        victim.stdin.close()
-    assert operation > 10
+        parts = dying.parts | again.parts
+        assert len({key for key, _ in parts}) == len(parts), "a second draw was shown"
+        check_guard(twin)

@@ -1,26 +1,39 @@
-"""A client's `hyperfed submit` and a coordinator's `hyperfed round run` that are killed at seeded
-points of a secure round against a real server, and come again as other processes (R-164, R-165).
+"""The client's, the helper's and the coordinator's commands are killed in a secure round against a
+real server, and come again as other processes (R-164, R-165, R-173, R-191). Rounds are exact, or
+have noise in shares.
 
-What was shown stays, one message and one manifest come of it, the night ends with the same model,
-and its audit finds nothing. Each has its disk (memory, kept message, ledger copy) as it was left.
+They are killed after each change of their disks and each write to the store, and at seeded points
+of the rest. What was shown stays, and no second draw is ever offered to the store: one message, one
+answer, one manifest and one charge come of it. The night ends with the same model, and its audit
+finds nothing. Each has its disk (memory, guard, kept message, marks) as it was left.
 """
 
+import hashlib
 import random
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from hyperfed.client import ClientMemory
+from hyperfed.client.helper_memory import HelperMemory
+from hyperfed.client.masked import masked_operation
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.operations.audit import audit
-from hyperfed.protocol.object_keys import Keys
+from hyperfed.privacy.moments import plan_moments
+from hyperfed.protocol.object_keys import Keys, parse_key
 from hyperfed.storage.s3 import S3Store
 from hyperfed.testing.seaweedfs import SeaweedFS
-from tests.own_process import Ended, OwnProcesses
+from tests.noised_night import NoisedNight
+from tests.own_process import DISK, STORE, WRITE, Ended, OwnProcesses
 from tests.secure_night import (
+    NewNight,
     SecureNight,
+    before_answer,
+    before_confirmation,
     before_freeze,
     before_result,
     before_submit,
@@ -31,8 +44,9 @@ from tests.secure_night import (
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.seaweedfs]
-POINTS = 5
-"""At how many points each process is killed; each point takes about a second."""
+OTHERS = 4
+"""At how many points each process is killed that follow neither its disk nor a write."""
+NIGHTS = pytest.mark.parametrize("new", [SecureNight, NoisedNight], ids=["exact", "noised"])
 
 
 @dataclass
@@ -44,17 +58,38 @@ class Machine:
     processes: OwnProcesses
     folder: Path
     store: S3Store
+    disk: Path | None
+    """The folder that its helper's disk was copied from, if it has one."""
 
     def objects(self) -> dict[str, bytes]:
         limit = self.night.federation.limits.max_object_bytes
         found = (info.key for info in self.store.list(""))
         return {key: self.store.read(key, max_bytes=limit) for key in found}
 
-    def run(self, *words: str, now: datetime, kill_at: int = 0) -> Ended:
-        config = str(self.folder / "hyperfed.toml")
+    def run(self, who: str, *words: str, now: datetime, kill_at: int = 0) -> Ended:
+        config = str(self.folder / f"{who}.toml")
         return self.processes.run(
             ["--config", config, *words], now=now, state=self.folder / "state", kill_at=kill_at
         )
+
+    def submits(self, kill_at: int = 0) -> Ended:
+        now = self.night.federation.opens(1) + timedelta(hours=1)
+        data = str(self.folder / "series.csv")
+        return self.run("ward-1", "submit", "--data", data, "--series", now=now, kill_at=kill_at)
+
+    def helps(self, now: datetime, kill_at: int = 0) -> Ended:
+        """A helper's visit; what is not killed comes a quarter of an hour later."""
+        now += timedelta(minutes=0 if kill_at else 15)
+        return self.run("help-1", "helper", "night", now=now, kill_at=kill_at)
+
+    def runs_round(self, kill_at: int = 0) -> Ended:
+        words = ("round", "run", "1", "--keys", str(self.folder / "coordinator.key"), "--now")
+        now = later(self.night)
+        clock = now.strftime("%Y-%m-%dT%H:%M:%S%z")
+        return self.run("ward-1", *words, clock, now=now, kill_at=kill_at)
+
+    def helper_disk(self) -> HelperMemory:
+        return HelperMemory(self.folder / "help-1.helper")
 
     def audited(self, objects: dict[str, bytes]) -> SecureNight:
         """Return the night at a copy of the drop-box, which an audit has found whole."""
@@ -69,7 +104,7 @@ def check(night: SecureNight) -> None:
     assert report.ok, report.findings
 
 
-NewMachine = Callable[[SecureNight], Machine]
+NewMachine = Callable[[SecureNight, Path | None], Machine]
 
 
 @pytest.fixture(scope="module")
@@ -79,14 +114,15 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewMachine]:
     tmp_path = tmp_path_factory.mktemp("machines")
     with SeaweedFS() as server, OwnProcesses(tmp_path) as processes:
 
-        def make(night: SecureNight) -> Machine:
+        def make(night: SecureNight, disk: Path | None = None) -> Machine:
             fed, prefix = night.federation, f"n{len(made):03d}"
             store = server.store("crash", prefix=prefix, create=not made)
             for _, answer in store.put_many(fed.objects().items()):
                 assert answer is True
             folder = tmp_path / prefix
             folder.mkdir()
-            fed.keys["ward-1"].save(folder / "ward-1.key")
+            if disk is not None:
+                shutil.copytree(disk, folder / "help-1.helper")
             fed.coordinator.save(folder / "coordinator.key")
             (folder / "series.csv").write_text(series_csv(0))
             known, access = server.credentials(), folder / "access.toml"
@@ -94,16 +130,16 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewMachine]:
             access.write_text(
                 f'access_key = "{known.access_key}"\nsecret_key = "{known.secret_key}"\n'
             )
-            (folder / "hyperfed.toml").write_text(
-                f'[store]\nurl = "s3://crash/{prefix}"\nendpoint = "{server.endpoint_url}"\n'
-                'access_key_file = "access.toml"\n'
-                f'[federation]\nfingerprint = "{fed.fingerprint}"\n'
-                '[client]\nid = "ward-1"\nkey = "ward-1.key"\n'
-                '[coordinator]\nkey = "coordinator.key"\n'
-            )
-            made.append(
-                Machine(night, server=server, processes=processes, folder=folder, store=store)
-            )
+            for who in ("ward-1", "help-1"):
+                fed.keys[who].save(folder / f"{who}.key")
+                (folder / f"{who}.toml").write_text(
+                    f'[store]\nurl = "s3://crash/{prefix}"\nendpoint = "{server.endpoint_url}"\n'
+                    'access_key_file = "access.toml"\n'
+                    f'[federation]\nfingerprint = "{fed.fingerprint}"\n'
+                    f'[client]\nid = "{who}"\nkey = "{who}.key"\n'
+                    '[coordinator]\nkey = "coordinator.key"\n'
+                )
+            made.append(Machine(night, server, processes, folder, store, disk))
             return made[-1]
 
         yield make
@@ -111,10 +147,43 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewMachine]:
             one.store.close()
 
 
-def seeded(points: int, seed: int) -> list[int]:
-    """Points at which to die, among all that the undisturbed process came to."""
-    assert points > 20
-    return sorted(random.Random(seed).sample(range(1, points), POINTS))
+def chosen(points: Sequence[str]) -> list[int]:
+    """Points at which to die: all after a write or a change of the disk, and some of the others."""
+    numbered = list(enumerate(points, 1))
+    kept = [number for number, after in numbered if after in (DISK, WRITE)]
+    others = [number for number, after in numbered if after == STORE]
+    assert len(others) > OTHERS
+    return sorted(kept + random.Random(1).sample(others, OTHERS))
+
+
+def came_again(
+    start: Machine, act: Callable[[Machine, int], Ended], machine: NewMachine
+) -> Iterator[tuple[str, Machine, Ended, dict[str, bytes]]]:
+    """Yield the machines of processes that were killed and came again, with what lies there then.
+
+    What was shown stays, what lies there has the shape of an undisturbed night, and of each message
+    and answer one byte string was ever offered.
+    """
+    done = act(start, 0)
+    expected = shape(start.objects())
+    for point in chosen(done.points):
+        here, where = machine(start.night, start.disk), f"after SIGKILL at point {point}"
+        killed = act(here, point)
+        assert killed.killed, where
+        shown = here.objects()
+        again = act(here, 0)
+        arrived = "R-164" in again.output and done.code == 0  # it had noted that all has arrived
+        assert again.code == (1 if arrived else done.code), again.output
+        objects = here.objects()
+        assert shape(objects) == expected, where
+        assert all(objects[key] == data for key, data in shown.items()), "something changed"
+        offered = {
+            (key, digest)
+            for key, digest in (*killed.offered, *again.offered)
+            if parse_key(key).kind in ("inbox", "openings")
+        }
+        assert all(hashlib.sha256(objects[key]).hexdigest() == digest for key, digest in offered)
+        yield where, here, again, objects
 
 
 def model_of(night: SecureNight) -> GlobalModel:
@@ -125,70 +194,85 @@ def model_of(night: SecureNight) -> GlobalModel:
 
 
 def found_by(night: SecureNight) -> tuple[object, ...]:
-    """What a model says, without who sent which message when."""
-    model = model_of(night)
+    """What a model says, without who sent which message when, and what the ledger was charged.
+
+    Of a noised model it is what must not depend on the noise that was drawn.
+    """
+    model, fed = model_of(night), night.federation
     columns = (model.edges.source, model.edges.target, model.edges.effect, model.edges.n)
-    return (*(column.tolist() for column in columns), model.opened_by)
+    charges = [c.entry.mechanisms for c in fed.reader().ledger()]
+    if model.privacy is not None:
+        return (charges, model.opened_by, model.privacy)
+    return (charges, model.opened_by, *(column.tolist() for column in columns))
 
 
-def test_a_client_that_is_killed_sends_one_message_that_counts(machine: NewMachine) -> None:
-    start = before_submit()
-    at = start.federation.opens(1) + timedelta(hours=1)
+def check_charged_once(here: Machine, objects: dict[str, bytes]) -> None:
+    """The client's disk has one charge (R-191), and the message that lies in the drop-box."""
+    fed, memory = here.night.federation, ClientMemory(here.folder / "ward-1.memory.json")
+    asked = plan_moments(fed.policy, 3).mechanisms if fed.policy.privacy == "shares" else ()
+    assert memory.privacy_guard(fed.registry.budget).accountant.mechanisms == asked
+    kept = memory.message.of(masked_operation(fed.plan(1)))
+    assert kept is not None
+    assert kept.arrived
+    assert kept.data == objects[Keys.inbox(1, "ward-1", 0)]
+    assert kept.boxes == objects[Keys.boxes(1, "ward-1")]
+    assert [one.digest for one in memory.sent.records()] == [kept.digest]
 
-    def submit(here: Machine, kill_at: int = 0) -> Ended:
-        data = str(here.folder / "series.csv")
-        return here.run("submit", "--data", data, "--series", now=at, kill_at=kill_at)
 
-    calm = machine(start)
-    done = submit(calm)
-    assert done.code == 0, done.output
-    expected = shape(calm.objects())
-    night = calm.audited(calm.objects())
-    finish(night)
-    model = found_by(night)
-    for point in seeded(done.points, seed=1):
-        here = machine(start)
-        assert submit(here, kill_at=point).killed
-        shown = here.objects()
-        again = submit(here)
-        assert again.code == 0, again.output
-        objects = here.objects()
-        assert shape(objects) == expected, f"after SIGKILL at point {point}"
-        assert all(objects[key] == data for key, data in shown.items()), "something changed"
+@NIGHTS
+def test_a_client_that_is_killed_sends_one_message_that_counts(
+    new: NewNight, machine: NewMachine
+) -> None:
+    start = machine(before_submit(new), None)
+    models = []
+    for where, here, _, objects in came_again(start, Machine.submits, machine):
+        check_charged_once(here, objects)
         night = here.audited(objects)
         finish(night)
-        assert found_by(night) == model, f"after SIGKILL at point {point}"
+        models.append(found_by(night))
+        assert models[0] == models[-1], where
         check(night)
+    calm = start.audited(start.objects())
+    finish(calm)
+    assert models[0] == found_by(calm)
 
 
+@NIGHTS
+@pytest.mark.parametrize("phase", ["confirm", "answer"])
+def test_a_helper_that_is_killed_answers_one_manifest_with_the_same_bytes(
+    phase: str, new: NewNight, machine: NewMachine, tmp_path: Path
+) -> None:
+    def on_disk() -> SecureNight:
+        night = new()
+        night.memories["help-1"] = HelperMemory(tmp_path / "disk")
+        return night
+
+    before = before_confirmation if phase == "confirm" else before_answer
+    night = before(on_disk)
+    now = night.federation.night(1) if phase == "confirm" else later(night)
+    answers = set()
+    for where, here, _, objects in came_again(
+        machine(night, tmp_path / "disk"), lambda here, kill_at: here.helps(now, kill_at), machine
+    ):
+        answers.add(objects.get(Keys.opening(1, "help-1")))
+        assert len(answers) == 1, where
+        assert len(here.helper_disk().marks.opened) == (phase == "answer"), where
+    assert (answers == {None}) == (phase == "confirm")
+
+
+@NIGHTS
 @pytest.mark.parametrize("phase", ["freeze", "release"])
 def test_a_coordinator_that_is_killed_names_one_manifest_and_one_result(
-    phase: str, machine: NewMachine
+    phase: str, new: NewNight, machine: NewMachine
 ) -> None:
-    start = before_freeze() if phase == "freeze" else before_result()
-    code = 4 if phase == "freeze" else 0  # helpers are awaited then
-
-    def run(here: Machine, kill_at: int = 0) -> Ended:
-        words = ("round", "run", "1", "--keys", str(here.folder / "coordinator.key"), "--now")
-        clock = later(start).strftime("%Y-%m-%dT%H:%M:%S%z")
-        return here.run(*words, clock, now=later(start), kill_at=kill_at)
-
-    calm = machine(start)
-    done = run(calm)
-    assert done.code == code, done.output
-    expected = shape(calm.objects())
-    assert (Keys.manifest(1) in expected, Keys.result(1) in expected) == (True, code == 0)
-    for point in seeded(done.points, seed=2):
-        here = machine(start)
-        assert run(here, kill_at=point).killed
-        shown = here.objects()
-        again = run(here)
-        assert again.code == code, again.output
-        objects = here.objects()
-        assert shape(objects) == expected, f"after SIGKILL at point {point}"
-        assert all(objects[key] == data for key, data in shown.items()), "something changed"
+    start = machine((before_freeze if phase == "freeze" else before_result)(new), None)
+    for _, here, again, objects in came_again(start, Machine.runs_round, machine):
+        assert again.code == (4 if phase == "freeze" else 0)  # helpers are awaited then
+        assert (Keys.manifest(1) in objects, Keys.result(1) in objects) == (True, again.code == 0)
         night = here.audited(objects)
         if phase == "freeze":
             finish(night)
             check(night)
-        assert model_of(night).opened_by == start.helpers
+        reserves = [c.entry for c in night.federation.reader().ledger() if c.entry.mechanisms]
+        assert len(reserves) == (night.federation.policy.privacy == "shares")
+        assert model_of(night).opened_by == start.night.helpers

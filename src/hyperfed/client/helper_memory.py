@@ -5,8 +5,8 @@
 2. What was answered is in one file (`secure_aggregation.HelperMarks`), on disk before an answer
    leaves. A helper that loses it is revoked and enrols anew.
 
-An erased file may survive in a disk's free space, and in backups: keep this folder out of backups,
-except for the marks.
+An erased file may survive in a disk's free space, and in backups: keep this folder out of backups.
+An older copy of the marks does not know what was answered since.
 """
 
 from pathlib import Path

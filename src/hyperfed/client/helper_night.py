@@ -38,10 +38,13 @@ from hyperfed.dropbox.opening_objects import (
     MaskBoxes,
     OpeningSums,
     RoundManifest,
+    as_reason,
 )
 from hyperfed.dropbox.openings import OpeningReader, secure_sums_of, signed_part
 from hyperfed.dropbox.reader import Stored
 from hyperfed.errors import (
+    AccessDenied,
+    ConfigError,
     HyperfedError,
     PacketError,
     PrivacyError,
@@ -53,7 +56,7 @@ from hyperfed.protocol.documents import end_of
 from hyperfed.protocol.entries import EntryKind
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Freeze, Plan
-from hyperfed.protocol.plan_checks import check_help_ends
+from hyperfed.protocol.plan_checks import check_help_ends, check_helpers_stand
 from hyperfed.registry.secure_sums import counted_organisations
 from hyperfed.secure_aggregation import (
     add_masks,
@@ -64,6 +67,7 @@ from hyperfed.secure_aggregation import (
 )
 from hyperfed.secure_aggregation.boxes import Seeds, public_round_key
 from hyperfed.secure_aggregation.statistics_vector import numbers_of
+from hyperfed.storage.clock import check_clock
 
 __all__ = ["AHEAD", "HelperNight", "HelperVisit", "helper_visit", "not_following"]
 
@@ -110,7 +114,8 @@ class HelperNight:
         self.helper = session.client_id
 
     def visit(self, *, now: datetime) -> HelperVisit:
-        """Do all that is due. Raises RegistryError for a client that is no helper, TransportError.
+        """Do all that is due. Raises RegistryError for a client that is no helper, ConfigError for
+        one that has lost the record of its answers, TransportError.
 
         What was done by then stays, and the next visit goes on.
         """
@@ -120,29 +125,36 @@ class HelperNight:
             if now >= registry.help_ends(round_id):
                 self._erase(round_id, visit)
         self.reader.check_fresh()
+        check_clock(self.session.store, most_s=self.reader.limits.clock_skew_s)
         self.session.check_ledger()
         running = registry.windows.round_at(now)
         check_registered(registry, self.helper, self.session.key_pair, round_id=running)
         self._check_helper()
+        self._check_marks(running)
+        for round_id in range(running, running + AHEAD + 1):  # whatever lies in earlier rounds
+            if self._publish(round_id, now=now):
+                visit.published.append(round_id)
         for round_id in self.memory.rounds():
             plan = self.reader.plan(round_id, or_none=True) if round_id <= running else None
             if plan is None or plan.value.policy.aggregation != "secure-sum":
                 self._erase_unopened(round_id, visit, now=now)
                 continue
             openings = OpeningReader(self.reader, plan)
-            if now >= plan.value.close_by or end_of(self.reader.ledger(), round_id) is not None:
+            end = end_of(self.reader.ledger(), round_id)
+            if now >= plan.value.close_by or end is not None:
+                committed = end is not None and end.entry.kind is EntryKind.COMMIT
+                if committed and now < plan.value.close_by:
+                    self._answer(openings, visit, now=now)  # so that audits can compare (R-167)
                 self._erase(round_id, visit)
                 continue
             try:
                 check_help_ends(plan.value, registry)
+                check_helpers_stand(plan.value, openings.registry, registry)
             except RoundError as error:
                 self._refuse(openings, plan.digest, error, visit, now=now)
                 continue
             self._confirm(openings, visit, now=now)
             self._answer(openings, visit, now=now)
-        for round_id in range(running, running + AHEAD + 1):
-            if self._publish(round_id, now=now):
-                visit.published.append(round_id)
         return visit
 
     def _check_helper(self) -> None:
@@ -156,6 +168,39 @@ class HelperNight:
                 remedy="Have the roots name it with `hyperfed registry helpers`",
             )
         self.memory.marks.first_round = records[self.helper].first_round
+
+    def _check_marks(self, running: int) -> None:
+        """Begin this helper's record of answers, or go on with it.
+
+        Raises ConfigError where it had one that is gone, or has one of another federation (R-173).
+        """
+        federation = self.reader.registry.federation
+        if self.memory.marks.begun:
+            self.memory.marks.begin(federation)
+            return
+        first, ahead = self.memory.marks.first_round, running + AHEAD
+        here = {round_id for round_id in self.memory.rounds() if round_id >= first}
+        there = {n for n in range(max(first, running), ahead + 1) if self._lies_there(n)}
+        if here | there:
+            raise ConfigError(
+                f"is gone, and {self.helper} has keys of rounds "
+                f"{', '.join(map(str, sorted(here | there)))}: it cannot know what it has answered",
+                subject=str(self.memory.marks.path),
+                rule="R-173",
+                remedy="Nothing was answered. Have the roots name this helper anew, for rounds to "
+                f"come: `hyperfed registry helpers --helper {self.helper}@{ahead + 1}`, with all "
+                "others",
+            )
+        for round_id in self.memory.rounds():  # of before it was named anew
+            self.memory.erase(round_id)
+        self.memory.marks.begin(federation)
+
+    def _lies_there(self, round_id: int) -> bool:
+        """Return whether its key of a round lies in the drop-box, as far as it may look."""
+        try:
+            return self.session.store.head(Keys.helper_key(round_id, self.helper)) is not None
+        except AccessDenied:
+            return False
 
     def _erase_unopened(self, round_id: int, visit: HelperVisit, *, now: datetime) -> None:
         if now >= self.reader.registry.windows.deadline(round_id + 1):
@@ -171,10 +216,11 @@ class HelperNight:
         """Publish the round's key unless it is there, and return whether this call did."""
         if round_id < self.memory.marks.first_round or self._is_over(round_id, now=now):
             return False
+        place = Keys.helper_key(round_id, self.helper)
         had = self.memory.key(round_id) is not None
-        secret = self.memory.new_key(round_id)
-        if had:
+        if had and self.session.store.head(place) is not None:
             return False
+        secret = self.memory.new_key(round_id)  # the one that an earlier visit left unpublished
         key = HelperKey(
             federation=self.reader.registry.federation,
             round=round_id,
@@ -182,7 +228,7 @@ class HelperNight:
             sealing=public_round_key(secret),
         )
         data = self._signed(key, PacketType.HELPER_KEY, now=now)
-        if not written(self.session.store, Keys.helper_key(round_id, self.helper), data):
+        if not written(self.session.store, place, data):
             self.memory.erase(round_id)  # a key whose secret is lost lies there
             return False
         return True
@@ -208,13 +254,13 @@ class HelperNight:
             key = Keys.boxes(round_id, client)
             if part is None:
                 if key in openings.why_not:
-                    refused.append((client, openings.why_not[key]))
+                    refused.append((client, as_reason(openings.why_not[key])))
                 continue
             try:
                 self._seeds_of(part.value, openings)
                 confirmed.append((client, part.digest))
             except PacketError as error:
-                refused.append((client, error.problem))
+                refused.append((client, as_reason(error.problem)))
                 refused_boxes.append((client, part.digest))
         value = Confirmation(
             federation=plan.federation,
@@ -241,7 +287,9 @@ class HelperNight:
             raise RefusedError("the secret of this round's key is gone", subject=self.helper)
         if boxes.keys[at] != public_round_key(secret):
             raise RefusedError(
-                "its box was sealed to another key",
+                "its box was sealed to another key"
+                if boxes.keys[at]
+                else "it has no box for this helper, whose key was not there yet",
                 subject=boxes.client,
                 rule="R-170",
                 remedy="Nothing to do: the client sends again in the next round",
@@ -293,12 +341,12 @@ class HelperNight:
         visit.refused[plan.round] = str(error)
         if openings.refusal(self.helper) is not None:
             return
-        refusal = HelperRefusal(
+        refusal = HelperRefusal.because(
+            f"{error.subject}: {error.problem}",
             federation=plan.federation,
             round=plan.round,
             helper=self.helper,
             manifest=digest,
-            reason=f"{error.subject}: {error.problem}",
         )
         data = self._signed(refusal, PacketType.HELPER_REFUSAL, now=now)
         if written(self.session.store, Keys.helper_refusal(plan.round, self.helper), data):

@@ -1,4 +1,4 @@
-"""Mask a client's statistics: one message a round, and its seeds in boxes beside it.
+"""Mask a client's statistics or effects: one message a round, and its seeds in boxes beside it.
 
 1. The numbers are masked with fresh seeds, and the update is signed; the boxes name it by digest.
    Both are on disk before anything is sent, so that a repeat sends the same bytes.
@@ -10,12 +10,16 @@
    would reveal their difference.
 5. With noise in shares, the client's share is added before the masks. It is drawn for this one
    message, once the client's guard is charged (R-191, `noised.charge_share`).
+6. Effects are sent as one number for each possible edge. The message says nothing of what was
+   measured or found here, and attests a record bound where the policy protects records (R-201).
 
 What it does not do: choose helpers (the registry does), or write (`session`).
 """
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+
+import numpy as np
 
 from hyperfed.client.box_keys import BoxKeys
 from hyperfed.client.noised import KeptMessage
@@ -25,16 +29,18 @@ from hyperfed.crypto.keys import KeyPair
 from hyperfed.dropbox.opening_objects import MaskBoxes
 from hyperfed.dropbox.openings import PAYLOAD, OpeningReader, signed_part
 from hyperfed.errors import RefusedError
-from hyperfed.packets import Update
+from hyperfed.packets import Claims, Update
 from hyperfed.packets.masked import MaskedNumbers
 from hyperfed.privacy.mechanisms import PlannedRelease
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Plan
-from hyperfed.protocol.plan_checks import check_help_ends
+from hyperfed.protocol.plan_checks import check_help_ends, check_helpers_stand
 from hyperfed.secure_aggregation import HelperGroup, MaskContext, mask_message
 from hyperfed.secure_aggregation.boxes import check_keys
+from hyperfed.secure_aggregation.noised_effects import effects_vector
 from hyperfed.secure_aggregation.noised_statistics import noised_vector
 from hyperfed.secure_aggregation.statistics_vector import has_counts, vector_of
+from hyperfed.secure_aggregation.streams import Words
 from hyperfed.storage.store import ObjectStore
 from hyperfed.tables.tables import EdgeTable
 
@@ -64,15 +70,14 @@ def masked_message(
 
     charge: charges the client's guard where the round's noise is in shares, and returns its
     release; it is asked once everything else is there. Raises RefusedError where fewer than q
-    helpers have published a key, or where the statistics cannot be summed under masks, and
+    helpers have published a key, or where the numbers cannot be summed under masks, and
     RoundError where the round outlasts its helpers' keys; nothing is charged then.
     """
     plan, group = openings.plan.value, openings.group
     check_help_ends(plan, openings.reader.registry)
+    check_helpers_stand(plan, openings.registry, openings.reader.registry)
     subject = f"update of {client_id} for round {plan.round}"
-    if update.statistics is None:
-        raise RefusedError("carries no statistics", subject=subject, rule="R-160")
-    variables, cohort = len(plan.vocabulary), len(plan.cohort)
+    _check_there(update, plan, subject)
     context = MaskContext(
         federation=plan.federation,
         registry_version=plan.registry_version,
@@ -83,25 +88,15 @@ def masked_message(
     )
     keys = openings.helper_keys()
     check_keys(group, keys)
-    night = charge()
-    values = (
-        vector_of(
-            update.statistics,
-            variables=variables,
-            cohort=cohort,
-            counts=has_counts(plan.policy),
-            subject=subject,
-        )
-        if night is None
-        else noised_vector(update.statistics, night, cohort=cohort, subject=subject)
-    )
+    values = _numbers(update, plan, charge(), subject)
     message = mask_message(values, group, keys, context)
     until = openings.reader.registry.help_ends(plan.round)
     box_keys.keep(plan.round, message.sealed.ephemeral_keys, now=now, until=until)
     masked = Update(
-        measured=update.measured,
+        measured=np.arange(len(plan.vocabulary), dtype=np.uint32),
         edges=EdgeTable.empty(),
-        lags=update.lags,
+        claims=_attested(update, plan),
+        lags=tuple(plan.policy.allowed_lags),
         masked=MaskedNumbers(values=message.values),
     )
     data, sequence, digest = sign(masked)
@@ -126,6 +121,48 @@ def masked_message(
         data=data,
         boxes=signed_part(boxes, PacketType.BOXES, sender=client_id, key_pair=key_pair, now=now),
     )
+
+
+def _check_there(update: Update, plan: Plan, subject: str) -> None:
+    """Raise RefusedError where an update has nothing of what the round sums."""
+    payload = plan.policy.payload
+    if (update.edges if payload == "edges" else update.statistics) is None:
+        raise RefusedError(
+            f"carries no {'whole table of edges' if payload == 'edges' else 'statistics'}",
+            subject=subject,
+            rule="R-160",
+        )
+
+
+def _numbers(update: Update, plan: Plan, night: PlannedRelease | None, subject: str) -> Words:
+    """Return the numbers that the client masks, with its share of noise where `night` has some."""
+    cohort = len(plan.cohort)
+    if plan.policy.payload == "edges" and night is not None and update.edges is not None:
+        return effects_vector(
+            update.edges,
+            night,
+            vocabulary=plan.vocabulary,
+            lags=plan.policy.allowed_lags,
+            cohort=cohort,
+            subject=subject,
+        )
+    if update.statistics is None:
+        raise RefusedError("carries nothing that can be summed", subject=subject, rule="R-160")
+    if night is not None:
+        return noised_vector(update.statistics, night, cohort=cohort, subject=subject)
+    return vector_of(
+        update.statistics,
+        variables=len(plan.vocabulary),
+        cohort=cohort,
+        counts=has_counts(plan.policy),
+        subject=subject,
+    )
+
+
+def _attested(update: Update, plan: Plan) -> Claims:
+    """Return what stands beside masked numbers: the record bound, where effects need one."""
+    needed = plan.policy.payload == "edges" and plan.policy.record_bound > 0
+    return Claims(record_bound=update.claims.record_bound) if needed else Claims()
 
 
 def send_masked(store: ObjectStore, kept: KeptMessage, *, client_id: str, round_id: int) -> str:

@@ -132,6 +132,15 @@ class ClientMemory:
             self._guard = PrivacyGuard(budget.epsilon, budget.delta)
         return self._guard
 
+    def drew(self, operation: str, round_id: int) -> bool:
+        """Return whether a message of a round was sent, or had to give way to a later round's.
+
+        `operation` is the name that it was kept under. Whatever the bucket shows, another message
+        of that round is a second one.
+        """
+        sent = any(one.round == round_id for one in self.sent.records())
+        return sent or self.message.gave_way(operation)
+
     def gossip_guard(self, epsilon: Decimal, delta: Decimal) -> PrivacyGuard:
         """Return the guard of gossip's share of the budget, which rounds do not use."""
         if self._path is not None:

@@ -3,7 +3,8 @@
 1. The newest model is fetched, verified, and replaced in its folder at once or not at all.
 2. What is sent comes from where `hyperfed submit` would take it (`sources`), or is the newest
    committed model of a federation below. A basket with its own coordinator is a client of the
-   federation above, and its round's result is its update there.
+   federation above, and its round's result is its update there: in a round of effects under masks
+   as one masked message (R-203).
 3. An update is for the running round, or for an earlier one that is below quorum, until its
    `close_by`.
 4. An update is sent once a round: this client's own slots are read first, so that a second run
@@ -197,15 +198,8 @@ def submit_update(
             subject=f"--below {plan.value.federation}",
             remedy="Name a federation below: its own result is no evidence for it",
         )
-    if below is not None and plan.value.policy.payload != "edges":
-        raise RefusedError(
-            f"has results of edges, and round {plan.value.round} adds statistics: a result holds "
-            "no moments",
-            subject=f"federation {below.reader.registry.federation}",
-            rule="R-160",
-            remedy="Nothing was sent. Its clients can take part in this federation themselves, as "
-            "blocks of their own, or the operator plans payload = 'edges'",
-        )
+    if below is not None:
+        _check_result_counts(session, below, plan.value)
     if source is not None:
         discovery = discover(source, plan.value, session.client_id)
     elif below is not None:
@@ -223,6 +217,38 @@ def submit_update(
             "send_again_for": next_round,
         }
     )
+
+
+def _check_result_counts(session: ClientSession, below: ClientSession, plan: Plan) -> None:
+    """Check that a round takes the result of the federation below as one client's update (R-203).
+
+    Raises RefusedError where the round adds statistics, or where its noise hides records, and
+    nobody attests how far one moves the result.
+    """
+    subject = f"federation {below.reader.registry.federation}"
+    if plan.policy.payload != "edges":
+        raise RefusedError(
+            f"has results of edges, and round {plan.round} adds statistics: a result holds no "
+            "moments",
+            subject=subject,
+            rule="R-160",
+            remedy="Nothing was sent. Its clients can take part in this federation themselves, as "
+            "blocks of their own, or the operator plans payload = 'edges', with noise in shares "
+            "where sums are secure",
+        )
+    hides_records = (
+        plan.policy.privacy != "none" and session.reader.registry.budget.unit == "record"
+    )
+    if hides_records and session.record_bound is None:
+        raise RefusedError(
+            f"has a result that attests no record bound, and the noise of round {plan.round} hides "
+            "records",
+            subject=subject,
+            rule="R-203",
+            remedy="Nothing was sent. Take part in a federation whose budget's unit is the client: "
+            "it hides the whole result. Write [client] record_bound only if you can prove how far "
+            "one record of one client below moves the result",
+        )
 
 
 def _below(session: ClientSession, now: datetime) -> Engine:

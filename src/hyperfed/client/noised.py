@@ -7,7 +7,8 @@
 2. The noised message is on disk, signed and sealed, before it is sent. A repeat after a crash or a
    lost reply sends the very same bytes: it draws nothing, costs nothing, and reveals nothing more.
 3. A second message is never made: it would be a second look at the same data, which the ledger does
-   not count (R-98). A correction has to wait for the next round.
+   not count (R-98). A correction has to wait for the next round. What was kept for earlier rounds
+   is remembered by name: a bucket that hides the first message gets no second one.
 4. A guard whose file was lost starts from what the ledger ever reserved for local noise, not from
    nothing. So does one whose client's memory is behind its receipts.
 5. Where records are the unit, the client attests how far one of its records moves its effects
@@ -60,6 +61,7 @@ __all__ = [
 ]
 
 _REMEDY = "Nothing was sent; give the client a writable place"
+_REMEMBERED = 64  # rounds, as in `sent`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,8 @@ class KeptMessage:
     """The envelope of a masked message's seeds, sealed to the helpers; empty elsewhere."""
     arrived: bool = False
     """Whether the message lies in the drop-box."""
+    earlier: tuple[str, ...] = ()
+    """The operations of the messages that were kept before it, oldest first, at most 64."""
 
     @classmethod
     def of(
@@ -124,10 +128,18 @@ class OneMessage:
         That is `message`, or the one that another run has kept meanwhile.
         """
         with self._locked():
-            if self._kept is not None and self._kept.operation == message.operation:
-                return self._kept
+            if self._kept is not None:
+                if self._kept.operation == message.operation:
+                    return self._kept
+                earlier = (*self._kept.earlier, self._kept.operation)[-_REMEMBERED:]
+                message = replace(message, earlier=earlier)
             self._save(message)
             return message
+
+    def gave_way(self, operation: str) -> bool:
+        """Return whether a message of a round was kept, and then one of another round instead."""
+        with self._locked():
+            return self._kept is not None and operation in self._kept.earlier
 
     def arrived(self, operation: str) -> None:
         """Note that the message lies in the drop-box: from now on a second one is refused."""
@@ -154,7 +166,8 @@ class OneMessage:
                 name: base64.b64decode(plain.get(name, ""), validate=True)
                 for name in ("data", "body", "boxes")
             }
-            self._kept = KeptMessage(**(plain | binary))
+            earlier = tuple(map(str, plain.get("earlier", ())))
+            self._kept = KeptMessage(**(plain | binary | {"earlier": earlier}))
         except (OSError, ValueError, TypeError, KeyError) as exc:
             raise ConfigError(
                 "is not a kept message",

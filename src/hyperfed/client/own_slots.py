@@ -77,8 +77,15 @@ def check_first_slot(
     client_id: str,
     round_id: int,
     error: Callable[[str, int], RefusedError],
+    *,
+    drawn: bool,
 ) -> None:
-    """Raise `error` where the round has a message of the client, before another is drawn."""
+    """Raise `error` where the round has a message of the client, before another is drawn.
+
+    drawn: whether the client itself remembers one, which the bucket may hide.
+    """
+    if drawn:
+        raise error(client_id, round_id)
     with suppress(AccessDenied):  # a client that may not look is told by the write
         if store.head(Keys.inbox(round_id, client_id, 0)) is not None:
             raise error(client_id, round_id)

@@ -110,7 +110,7 @@ class SentLog:
         return self._records
 
     def add(self, plan: Plan, *, key: str, sequence: int, digest: str, now: datetime) -> None:
-        """Keep an update that arrived, on disk before this returns. Raises ConfigError."""
+        """Keep an update that arrived, once, on disk before this returns. Raises ConfigError."""
         record = SentRecord(
             round=plan.round,
             key=key,
@@ -120,12 +120,18 @@ class SentLog:
             deadline=plan.deadline.isoformat(),
         )
         if self._path is None:
-            self._records = [*self._records, record][-_KEPT:]
+            self._records = _with(self._records, record)
             return
         with alone_with(self._path, error=ConfigError, remedy=_REMEDY):
-            self._records = [*self.records(), record][-_KEPT:]
+            self._records = _with(self.records(), record)
             text = json.dumps([asdict(one) for one in self._records], indent=1) + "\n"
             write_durably(self._path, text, error=ConfigError, remedy=_REMEDY)
+
+
+def _with(records: Sequence[SentRecord], new: SentRecord) -> list[SentRecord]:
+    """Return the newest records with a new one, unless it is of an update that is there already."""
+    known = any((one.key, one.digest) == (new.key, new.digest) for one in records)
+    return [*records, *(() if known else (new,))][-_KEPT:]
 
 
 def denials(records: Sequence[SentRecord], receipts: Sequence[Receipt]) -> list[Denial]:

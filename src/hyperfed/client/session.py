@@ -322,8 +322,7 @@ class ClientSession:
         arrived. Raises PrivacyBudgetExhausted; nothing is noised or sent then. A message that never
         arrives stays charged: its noise was drawn.
         """
-        operation = operation_of(plan.value)
-        kept_message = self.memory.message.of(operation)
+        kept_message = self.memory.message.of(operation_of(plan.value))
         if kept_message is None:
             kept_message = self.drawn_message(update, now=now, plan=plan, ledger=ledger)
         elif kept_message.arrived:
@@ -331,7 +330,6 @@ class ClientSession:
         key = Keys.inbox(plan.value.round, self.client_id, 0)
         if not write_first_slot(self.store, self.client_id, plan.value.round, kept_message.data):
             raise second_message(self.client_id, plan.value.round, drawn=True)
-        self.memory.message.arrived(operation)
         return self._sent(kept_message, key, plan.value, now=now)
 
     def _submit_masked(
@@ -343,7 +341,8 @@ class ClientSession:
         if kept is not None and kept.arrived:
             raise second_masked(self.client_id, round_id)
         if kept is None:
-            check_first_slot(self.store, self.client_id, round_id, second_masked)
+            drawn = self.memory.drew(operation, round_id)
+            check_first_slot(self.store, self.client_id, round_id, second_masked, drawn=drawn)
             message = masked_message(
                 update,
                 OpeningReader(self.reader, plan),
@@ -358,13 +357,16 @@ class ClientSession:
             )
             kept = self.memory.message.keep(message)
         key = send_masked(self.store, kept, client_id=self.client_id, round_id=round_id)
-        self.memory.message.arrived(operation)
         return self._sent(kept, key, plan.value, now=now)
 
     def _sent(self, kept: KeptMessage, key: str, plan: Plan, *, now: datetime) -> Submitted:
-        """Remember that a kept message was sent, and return what it was."""
+        """Remember that a kept message was sent, and return what it was.
+
+        That it has arrived is noted last: until then a repeat remembers everything.
+        """
         self.memory.raise_to(previous=kept.digest)
         self.memory.sent.add(plan, key=key, sequence=kept.sequence, digest=kept.digest, now=now)
+        self.memory.message.arrived(kept.operation)
         return Submitted(
             key=key,
             round=plan.round,
@@ -378,12 +380,12 @@ class ClientSession:
         self, update: Update, *, now: datetime, plan: Stored[Plan], ledger: list[Chained]
     ) -> KeptMessage:
         """Return the round's one message of local noise, drawn once. Raises as `submit`."""
-        operation, budget = operation_of(plan.value), self.reader.registry.budget
-        kept_message = self.memory.message.of(operation)
-        if kept_message is not None:
+        operation, round_id = operation_of(plan.value), plan.value.round
+        if (kept_message := self.memory.message.of(operation)) is not None:
             return kept_message
-        check_first_slot(self.store, self.client_id, plan.value.round, second_message)
-        guard = self.memory.privacy_guard(budget)
+        drawn = self.memory.drew(operation, round_id)
+        check_first_slot(self.store, self.client_id, round_id, second_message, drawn=drawn)
+        guard = self.memory.privacy_guard(budget := self.reader.registry.budget)
         recover(guard, charging(self.reader, ledger))
         message = noised(update, plan.value, budget=budget, guard=guard)
         signed = self._signed(message, plan, ledger=ledger, now=now)

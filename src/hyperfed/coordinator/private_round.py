@@ -12,20 +12,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hyperfed.coordinator.basket_models import noised_baskets
+from hyperfed.coordinator.opened_model import not_opened
 from hyperfed.coordinator.private_sums import opened_private_model, private_sums_model
 from hyperfed.errors import BreakdownError, PrivacyError
 from hyperfed.hierarchy.weight_caps import capped_shares
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.packets import PolicyPack, Update
 from hyperfed.privacy.accountant import PrivacyAccountant
-from hyperfed.privacy.groups import counted_groups, grouped_means
+from hyperfed.privacy.groups import Grouped, counted_groups, grouped_means
+from hyperfed.privacy.mechanisms import PlannedRelease
 from hyperfed.privacy.noise_source import NoiseSource
 from hyperfed.privacy.policy import release_of, statement_of
-from hyperfed.privacy.release import released_graph
+from hyperfed.privacy.release import opened_means, released_graph
 from hyperfed.protocol.baskets import COMMON, groups_of
 from hyperfed.protocol.objects import Plan
 from hyperfed.registry.registry import Budget
 from hyperfed.secure_aggregation import OpenedSum
+from hyperfed.secure_aggregation.noised_effects import effects_sum_of
 from hyperfed.tables.tables import EdgeTable
 
 __all__ = ["enough_groups", "noised_groups", "private_model"]
@@ -99,6 +102,8 @@ def private_model(
             rule="R-64",
             remedy="Nothing was released",
         )
+    if policy.privacy == "shares" and policy.payload == "edges":
+        return _opened_effects(opened, night, about=about, after=after)
     if policy.privacy == "shares":
         return opened_private_model(opened, night, about=about, after=after)
     if policy.payload == "statistics":
@@ -133,6 +138,38 @@ def private_model(
         **about,
         privacy=statement,
         baskets=models,
+    )
+
+
+def _opened_effects(
+    opened: OpenedSum | None,
+    night: PlannedRelease,
+    *,
+    about: Mapping[str, Any],
+    after: PrivacyAccountant,
+) -> GlobalModel:
+    """Return the model of the effects that clients have added up under masks, with noise (R-202).
+
+    Every client's share is part of the noise that the cut counts, also those of clients who may
+    collude. Raises AggregationError where nobody has opened the sum, or no effects have it.
+    """
+    policy, vocabulary, clients = about["policy"], about["vocabulary"], about["clients"]
+    if opened is None:
+        raise not_opened(about["round_id"])
+    means = opened_means(
+        effects_sum_of(opened.total, night, clients=clients),
+        night,
+        clients=clients,
+        vocabulary=vocabulary,
+        lags=policy.allowed_lags,
+    )
+    released = Grouped(whole=means, groups=())
+    return GlobalModel.of(
+        released_graph(means, vocabulary=vocabulary, least=policy.g_min),
+        **about,
+        privacy=statement_of(policy, night, vocabulary=vocabulary, released=released, after=after),
+        opened_by=opened.helpers,
+        unchecked=opened.unchecked,
     )
 
 

@@ -1,8 +1,10 @@
 """Say what a round's noise is, and what it is charged: by plan, registry and freeze.
 
 1. The registry that the round was frozen under names the unit, or today's before the freeze.
-2. With noise in shares, the plan's registry says who helps and how many may collude, and the freeze
-   who has added a share (R-192). Before the freeze, as many are counted on as the plan says.
+2. With noise in shares, the registry says who helps and how many may collude, and the freeze who
+   has added a share (R-192). Before the freeze, as many are counted on as the plan says.
+3. Where the roots have signed another version since the plan, both are asked, and the fewer shares
+   count (R-205): whoever turns out to belong to a helper protects nobody.
 
 What it does not do: it does not compose charges (`privacy.accountant`), or read ledgers.
 """
@@ -13,6 +15,8 @@ from hyperfed.privacy.mechanisms import PlannedRelease
 from hyperfed.privacy.policy import release_of
 from hyperfed.protocol.objects import Freeze, Plan
 from hyperfed.registry.noise_shares import shares_left, too_few_shares
+from hyperfed.registry.records import ClientRecord
+from hyperfed.registry.secure_sums import SecureSums
 
 __all__ = ["night_of", "shares_of", "why_not_opened"]
 
@@ -35,19 +39,29 @@ def shares_of(reader: DropBoxReader, plan: Plan, freeze: Freeze) -> int:
     """
     if plan.policy.privacy != "shares":
         return 0
-    registry = reader.registry_at(plan.registry_version)
     counted = [one.client for one in freeze.counted]
-    return max(1, shares_left(secure_sums_of(registry), registry.clients, counted))
+    views = _views(reader, plan, freeze)
+    return max(1, min(shares_left(rules, clients, counted) for rules, clients in views))
 
 
 def why_not_opened(reader: DropBoxReader, plan: Plan, freeze: Freeze) -> str:
     """Return in words why too few shares are in the frozen set, or "" (R-193)."""
     if plan.policy.privacy != "shares":
         return ""
-    registry = reader.registry_at(plan.registry_version)
-    return too_few_shares(
-        secure_sums_of(registry),
-        registry.clients,
-        [one.client for one in freeze.counted],
-        least=plan.policy.noise_shares,
+    counted, least = [one.client for one in freeze.counted], plan.policy.noise_shares
+    reasons = (
+        too_few_shares(rules, clients, counted, least=least)
+        for rules, clients in _views(reader, plan, freeze)
     )
+    return next((reason for reason in reasons if reason), "")
+
+
+def _views(
+    reader: DropBoxReader, plan: Plan, freeze: Freeze
+) -> list[tuple[SecureSums, tuple[ClientRecord, ...]]]:
+    """Return who helps, may collude and belongs together, by the plan and by the freeze (R-205)."""
+    planned = reader.registry_at(plan.registry_version)
+    rules, views = secure_sums_of(planned), [planned]
+    if freeze.registry_version != plan.registry_version:
+        views.append(reader.registry_at(freeze.registry_version))
+    return [(registry.secure_sums or rules, registry.clients) for registry in views]

@@ -17,12 +17,14 @@ What it does not do: read or verify them (`dropbox.openings`).
 
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hyperfed.codec.versions import since
 from hyperfed.errors import SchemaError
+from hyperfed.secure_aggregation.boxes import is_round_key
 from hyperfed.secure_aggregation.opening import Cohort, Manifest
 from hyperfed.secure_aggregation.streams import MaskContext
 from hyperfed.tables.columns import as_column
@@ -35,7 +37,26 @@ __all__ = [
     "OpeningSums",
     "Rebuttal",
     "RoundManifest",
+    "as_reason",
 ]
+
+_MOST_SAID = 500
+"""How many characters say why a client is not confirmed: freezes and receipts repeat them."""
+_MOST_REFUSAL = 1 << 14
+"""How many say why nothing is answered: an earlier cohort is among them."""
+
+
+def as_reason(text: str, most: int = _MOST_SAID) -> str:
+    """Return a text as a helper may give it for a reason: printable, and not long."""
+    return "".join(c if c.isprintable() else " " for c in text)[:most]
+
+
+def _check_reason(helper: str, reason: str, most: int = _MOST_SAID) -> None:
+    if reason != as_reason(reason, most):
+        raise SchemaError(
+            f"gives a reason of more than {most} characters, or not printable ones",
+            subject=f"helper {helper:.40}",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +73,11 @@ class HelperKey:
     """Its X25519 public key of this round, 32 bytes."""
 
     def __post_init__(self) -> None:
-        if len(self.sealing) != 32:
-            raise SchemaError("a key has 32 bytes", subject=f"round key of {self.helper:.40}")
+        if not is_round_key(self.sealing):
+            raise SchemaError(
+                "is no X25519 key that boxes can be sealed to",
+                subject=f"round key of {self.helper:.40}",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +143,8 @@ class Confirmation:
     """
 
     def __post_init__(self) -> None:
+        for _, reason in self.refused:
+            _check_reason(self.helper, reason)
         for pairs in (self.confirmed, self.refused, self.refused_boxes):
             names = [client for client, _ in pairs]
             if names != sorted(set(names)):
@@ -198,6 +224,14 @@ class HelperRefusal:
     """Digest of the manifest that it refuses, 32 bytes, or packet digest of the plan."""
     reason: str
     """What is wrong with it; it names the earlier cohort where there is one."""
+
+    def __post_init__(self) -> None:
+        _check_reason(self.helper, self.reason, _MOST_REFUSAL)
+
+    @classmethod
+    def because(cls, text: str, **about: Any) -> "HelperRefusal":
+        """Return the refusal with a reason that is as long as one may be."""
+        return cls(reason=as_reason(text, _MOST_REFUSAL), **about)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

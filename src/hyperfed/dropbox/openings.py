@@ -1,7 +1,8 @@
 """Read what clients and helpers leave so that a sum is opened, and verify whose it is.
 
 1. A part is signed by a key of its client that the plan's registry has valid in the round, and it
-   lies in that client's place. Anything else counts as missing, with its reason.
+   lies in that client's place. Anything else counts as missing, with its reason: also what is too
+   large to be a part, so that nobody's rubbish keeps others from reading.
 2. A client's boxes name the plan, and have one commitment for each set of helpers and one box for
    each helper, sealed to the key that this helper has published (R-170).
 3. Helpers say whether boxes open, and whoever reads the update says whether it fits them
@@ -35,7 +36,13 @@ from hyperfed.dropbox.opening_objects import (
     RoundManifest,
 )
 from hyperfed.dropbox.reader import DropBoxReader, Stored
-from hyperfed.errors import ObjectNotFound, PacketError, RefusedError, RegistryError
+from hyperfed.errors import (
+    ObjectNotFound,
+    ObjectTooLarge,
+    PacketError,
+    RefusedError,
+    RegistryError,
+)
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Plan
 from hyperfed.registry.helper_group import HelperGroup
@@ -48,6 +55,9 @@ __all__ = ["PAYLOAD", "OpeningReader", "secure_sums_of", "signed_part"]
 PAYLOAD = "statistics"
 """What rounds sum under masks."""
 _LIFETIME = timedelta(days=30)
+_MOST_BYTES = 1 << 16
+"""What a part of a client has at most; seven helpers' boxes are a tenth of it."""
+_OF_CLIENTS = (PacketType.BOXES, PacketType.REBUTTAL)
 
 _PARTS: dict[str, tuple[PacketType, type[Any]]] = {
     "keys": (PacketType.HELPER_KEY, HelperKey),
@@ -234,13 +244,14 @@ class OpeningReader:
         if key in self._known:
             part: Stored[T] = self._known[key]
             return part
+        most = self.reader.limits.max_object_bytes
+        most = min(most, _MOST_BYTES) if type_ in _OF_CLIENTS else most
         try:
-            data = self.reader.store.read(key, max_bytes=self.reader.limits.max_object_bytes)
+            data = self.reader.store.read(key, max_bytes=most)
+            part = self._verified(data, key, type_, kind, owner)
         except ObjectNotFound:
             return None
-        try:
-            part = self._verified(data, key, type_, kind, owner)
-        except PacketError as error:
+        except (PacketError, ObjectTooLarge) as error:
             self.why_not[key] = str(error)
             return None
         self._known[key] = part

@@ -172,9 +172,11 @@ def _includes_zero(row: dict[str, Any]) -> bool:
 
 def _support_sentence(model: "GlobalModel", row: dict[str, Any]) -> str:
     if model.opened_by:
+        samples = "" if row["samples"] is None else f" and {row['samples']:,} samples"
         return (
-            f"It was found in the sum of {row['measured_by']} clients and {row['samples']:,} "
-            "samples, which nobody sees one by one: how many of them agree is not known."
+            f"It was found in the {'' if model.privacy is None else 'noised '}sum of "
+            f"{row['measured_by']} clients{samples}, which nobody sees one by one: how many of "
+            "them agree is not known."
         )
     if row["support"] is None:
         return f"How many of {row['measured_by']} clients report it is not released."

@@ -17,9 +17,9 @@ from decimal import Decimal
 from hyperfed.codec.versions import since
 from hyperfed.errors import PrivacyError
 
-__all__ = ["NOT_COVERED", "ROWS_NOT_COVERED", "PrivacyStatement"]
+__all__ = ["PrivacyStatement", "not_covered"]
 
-NOT_COVERED = {
+_NOT_COVERED = {
     "central": (
         "who takes part and when",
         "the size and timing of messages",
@@ -31,7 +31,6 @@ NOT_COVERED = {
     "shares": (
         "who takes part and when",
         "the size and timing of messages",
-        "the sum of all clients' numbers of rows",
         "what a client publishes elsewhere",
         "clients that do not follow the protocol, who protect themselves only",
         "a collusion of more clients or helpers than the registry names",
@@ -46,8 +45,8 @@ NOT_COVERED = {
     ),
 }
 
-ROWS_NOT_COVERED = "how many rows each client has"
-"""What moments do not cover beside that."""
+_ROWS = "how many rows each client has"
+_ROWS_OF_ALL = "the sum of all clients' numbers of rows"
 
 _ADDED_UP = {
     "rdp": "added up as Rényi DP of noise fixed in advance",
@@ -127,7 +126,7 @@ class PrivacyStatement:
 
     def __post_init__(self) -> None:
         if (
-            self.place not in NOT_COVERED
+            self.place not in _NOT_COVERED
             or self.unit not in ("client", "record")
             or self.discovery not in ("public", "selected")
             or self.released not in ("effects", "moments")
@@ -178,13 +177,7 @@ class PrivacyStatement:
             if self.place == "central"
             else "each client to its own sums"
         )
-        shares = (
-            "Nobody sees a message, but the sum that helpers open. The charge counts the noise of "
-            f"{self.shares} of the {self.clients} clients: of those who neither help nor may "
-            "collude, without the client itself. "
-            if self.place == "shares"
-            else ""
-        )
+        shares = self._of_shares
         return (
             f"Released are {self.slots} sums of products over the rows of {self.clients} clients, "
             f"in public units of the vocabulary {self.vocabulary.hex()[:12]}, and what is computed "
@@ -195,6 +188,17 @@ class PrivacyStatement:
             f"deviation {self.sigma} where one row moves the whole numbers by at most "
             f"{self.sensitivity}. {shares}On a sum that is {self.noise_std:.4g}; tests and "
             "intervals count it. "
+        )
+
+    @property
+    def _of_shares(self) -> str:
+        """What the charge counts where noise is in shares."""
+        if self.place != "shares":
+            return ""
+        return (
+            "Nobody sees a message, but the sum that helpers open. The charge counts the noise of "
+            f"{self.shares} of the {self.clients} clients: of those who neither help nor may "
+            "collude, without the client itself. "
         )
 
     @property
@@ -217,13 +221,14 @@ class PrivacyStatement:
             if self.place == "central"
             else "each client to its own message"
         )
+        shares = self._of_shares
         return (
             f"Released are means over {self.clients} clients of effects on {chosen}. Each "
             f"client's effects are clipped to L2 norm {self.clip_norm:g}"
             f"{attested} and rounded to integers, {self.grid} to a clip; {where} adds "
             f"{self.mechanism} noise of standard deviation {self.sigma} where "
-            f"one {self.unit} moves the integers by at most {self.sensitivity}. On a mean that "
-            f"is {self.noise_std:.3g}; "
+            f"one {self.unit} moves the integers by at most {self.sensitivity}. {shares}On a mean "
+            f"that is {self.noise_std:.3g}; "
             f"means below {self.cut:.3g} are not shown. {self._baskets}"
         )
 
@@ -253,6 +258,17 @@ class PrivacyStatement:
             "mean, which is computed from the noised ones, cost what one sum costs. On a "
             f"basket's own mean the noise is {width}. "
         )
+
+
+def not_covered(place: str, *, moments: bool) -> tuple[str, ...]:
+    """Return what noise at a place does not cover, in words.
+
+    moments: whether sums of moments are released, beside which stand numbers of rows.
+    """
+    told = _NOT_COVERED[place]
+    if not moments:
+        return told
+    return (*told[:2], _ROWS_OF_ALL, *told[2:]) if place == "shares" else (*told, _ROWS)
 
 
 def _plain(number: Decimal) -> str:

@@ -176,7 +176,8 @@ class PolicyPack:
     """How a model is found in the sum of clients' statistics."""
     aggregation: str = field(default="seen", metadata=since(8))
     """"seen": the coordinator sees each client's message; or "secure-sum": it sees their sum alone,
-    which the registry's helpers open. The latter belongs to the payload "statistics".
+    which the registry's helpers open. The latter belongs to the payload "statistics", and to
+    "edges" with noise in shares.
     """
     show_clients: bool = field(default=False, metadata=since(7))
     """Whether members see each client's own estimates of the model's edges, under pseudonyms. It
@@ -430,8 +431,10 @@ class PolicyPack:
             )
         if not secure:
             return
+        if self.payload == "edges":
+            self._check_masked_effects(kind)
         wrong = {
-            "payload = 'statistics'": self.payload != "statistics",
+            "payload = 'statistics', or 'edges' with noise in shares": self.payload == "both",
             "strategy = 'mean'": self.strategy != "mean",
             "max_staleness = 0": self.max_staleness > 0,
             "trust_min = 0": self.trust_min > 0,
@@ -452,6 +455,19 @@ class PolicyPack:
                 rule="R-177",
                 remedy=f"Set {', '.join(name for name, bad in wrong.items() if bad)}",
             )
+
+    def _check_masked_effects(self, kind: str) -> None:
+        if self.privacy == "shares" and self.discovery == "public":
+            return
+        raise PrivacyError(
+            f"effects under masks with privacy={self.privacy!r} and discovery={self.discovery!r}: "
+            "few clients report an edge, so that a sum without noise would show them, and nobody "
+            "sees who names an edge",
+            subject=kind,
+            rule="R-200",
+            remedy="Set privacy = 'shares' and discovery = 'public', or payload = 'statistics', or "
+            "aggregation = 'seen'",
+        )
 
     def _wrong_in_private(self) -> dict[str, bool]:
         """Return what a private round of statistics needs, and whether it is missing (R-185)."""

@@ -16,12 +16,13 @@ import numpy.typing as npt
 
 from hyperfed.errors import PrivacyError
 
-__all__ = ["MAX_BOUND", "MAX_SLOTS", "clip_l2", "to_grid"]
+__all__ = ["MAX_BOUND", "MAX_SLOTS", "clip_l2", "largest_bound", "to_grid"]
 
 MAX_BOUND = 1 << 20
-"""Largest bound of a grid, in grid units."""
+"""Largest bound of a grid, in grid units. With noise in shares it is larger (`largest_bound`)."""
 MAX_SLOTS = 1 << 22
-"""Largest number of slots. With both limits, a sum of squares stays below 2^62."""
+"""Largest number of slots."""
+_MOST_SQUARES = 1 << 62
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -54,15 +55,21 @@ def clip_l2(values: Floats, clip_norm: float) -> Floats:
     return np.asarray(scaled * (clip_norm / norm), dtype=np.float64)
 
 
+def largest_bound(slots: int) -> int:
+    """Return the largest bound, in grid units, with which no sum of squares is above 2^62."""
+    return math.isqrt(_MOST_SQUARES // max(slots, 1))
+
+
 def to_grid(values: Floats, *, clip_norm: float, bound: int) -> Integers:
     """Return int64[slots]: the values in units of clip_norm / bound, truncated toward zero.
 
     Their exact L2 norm is at most `bound`. Raises PrivacyError where it is not, where a value is
     not finite, or where `bound` or the number of slots is out of range.
     """
-    if type(bound) is not int or not 1 <= bound <= MAX_BOUND or len(values) > MAX_SLOTS:
+    most = largest_bound(len(values))
+    if type(bound) is not int or not 1 <= bound <= most or len(values) > MAX_SLOTS:
         raise PrivacyError(
-            f"a bound in [1, {MAX_BOUND}] and at most {MAX_SLOTS} slots are needed",
+            f"a bound in [1, {most}] and at most {MAX_SLOTS} slots are needed",
             subject="clipping",
         )
     if not np.isfinite(values).all():

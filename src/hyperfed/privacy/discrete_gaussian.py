@@ -7,7 +7,9 @@ P(x) is proportional to exp(-x^2 / (2 sigma^2)) on the integers.
    numpy's integer arithmetic is used.
 2. The algorithm is that of Canonne, Kamath and Steinke 2020 (arXiv:2004.00010): coins of
    probability exp(-gamma) (Algorithm 1), discrete Laplace (Algorithm 2), and discrete Gaussian by
-   rejection from it (Algorithm 3). Here each works on whole arrays at once.
+   rejection from it (Algorithm 3). Here each works on whole arrays at once. The Laplace scale of
+   Algorithm 3 is sigma itself, not sigma + 1: the law is the same for every scale, and a sigma
+   that is a power of 2 then wastes no random word.
 3. Randomness is an argument. By default it is the operating system's source; a generator that can
    be seeded protects nobody.
 4. sigma is an integer up to MAX_SIGMA, so that the comparisons fit 64 bits. Wider noise means a
@@ -19,6 +21,7 @@ rejection sampler, its time depends on what it draws.
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,19 +30,21 @@ from hyperfed.errors import PrivacyError
 
 __all__ = ["MAX_SIGMA", "SAMPLER", "RandomBytes", "discrete_gaussian"]
 
-SAMPLER = 1
+SAMPLER = 2
 """Version of the sampler. The same bytes give the same draws within one version."""
 
 MAX_SIGMA = 1 << 15
-"""Largest sigma, in grid units. With it, 2 * sigma^2 * (sigma + 1)^2 stays below 2^63."""
+"""Largest sigma, in grid units. Squares of what any draw is away from it fit 64 bits."""
 
 RandomBytes = Callable[[int], bytes]
 """A function from n to n bytes that nobody can predict."""
-Words = npt.NDArray[np.uint64]
+Words = npt.NDArray[np.unsignedinteger]
 Integers = npt.NDArray[np.int64]
 Coins = npt.NDArray[np.bool_]
 
+_KINDS = tuple(map(np.dtype, ("<u1", "<u2", "<u8")))  # of the words that are drawn
 _AT_ONCE = 1 << 17  # candidates in one batch: a few megabytes
+_FURTHEST = (1 << 32) - 1  # 2^17 times the widest sigma; a candidate's chance is exp(-2^17)
 
 
 def discrete_gaussian(sigma: int, size: int, *, random_bytes: RandomBytes = os.urandom) -> Integers:
@@ -57,7 +62,7 @@ def discrete_gaussian(sigma: int, size: int, *, random_bytes: RandomBytes = os.u
     coins = _Coins(random_bytes)
     parts, missing = [np.zeros(0, dtype=np.int64)], size
     while missing > 0:
-        candidates = _discrete_laplace(coins, sigma + 1, min(_AT_ONCE, missing + missing // 2 + 32))
+        candidates = _discrete_laplace(coins, sigma, min(_AT_ONCE, missing + missing // 2 + 32))
         accepted = candidates[_accepted(coins, candidates, sigma)][:missing]
         parts.append(accepted)
         missing -= len(accepted)
@@ -80,20 +85,14 @@ def _discrete_laplace(coins: "_Coins", scale: int, tries: int) -> Integers:
 def _accepted(coins: "_Coins", candidates: Integers, sigma: int) -> Coins:
     """Return bool[candidates]: heads with probability exp(-gamma).
 
-    gamma = (|y| t - sigma^2)^2 / (2 sigma^2 t^2), with t = sigma + 1.
+    gamma = (|y| - sigma)^2 / (2 sigma^2), for candidates y of the discrete Laplace law of scale
+    sigma. What is `_FURTHEST` or more from sigma is judged as if it were there.
     """
-    t = sigma + 1
-    denominator = 2 * sigma * sigma * t * t
-    distance = np.abs(np.abs(candidates) * t - sigma * sigma)
-    fits = distance < 1 << 32
-    square = np.square(np.where(fits, distance, 0).astype(np.uint64))
-    quotient, remainder = (
-        (square // np.uint64(denominator)).astype(np.int64),
-        square % np.uint64(denominator),
-    )
-    for i in np.flatnonzero(~fits):  # squares of these need more than 64 bits
-        n, r = divmod(int(distance[i]) ** 2, denominator)
-        quotient[i], remainder[i] = min(n, 1 << 62), r
+    denominator = 2 * sigma * sigma
+    distance = np.abs(np.abs(candidates) - sigma)
+    square = np.square(np.minimum(distance, _FURTHEST).astype(np.uint64))
+    quotient = (square // np.uint64(denominator)).astype(np.int64)
+    remainder = square % np.uint64(denominator)
     heads = coins.exp(remainder, denominator)
     active = np.flatnonzero(heads & (quotient > 0))
     flips = 0
@@ -113,15 +112,19 @@ class _Coins:
         self._random_bytes = random_bytes
 
     def below(self, bound: int, size: int) -> Words:
-        """Return uint64[size], uniform in [0, bound).
+        """Return `size` integers, uniform in [0, bound), in the narrowest type that is drawn.
 
         Words are masked, and those that are too large are drawn again.
         """
-        mask = np.uint64((1 << (bound - 1).bit_length()) - 1)
-        drawn = self._words(size) & mask
+        bits = (bound - 1).bit_length()
+        kind = next(kind for kind in _KINDS if bits <= 8 * kind.itemsize)
+        if bits == 0:
+            return np.zeros(size, dtype=kind)
+        mask = kind.type((1 << bits) - 1)
+        drawn: Words = self._words(size, kind) & mask
         too_large = np.flatnonzero(drawn >= bound)
         while len(too_large):
-            drawn[too_large] = self._words(len(too_large)) & mask
+            drawn[too_large] = self._words(len(too_large), kind) & mask
             too_large = too_large[drawn[too_large] >= bound]
         return drawn
 
@@ -150,5 +153,5 @@ class _Coins:
             count[active] += 1
         return count
 
-    def _words(self, size: int) -> Words:
-        return np.frombuffer(self._random_bytes(8 * size), dtype=np.uint64).copy()
+    def _words(self, size: int, kind: np.dtype[Any]) -> npt.NDArray[Any]:
+        return np.frombuffer(self._random_bytes(size * kind.itemsize), dtype=kind)

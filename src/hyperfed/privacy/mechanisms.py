@@ -11,7 +11,9 @@
    rounding. Truncation may move each coordinate by one more unit, so by sqrt(slots) in all.
 4. Relation "zero-out": the unit's contribution becomes zero. Who takes part is public, so the
    number of clients may divide the sum.
-5. Discovery "selected" is two mechanisms of equal noise: one on how many clients name each edge,
+5. Noise in shares: each share has 2^15 steps, and the grid is finer by the root of the shares that
+   the policy counts on. What the freeze leaves of them decides what the night costs.
+6. Discovery "selected" is two mechanisms of equal noise: one on how many clients name each edge,
    for the choice, and one on the effects of the chosen edges. Half of delta pays for the choice.
 
 What it does not do: see data, draw noise (`release`), or know a budget (`accountant`).
@@ -24,7 +26,7 @@ from statistics import NormalDist
 
 from hyperfed.errors import PrivacyError
 from hyperfed.privacy.accountant import rho_of
-from hyperfed.privacy.clipping import MAX_BOUND
+from hyperfed.privacy.clipping import MAX_BOUND, largest_bound
 from hyperfed.privacy.discrete_gaussian import MAX_SIGMA
 from hyperfed.privacy.rdp import analytic_sigma, rdp_epsilon
 from hyperfed.protocol.entries import (
@@ -112,13 +114,17 @@ def plan_release(
     record_bound: float = 0.0,
     edges_per_client: int = 0,
     multiplier: float | None = None,
+    noise_shares: int = 0,
+    shares: int = 0,
 ) -> PlannedRelease:
     """Return the release that (epsilon, delta) asks for, or `multiplier` where it is given.
 
     `slots` is the number of coordinates that get noise. `record_bound` is how far one record moves
     a client's clipped vector at most (unit "record"). With edges_per_client > 0, edges are
-    discovered by partition selection. Raises PrivacyError where the arguments contradict each
-    other, or where the noise leaves no usable grid.
+    discovered by partition selection. `noise_shares` is how many shares the noise counts on, where
+    it is in shares; `shares` how many protect each client by the freeze, 0: as many. Raises
+    PrivacyError where the arguments contradict each other, or where the noise leaves no usable
+    grid.
     """
     if unit == "record" and not 0 < record_bound <= 2 * clip_norm:
         raise PrivacyError(
@@ -138,10 +144,21 @@ def plan_release(
     noise_multiplier = (
         multiplier if multiplier is not None else analytic_sigma(epsilon, noise_delta)
     ) * math.sqrt(stages)
-    most = int(MAX_SIGMA / noise_multiplier)
-    bound, sensitivity = _grid(most, clip_norm, slots, record_bound if unit == "record" else None)
+    # the grid is finer by the root of the shares that the policy counts on
+    most = int(math.sqrt(max(1, noise_shares)) * MAX_SIGMA / noise_multiplier)
+    finest = min(int(math.sqrt(max(1, noise_shares)) * MAX_BOUND), largest_bound(slots))
+    bound, sensitivity = _grid(
+        most, clip_norm, slots, record_bound if unit == "record" else None, finest
+    )
     stage_delta = noise_delta / stages
-    effects = gaussian_mechanism(sensitivity, stage_delta, place=place, unit=unit)
+    effects = gaussian_mechanism(
+        sensitivity,
+        stage_delta,
+        place=place,
+        unit=unit,
+        shares=shares or noise_shares,
+        numbers=slots if noise_shares else 0,
+    )
     selection = (
         _selection(most, edges_per_client, stage_delta, delta / 2) if edges_per_client else None
     )
@@ -157,16 +174,18 @@ def plan_release(
     )
 
 
-def _grid(most: int, clip_norm: float, slots: int, record_bound: float | None) -> tuple[int, int]:
-    """Return (bound, sensitivity) in grid units, with sensitivity <= most.
+def _grid(
+    most: int, clip_norm: float, slots: int, record_bound: float | None, finest: int
+) -> tuple[int, int]:
+    """Return (bound, sensitivity) in grid units, with sensitivity <= most and bound <= finest.
 
     Raises PrivacyError where the grid is too coarse.
     """
     if record_bound is None:
-        bound = sensitivity = min(most, MAX_BOUND)
+        bound = sensitivity = min(most, finest)
     else:
         rounding = math.isqrt(max(slots, 1) - 1) + 1
-        bound = min(int((most - rounding) * clip_norm / record_bound), MAX_BOUND)
+        bound = min(int((most - rounding) * clip_norm / record_bound), finest)
         sensitivity = math.ceil(bound * record_bound / clip_norm) + rounding
         while sensitivity > most and bound > 0:
             bound -= 1

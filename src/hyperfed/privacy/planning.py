@@ -8,16 +8,17 @@
    client has can be seen at once. Where that is below one, none can.
 3. A plan that shows nothing is called useless, in words.
 4. Baskets (of equal size) cost nothing and add noise to the global mean: sqrt(baskets) under
-   central noise, none under local noise (`groups`).
+   central noise, none under local noise (`groups`). Noise in shares takes none.
 5. Discovery "selected": half of delta pays for the choices, in equal parts for each round. How many
    edges are chosen is bounded by how often clients name any.
 
 A plan also says what a policy has to state for it (`policy_epsilon`, `policy_delta`).
 
-What it does not do: know anybody's data.
+What it does not do: know anybody's data, or plan rounds of statistics (`planned_sums`).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Context, Decimal
 
@@ -27,7 +28,13 @@ from hyperfed.privacy.mechanisms import PlannedRelease, plan_release
 from hyperfed.privacy.rdp import analytic_epsilon, analytic_sigma, rdp_filter
 from hyperfed.privacy.release import noise_cut
 
-__all__ = ["BudgetPlan", "plan_budget"]
+__all__ = [
+    "BudgetPlan",
+    "check_counted_on",
+    "lasting_epsilon",
+    "night_multiplier",
+    "plan_budget",
+]
 
 _FEW_EDGES = 10
 _USUAL_DELTA = Decimal("0.00001")  # of a night that pays for no choice of edges
@@ -122,6 +129,40 @@ def _clients(number: int) -> str:
     return f"{number:,} client" + ("" if number == 1 else "s")
 
 
+def night_multiplier(nights: int, epsilon: Decimal, delta: Decimal) -> float:
+    """Return the least noise, in sensitivities, with which the filter admits so many nights."""
+    return math.sqrt(nights / (2 * float(rdp_filter(epsilon, delta).rho))) * (1 + 1e-12)
+
+
+def lasting_epsilon(
+    night: Callable[[Decimal], PlannedRelease],
+    budget: PrivacyAccountant,
+    nights: int,
+    multiplier: float,
+    delta: Decimal,
+) -> Decimal:
+    """Return the largest epsilon of a policy, of three digits, whose nights the budget admits.
+
+    night: returns the release of an epsilon. multiplier: the noise of a night in sensitivities, by
+    which the search begins at the exact curve's epsilon at `delta`.
+    """
+    asked = Context(prec=3, rounding=ROUND_FLOOR).plus(analytic_epsilon(multiplier, delta))
+    while budget.nights_left(night(asked).mechanisms) < nights:
+        asked = asked.next_minus(Context(prec=3))
+    return asked
+
+
+def check_counted_on(noise_shares: int, clients: int) -> None:
+    """Raise PrivacyError where `clients` cannot leave so many shares beside a client's own."""
+    if clients <= noise_shares:
+        raise PrivacyError(
+            f"{clients} clients leave fewer than {noise_shares} shares beside a client's own",
+            subject="budget plan",
+            rule="R-193",
+            remedy="Count on fewer shares; helpers' organisations and colluders leave none either",
+        )
+
+
 def plan_budget(
     *,
     nights: int,
@@ -135,20 +176,28 @@ def plan_budget(
     record_bound: float = 0.0,
     baskets: int = 1,
     edges_per_client: int = 0,
+    noise_shares: int = 0,
 ) -> BudgetPlan:
     """Return the plan of `nights` equal rounds inside (epsilon, delta).
 
     `slots` is the number of possible edges. It is ignored with edges_per_client > 0, where edges
-    are discovered by selection. Raises PrivacyError where no grid is fine enough for the noise it
-    takes.
+    are discovered by selection. `noise_shares` is how many shares a night counts on, where the
+    place is "shares". Raises PrivacyError where no grid is fine enough for the noise it takes, or
+    where fewer clients are expected than shares are counted on.
     """
     if nights < 1 or clients < 1 or slots < 1 or not 1 <= baskets <= clients:
         raise PrivacyError(
             "at least one night, one possible edge, one basket and a client in each are needed",
             subject="budget plan",
         )
-    for_noise = delta / 2 if edges_per_client else delta
-    multiplier = math.sqrt(nights / (2 * float(rdp_filter(epsilon, for_noise).rho))) * (1 + 1e-12)
+    if (place == "shares") != (noise_shares > 0) or (noise_shares and baskets > 1):
+        raise PrivacyError(
+            f"noise is {place}, in {noise_shares} shares, and there are {baskets} baskets",
+            subject="budget plan",
+            remedy="Give noise in shares a number of shares that a night counts on, and no baskets",
+        )
+    check_counted_on(noise_shares, clients)
+    multiplier = night_multiplier(nights, epsilon, delta / 2 if edges_per_client else delta)
     policy_delta = (
         Context(prec=6, rounding=ROUND_FLOOR).divide(delta, Decimal(nights))
         if edges_per_client
@@ -165,6 +214,7 @@ def plan_budget(
             unit=unit,
             record_bound=record_bound,
             edges_per_client=edges_per_client,
+            noise_shares=noise_shares,
         )
 
     empty = PrivacyAccountant(epsilon=epsilon, delta=delta)
@@ -175,16 +225,18 @@ def plan_budget(
             subject="budget plan",
             remedy="This is a defect; please report it with the numbers",
         )
-    policy_epsilon = Context(prec=3, rounding=ROUND_FLOOR).plus(
-        analytic_epsilon(multiplier, policy_delta / 2 if edges_per_client else policy_delta)
+    policy_epsilon = lasting_epsilon(
+        lambda asked: night_plan(epsilon=asked),
+        empty,
+        nights,
+        multiplier,
+        policy_delta / 2 if edges_per_client else policy_delta,
     )
-    while empty.nights_left(night_plan(epsilon=policy_epsilon).mechanisms) < nights:
-        policy_epsilon = policy_epsilon.next_minus(Context(prec=3))
     if planned.selection is not None:
         slots = max(1, int(clients * edges_per_client / planned.selection.clients_needed))
     over, inside = (
         (math.sqrt(clients), math.sqrt(clients / baskets))
-        if place == "local"
+        if place in ("local", "shares")
         else (clients / math.sqrt(baskets), clients / baskets)
     )
     std = planned.noise_std / over
@@ -193,7 +245,8 @@ def plan_budget(
 
     def clients_needed(edges: int) -> int:
         share = noise_cut(planned.noise_std, slots) * math.sqrt(edges) / clip_norm
-        enough = math.ceil(share**2 if place == "local" else share * math.sqrt(baskets))
+        enough = math.ceil(share * math.sqrt(baskets) if place == "central" else share**2)
+        enough = max(enough, noise_shares + 1)
         return (
             max(enough, math.ceil(planned.selection.clients_needed))
             if planned.selection is not None

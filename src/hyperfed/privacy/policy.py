@@ -15,7 +15,7 @@ What it does not do: charge (`accountant`), or add noise (`release`).
 from typing import Any
 
 from hyperfed.errors import PrivacyBudgetExhausted, PrivacyError
-from hyperfed.hypergraph.privacy_statement import NOT_COVERED, ROWS_NOT_COVERED, PrivacyStatement
+from hyperfed.hypergraph.privacy_statement import PrivacyStatement, not_covered
 from hyperfed.packets import PolicyPack
 from hyperfed.privacy.accountant import PrivacyAccountant
 from hyperfed.privacy.groups import Grouped
@@ -31,6 +31,7 @@ __all__ = [
     "release_of",
     "statement_of",
     "statement_of_moments",
+    "sum_noise_std",
 ]
 
 
@@ -68,6 +69,8 @@ def release_of(
         unit=budget.unit,
         record_bound=policy.record_bound,
         edges_per_client=policy.edges_per_client if selected else 0,
+        noise_shares=policy.noise_shares,
+        shares=shares,
     )
 
 
@@ -126,6 +129,11 @@ def statement_of(
     )
 
 
+def sum_noise_std(policy: PolicyPack, planned: PlannedRelease, clients: int) -> float:
+    """Return the standard deviation of the noise on each moment of the sum of so many clients."""
+    return planned.noise_std * (clients**0.5 if policy.noised_by_clients else 1.0)
+
+
 def statement_of_moments(
     policy: PolicyPack,
     planned: PlannedRelease,
@@ -139,7 +147,7 @@ def statement_of_moments(
         **_promised(policy, planned, vocabulary=vocabulary, after=after),
         slots=moment_count(len(vocabulary), policy.lags),
         clients=clients,
-        noise_std=planned.noise_std * (clients**0.5 if policy.noised_by_clients else 1.0),
+        noise_std=sum_noise_std(policy, planned, clients),
         group_noise_std=(),
         cut=0.0,
     )
@@ -175,9 +183,6 @@ def _promised(
             "released": "moments",
             "clip_norm": policy.statistics.row_norm,
             "record_bound": planned.record_bound,
-            "not_covered": NOT_COVERED[noise.place]
-            + (() if noise.place == "shares" else (ROWS_NOT_COVERED,)),
-            "shares": noise.shares,
         }
         if moments
         else {}
@@ -202,5 +207,6 @@ def _promised(
         "composition": total.composition.value,
         "budget_epsilon": after.epsilon,
         "budget_delta": after.delta,
-        "not_covered": NOT_COVERED[noise.place],
+        "not_covered": not_covered(noise.place, moments=moments),
+        "shares": noise.shares,
     } | about_moments

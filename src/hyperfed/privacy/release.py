@@ -5,7 +5,8 @@ No other module sees values before their noise.
 1. Each client's effects become integers of bounded norm (`clipping`). The sum and its noise are
    integers; only their total is turned back into numbers.
 2. "central": the coordinator adds the noise once to the sum. "local": each client adds it to its
-   own message (`noised_message`).
+   own message (`noised_message`). "shares": each adds a share under masks, and the sum that helpers
+   open is what is turned back (`opened_means`).
 3. With discovery "selected" each client names its strongest edges, counts are noised, and only
    edges that reach the threshold get a mean at all.
 4. A mean is shown where it stands out of noise: with probability 0.95 no mean of pure noise is.
@@ -48,6 +49,8 @@ __all__ = [
     "local_means",
     "noise_cut",
     "noised_message",
+    "opened_means",
+    "opened_noise",
     "released_graph",
     "slots_of",
 ]
@@ -163,6 +166,31 @@ def local_means(
         std=planned.noise_std * math.sqrt(math.fsum(w * w for w in weights)) / share,
         clients=len(tables),
     )
+
+
+def opened_means(
+    steps: npt.NDArray[np.int64],
+    planned: PlannedRelease,
+    *,
+    clients: int,
+    vocabulary: Vocabulary,
+    lags: Sequence[int],
+) -> Released:
+    """Return the means of an opened sum of `clients` messages, all shares in it (R-202).
+
+    steps: int64[possible edges], the sum in whole steps. The noise is that of all shares.
+    """
+    return Released(
+        keys=public_slots(len(vocabulary), lags),
+        mean=steps.astype(np.float64) * (planned.clip_norm / planned.bound / clients),
+        std=opened_noise(planned, clients=clients),
+        clients=clients,
+    )
+
+
+def opened_noise(planned: PlannedRelease, *, clients: int) -> float:
+    """Return the standard deviation of the noise on a mean of so many clients' shares."""
+    return planned.noise_std / math.sqrt(clients)
 
 
 def noised_message(

@@ -4,7 +4,8 @@
 2. The policy is not below the floors that the roots sign (R-125). Whoever is about to act on a plan
    asks the newest registry, too: floors that were raised meanwhile hold at once for what is sent.
 3. Helpers must be able to open its secure sums, and keep the round's keys until its `close_by`
-   (R-168, R-198).
+   (R-168, R-198). Whoever helps or sends asks the newest registry, too: helpers whom the roots have
+   replaced since, or fewer organisations together, open nothing more.
 4. Cohort, organisations and domains are those of the registry, and the quorum lies within its
    bounds (R-126).
 
@@ -31,6 +32,7 @@ __all__ = [
     "check_follows",
     "check_help_ends",
     "check_helpers",
+    "check_helpers_stand",
     "domains_of",
     "least_quorum",
     "not_derived",
@@ -147,6 +149,38 @@ def check_help_ends(plan: Plan, registry: Registry) -> None:
             remedy="Choose an earlier close_by. The roots may allow a later one: `hyperfed "
             "registry renew --close-windows`",
         )
+
+
+def check_helpers_stand(plan: Plan, named: Registry, newest: Registry) -> None:
+    """Raise RoundError where the roots have changed who opens a round's secure sums (R-168).
+
+    named: the registry version that the plan names; a thief of the coordinator's key chooses it.
+    """
+    old, new = named.secure_sums, newest.secure_sums
+    if plan.policy.aggregation != "secure-sum" or old is None or named.version == newest.version:
+        return
+    now = {} if new is None else _keys_of_helpers(newest, new, plan.round)
+    changed = {
+        "helpers or their keys": new is None or now != _keys_of_helpers(named, old, plan.round),
+        "how many may collude": new is None or old.colluding_helpers != new.colluding_helpers,
+        "how many are opened together": new is not None
+        and (old.smallest < new.smallest or old.least_shares < new.least_shares),
+    }
+    if any(changed.values()):
+        raise RoundError(
+            f"names registry version {named.version}, and version {newest.version} has changed "
+            + " and ".join(name for name, has in changed.items() if has),
+            subject=Keys.plan(plan.round),
+            rule="R-168",
+            remedy="Nothing was sent or opened. The next round's plan names the newest registry",
+        )
+
+
+def _keys_of_helpers(registry: Registry, rules: SecureSums, round_id: int) -> dict[str, str]:
+    """Return whose the helpers' keys are that are valid in a round, by key id."""
+    helpers = rules.group.helpers
+    keys = registry.signing_keys(round_id)
+    return {key_id: name for key_id, (name, _) in keys.items() if name in helpers}
 
 
 def check_follows(plan: Plan, registry: Registry, digest: bytes) -> None:

@@ -15,11 +15,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hyperfed.errors import ConfigError, RegistryError
-from hyperfed.registry.blocks import check_blocks
+from hyperfed.registry.blocks import check_blocks, smallest_class
 from hyperfed.registry.helper_group import HelperGroup
 from hyperfed.registry.records import ClientRecord
 
-__all__ = ["HELP_WINDOWS", "HelperRecord", "SecureSums", "counted_organisations"]
+__all__ = [
+    "HELP_WINDOWS",
+    "HelperRecord",
+    "SecureSums",
+    "counted_organisations",
+    "told_apart_by_blocks",
+]
 
 HELP_WINDOWS = 7
 """For how many windows after a round's deadline helpers keep its key, where no root bounds it."""
@@ -145,3 +151,19 @@ def counted_organisations(
         client.client_id: "" if client.organisation in theirs else client.organisation
         for client in clients
     }
+
+
+def told_apart_by_blocks(
+    earlier: Sequence[SecureSums], rules: SecureSums, clients: Sequence[ClientRecord]
+) -> tuple[str, ...]:
+    """Return whom sums of new blocks and of earlier ones together could tell apart, or nobody.
+
+    A helper knows the sums that it has answered. It takes three quorums to subtract three sums, and
+    they need not share an honest helper; one who is new has answered none. Roots know all blocks.
+    """
+    organisation_of = {name: "" for one in earlier for block in one.blocks for name in block}
+    organisation_of |= counted_organisations(rules, clients)
+    blocks = [set(block) for one in (*earlier, rules) for block in one.blocks]
+    placed = {name for block in rules.blocks for name in block}
+    size, names = smallest_class(blocks, organisation_of, placed=placed)
+    return names if size < rules.smallest else ()

@@ -30,6 +30,7 @@ __all__ = [
     "box_digest",
     "check_keys",
     "check_seeds",
+    "is_round_key",
     "new_round_key",
     "open_box",
     "open_published_box",
@@ -69,6 +70,20 @@ def new_round_key() -> bytes:
 def public_round_key(secret: bytes) -> bytes:
     """Return the public half of a helper's key of one round, 32 bytes."""
     return nacl.bindings.crypto_scalarmult_base(secret)
+
+
+def is_round_key(public: bytes) -> bool:
+    """Return whether boxes can be sealed to a public key: 32 bytes, and no point of small order.
+
+    Whoever publishes another one would have every client fail that seals a box to it.
+    """
+    if len(public) != _KEY_BYTES:
+        return False
+    try:
+        nacl.bindings.crypto_scalarmult(bytes(range(_KEY_BYTES)), public)
+    except nacl.exceptions.CryptoError:
+        return False
+    return True
 
 
 def box_digest(box: bytes) -> bytes:

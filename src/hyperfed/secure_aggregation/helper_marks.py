@@ -7,8 +7,10 @@
 3. Without noise, the classes of clients that all openings leave stay large enough
    (`registry.blocks`, rule 4). An opening with noise in shares counts among none of them: what it
    reveals is charged.
-4. Rounds before `first_round` are not answered. A helper whose marks are lost is revoked and enrols
-   anew; its new registry entry names the first round that it may answer.
+4. Rounds before `first_round` are not answered. A helper whose marks are lost is named anew; its
+   new registry entry says from which round on it may answer. An empty file is there before the
+   first key is, so that a lost one is noticed. A copy that is put back is not noticed, where the
+   bucket hides what was answered since.
 5. A mark is on disk before an answer leaves. A crash in between costs nothing: the same manifest is
    answered again.
 """
@@ -48,11 +50,40 @@ class HelperMarks:
     """Keeps a helper's answers in the file `path`, or in this process only where `path` is None."""
 
     def __init__(self, path: Path | None = None, *, first_round: int = 1) -> None:
-        self._path = path
+        self.path = path
         self.first_round = first_round
+        self.federation = ""
         self.opened: tuple[OpenedManifest, ...] = ()
         if path is not None and path.exists():
             self.opened = self._load(path)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the record is there; the one of this process cannot get lost."""
+        return self.path is None or self.path.exists()
+
+    def begin(self, federation: str) -> None:
+        """Create an empty record of a federation's rounds, before the helper's first key, or go on.
+
+        Raises ConfigError where the record is of another federation: their rounds have one number.
+        """
+        if self.federation not in ("", federation):
+            raise ConfigError(
+                f"holds what this helper has answered in {self.federation}, not in {federation}",
+                subject=str(self.path or "marks"),
+                remedy="Nothing was done. Give the helper of each federation a key file of its own",
+            )
+        self.federation = federation
+        if self.path is None or self.path.exists():
+            return
+        with alone_with(self.path, error=ConfigError, remedy=_REMEDY):
+            if not self.path.exists():
+                self._write(())
+
+    def _write(self, opened: tuple[OpenedManifest, ...]) -> None:
+        if self.path is not None:
+            text = _dumped(self.federation, opened)
+            write_durably(self.path, text, error=ConfigError, remedy=_REMEDY)
 
     def allow(
         self,
@@ -69,12 +100,12 @@ class HelperMarks:
         noise. Raises RefusedError with the
         earlier cohort as the reason; then nothing is noted.
         """
-        if self._path is None:
+        if self.path is None:
             self._allow(manifest, organisation_of, placed, smallest)
             return
-        with alone_with(self._path, error=ConfigError, remedy=_REMEDY):
-            if self._path.exists():
-                self.opened = self._load(self._path)
+        with alone_with(self.path, error=ConfigError, remedy=_REMEDY):
+            if self.path.exists():
+                self.opened = self._load(self.path)
             self._allow(manifest, organisation_of, placed, smallest)
 
     def _allow(
@@ -106,8 +137,7 @@ class HelperMarks:
             noised=organisation_of is None,
         )
         opened = (*self.opened, new)
-        if self._path is not None:
-            write_durably(self._path, _dumped(opened), error=ConfigError, remedy=_REMEDY)
+        self._write(opened)
         self.opened = opened
 
     def _check_rounds(self, manifest: Manifest) -> None:
@@ -131,9 +161,12 @@ class HelperMarks:
     ) -> None:
         """Raise RefusedError where sums could be subtracted down to a small class."""
         if size < smallest:
+            others = {_list(opened): opened.round for opened in self.opened if not opened.noised}
+            before = "; ".join(f"in round {number} {names}" for names, number in others.items())
             raise RefusedError(
                 f"with the sums opened before, {', '.join(clients)} could be told apart: "
-                f"{size} organisations, and {smallest} are needed",
+                f"{size} organisations, and {smallest} are needed. Opened were "
+                f"{before or 'none'}",
                 subject=f"manifest of round {manifest.round}",
                 remedy="Freeze only complete blocks of the registry, and keep the blocks",
             )
@@ -142,6 +175,7 @@ class HelperMarks:
         """Return what the file holds. Raises ConfigError where it holds something else."""
         try:
             stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            self.federation = str(stored.get("federation", ""))
             return tuple(
                 OpenedManifest(
                     round=int(entry["round"]),
@@ -158,8 +192,8 @@ class HelperMarks:
             raise ConfigError(
                 "is not what a helper's marks look like",
                 subject=str(path),
-                remedy="Restore it from a backup. Without it this helper must be revoked and "
-                "enrolled anew, for it cannot know what it has answered",
+                remedy="Move it away, and have the roots name this helper anew, from a round to "
+                "come: it cannot know what it has answered. Nor does an older copy",
             ) from exc
 
 
@@ -169,7 +203,7 @@ def _list(opened: OpenedManifest) -> str:
     )
 
 
-def _dumped(opened: tuple[OpenedManifest, ...]) -> str:
+def _dumped(federation: str, opened: tuple[OpenedManifest, ...]) -> str:
     entries = [
         {
             "round": manifest.round,
@@ -179,4 +213,4 @@ def _dumped(opened: tuple[OpenedManifest, ...]) -> str:
         }
         for manifest in opened
     ]
-    return json.dumps({"opened": entries}, indent=1) + "\n"
+    return json.dumps({"federation": federation, "opened": entries}, indent=1) + "\n"

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from hyperfed.config import MAX_EFFECT
 from hyperfed.errors import AggregationError, RefusedError
 from hyperfed.packets import PolicyPack
+from hyperfed.privacy.slots import slot_count
 from hyperfed.protocol.objects import Plan
 from hyperfed.secure_aggregation.fixed_point import from_fixed_point, to_fixed_point
 from hyperfed.secure_aggregation.streams import Words
@@ -47,7 +48,12 @@ def vector_length(variables: int, lags: tuple[int, ...], *, counts: bool) -> int
 
 
 def numbers_of(plan: Plan) -> int:
-    """Return how many numbers a client sends in a round of this plan."""
+    """Return how many numbers a client sends in a round of this plan.
+
+    They are one for each possible edge where effects are summed.
+    """
+    if plan.policy.payload == "edges":
+        return slot_count(len(plan.vocabulary), plan.policy.allowed_lags)
     lags = tuple(plan.policy.lags)
     return vector_length(len(plan.vocabulary), lags, counts=has_counts(plan.policy))
 

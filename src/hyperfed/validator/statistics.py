@@ -9,6 +9,8 @@
   is at most as large as an effect may be.
 - R-170: in a round of secure sums an update is masked numbers, as many as the plan has, and nothing
   else. Then nobody can look at R-161 to R-163 but the sender, before it masks.
+- R-201: masked effects are as many numbers as there are possible edges. Beside them stands a record
+  bound where the policy protects records, and nothing else.
 - R-186: in a private round they are of clipped rows (of noised ones, where clients noise), of all
   variables, without missing cells or experiments, in whole steps of the round's grid.
 - R-187: no moment of clipped rows is larger than n C^2, which its rows cannot exceed; a noised one
@@ -87,15 +89,18 @@ def check_statistics(update: Update, plan: Plan, *, subject: str, unmasked: bool
 def _check_masked(update: Update, plan: Plan, subject: str) -> None:
     """Check that an update is as many masked numbers as the plan asks for, and nothing else.
 
-    What stands beside masked numbers would reveal a single client (R-170).
+    What stands beside masked numbers would reveal a single client (R-170). Effects attest a record
+    bound, where there is one (R-201).
     """
     variables, lags = len(plan.vocabulary), tuple(plan.policy.allowed_lags)
+    attests = plan.policy.payload == "edges" and plan.policy.record_bound > 0
+    claims = Claims(record_bound=update.claims.record_bound) if attests else Claims()
     alone = (
         update.statistics is None
         and not len(update.edges or ())
         and update.hyperedges is None
         and update.semantic is None
-        and update.claims == Claims()
+        and update.claims == claims
     )
     if plan.policy.aggregation != "secure-sum" or update.masked is None or not alone:
         raise RefusedError(

@@ -6,14 +6,15 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from hyperfed.cli.app import app
 from hyperfed.errors import ConfigError, PrivacyError
-from hyperfed.packets import PolicyPack
+from hyperfed.packets import PolicyPack, SumsPolicy
 from hyperfed.privacy.accountant import PrivacyAccountant
-from hyperfed.privacy.policy import release_of
+from hyperfed.privacy.policy import release_of, statement_of_moments
 from hyperfed.registry.registry import Budget
 from hyperfed.storage.filesystem import FilesystemStore
 from hyperfed.tables.vocabulary import Vocabulary
@@ -162,6 +163,11 @@ def test_local_noise_needs_many_more() -> None:
         (("--variables", "4"), "client"),
         (("--variables", "4", "--record-bound", "0.02"), "record"),
         (("--variables", "4", "--place", "local"), "client"),
+        (("--variables", "4", "--place", "shares", "--noise-shares", "400"), "client"),
+        (
+            ("--variables", "4", "--place", "shares", "--noise-shares", "9", "--record-bound", "1"),
+            "record",
+        ),
         (("--edges-per-client", "10"), "client"),
     ],
 )
@@ -190,6 +196,34 @@ def test_the_policy_it_prints_lasts_as_long_as_it_says_and_not_much_longer(
     )
     assert 365 <= fits <= 372
     assert code == (1 if "local" in options else 0)
+
+
+def test_noise_in_shares_is_planned_between_central_and_local_noise() -> None:
+    """All 200 add a share, of which 150 are counted: 1.15 times the noise of a coordinator."""
+    places = ("central",), ("shares", "--noise-shares", "150"), ("local",)
+    central, shares, local = (
+        asked(*YEAR, "--clients", "200", "--place", *place)[1] for place in places
+    )
+    assert shares["noise_std"] == pytest.approx(central["noise_std"] * (200 / 150) ** 0.5, rel=1e-3)
+    assert shares["noise_std"] < local["noise_std"] / 10
+    assert shares["policy"]["noise_shares"] == 150
+    assert shares["clients_for_one_edge"] >= 151
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--place", "shares"), "noise is shares, in 0 shares"),
+        (("--noise-shares", "9"), "noise is central, in 9 shares"),
+        (("--place", "shares", "--noise-shares", "9", "--baskets", "2"), "2 baskets"),
+        (("--place", "shares", "--noise-shares", "20"), "20 clients leave fewer than 20 shares"),
+    ],
+)
+def test_shares_that_cannot_be_counted_on_are_not_planned(
+    options: tuple[str, ...], why: str
+) -> None:
+    with pytest.raises(ConfigError, match=why):
+        asked(*YEAR, "--clients", "20", *options)
 
 
 def test_baskets_and_discovery_are_planned_too() -> None:
@@ -231,3 +265,126 @@ def test_baskets_and_discovery_are_planned_too() -> None:
 def test_numbers_that_are_none_are_refused(bad: tuple[str, str]) -> None:
     result = CliRunner().invoke(app, [*YEAR, "--clients", "20", *bad], standalone_mode=False)
     assert result.exception is not None
+
+
+SUMS = (
+    "budget",
+    "plan",
+    "--epsilon",
+    "10",
+    "--delta",
+    "1e-4",
+    "--clients",
+    "20",
+    "--variables",
+    "6",
+    "--row-norm",
+    "3",
+    "--rows",
+    "20000",
+)
+SHARES = ("--place", "shares", "--noise-shares", "12")
+
+
+def policy_of(said: dict) -> PolicyPack:
+    """Return the policy that the command prints."""
+    settings = said["policy"]
+    return PolicyPack(
+        **settings
+        | {
+            "privacy_epsilon": Decimal(settings["privacy_epsilon"]),
+            "privacy_delta": Decimal(settings["privacy_delta"]),
+            "lags": tuple(settings["lags"]),
+            "statistics": SumsPolicy(**settings["statistics"]),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--place", "local"), SHARES, ("--max-lag", "0", "--centring", "client")]
+)
+def test_a_policy_of_statistics_lasts_as_long_as_it_says(options: tuple[str, ...]) -> None:
+    """Its noise is that of the round: what `release_of` gives, and what a statement says."""
+    code, said = asked(*SUMS, "--nights", "365", *options)
+    policy, names = policy_of(said), Vocabulary.of(*"abcdef")
+    night = release_of(policy, names, Budget(unit="record"))
+    assert night is not None
+    empty = PrivacyAccountant(epsilon=Decimal(10), delta=Decimal("0.0001"))
+    assert 365 <= said["nights"] == empty.nights_left(night.mechanisms) <= 372
+    assert Decimal(said["epsilon_a_night"]) == night.epsilon
+    statement = statement_of_moments(
+        policy, night, vocabulary=names, clients=20, after=empty.charged(night.mechanisms)
+    )
+    assert (said["noise_std"], said["moments"]) == (statement.noise_std, statement.slots)
+    assert code == 0
+
+
+def test_an_epsilon_of_a_night_says_how_many_nights_a_budget_buys() -> None:
+    _, said = asked(*SUMS, "--night-epsilon", "1", *SHARES)
+    assert (said["nights"], said["policy"]["privacy_epsilon"], said["shares"]) == (58, "1", 12)
+    again = asked(*SUMS, "--nights", "58", *SHARES)[1]
+    assert Decimal(again["policy"]["privacy_epsilon"]) >= 1
+    with pytest.raises(ConfigError, match="no night of epsilon"):
+        asked(*SUMS, "--night-epsilon", "11")
+
+
+def test_shares_have_a_little_more_noise_than_one_that_is_trusted_and_far_less_than_local() -> None:
+    """All 20 shares are in the sum, of which 12 are counted on (R-195)."""
+    central, shares, local = (
+        asked(*SUMS, "--night-epsilon", "1", *options)[1]["noise_std"]
+        for options in ((), SHARES, ("--place", "local"))
+    )
+    assert shares / central == pytest.approx((20 / 12) ** 0.5, rel=1e-3)
+    assert local / central == pytest.approx(20**0.5, rel=1e-3)
+
+
+def test_the_noise_on_a_correlation_is_that_which_is_seen() -> None:
+    """Rows of norm C whose variables are all alike in size; the planner knows no data."""
+    _, said = asked(*SUMS, "--night-epsilon", "1", "--max-lag", "0")
+    policy, rng = policy_of(said), np.random.default_rng(1)
+    rows = rng.normal(size=(20_000, 6))
+    rows *= 2.99 / np.linalg.norm(rows, axis=1)[:, None]
+    found = []
+    for _ in range(100):
+        moments = rows.T @ rows + np.triu(rng.normal(0, said["noise_std"], (6, 6)))
+        spread = np.sqrt(np.diag(moments))
+        exact = rows.T @ rows
+        own = np.sqrt(np.diag(exact))
+        upper = np.triu_indices(6, 1)
+        shift = moments / np.outer(spread, spread) - exact / np.outer(own, own)
+        found.append(shift[upper].std())
+    assert policy.statistics.row_norm == 3
+    assert np.mean(found) == pytest.approx(said["correlation_noise_std"], rel=0.1)
+    less = asked(*SUMS, "--night-epsilon", "1", "--max-lag", "0", "--spread", "0.5")[1]
+    assert less["correlation_noise_std"] > said["correlation_noise_std"]
+
+
+def test_few_rows_are_told_that_it_is_useless_and_how_many_they_would_need() -> None:
+    code, said = asked(*SUMS, "--nights", "365", "--rows", "200", "--place", "local")
+    assert code == 1
+    assert said["verdict"].startswith("Useless: in 200 rows the noise hides every correlation.")
+    enough = str(said["rows_needed"])
+    code, more = asked(*SUMS, "--nights", "365", "--rows", enough, "--place", "local")
+    assert (code, more["cut"]) == (0, pytest.approx(0.3, rel=1e-3))
+    barely = asked(*SUMS, "--nights", "365", "--rows", "3000", "--place", "local")[1]
+    assert barely["verdict"].startswith("Barely useful")
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ((*SUMS,), "either how many nights"),
+        ((*SUMS, "--nights", "9", "--night-epsilon", "1"), "either how many nights"),
+        ((*SUMS, "--nights", "9", "--place", "shares"), "need --noise-shares"),
+        ((*SUMS, "--nights", "9", "--noise-shares", "3"), "without --place shares does not belong"),
+        ((*SUMS, "--nights", "9", "--baskets", "2"), "--baskets does not belong"),
+        ((*SUMS, "--nights", "9", *SHARES, "--clients", "12"), "12 clients leave fewer"),
+        ((*YEAR, "--clients", "20", "--rows", "9"), "--rows does not belong to rounds of edges"),
+        ((*YEAR, "--clients", "20", "--place", "shares"), "noise is shares, in 0 shares"),
+    ],
+)
+def test_rounds_of_statistics_are_planned_by_options_of_their_own(
+    options: tuple[str, ...], why: str
+) -> None:
+    with pytest.raises(ConfigError, match=why):
+        asked(*options)

@@ -14,6 +14,7 @@ from hyperfed.client.helper_night import HelperNight
 from hyperfed.dropbox.openings import OpeningReader
 from hyperfed.errors import RefusedError
 from hyperfed.protocol.object_keys import Keys
+from hyperfed.registry.secure_sums import HelperRecord, SecureSums
 from hyperfed.storage.filesystem import FilesystemStore
 from hyperfed.testing.federation import SmallFederation
 from tests.secure_night import HELPERS as HELPING
@@ -60,6 +61,28 @@ def test_rounds_with_noise_in_shares_need_no_blocks(
     code, said = run(federation, tmp_path, "registry", "helpers", *HELPERS, out)
     assert code == 0, said
     assert said["secure_sums"]["blocks"] == []
+
+
+def test_roots_that_draw_blocks_anew_are_told_whom_old_and_new_sums_give_away(
+    tmp_path: Path,
+) -> None:
+    """Three sums whose quorums share no honest helper: only the roots know all blocks (R-174)."""
+    (tmp_path / "box").mkdir()
+    fed = SmallFederation(clients=12, store=FilesystemStore(tmp_path / "box"))
+    where = [f"--store=file://{tmp_path / 'box'}", f"--fingerprint={fed.fingerprint}"]
+    one, p, q = "site-05", "site-06,site-07,site-08", "site-09,site-10,site-11"
+    said = []
+    for number, blocks in enumerate([[f"{one},{p},{q}"], [p], [q], [f"{one},{p},{q}"]]):
+        out = tmp_path / f"{number}.draft"
+        args = ["registry", "helpers", *HELPERS, *(f"--block={b}" for b in blocks), f"--out={out}"]
+        done = CliRunner().invoke(app, [*args, *where])
+        assert done.exit_code == 0, done.output
+        said.append(" ".join(done.stderr.split()))
+        signed = tuple(tuple(b.split(",")) for b in blocks)
+        helpers = tuple(HelperRecord(client_id=f"site-0{n}") for n in range(1, 5))
+        if number < 2:
+            fed.amend(secure_sums=SecureSums(helpers=helpers, blocks=signed))
+    assert [f"tell {one} apart" in text for text in said] == [False, False, True, False]
 
 
 def test_helpers_whose_answers_nobody_can_check_are_told(

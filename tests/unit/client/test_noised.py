@@ -52,11 +52,13 @@ def test_an_arrival_is_noted_for_the_round_of_the_kept_message_only(tmp_path: Pa
     assert second == message
     assert not second.arrived
     kept.arrived(SECOND)
-    again = OneMessage(tmp_path / "message").of(SECOND)
-    assert again == replace(message, arrived=True)
+    assert OneMessage(tmp_path / "message").of(SECOND) == replace(message, arrived=True)
     third = replace(message, operation="fed round 3")
-    assert kept.keep(third) == third
+    assert not kept.gave_way(SECOND)
+    assert kept.keep(third) == replace(third, earlier=(SECOND,))
     assert kept.of(SECOND) is None
+    again = OneMessage(tmp_path / "message")
+    assert (again.gave_way(SECOND), again.gave_way(FIRST)) == (True, False)
 
 
 def test_a_kept_message_says_how_many_edges_it_has() -> None:

@@ -22,10 +22,13 @@ from hyperfed.errors import (
     QuorumPending,
     RefusedError,
     RoundError,
+    TransientError,
 )
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.operations.audit import audit
 from hyperfed.packets import PolicyPack, SumsPolicy
+from hyperfed.protocol.object_keys import Keys
+from hyperfed.secure_aggregation.boxes import public_round_key
 from hyperfed.secure_aggregation.fixed_point import to_fixed_point
 from hyperfed.secure_aggregation.streams import Words
 from hyperfed.statistics import Statistics
@@ -37,6 +40,7 @@ from tests.secure_night import (
     POLICY,
     VOCABULARY,
     SecureNight,
+    openings,
     update,
 )
 
@@ -158,8 +162,39 @@ def test_a_helper_that_is_away_from_the_beginning_stops_nobody() -> None:
         night.visit(helper, now=fed.opens(1) + timedelta(minutes=1))
     fed.open(1, quorum=3)
     night.submit_all()
+    assert night.visit("help-2", now=fed.opens(1) + timedelta(hours=2)).published[0] == 1
+    late = night.visit("help-2", now=fed.night(1))
+    assert set(late.unconfirmed.values()) == {
+        "it has no box for this helper, whose key was not there yet"
+    }
     night.visits(now=fed.night(1), but=("help-2",))
     assert ended(night, answering=("help-1", "help-3", "help-4")) is Why.COMMITTED
+
+
+class Away(MemoryStore):
+    """A store that gives no answer to what would publish a helper's key."""
+
+    away = True
+
+    def put_if_absent(self, key: str, data: bytes | memoryview) -> bool:
+        if self.away and "/openings/keys/" in key:
+            raise TransientError("no reply", subject=key)
+        return super().put_if_absent(key, data)
+
+
+def test_a_key_that_could_not_be_published_is_published_by_the_next_visit() -> None:
+    store = Away()
+    night = SecureNight(store=store)
+    now = night.federation.opens(1)
+    with pytest.raises(TransientError):
+        night.visit("help-1", now=now)
+    store.away = False
+    assert night.visit("help-1", now=now).published == [1, 2, 3]
+    assert night.visit("help-1", now=now).published == []
+    secret = night.memories["help-1"].key(1)
+    assert secret is not None
+    night.federation.open(1, quorum=3)
+    assert openings(night).helper_key("help-1") == public_round_key(secret)
 
 
 def test_without_the_keys_of_q_helpers_a_client_sends_nothing() -> None:
@@ -224,6 +259,8 @@ def test_an_audit_adds_messages_and_openings_up_to_the_result() -> None:
     assert ended(night, answering=HELPERS[:3]) is Why.COMMITTED
     night.visit("help-4", now=night.federation.night(1) + timedelta(minutes=9))
     fed = night.federation
+    assert Keys.opening(1, "help-4") in fed.objects()
+    assert 1 not in night.memories["help-4"].rounds()
     report = audit(fed.store, fed.fingerprint, fed.coordinator)
     assert not report.findings
     assert report.checked["openings"] == 1

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from hyperfed.errors import PrivacyError
-from hyperfed.privacy.clipping import MAX_BOUND, clip_l2, to_grid
+from hyperfed.privacy.clipping import MAX_BOUND, MAX_SLOTS, clip_l2, largest_bound, to_grid
 
 pytestmark = pytest.mark.unit
 
@@ -22,6 +22,21 @@ def test_no_vector_is_longer_than_its_bound_on_the_grid(
 ) -> None:
     grid = to_grid(clip_l2(vector, clip), clip_norm=clip, bound=bound)
     assert sum(int(x) ** 2 for x in grid) <= bound**2
+
+
+@given(slots=st.integers(1, MAX_SLOTS), clip=st.floats(1e-6, 1e6), data=st.data())
+def test_the_finest_grid_keeps_the_bound_and_one_finer_is_refused(
+    slots: int, clip: float, data: st.DataObject
+) -> None:
+    """The largest vector of its kind, on the finest grid: sums of squares are exact in 62 bits."""
+    most = largest_bound(slots)
+    assert slots * most**2 <= 1 << 62 < slots * (most + 1) ** 2
+    few = min(slots, 40)
+    vector = data.draw(hnp.arrays(np.float64, few, elements=st.floats(-1e300, 1e300)))
+    grid = to_grid(clip_l2(vector, clip), clip_norm=clip, bound=most)
+    assert sum(int(x) ** 2 for x in grid) <= most**2
+    with pytest.raises(PrivacyError, match="at most"):
+        to_grid(np.zeros(few), clip_norm=clip, bound=largest_bound(few) + 1)
 
 
 @given(vector=VECTORS, clip=st.floats(1e-6, 1e6))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hyperfed.errors import PrivacyError
-from hyperfed.privacy.discrete_gaussian import MAX_SIGMA, discrete_gaussian
+from hyperfed.privacy.discrete_gaussian import MAX_SIGMA, _accepted, _Coins, discrete_gaussian
 
 pytestmark = pytest.mark.unit
 
@@ -102,10 +102,33 @@ def test_the_same_bytes_give_the_same_noise() -> None:
 
 
 def test_a_far_candidate_is_judged_in_whole_numbers() -> None:
-    from hyperfed.privacy.discrete_gaussian import _accepted, _Coins
-
     far = np.array([2**40, -(2**40), 0], dtype=np.int64)
     assert not _accepted(_Coins(seeded(1)), far, MAX_SIGMA)[:2].any()
+
+
+def test_a_share_of_noise_takes_few_random_bytes() -> None:
+    """Words are as wide as the coin: wide ones alone would take five times as many."""
+    taken = 0
+
+    def counted(size: int) -> bytes:
+        nonlocal taken
+        taken += size
+        return random_bytes(size)
+
+    random_bytes, size = seeded(3), 50_000
+    draws = discrete_gaussian(MAX_SIGMA, size, random_bytes=counted)
+    assert len(draws) == size
+    assert taken < 45 * size
+    assert not _Coins(lambda _: pytest.fail("a certain coin needs no word")).below(1, 9).any()
+
+
+@pytest.mark.parametrize(("bound", "width"), [(2, 1), (256, 1), (257, 2), (1 << 16, 2), (65537, 8)])
+def test_integers_below_a_bound_are_uniform_in_the_narrowest_word(bound: int, width: int) -> None:
+    drawn = _Coins(seeded(bound)).below(bound, 100_000)
+    assert (drawn.itemsize, int(drawn.max()) < bound) == (width, True)
+    cells = np.bincount((drawn.astype(np.int64) * 2) // bound, minlength=2).astype(float)
+    low = len(drawn) * ((bound + 1) // 2) / bound
+    assert chi_square(cells, np.array([low, len(drawn) - low])) > 1e-4
 
 
 @pytest.mark.parametrize("sigma", [0, -1, MAX_SIGMA + 1, 1.5, True, float("nan")])

@@ -5,6 +5,7 @@ records as the unit; a guard whose file was lost.
 import json
 import math
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from hyperfed.packets import PolicyPack, Update
 from hyperfed.privacy.mechanisms import plan_release
 from hyperfed.privacy.release import noised_message
 from hyperfed.registry.registry import Budget
+from hyperfed.storage.memory import MemoryStore
 from hyperfed.testing.federation import SmallFederation
 
 pytestmark = pytest.mark.unit
@@ -147,10 +149,29 @@ def test_two_runs_at_once_send_one_message(tmp_path: Path, monkeypatch: pytest.M
     sent = fed.submit("site-01")
     fed.memories["site-01"] = ClientMemory(path)
     monkeypatch.setattr(fed.memories["site-01"].message, "of", lambda operation: None)
-    monkeypatch.setattr("hyperfed.client.session.check_first_slot", lambda *_: None)
+    monkeypatch.setattr("hyperfed.client.session.check_first_slot", lambda *_, **__: None)
     assert fed.submit("site-01").digest == sent.digest
     assert list(fed.objects("inbox/00000001/site-01/")) == [sent.key]
     assert spent(fed) == 1
+
+
+def test_a_bucket_that_hides_a_message_gets_no_second_draw(drawn: list[Update]) -> None:
+    """Once the next round's message is the one that is kept, the inbox is shown empty (R-98)."""
+    fed = SmallFederation(policy=LOCAL)
+    late = fed.opens(2) + timedelta(hours=2)
+    for round_id in (1, 2):
+        fed.open(round_id)
+        fed.submit("site-01", round_id=round_id)
+    shown = {key: data for key, data in fed.objects().items() if "inbox" not in key}
+    fed.store = MemoryStore()
+    for key, data in shown.items():
+        fed.store.put_if_absent(key, data)
+    with pytest.raises(RefusedError, match="has its message already") as refused:
+        fed.submit("site-01", round_id=1, now=late)
+    assert refused.value.rule == "R-98"
+    assert (len(drawn), spent(fed), fed.objects("inbox/")) == (2, 2, {})
+    fed.submit("site-02", round_id=1, now=late)  # which has sent nothing yet
+    assert (len(drawn), spent(fed, "site-02")) == (3, 1)
 
 
 def test_a_kept_message_that_cannot_be_read_stops_the_client(tmp_path: Path) -> None:

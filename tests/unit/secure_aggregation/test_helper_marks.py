@@ -116,7 +116,7 @@ def test_sums_with_noise_in_shares_tell_nobody_apart(path: Path) -> None:
 )
 def test_a_broken_file_is_an_error_and_is_kept(path: Path, content: str) -> None:
     path.write_text(content)
-    with pytest.raises(ConfigError, match=r"not what a helper's marks look like.*enrolled anew"):
+    with pytest.raises(ConfigError, match=r"not what a helper's marks look.*this helper anew"):
         HelperMarks(path)
     assert path.read_text() == content
 

@@ -213,14 +213,14 @@ def _noise_pairs(noise: dict[str, Any] | None) -> dict[str, Any]:
             f"added here, to each of the {noise['values']} sums of products of rows clipped to "
             f"norm {noise['clip_norm']:g}: standard deviation {noise['std']:.3g}"
         )
-        if noise["shares"]:
-            said += f"; a share of the sum's noise, which counts on {noise['shares']} other clients"
     else:
         said = (
             f"added here: one value for each of the {noise['values']} possible edges, "
             f"found or not, clipped to norm {noise['clip_norm']:g}, with noise of "
             f"standard deviation {noise['std']:.3g}; no counts, intervals or anything else"
         )
+    if noise["shares"]:
+        said += f"; a share of the sum's noise, which counts on {noise['shares']} other clients"
     return {
         "Noise": said,
         "Costs": f"epsilon {noise['epsilon']} and delta {noise['delta']} of your own budget, "

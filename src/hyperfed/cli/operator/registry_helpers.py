@@ -72,7 +72,7 @@ def helpers(
           --helper clinic-d --together 3 --block ward-1,ward-2,ward-3
     """
     from hyperfed.cli.operator.drafting import Draft
-    from hyperfed.registry.secure_sums import HelperRecord, SecureSums
+    from hyperfed.registry.secure_sums import HelperRecord, SecureSums, told_apart_by_blocks
 
     drafted = draft_to_change(invocation, draft_file)
     with as_usage():
@@ -91,7 +91,20 @@ def helpers(
                 tuple(sorted(name.strip() for name in block.split(","))) for block in blocks
             ),
         )
+        earlier = [drafted.registry.secure_sums]
+        if draft_file is None:
+            reader = invocation.reader
+            newest = reader.registry.version
+            earlier = [reader.registry_at(v).secure_sums for v in range(1, newest + 1)]
         drafted = Draft(registry=replace(drafted.registry, secure_sums=secure_sums))
+    known = [one for one in earlier if one is not None]
+    alone = told_apart_by_blocks(known, secure_sums, drafted.registry.clients)
+    if alone and secure_sums.blocks:
+        invocation.out.note(
+            f"Sums of these blocks and of earlier ones together tell {', '.join(alone)} apart. "
+            "Helpers refuse what they have seen themselves, and new helpers have seen nothing. "
+            "Keep the earlier blocks, unless nothing was summed under them."
+        )
     if not secure_sums.group.checkable:
         invocation.out.note(
             f"{len(records)} helpers of whom {colluding} may collude cannot be checked: too few "

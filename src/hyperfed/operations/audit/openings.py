@@ -1,4 +1,4 @@
-"""Check the opening of a committed round of secure sums (R-178).
+"""Check the opening of a round of secure sums (R-178).
 
 Cohort and manifest follow from plan, freeze, blocks and confirmations (R-172); all helpers' answers
 agree, late ones too (R-167); with keys that open the bodies, masked messages less the helpers' sums
@@ -14,49 +14,70 @@ from hyperfed.dropbox.opening_objects import RoundManifest
 from hyperfed.dropbox.openings import OpeningReader
 from hyperfed.dropbox.reader import Stored
 from hyperfed.dropbox.rebuttals import verdicts_on
+from hyperfed.errors import AggregationError, BreakdownError
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.operations.audit.context import AuditContext, require
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Freeze, Plan
 from hyperfed.secure_aggregation import check_openings, open_sum
 
-__all__ = ["audit_opening", "open_again", "remark_rebuttals"]
+__all__ = ["audit_opening", "open_again", "remark_rebuttals", "remark_refusals"]
 
 
 def audit_opening(
-    context: AuditContext, plan: Stored[Plan], frozen: Stored[Freeze], model: GlobalModel
+    context: AuditContext,
+    plan: Stored[Plan],
+    frozen: Stored[Freeze] | None,
+    model: GlobalModel | None,
 ) -> None:
-    """Check the opening of a round that has a result."""
+    """Check the opening of a round that has a manifest, or a `model`, which needs one."""
     key, openings = Keys.manifest(plan.value.round), OpeningReader(context.reader, plan)
     expected: RoundManifest | None = None
     with context.finding(key, "openings"):
-        expected = manifest_of(openings, frozen)
         stored = openings.manifest()
-        manifest = None if stored is None else stored.value
-        require(manifest is not None, key, "is missing, and the round has a result", "R-165")
-        require(manifest == expected, key, "does not follow from the round's freeze", "R-165")
+        require(stored is not None, key, "is missing, and the round has a result", "R-165")
+        require(frozen is not None, key, "names a cohort, and nothing is frozen", "R-165")
+        if stored is None or frozen is None:
+            return
+        expected = manifest_of(openings, frozen)
+        require(stored.value == expected, key, "does not follow from the round's freeze", "R-165")
         problem = not_following(openings, frozen, expected)
         require(not problem, key, problem, "R-172")
     if expected is not None:
         with context.finding(key, "helpers' answers"):
-            check_openings(
-                expected.manifest,
-                expected.payload,
-                openings.group,
-                answers_of(openings, expected),
-                deadline_past=True,
-            )
+            _compare(context, openings, expected, released=model is not None)
+    if model is not None and model.unchecked:
+        context.remarks.append(
+            f"round {plan.value.round}: {len(model.unchecked)} seeds' sums were checked by fewer "
+            f"than {openings.group.colluding_helpers + 1} helpers when it was released"
+        )
+
+
+def _compare(
+    context: AuditContext, openings: OpeningReader, manifest: RoundManifest, *, released: bool
+) -> None:
+    """Compare all helpers' answers. Raises AggregationError where a released sum has others."""
+    answers = answers_of(openings, manifest)
+    try:
+        check_openings(
+            manifest.manifest, manifest.payload, openings.group, answers, deadline_past=True
+        )
+    except AggregationError as error:
+        if released:
+            raise
+        if not isinstance(error, BreakdownError):  # too few answers are no dispute
+            context.remarks.append(f"round {openings.round} has no result: {error.problem}")
+
+
+def remark_refusals(context: AuditContext, plan: Stored[Plan]) -> None:
+    """Add a remark for each helper that refused a round; most such rounds have no result."""
+    openings = OpeningReader(context.reader, plan)
     for helper in openings.group.helpers:
         refusal = openings.refusal(helper)
         if refusal is not None:
             context.remarks.append(
                 f"round {plan.value.round}: {helper} refused to open it: {refusal.reason}"
             )
-    if model.unchecked:
-        context.remarks.append(
-            f"round {plan.value.round}: {len(model.unchecked)} seeds' sums were checked by fewer "
-            f"than {openings.group.colluding_helpers + 1} helpers when it was released"
-        )
 
 
 def remark_rebuttals(context: AuditContext, plan: Stored[Plan]) -> None:

@@ -15,6 +15,7 @@ from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.hypergraph.privacy_statement import PrivacyStatement
 from hyperfed.operations.audit.context import AuditContext, require
 from hyperfed.privacy.policy import misstated
+from hyperfed.privacy.release import noise_cut, opened_noise
 from hyperfed.protocol.entries import (
     EntryKind,
 )
@@ -129,6 +130,16 @@ def _stated(
         f"states another {', '.join(wrong)} than plan, registry and ledger give",
         "R-64",
     )
+    if plan.policy.privacy == "shares" and plan.policy.payload == "edges":
+        counted = len(freeze.counted)
+        std, slots = opened_noise(night, clients=counted), night.mechanism.numbers
+        require(
+            (statement.clients, statement.slots) == (counted, slots)
+            and (statement.noise_std, statement.cut) == (std, noise_cut(std, slots)),
+            key,
+            "states another noise than the shares in its sum have",
+            "R-202",
+        )
     _audit_moments(context, plan, model, statement)
     require(
         model.statement == statement.sentences,

@@ -18,7 +18,11 @@ from hyperfed.operations.audit.context import AuditContext, require
 from hyperfed.operations.audit.freezes import audit_freeze, remark_unnamed_packs
 from hyperfed.operations.audit.freshness import audit_freshness, remark_expired
 from hyperfed.operations.audit.inbox import audit_inbox
-from hyperfed.operations.audit.openings import audit_opening, remark_rebuttals
+from hyperfed.operations.audit.openings import (
+    audit_opening,
+    remark_rebuttals,
+    remark_refusals,
+)
 from hyperfed.operations.audit.plans import audit_plan, remember_registry
 from hyperfed.operations.audit.receipts import audit_receipts
 from hyperfed.operations.audit.report import AuditReport
@@ -222,15 +226,14 @@ def _round(context: AuditContext, r: int, keys: list[str]) -> None:
     if Keys.noise(r) in keys:
         _noise(context, r, lines, end)
     if plan.value.policy.aggregation == "secure-sum":
+        remark_refusals(context, plan)
         remark_rebuttals(context, plan)
     result = audit_result(context, plan, frozen, lines, end)
-    if (
-        frozen is not None
-        and result is not None
-        and isinstance(result.value, GlobalModel)
-        and plan.value.policy.aggregation == "secure-sum"
-    ):
-        audit_opening(context, plan, frozen, result.value)
+    if plan.value.policy.aggregation == "secure-sum":
+        ended = result.value if result is not None else None
+        model = ended if isinstance(ended, GlobalModel) else None
+        if model is not None or Keys.manifest(r) in keys:
+            audit_opening(context, plan, frozen, model)
     if frozen is not None and end is not None and end.entry.kind is EntryKind.COMMIT:
         audit_inbox(context, plan.value, frozen)
     audit_state(context, plan.value, frozen, result, end)

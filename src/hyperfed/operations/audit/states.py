@@ -4,6 +4,8 @@ The ledger and the state name each other. With keys that open the bodies, result
 computed again.
 """
 
+from dataclasses import replace
+
 from hyperfed.codec import PayloadCodec
 from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.coordinator.reputation import next_states
@@ -152,6 +154,14 @@ def _compute_again(
         )
 
 
+def _release_of(model: GlobalModel, context: AuditContext) -> tuple[object, ...]:
+    """Return what a model releases: all of it but charges, which the audit checks without keys."""
+    said = model.privacy
+    plain = replace(model, privacy=None, statement="")
+    noise = None if said is None else (said.slots, said.clients, said.noise_std, said.cut)
+    return PayloadCodec(limits=context.limits).encode(plain), noise
+
+
 def _audit_noise(
     context: AuditContext,
     plan: Plan,
@@ -159,14 +169,18 @@ def _audit_noise(
     model: GlobalModel,
     coordinator: FederationCoordinator,
 ) -> None:
-    """Check the noised sum of a private round of statistics by the frozen updates (R-189)."""
+    """Check the noised sum of a private round by the frozen updates (R-189, R-202).
+
+    What helpers have opened gives the whole model again. Means of effects with central noise cannot
+    be computed again without their exact sum.
+    """
     night = night_of(context.reader, plan, frozen)
-    if night is None or model.moments is None:
+    if night is None or (model.moments is None and coordinator.opened is None):
         return
     if coordinator.opened is not None:
-        again = coordinator.aggregate().moments
-        same = again == model.moments
-    else:
+        again = coordinator.aggregate()
+        same = _release_of(again, context) == _release_of(model, context)
+    elif model.moments is not None:
         updates = coordinator.updates.items()
         sums = {client: one.statistics for client, one in updates if one.statistics}
         same = is_noised_sum(model.moments, sums, night)
