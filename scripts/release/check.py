@@ -11,8 +11,10 @@
 
 import importlib.util
 import json
+import os
 import platform
 import runpy
+import subprocess
 import sys
 import sysconfig
 from importlib import metadata
@@ -71,22 +73,61 @@ def check_refused(name: str, stage: str, about: dict[str, Any], make: dict[str, 
 
     try:
         with TemporaryDirectory() as folder:
-            make["finished"](make["left"](name, stage, about, Path(folder)), about, Path(folder))
+            disks = Path(folder)
+            store = make["left"](name, stage, about, disks)
+            make["finished"](store, about, disks)
+            if about.get("gossips"):
+                make["STAGED"]["averages"](store, about, disks)
     except PrivacyError as error:
         require("dp-accounting" in str(error), f"{name}: the refusal names no package: {error}")
     else:
         require(False, f"{name}: was finished without an account of its noise")
 
 
+def check_upgrade() -> None:
+    from hyperfed.storage.filesystem import FilesystemStore
+    from hyperfed.testing.federation import SmallFederation
+
+    command = Path(sysconfig.get_path("scripts")) / "hyperfed"
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "box").mkdir()
+        federation = SmallFederation(store=FilesystemStore(folder / "box"))
+        federation.play(1)
+        federation.coordinator.save(folder / "coordinator.key")
+        (folder / "hyperfed.toml").write_text(
+            f'[store]\nurl = "{(folder / "box").as_uri()}"\n'
+            '[coordinator]\nkey = "coordinator.key"\n'
+            f'[federation]\nfingerprint = "{federation.fingerprint}"\n',
+            encoding="utf-8",
+        )
+        asked = subprocess.run(  # noqa: S603 - the wheel's own command
+            [command, "upgrade", "check", "--json"],
+            cwd=folder,
+            env={
+                **os.environ,
+                "PREFECT_API_URL": "http://127.0.0.1:9/api",
+                "HYPERFED_STATE": str(folder / "state"),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    require(asked.returncode == 1, f"upgrade check ended with {asked.returncode}: {asked.stderr}")
+    require("git worktree add" in asked.stdout, f"upgrade check said {asked.stdout}")
+
+
 def main(vectors: Path) -> None:
     check_package()
     check_round()
+    check_upgrade()
     make = runpy.run_path(str(vectors / "make_dropboxes.py"), run_name="make_dropboxes")
     index = json.loads((vectors / "dropboxes" / "index.json").read_text(encoding="utf-8"))
     bare = importlib.util.find_spec("dp_accounting") is None
     for name, about in index.items():
         stages = list(make["stages"](about))
-        if bare and any(said["charged"] for said in about["rounds"].values()):
+        noised = any(said["charged"] for said in about["rounds"].values())
+        if bare and (noised or about.get("gossips")):
             check_refused(name, stages[0], about, make)
         else:
             for stage in stages:
