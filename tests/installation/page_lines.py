@@ -18,8 +18,15 @@ BUCKET = "test_server_page::test_the_bucket_of_aws_and_of_ceph"
 SEAWEEDFS = (
     "test_server_page::test_a_bucket_of_seaweedfs_keeps_what_was_overwritten_and_creates_once"
 )
-COMPOSE = "test_containers::test_server_and_worker_start_with_secrets_from_files"
+STACK = "test_containers::test_server_and_worker_start_with_secrets_from_files"
 NIGHT = "test_containers::test_a_night_with_the_images_own_scripts_and_limits"
+
+SECTIONS = {
+    UNITS: ("The database", "TLS", "Start", "Back up and restore", "Upgrade"),
+    BUCKET: ("AWS", "Ceph", "MinIO"),
+    SEAWEEDFS: ("SeaweedFS",),
+}
+"""The sections that a test follows; a test that is not here follows its whole page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +90,10 @@ CONTAINERS = {
     "docker build": not_run("no engine is here; hadolint reads the files"),
     "docker run": run(NIGHT, instead="the image's entrypoint script, under bubblewrap"),
     "docker compose -f deployments/docker/compose.yaml up": run(
-        COMPOSE, instead="each service's command line, under bubblewrap"
+        STACK, instead="each service's command line, under bubblewrap"
     ),
     "docker compose -f deployments/docker/compose.yaml run --rm worker": run(
-        COMPOSE, instead="the words after the service, by the image's entrypoint script"
+        STACK, instead="the words after the service, by the image's entrypoint script"
     ),
     "chgrp": not_run("the sandbox has one group; files get mode 0440 there"),
     "chmod": not_run("the test's files get that mode when they are made"),
@@ -126,9 +133,12 @@ def beginning(name: str, line: str) -> str:
 
 
 def due(name: str, test: str, title: str = "") -> list[list[str]]:
-    """The lines that a test runs, each as its words."""
-    return [
-        shlex.split(line)
-        for line in lines(name, title)
-        if test in PAGES[name][beginning(name, line)].tests
-    ]
+    """The lines that a test runs, of its whole page or of one section, each as its words."""
+    assert not title or title in SECTIONS.get(test, (title,)), f"{test} does not follow {title}"
+    return [shlex.split(line) for line in lines(name, title) if test in takers(name, line, title)]
+
+
+def takers(name: str, line: str, title: str) -> list[str]:
+    """The tests that run a line of a section."""
+    tests = PAGES[name][beginning(name, line)].tests
+    return [test for test in tests if not title or title in SECTIONS.get(test, (title,))]

@@ -17,12 +17,14 @@ from tests.installation.page_lines import (
     DOCS,
     MACHINE,
     PAGES,
+    SECTIONS,
     beginning,
     due,
     lines,
     page,
     section,
     sections,
+    takers,
 )
 
 CHECKOUT = Path(__file__).parents[2]
@@ -39,6 +41,10 @@ def test_of_each_line_it_is_said_how_it_is_run(name: str) -> None:
     unknown = [line for line, known in zip(lines(name), found, strict=True) if not known]
     assert unknown == [], "page_lines.py says of each line which test runs it, or why none does"
     assert set(found) == set(PAGES[name]), "and has no entry that no line needs"
+    for title in sections(name):
+        for line in lines(name, title):
+            tests = PAGES[name][beginning(name, line)].tests
+            assert takers(name, line, title) or not tests, f"no test follows {title}: {line}"
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -49,6 +55,8 @@ def test_the_tests_that_run_them_exist_and_each_gap_has_its_reason(name: str) ->
             module, _, function = test.partition("::")
             source = Path(__file__).with_name(f"{module}.py").read_text()
             assert callable(getattr(import_module(f"tests.installation.{module}"), function)), test
+            for title in SECTIONS.get(test, ()):
+                assert f'"{title}"' in source, f"{test} does not follow {title}"
             constant = next(n for n, v in vars(sys.modules[due.__module__]).items() if v == test)
             assert re.search(rf'due\("{name}", {constant}\b', source), f"{test} takes no lines"
 
