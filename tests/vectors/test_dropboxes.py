@@ -17,13 +17,13 @@ import pytest
 
 from hyperfed.client import ClientMemory, ClientSession
 from hyperfed.client.gossip import GossipAtDropBox
-from hyperfed.codec import SCHEMA_VERSION
+from hyperfed.codec import SCHEMA_VERSION, pack, unpack
 from hyperfed.config import Limits
 from hyperfed.crypto.envelope import PacketType, open_envelope, sign_envelope, verify_envelope
 from hyperfed.crypto.keys import KeyPair
 from hyperfed.crypto.sealing import bind_body, open_body, seal_body
 from hyperfed.dropbox.reader import DropBoxReader
-from hyperfed.errors import SchemaError
+from hyperfed.errors import ConfigError, SchemaError
 from hyperfed.merge.pooling import FORMULA
 from hyperfed.operations.audit import AuditReport, audit
 from hyperfed.protocol.machine import Why
@@ -308,6 +308,19 @@ def test_a_newer_peers_gossip_is_left_out_and_both_versions_are_named(tmp_path: 
     assert (sender, epoch) == ("site-02", 0)
     assert f"version {SCHEMA_VERSION + 1}; this library reads up to" in why
     assert heard.added == 2
+
+
+def test_a_peers_disk_of_a_newer_version_is_refused_and_nothing_is_sent(tmp_path: Path) -> None:
+    """A downgrade between two epochs: this round's message must not be drawn a second time."""
+    store = left("gossip", "reserved", tmp_path)
+    file = tmp_path / "site-01" / "memory.json.gossip-00000002.bin"
+    version, *rest = unpack(file.read_bytes())
+    file.write_bytes(pack([version + 1, *rest]))
+    before = objects(store)
+    with pytest.raises(ConfigError, match="is of version 2; this library reads up to 1") as refused:
+        MAKE["STAGED"]["averages"](store, INDEX["gossip"], tmp_path)
+    assert (refused.value.rule, refused.value.remedy) == ("R-12", "Update hyperfed")
+    assert objects(store) == before
 
 
 @each
