@@ -10,7 +10,7 @@ What it does not do: decide when (`protocol.machine`), or compute (`private_roun
 
 import logging
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hyperfed.coordinator.frozen_merge import FrozenMerge
 from hyperfed.coordinator.opened_sums import manifest_of, opened_total
@@ -76,6 +76,8 @@ class NoisedRelease:
         if noise is not None:
             coordinator.noise = noise
         (write,) = coordinator.broadcast(coordinator.aggregate())
+        if coordinator.reconciliation is not None:  # the state needs no byte for edge and client
+            coordinator.reconciliation = replace(coordinator.reconciliation, supporters=None)
         if noise is not None:
             mark = ReleaseMark(
                 round=plan.round,
