@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hyperfed.cli.operator import upgrade
+from hyperfed.errors import TransientError
 from hyperfed.merge.pooling import FORMULA
 from hyperfed.operations import upgrading
 from tests.unit.cli.conftest import World
@@ -51,5 +52,12 @@ def test_the_server_is_asked_by_a_clone_and_a_wheel_alone_says_so(
         alone = checked(1, address)
     assert "this environment has a wheel alone" in alone
     assert "`git worktree add ../next TAG`" in alone
-    asked = checked(1, address)
-    assert (address in asked, "worktree" in asked) == (True, False)
+
+    def unanswered(module: str, attribute: str) -> None:
+        raise TransientError("does not answer", subject=address, remedy="Start the server")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(upgrade, "import_for_server", unanswered)
+        asked = checked(1, address)
+    assert f"the server could not be asked: {address} does not answer" in asked
+    assert "worktree" not in asked
