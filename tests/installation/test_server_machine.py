@@ -273,6 +273,21 @@ def test_the_page_is_followed_below_a_root_folder(machine: Machine) -> None:
     assert machine.verified >= verified + 2
 
 
+def test_the_new_version_is_checked_from_a_work_tree_of_its_tag(machine: Machine) -> None:
+    """The line of the page about upgrades, in a clone that is still at the release before."""
+    (line,) = re.findall(r"^ {4}(git fetch .*)$", page("how-to/release-and-upgrade"), re.MULTILINE)
+    clone = machine.root / "opt/hyperfed"
+    for words in due("server", MACHINE, "The program and its users")[:2]:
+        machine.follow(words, "v0.1.0")
+    machine.repository.commit("0.2.0", tag="v0.2.0")
+    machine.repository.commit("unreleased")
+    *first, last = line.replace("TAG", "v0.2.0").split(" && ")
+    assert (last, len(first)) == ("make setup", 3)
+    ran(["bash", "-ec", " && ".join([*first, "make --dry-run setup"])], clone)
+    assert (clone.parent / "next" / "VERSION").read_text() == "0.2.0"
+    assert (clone / "VERSION").read_text() == "0.1.0", "the version that runs is still there"
+
+
 @WITH_SYSTEMD
 def test_a_unit_that_is_misspelt_is_found(machine: Machine) -> None:
     """What `systemctl daemon-reload` would only write into the journal fails here."""
