@@ -25,8 +25,10 @@ import yaml
 from hyperfed.dev.processes import Process
 from hyperfed.errors import HyperfedError
 from hyperfed.storage.s3 import S3Credentials, S3Store
+from hyperfed.tables.vocabulary import Vocabulary
 from hyperfed.testing.federation import SmallFederation
 from hyperfed.testing.seaweedfs import free_ports
+from tests.installation.page_lines import NIGHT, STACK, due
 from tests.installation.postgres import cluster
 from tests.installation.sandbox import NEEDS_BUBBLEWRAP, sandboxed
 from tests.waiting import eventually
@@ -342,7 +344,8 @@ def test_a_night_with_the_images_own_scripts_and_limits(host: Host) -> None:
         host.folder / "data" / "series.csv", values, delimiter=",", header=header, comments=""
     )
     entry = ["/bin/sh", str(DOCKER / "client.sh")]
-    night = [*entry, "night", "--data", "/data/series.csv", "--out", "model"]
+    (line,) = due("containers", NIGHT)
+    night = [*entry, *line[line.index("hyperfed-client") + 1 :]]
     done = host.run(host.container("client", night, settings=client))
     assert done.returncode == 0, done.stdout + done.stderr
     assert [info.key for info in store.list("inbox/")] == ["inbox/00000001/site-01/0"]
@@ -353,6 +356,7 @@ def test_a_night_with_the_images_own_scripts_and_limits(host: Host) -> None:
 
 @NEEDS_BUBBLEWRAP
 @pytest.mark.slow
+@pytest.mark.seaweedfs
 def test_server_and_worker_start_with_secrets_from_files(host: Host) -> None:
     password = "odd: p@ss/word%"
     database = host.stack.enter_context(cluster("prefect", password=password))
@@ -360,6 +364,14 @@ def test_server_and_worker_start_with_secrets_from_files(host: Host) -> None:
         assert "HYPERFED_CI" not in os.environ
         pytest.skip("PostgreSQL is not here")
     database.run("createdb", "-U", "prefect", "prefect")
+    up, install = due("containers", STACK)
+    assert up[-2:] == ["up", "-d"]
+    names = ("output", "employment", "unemployment")
+    federation = SmallFederation(
+        store=host.start_store(),
+        vocabulary=Vocabulary.of(*names, domain="state"),
+        genesis=datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0),
+    )
     host.secret("prefect_login", "operator:a-long-secret\n")
     host.secret("postgres_password", password)
     entrypoint = ["/bin/sh", str(DOCKER / "coordinator.sh")]
@@ -373,13 +385,17 @@ def test_server_and_worker_start_with_secrets_from_files(host: Host) -> None:
             f"postgresql+asyncpg://prefect@127.0.0.1:{database.port}/prefect"
         ),
     )
-    settings = host.settings("settings", "")
-    worker = host.container(
-        "worker",
-        [*entrypoint, *COMPOSE["services"]["worker"]["command"], "--once"],
-        settings=settings,
-        PREFECT_API_URL=f"http://127.0.0.1:{host.ports['prefect']}/api",
+    settings = host.settings(
+        "settings",
+        f'[federation]\nfingerprint = "{federation.fingerprint}"\n'
+        '[coordinator]\nkey = "coordinator.key"\n',
+        ("coordinator.key", federation.coordinator),
     )
+
+    def worker(*words: str) -> "subprocess.CompletedProcess[str]":
+        address = f"http://127.0.0.1:{host.ports['prefect']}/api"
+        argv = [*entrypoint, *words]
+        return host.run(host.container("worker", argv, settings=settings, PREFECT_API_URL=address))
 
     def listens() -> bool:
         assert server.running, server.log_end()
@@ -389,11 +405,16 @@ def test_server_and_worker_start_with_secrets_from_files(host: Host) -> None:
 
     eventually(listens, server.log_end)
     eventually(lambda: host.healthy("server", port=host.ports["prefect"]), server.log_end)
-    done = host.run(worker)
+    done = worker(*COMPOSE["services"]["worker"]["command"], "--once")
     assert done.returncode == 0, done.stdout + done.stderr
-    pools = database.run(
-        "psql", "-U", "prefect", "-d", "prefect", "-Atc", "select name from work_pool"
-    )
-    assert pools.strip() == "hyperfed", "the password came by its file, and the login was right"
+
+    def ask(query: str) -> str:
+        return database.run("psql", "-U", "prefect", "-d", "prefect", "-Atc", query).strip()
+
+    pools = ask("select name from work_pool")
+    assert pools == "hyperfed", "the password came by its file, and the login was right"
+    done = worker(*install[install.index("worker") + 1 :])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(ask("select count(*) from deployment")) > 3
     database.stop()
     assert not host.healthy("server", port=host.ports["prefect"]), "it answers without a database"

@@ -14,6 +14,13 @@ import pytest
 
 from hyperfed.codec import PayloadCodec, from_record, to_record
 from hyperfed.crypto.envelope import open_envelope
+from hyperfed.dropbox.opening_objects import (
+    Confirmation,
+    HelperKey,
+    MaskBoxes,
+    OpeningSums,
+    RoundManifest,
+)
 from hyperfed.errors import PacketError
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.packets import Update
@@ -45,6 +52,11 @@ KINDS: dict[str, Any] = {
         LedgerEntry,
         Receipt,
         ReceiptPage,
+        HelperKey,
+        MaskBoxes,
+        Confirmation,
+        RoundManifest,
+        OpeningSums,
         Update,
     )
 }
@@ -91,14 +103,14 @@ def _records() -> dict[str, list[Any]]:
 
 
 def _envelopes() -> list[bytes]:
-    """What the coordinator and the roots signed."""
+    """What the coordinator, the roots and helpers signed, and what clients seal for helpers."""
     data = []
     for file in sorted((VECTORS / "dropboxes").glob("*.zip")):
         with zipfile.ZipFile(file) as archive:
             data += [
                 archive.read(key)
                 for key in archive.namelist()
-                if not key.startswith("inbox/") and "/accepted/" not in key
+                if not key.startswith(("inbox/", "gossip/")) and "/accepted/" not in key
             ]
     return data
 

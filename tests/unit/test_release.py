@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from hyperfed.coordinator.runner import Stage
+from hyperfed.protocol.machine import Why
+
 ROOT = Path(__file__).parents[2]
 MAKE: dict[str, Any] = runpy.run_path(str(ROOT / "scripts" / "release" / "make.py"))
 CHECK: dict[str, Any] = runpy.run_path(str(ROOT / "scripts" / "release" / "check.py"))
@@ -117,12 +120,25 @@ def test_what_is_no_release_does_not_lie_where_releases_do(
 
 def test_the_check_plays_a_round_and_wants_what_an_earlier_version_left() -> None:
     CHECK["check_round"]()
-    about = {"rounds": {}, "finished": {}}
-    make = {"unzipped": lambda _: None, "said": lambda *_: {"1": "another"}}
-    with pytest.raises(SystemExit, match="plain: its rounds say something else"):
-        CHECK["check_drop_box"]("plain", about, make, Path())
+    about: dict[str, Any] = {
+        "rounds": {},
+        "finished": {},
+        "own_receipts": 4,
+        "stages": {"frozen": 9},
+    }
+    make = {
+        "left": lambda *_: None,
+        "said": lambda *_: about["rounds"],
+        "finished": lambda *_: Stage(
+            round=2, why=Why.BELOW_QUORUM, counted=0, refused=0, result=b""
+        ),
+    }
+    with pytest.raises(SystemExit, match="sums, left frozen: its rounds say otherwise"):
+        CHECK["check_drop_box"]("sums", "frozen", about, make | {"said": lambda *_: {"1": "no"}})
+    with pytest.raises(SystemExit, match="sums, left frozen: its last round is below quorum"):
+        CHECK["check_drop_box"]("sums", "frozen", about, make)
     with pytest.raises(SystemExit, match="without an account of its noise"):
-        CHECK["check_refused"]("private", about, make | {"finished": lambda *_: None}, Path())
+        CHECK["check_refused"]("private", "left", about, make)
 
 
 def test_the_checks_package_must_be_installed_and_bring_no_prefect() -> None:

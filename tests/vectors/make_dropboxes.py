@@ -1,7 +1,9 @@
 """Make the drop-boxes that every later version must read: `python tests/vectors/make_dropboxes.py`.
 
-dropboxes/NAME.zip     every object of a drop-box, its key as the entry's name dropboxes/index.json
-of each: the SHA-256 of its file, the keys that open it, and what its rounds say
+dropboxes/NAME.zip         every object of a drop-box, its key as the entry's name
+dropboxes/disks/NAME.zip   the files of helpers and peers, in a folder for each stage
+dropboxes/index.json       of each: the SHA-256 of its files, the keys that open it, its stages, and
+                           what its rounds say
 
 1. `plain` has an update that came late, deltas, a table whose columns travel as planes, a key that
    was rotated, a refused update and a void round. Its coordinator died after the freeze of round 4.
@@ -10,15 +12,17 @@ of each: the SHA-256 of its file, the keys that open it, and what its rounds say
 3. `baskets` has three baskets, one of them too small, and receipts in pages. Nobody has judged
    round 2. Pages are written above `Limits.own_receipts`, 256 clients; it is 4 here, so that twelve
    clients have them.
-4. Each file is of the drop-box before its last round is finished; the index also says how that
+4. `sums`, `secure`, `shares` and `gossip` are left at every stage (`staged_dropboxes`).
+5. Each file is of the drop-box before its last round is finished; the index also says how that
    round ended when it was.
-5. Keys, clock and updates are fixed. Nonces, seals and noise are fresh, so that a drop-box is made
+6. Keys, clock and updates are fixed. Nonces, seals and noise are fresh, so that a drop-box is made
    once. This script never writes over one: a change of format needs a drop-box of another name
    beside these.
 """
 
 import hashlib
 import json
+import runpy
 import sys
 import zipfile
 from collections.abc import Mapping
@@ -26,13 +30,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from hyperfed.client import ClientSession
 from hyperfed.config import Limits
-from hyperfed.coordinator import RoundRunner
 from hyperfed.coordinator.runner import Stage
 from hyperfed.crypto.keys import KeyPair
 from hyperfed.dropbox.reader import DropBoxReader
@@ -50,6 +54,9 @@ from hyperfed.testing.federation import SmallFederation, key_of
 
 HERE = Path(__file__).parent / "dropboxes"
 INDEX = HERE / "index.json"
+STAGED: dict[str, Any] = runpy.run_path(
+    str(Path(__file__).with_name("staged_dropboxes.py")), run_name="staged_dropboxes"
+)
 PAGED = Limits(own_receipts=4)
 
 
@@ -168,15 +175,17 @@ def baskets() -> Made:
     return Made(federation=fed, pending=2)
 
 
-BOXES = {"plain": plain, "private": private, "baskets": baskets}
+BOXES = {"plain": plain, "private": private, "baskets": baskets, **STAGED["STAGED"]}
 
 
-def described(made: Made) -> dict[str, Any]:
+def described(made: Any) -> dict[str, Any]:
     """What the index says of a drop-box. Its keys are everybody's: nothing that they open is
     secret.
     """
-    fed = made.federation
-    return {
+    fed, staged = made.federation, {}
+    if not isinstance(made, Made):
+        staged = {"helpers": list(made.helpers), "gossips": made.gossips, "stages": made.stages}
+    return staged | {
         "fingerprint": fed.fingerprint,
         "own_receipts": fed.limits.own_receipts,
         "coordinator": _seed(fed.coordinator),
@@ -238,34 +247,78 @@ def _row(row: Mapping[str, Any]) -> str:
     return f"{row['source']} -> {row['target']} after {row['lag']}: {row['effect']!r}"
 
 
-def finished(store: ObjectStore, about: Mapping[str, Any]) -> Stage:
-    """Finish the pending round, as its coordinator."""
-    runner = RoundRunner(
+def finished(store: ObjectStore, about: Mapping[str, Any], disks: Path | None = None) -> Stage:
+    """Finish the pending round, as its coordinator and, from their disks, its helpers."""
+    stage: Stage = STAGED["end"](
         store,
-        key_pair=KeyPair(bytes.fromhex(about["coordinator"])),
+        about,
+        disks,
+        number=about["pending"],
         now=datetime.fromisoformat(about["night"]),
-        fingerprint=about["fingerprint"],
         limits=Limits(own_receipts=about["own_receipts"]),
     )
-    return runner.run(about["pending"])
+    return stage
 
 
 def zipped(objects: Mapping[str, bytes], file: Path) -> None:
-    """One file of all objects, the same for the same objects."""
+    """One file of all objects in their order, the same for the same objects."""
     with zipfile.ZipFile(file, "x") as archive:
-        for key, data in sorted(objects.items()):
+        for key, data in objects.items():
             archive.writestr(
                 zipfile.ZipInfo(key), data, compress_type=zipfile.ZIP_DEFLATED, compresslevel=9
             )
 
 
-def unzipped(file: Path) -> MemoryStore:
-    """A drop-box in memory of what lies in a file."""
+def unzipped(file: Path, objects: int | None = None) -> MemoryStore:
+    """A drop-box in memory of what lies in a file, or of its first objects."""
     store = MemoryStore()
     with zipfile.ZipFile(file) as archive:
-        for key in archive.namelist():
+        for key in archive.namelist()[:objects]:
             store.put_if_absent(key, archive.read(key))
     return store
+
+
+def stages(about: Mapping[str, Any]) -> dict[str, int]:
+    """How many objects a kept drop-box has at each stage at which it was left, the first first."""
+    found: dict[str, int] = about.get("stages", {"left": about["objects"]})
+    return dict(sorted(found.items(), key=lambda stage: stage[1]))
+
+
+def left(name: str, stage: str, about: Mapping[str, Any], disks: Path) -> MemoryStore:
+    """A copy of a drop-box as it was at a stage, in memory; its disks are written to a folder."""
+    file = HERE / "disks" / f"{name}.zip"
+    if file.exists():
+        with zipfile.ZipFile(file) as archive:
+            for entry in archive.namelist():
+                if entry.startswith(f"{stage}/"):
+                    path = disks / entry.removeprefix(f"{stage}/")
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(archive.read(entry))
+    return unzipped(HERE / f"{name}.zip", stages(about)[stage])
+
+
+def keep(name: str, made: Any) -> dict[str, Any]:
+    """Write a drop-box down, and return its entry of the index."""
+    about = described(made)
+    file, disks = HERE / f"{name}.zip", HERE / "disks" / f"{name}.zip"
+    if isinstance(made, Made):
+        zipped(dict(sorted(made.federation.objects().items())), file)
+    else:
+        zipped(made.objects, file)
+        if made.disks:
+            disks.parent.mkdir(exist_ok=True)
+            zipped(made.disks, disks)
+            about["disks_sha256"] = hashlib.sha256(disks.read_bytes()).hexdigest()
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    with TemporaryDirectory() as folder:
+        at = list(stages(about))[-1]
+        store = left(name, at, about, Path(folder))
+        rounds = said(store, about)
+        finished(store, about, Path(folder))
+        end = said(store, about)[str(about["pending"])]
+        if about.get("gossips"):
+            about["averages"] = STAGED["averages"](store, about, Path(folder))
+    return {"sha256": digest} | about | {"rounds": rounds, "finished": end}
 
 
 def main() -> None:
@@ -275,15 +328,8 @@ def main() -> None:
         if name in index or file.exists():
             sys.stdout.write(f"{file}: is kept as it is\n")
             continue
-        made = make()
-        zipped(made.federation.objects(), file)
-        about = described(made)
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        rounds = said(made.federation.store, about)
-        finished(made.federation.store, about)
-        end = said(made.federation.store, about)[str(made.pending)]
-        index[name] = {"sha256": digest} | about | {"rounds": rounds, "finished": end}
-        sys.stdout.write(f"{file}: {about['objects']} objects, {file.stat().st_size} bytes\n")
+        index[name] = keep(name, make())
+        sys.stdout.write(f"{file}: {index[name]['objects']} objects, {file.stat().st_size} bytes\n")
     INDEX.write_text(json.dumps(index, indent=1, sort_keys=True) + "\n")
 
 

@@ -85,7 +85,7 @@ class GossipMemory:
         if not path.exists():
             return None
         try:
-            return _read(path.read_bytes())
+            return _read(path.read_bytes(), path)
         except (OSError, SchemaError, ValueError, OverflowError) as exc:
             raise ConfigError(
                 "is not what a client keeps of its gossip",
@@ -133,9 +133,19 @@ def _written(kept_gossip: KeptGossip) -> bytes:
     )
 
 
-def _read(data: bytes) -> KeptGossip:
-    """Return what `_written` wrote. Raises SchemaError for anything else."""
+def _read(data: bytes, path: Path) -> KeptGossip:
+    """Return what `_written` wrote.
+
+    Raises ConfigError where a newer version wrote it, SchemaError for anything else.
+    """
     plain: Any = unpack(data)
+    if is_array(plain[:1] if isinstance(plain, list) else plain, int) and plain[0] > _VERSION:
+        raise ConfigError(
+            f"is of version {plain[0]}; this library reads up to {_VERSION}",
+            subject=str(path),
+            rule="R-12",
+            remedy="Update hyperfed",
+        )
     if (
         not is_array(plain, int, int, bytes, str, bytes, bool, int, list)
         or plain[0] != _VERSION

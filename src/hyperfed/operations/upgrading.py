@@ -208,16 +208,32 @@ def _replaced(reader: DropBoxReader, plan: Plan | None) -> Iterator[UpgradeStep]
         yield UpgradeStep(name="earlier form", said=f"still read; {said}")
 
 
-def prefect_step(here: str, server: str | HyperfedError) -> UpgradeStep:
-    """Return what becomes of a Prefect server, from Prefect's version here and the server's."""
+def prefect_step(here: str | None, server: str | HyperfedError | None) -> UpgradeStep:
+    """Return what becomes of a Prefect server, from Prefect's version here and the server's.
+
+    `here` is None where Prefect or the flows are not here, `server` where no server is named.
+    """
+    name = "prefect"
+    if server is None:
+        said = "no server is named here: where this coordinator has one, set PREFECT_API_URL and "
+        return UpgradeStep(name=name, said=f"{said}ask again")
+    if here is None:
+        return UpgradeStep(
+            name=name,
+            said="this environment has a wheel alone, without Prefect and the flows, and cannot "
+            "ask the server",
+            before="A coordinator runs from a clone. In yours: `git fetch --tags`, `git worktree "
+            "add ../next TAG` with this version's tag, `make -C ../next setup`; then run "
+            "`../next/.venv/bin/hyperfed upgrade check`",
+        )
     if isinstance(server, HyperfedError):
         asked = f"{server.subject} {server.problem}".strip()
         said = f"{here} here; the server could not be asked: {asked}"
-        return UpgradeStep(name="prefect", said=said, before=server.remedy)
+        return UpgradeStep(name=name, said=said, before=server.remedy)
     if here == server:
-        return UpgradeStep(name="prefect", said=f"{here} here and on the server: nothing migrates")
+        return UpgradeStep(name=name, said=f"{here} here and on the server: nothing migrates")
     return UpgradeStep(
-        name="prefect",
+        name=name,
         said=f"{here} here, {server} on the server, which migrates its database when it starts",
         changes=True,
         before="Stop the worker, back Prefect's database up, and start the server with the newer "

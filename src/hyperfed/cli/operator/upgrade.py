@@ -1,16 +1,17 @@
 """Implement `hyperfed upgrade check`, which says what a version changes before it is installed."""
 
 from importlib import metadata
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hyperfed.cli.checkout import import_for_server, server_is_named
+from hyperfed.cli.checkout import find_checkout, import_for_server, server_is_named
 from hyperfed.cli.invocation import Invocation, pass_invocation
 from hyperfed.cli.lazy import Group
 from hyperfed.cli.options import client_options, output_options, store_options
 from hyperfed.cli.output import show_pairs, show_table
-from hyperfed.errors import HyperfedError
+from hyperfed.errors import ConfigError, HyperfedError
 
 if TYPE_CHECKING:
     from hyperfed.operations.upgrading import UpgradeStep
@@ -51,8 +52,7 @@ def check_upgrade(invocation: Invocation) -> None:
         steps = upgrade_steps(invocation.reader, invocation.now)
         if not any(step.name == "newer format" for step in steps):
             steps += _keys(invocation)
-        operator = invocation.settings.file("coordinator.key") is not None
-        if operator and server_is_named():
+        if invocation.settings.file("coordinator.key") is not None:
             steps.append(_prefect())
     to_do = [step for step in steps if step.before]
     version = metadata.version("hyperfed")
@@ -89,12 +89,17 @@ def _keys(invocation: Invocation) -> "list[UpgradeStep]":
 def _prefect() -> "UpgradeStep":
     from hyperfed.operations.upgrading import prefect_step
 
+    if not server_is_named():
+        return prefect_step(None, None)
+    here = metadata.version("prefect") if find_spec("prefect") else None
     try:
-        here, server = import_for_server("flows.service.health", "server_versions")()
+        find_checkout()
+    except ConfigError:
+        here = None
+    if here is None:  # a clone around this folder may be the old version's: it is not asked
+        return prefect_step(None, "")
+    try:
+        _, server = import_for_server("flows.service.health", "server_versions")()
     except HyperfedError as error:
-        try:
-            here = metadata.version("prefect")
-        except metadata.PackageNotFoundError:
-            here = "none"
         return prefect_step(here, error)
     return prefect_step(here, server)
