@@ -7,7 +7,8 @@ A helper runs whenever its timer says, and does all that is due:
    commitments. It confirms once what opened and matched (R-171).
 3. Once the round has a manifest, it checks that freeze, reserve and cohort follow (R-172), that its
    marks allow it (R-173, R-174), and answers with sums of masks. Otherwise it refuses, and the
-   signed reason names the earlier cohort where there is one (R-175).
+   signed reason names the earlier cohort where there is one (R-175). Where the coordinator is to
+   add noise, the answer is sealed to it (R-206), and the reserve names that noise (R-207).
 4. It erases the keys of rounds that have ended, or are past their `close_by`. However late that
    is, it keeps no key for longer than the registry bounds it, or 7 windows (R-198).
 
@@ -40,7 +41,12 @@ from hyperfed.dropbox.opening_objects import (
     RoundManifest,
     as_reason,
 )
-from hyperfed.dropbox.openings import OpeningReader, secure_sums_of, signed_part
+from hyperfed.dropbox.openings import (
+    OpeningReader,
+    check_recipients,
+    secure_sums_of,
+    signed_part,
+)
 from hyperfed.dropbox.reader import Stored
 from hyperfed.errors import (
     AccessDenied,
@@ -311,19 +317,22 @@ class HelperNight:
     def _answer(self, openings: OpeningReader, visit: HelperVisit, *, now: datetime) -> None:
         """Answer the round's manifest, or refuse it."""
         round_id, manifest = openings.round, openings.manifest()
-        if manifest is None or openings.opening(self.helper, manifest.value.length) is not None:
+        if manifest is None or openings.has_answered(self.helper):
             return
         try:
             frozen = self.reader.freeze(round_id)
             if frozen is None:
                 raise RefusedError("has no freeze", subject=Keys.manifest(round_id), rule="R-172")
+            check_recipients(openings)
             opening = self._opening(openings, frozen, manifest.value)
         except RefusedError as error:
             digest = manifest.value.manifest.digest
             self._refuse(openings, digest, error, visit, now=now)
             return
-        # the same bytes whenever it is answered again
-        data = self._signed(opening, PacketType.OPENING, now=frozen.value.time)
+        # the same sums whenever it is answered again, and the same bytes where nothing is sealed
+        data = self._signed(
+            opening, PacketType.OPENING, now=frozen.value.time, recipients=openings.recipients()
+        )
         if written(self.session.store, Keys.opening(round_id, self.helper), data):
             visit.answered.append(round_id)
 
@@ -405,14 +414,14 @@ class HelperNight:
             night = night_of(self.reader, plan, frozen.value)
         except PrivacyError as error:
             return f"its noise cannot be had: {error.problem}"
-        if reserves[0].mechanisms == (() if night is None else night.mechanisms):
-            return ""
-        return "the ledger charges something else than the noise of this freeze"
+        if reserves[0].mechanisms != (() if night is None else night.mechanisms):
+            return "the ledger charges something else than the noise of this freeze"
+        if plan.policy.privacy == "central" and not reserves[0].noise:
+            return "the ledger names no noise that the coordinator is to add (R-207)"
+        return ""
 
-    def _signed(self, value: object, type_: PacketType, *, now: datetime) -> bytes:
-        return signed_part(
-            value, type_, sender=self.helper, key_pair=self.session.key_pair, now=now
-        )
+    def _signed(self, value: object, type_: PacketType, **how: Any) -> bytes:
+        return signed_part(value, type_, sender=self.helper, key_pair=self.session.key_pair, **how)
 
 
 def not_following(openings: OpeningReader, frozen: Stored[Freeze], manifest: RoundManifest) -> str:

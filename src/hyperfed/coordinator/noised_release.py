@@ -75,23 +75,31 @@ class NoisedRelease:
         noise = self._noise_of(frozen, named) if plan.policy.privacy == "central" else None
         if noise is not None:
             coordinator.noise = noise
-        (write,) = coordinator.broadcast(coordinator.aggregate())
-        if noise is not None:
-            mark = ReleaseMark(
-                round=plan.round,
-                freeze=frozen.digest.hex(),
-                noise=named.hex() if isinstance(named, bytes) else "",
-                sums=noise.digest.hex(),
-            )
-            self.marks.note(mark)
+        try:
+            (write,) = coordinator.broadcast(coordinator.aggregate())
+        finally:  # that a noised sum is none that rows can have shows something of it, too
+            if noise is not None and noise.drawn:
+                self._note(plan.round, frozen, named, noise)
         return self.writes.create(write, plan.round)
+
+    def _note(
+        self, round_id: int, frozen: Stored[Freeze], named: Hashable, noise: SeededNoise
+    ) -> None:
+        """Note what is about to be shown. Raises RoundError where something else was."""
+        mark = ReleaseMark(
+            round=round_id,
+            freeze=frozen.digest.hex(),
+            noise=named.hex() if isinstance(named, bytes) else "",
+            sums=noise.digest.hex(),
+        )
+        self.marks.note(mark)
 
     def _opened(self, plan: Plan, frozen: Stored[Freeze], messages: dict[str, Words]) -> OpenedSum:
         """Return the round's opened sum. Raises RoundError where the plan is gone."""
         stored = self.writes.reader.plan(plan.round)
         if stored is None:
             raise RoundError("is gone", subject=Keys.plan(plan.round), remedy=RESTORE_BUCKET)
-        openings = OpeningReader(self.writes.reader, stored)
+        openings = OpeningReader(self.writes.reader, stored, self.writes.key_pair)
         return opened_total(openings, manifest_of(openings, frozen), messages)
 
     def _noise_of(self, frozen: Stored[Freeze], named: Hashable) -> SeededNoise:

@@ -6,6 +6,8 @@ computed again.
 
 from dataclasses import replace
 
+import numpy as np
+
 from hyperfed.codec import PayloadCodec
 from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.coordinator.reputation import next_states
@@ -15,8 +17,8 @@ from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.merge.pooling import FORMULA
 from hyperfed.operations.audit.context import AuditContext, require
 from hyperfed.operations.audit.judging import opening_key
-from hyperfed.operations.audit.openings import open_again
-from hyperfed.privacy.moments import is_noised_sum
+from hyperfed.operations.audit.openings import can_open, open_again
+from hyperfed.privacy.moments import is_noised_sum, is_noised_total
 from hyperfed.protocol.entries import (
     EntryKind,
 )
@@ -68,7 +70,7 @@ def audit_state(
     ):
         return
     if context.key_pair is not None:
-        if opening_key(context, plan, frozen.value) is not None:
+        if opening_key(context, plan, frozen.value) is not None and can_open(context, plan):
             _recompute(context, plan, frozen, result.value, state)
         else:
             context.remarks.append(
@@ -171,13 +173,18 @@ def _audit_noise(
 ) -> None:
     """Check the noised sum of a private round by the frozen updates (R-189, R-202).
 
-    What helpers have opened gives the whole model again. Means of effects with central noise cannot
-    be computed again without their exact sum.
+    What helpers have opened gives the whole model again where clients have noised it, and otherwise
+    the exact sum. Means of effects with central noise cannot be computed again without theirs.
     """
     night = night_of(context.reader, plan, frozen)
     if night is None or (model.moments is None and coordinator.opened is None):
         return
-    if coordinator.opened is not None:
+    opened = coordinator.opened
+    if opened is not None and model.moments is not None and plan.policy.privacy == "central":
+        rows, steps = int(opened.total[0]), opened.total[1:].view(np.int64)
+        same = is_noised_total(model.moments, steps, night, rows=rows)
+        same = same and model.unchecked == opened.unchecked
+    elif opened is not None:
         again = coordinator.aggregate()
         same = _release_of(again, context) == _release_of(model, context)
     elif model.moments is not None:
