@@ -7,11 +7,17 @@ within one run.
    with the machine; ratios hardly do.
 """
 
+import os
+import platform
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-__all__ = ["SLOW_S", "best_of"]
+import numpy as np
+
+__all__ = ["SLOW_S", "best_of", "machine"]
 
 SLOW_S = 5.0
 
@@ -33,3 +39,22 @@ def best_of(
                 work()
                 taken[name].append(clock() - began)
     return {name: min(seconds) for name, seconds in taken.items()}
+
+
+def machine() -> dict[str, Any]:
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        "",
+    )
+    return {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "processor": model,
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }

@@ -2,7 +2,7 @@
 time goes, stage by stage.
 
     python benchmarks/night.py [--clients 1000] [--edges 10000] [--store memory|folder|s3] \\
-        [--profile FILE]
+        [--made FOLDER] [--profile FILE]
 
 1. Every client is honest, sealed and signed, and found most of one true graph; its effects,
    confidence and stability are its own. Updates are float32, zstd.
@@ -10,10 +10,13 @@ time goes, stage by stage.
    clock and the CPU time of this process beside it.
 3. s3 is a SeaweedFS of this machine, on the same cores. Requests are counted. folder is one of
    TMPDIR: nothing of the store is in this process's memory.
-4. The clients submit in a process of their own, which ends before the night begins: this one has
-   held none of their tables. The peak is that of this process (VmHWM after a reset), less what it
-   held before the night began: Python, the libraries, and with the store "memory" what lies in the
-   store.
+4. The clients submit in a process of their own, which ends before the night begins. This one has
+   the coordinator's key, and neither the clients' keys nor the registry, before the night reads it.
+   The peak is that of this process (VmHWM after a reset), whole and less what it held before the
+   night began: Python, the libraries, and with the store "memory" what lies in the store. The round
+   starts no other process.
+5. FOLDER keeps what the clients have submitted, for the next night of the same size: making 100,000
+   updates takes longer than their night.
 """
 
 import argparse
@@ -22,6 +25,7 @@ import json
 import multiprocessing
 import os
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -90,7 +94,7 @@ def federation_in(
     """The federation of these numbers: the same one in every process, whoever publishes its
     registry first.
     """
-    ids = [f"site-{i:05d}" for i in range(clients)]
+    ids = ids_of(clients)
     fed = SmallFederation(
         clients=ids[:FIRST_VERSION],
         store=store,
@@ -98,7 +102,7 @@ def federation_in(
         vocabulary=Vocabulary.of(*(f"v{i}" for i in range(_variables(edges)))),
     )
     if rest := ids[FIRST_VERSION:]:
-        fed.clients = tuple(ids)
+        fed.clients = ids
         fed.keys |= {client: key_of(f"small-fed/{client}") for client in rest}
         records = (
             ClientRecord(
@@ -112,26 +116,31 @@ def federation_in(
     return fed
 
 
+def ids_of(clients: int) -> tuple[str, ...]:
+    """Return the ids of so many clients, ascending."""
+    return tuple(f"site-{i:05d}" for i in range(clients))
+
+
 def _variables(edges: int) -> int:
     return max(50, int(np.sqrt(edges * 2)))
 
 
-def submitted_elsewhere(store: ObjectStore, clients: int, edges: int) -> SmallFederation:
-    """A federation whose clients have submitted for round 1 from a process that has ended since;
-    its objects are copied into `store`.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        process = multiprocessing.get_context("spawn").Process(
-            target=_submit_into, args=(folder, clients, edges)
-        )
-        process.start()
-        process.join()
-        if process.exitcode:
-            raise SystemExit(f"the clients' process ended with {process.exitcode}")
-        there, fed = FilesystemStore(folder), federation_in(store, clients, edges)
-        for info in there.list(""):
-            store.put_if_absent(info.key, there.read(info.key, max_bytes=1 << 30))
+def coordinators_view(store: ObjectStore, clients: int, edges: int) -> SmallFederation:
+    """Return the federation as its coordinator knows it beforehand: without the clients' keys."""
+    fed = federation_in(MemoryStore(), 1, edges)
+    fed.store, fed.clients = store, ids_of(clients)
     return fed
+
+
+def submitted_elsewhere(folder: str, clients: int, edges: int) -> None:
+    """Let the clients submit into a folder for round 1, from a process that ends."""
+    process = multiprocessing.get_context("spawn").Process(
+        target=_submit_into, args=(folder, clients, edges)
+    )
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"the clients' process ended with {process.exitcode}")
 
 
 def _submit_into(folder: str, clients: int, edges: int) -> None:
@@ -235,6 +244,28 @@ def open_bench_store(kind: str) -> Iterator[ObjectStore]:
         yield server.store("night")
 
 
+@contextmanager
+def open_night(kind: str, clients: int, edges: int, made: Path | None) -> Iterator[ObjectStore]:
+    """Yield a store into which the clients have submitted.
+
+    made: the folder where what they have submitted lies, or is to be kept.
+    """
+    with tempfile.TemporaryDirectory() as work, open_bench_store(kind) as store:
+        folder = made or Path(work) / "made"
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            submitted_elsewhere(str(folder), clients, edges)
+        if kind == "folder":  # objects are only created, so that links to the same files will do
+            night = Path(work) / "night"
+            shutil.copytree(folder, night, copy_function=os.link)
+            yield FilesystemStore(night)
+            return
+        there = FilesystemStore(folder)
+        for info in there.list(""):
+            store.put_if_absent(info.key, there.read(info.key, max_bytes=1 << 30))
+        yield store
+
+
 def reset_peak() -> int:
     """Forget the peak so far; bytes resident now."""
     Path("/proc/self/clear_refs").write_text("5")
@@ -257,6 +288,7 @@ def run_night(fed: SmallFederation, store: ObjectStore, *, round_id: int = 1) ->
     runner = fed.runner(round_id, store=counted)
     stages: list[tuple[str, float, float, dict[str, int]]] = []
     state: dict[str, Any] = {}
+    resident: list[tuple[int, int]] = []  # after each stage, and the peak until then
 
     def timed(name: str, work: Any) -> None:
         counted.calls.clear()
@@ -264,6 +296,7 @@ def run_night(fed: SmallFederation, store: ObjectStore, *, round_id: int = 1) ->
         state[name] = work()
         seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
         stages.append((name, seconds, cpu_seconds, dict(counted.calls)))
+        resident.append((_status("VmRSS"), _status("VmHWM")))
 
     timed("collect", lambda: runner.collect(round_id))
     timed("validate", lambda: runner.validate(state["collect"]))
@@ -278,9 +311,18 @@ def run_night(fed: SmallFederation, store: ObjectStore, *, round_id: int = 1) ->
         "seconds": sum(s for _, s, _, _ in stages),
         "cpu_seconds": sum(c for _, _, c, _ in stages),
         "peak_bytes": peak - before,
+        "peak_resident": peak,
         "bytes_read": counted.bytes_read,
         "stages": [
-            {"stage": n, "seconds": s, "cpu_seconds": c, "requests": r} for n, s, c, r in stages
+            {
+                "stage": n,
+                "seconds": s,
+                "cpu_seconds": c,
+                "requests": r,
+                "resident": now,
+                "peak_until": most,
+            }
+            for (n, s, c, r), (now, most) in zip(stages, resident, strict=True)
         ],
     }
 
@@ -290,11 +332,11 @@ def show(result: dict[str, Any]) -> None:
         requests = ", ".join(f"{count} {name}" for name, count in sorted(stage["requests"].items()))
         print(
             f"{stage['stage']:<10} {stage['seconds']:8.2f} s {stage['cpu_seconds']:8.2f} s CPU  "
-            f" {requests}"
+            f"{stage['resident'] / 1e6:6.0f} MB, peak {stage['peak_until'] / 1e6:6.0f}   {requests}"
         )
     print(
         f"{'night':<10} {result['seconds']:8.2f} s {result['cpu_seconds']:8.2f} s CPU   peak "
-        f"{result['peak_bytes'] / 1e6:.0f} MB above the start"
+        f"{result['peak_resident'] / 1e6:.0f} MB, {result['peak_bytes'] / 1e6:.0f} above the start"
     )
 
 
@@ -303,12 +345,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--clients", type=int, default=1000)
     parser.add_argument("--edges", type=int, default=10_000)
     parser.add_argument("--store", choices=("memory", "folder", "s3"), default="memory")
+    parser.add_argument("--made", type=Path)
     parser.add_argument("--profile", type=Path)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
-    with open_bench_store(given.store) as store:
-        began = time.perf_counter()
-        fed = submitted_elsewhere(store, given.clients, given.edges)
+    began = time.perf_counter()
+    with open_night(given.store, given.clients, given.edges, given.made) as store:
+        fed = coordinators_view(store, given.clients, given.edges)
         print(
             f"{given.clients} clients submitted {given.edges} edges each in "
             f"{time.perf_counter() - began:.1f} s, store {given.store}",

@@ -8,6 +8,7 @@ python benchmarks/private_sums.py --page     # only the tables and the picture, 
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,11 @@ def keep(path: Path, cells: list[dict[str, Any]]) -> None:
     path.write_text("[\n" + ",\n".join(f"  {json.dumps(one)}" for one in cells) + "\n]\n")
 
 
+def fill(name: str, filled: Callable[[str], str]) -> None:
+    page = ROOT / "docs" / name
+    page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
 def main() -> None:
     begun = time.monotonic()
 
@@ -39,13 +45,9 @@ def main() -> None:
         if "--effects" not in sys.argv:
             keep(NUMBERS, measure_private(SEEDS, progress=tell))
         keep(EFFECTS, measure_effects(SEEDS, progress=tell))
-    cells = json.loads(NUMBERS.read_text())
-    for name, filled in (
-        ("sums.md", lambda page: filled_private(page, cells)),
-        ("secure-sums.md", lambda page: filled_effects(page, json.loads(EFFECTS.read_text()))),
-    ):
-        page = ROOT / "docs" / name
-        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+    cells, effects = json.loads(NUMBERS.read_text()), json.loads(EFFECTS.read_text())
+    fill("sums.md", lambda page: filled_private(page, cells))
+    fill("secure-sums.md", lambda page: filled_effects(page, effects))
     (ROOT / "docs" / PRIVATE_PICTURE).write_text(picture(cells), encoding="utf-8")
 
 

@@ -17,12 +17,10 @@ about every client, nights; JSON beside it, plots into docs/.
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,32 +28,13 @@ from typing import Any
 import codec
 import documents
 import merge
-import numpy as np
 import verification
+from measure import machine
 from targets import beside_targets
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 TWICE = 4  # nights, the first ones
-
-
-def machine() -> dict[str, Any]:
-    model = next(
-        (
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        "",
-    )
-    return {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "processor": model,
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-    }
 
 
 def night(clients: int, edges: int, store: str) -> dict[str, Any]:

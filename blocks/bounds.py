@@ -150,15 +150,16 @@ class Bounds:
         )
 
 
-def bounds() -> Bounds:
+def bounds(*, deployed: bool | None = None) -> Bounds:
     """Return the bounds of this process.
 
-    Raises ConfigError where a deployment's run has none, and for a file that cannot be read.
+    deployed: whether the run came from a deployment; None: as Prefect says of this process. Raises
+    ConfigError where a deployment's run has none, and for a file that cannot be read.
     """
     named = os.environ.get(VARIABLE)
     if named:
         return Bounds(load_settings(Path(named)))
-    if runtime.deployment.id is not None:
+    if runtime.deployment.id is not None if deployed is None else deployed:
         raise ConfigError(
             "this run came from a Prefect server, and nothing on this machine bounds it",
             subject=VARIABLE,

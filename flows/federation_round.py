@@ -31,13 +31,11 @@ from blocks.bounds import bounds
 from flows.again import again_later
 from flows.coordination import await_instant, rehearsing, rename_run, scheduled
 from flows.task_runners import task_runner
-from hyperfed.coordinator.admission_stage import combined, shards_of
 from hyperfed.coordinator.opening import open_checked
 from hyperfed.coordinator.runner import RoundRunner
 from hyperfed.coordinator.running import check_ended, round_to_run
 from hyperfed.coordinator.stragglers import poll_every, polls
 from hyperfed.coordinator.timing import instant_of
-from hyperfed.dropbox.inbox import Arrivals, Judged
 from hyperfed.errors import PrivacyError, RoundPassed
 from hyperfed.protocol.documents import end_of
 from hyperfed.protocol.objects import Plan
@@ -52,9 +50,8 @@ from tasks.open_sum import open_sum
 from tasks.reconcile import reconcile
 from tasks.report import report
 from tasks.score_trust import score_trust
-from tasks.shuffle_shard import shuffle_shard
+from tasks.shuffle import shuffle
 from tasks.validate import validate
-from tasks.validate_shard import validate_shard
 
 __all__ = ["federation_round"]
 
@@ -168,10 +165,7 @@ def _run(
         collecting = collect.with_options(result_storage=kept, **waiting)
         arrivals = collecting(coordinator, number, poll_s, delay_s)
     with _timed("validate", timings):
-        if shards > 1 and not arrivals.decided:
-            admission = _in_shards(coordinator, arrivals, shards)
-        else:
-            admission = validate.with_options(result_storage=kept)(coordinator, arrivals)
+        admission = validate.with_options(result_storage=kept)(coordinator, arrivals, shards)
     with _timed("score trust", timings):
         score_trust.with_options(result_storage=kept)(coordinator, number, admission)
     with _timed("check privacy budget", timings):
@@ -181,7 +175,7 @@ def _run(
             open_sum.with_options(**waiting)(coordinator, number, poll_s, delay_s)
     if shards > 1:
         with _timed("shuffle", timings):
-            _shuffled(coordinator, number, shards)
+            shuffle(coordinator, number, shards)
     with _timed("reconcile", timings):
         reconcile(coordinator, number, shards)
     with _timed("broadcast", timings):
@@ -195,25 +189,6 @@ def _run(
     )
     _name_after(summary, coordinator)
     return Completed(name=_outcome_name(summary), message=summary["headline"], data=summary)
-
-
-def _in_shards(coordinator: Coordinator, arrivals: Arrivals, shards: int) -> Judged:
-    """Return what `validate` returns, from tasks that run wherever the task runner has workers."""
-    parts = shards_of(arrivals, shards)
-    futures = [validate_shard.submit(coordinator, part, i) for i, part in enumerate(parts)]
-    return combined([future.result() for future in futures])
-
-
-def _shuffled(coordinator: Coordinator, number: int, shards: int) -> None:
-    """Cut the frozen rows by key range, where the round is merged on other machines."""
-    runner = runner_of(coordinator)
-    if not runner.merge.is_due_elsewhere(runner.plan(number).value):
-        return
-    layout = runner.merge.shuffle(number).layout(shards)
-    cut = range(len(layout.shards) - 1)
-    futures = [shuffle_shard.submit(coordinator, number, shard) for shard in cut]
-    for future in futures:
-        future.result()  # raises the first failure, which is then the flow's
 
 
 def _verified(coordinator: Coordinator, number: int) -> State[dict[str, Any]]:

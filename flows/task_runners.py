@@ -21,6 +21,7 @@ __all__ = ["VARIABLE", "task_runner"]
 
 VARIABLE = "HYPERFED_TASK_RUNNER"
 """The environment variable that names the task runner."""
+_TRIM = "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"
 _THREADS = 4
 _WORKERS = 2
 
@@ -40,6 +41,11 @@ def task_runner(choice: str | None = None) -> TaskRunner[Any]:
 
             if where and not where.isdecimal():
                 return DaskTaskRunner(address=where)
+            import dask
+
+            # Dask has its workers give back every 64 kB that is free. The next array then finds
+            # no page of memory ready: a third of a shard's CPU.
+            dask.config.set({_TRIM: None})
             cluster = {
                 "n_workers": int(where or _WORKERS),
                 "threads_per_worker": 1,

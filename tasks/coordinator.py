@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from prefect import runtime
+from prefect.context import SyncClientContext
 
 from blocks import CoordinatorKeys, DropBox
 from hyperfed.coordinator.release_marks import ReleaseMarks
@@ -64,13 +65,14 @@ def new_runner(coordinator: Coordinator) -> RoundRunner:
     Raises ConfigError where a key file cannot be used, and ValueError for a block that is not
     there.
     """
-    box = DropBox.load(coordinator.drop_box)
-    key_pair = CoordinatorKeys.load(coordinator.coordinator_keys).load_keys()
+    with SyncClientContext.get_or_create():  # one client for both blocks
+        box = DropBox.load(coordinator.drop_box)
+        keys = CoordinatorKeys.load(coordinator.coordinator_keys)
     copy = LedgerCopy.in_state(box.fingerprint)
     fingerprint = box.fingerprint or None
     runner = RoundRunner(
         box.open(),
-        key_pair=key_pair,
+        key_pair=keys.load_keys(),
         now=coordinator.now,
         fingerprint=fingerprint,
         copy=copy,

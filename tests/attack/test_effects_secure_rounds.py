@@ -160,14 +160,14 @@ def test_a_masked_liar_sets_the_mean_within_a_clip_and_voids_the_round_beyond(
 ) -> None:
     """R-176 finds a mean that is longer than a clip and its noise. It cannot find a shorter one.
 
-    The liar wants wear -> heat to have an effect that nobody found: of nine tenths of a clip in the
-    mean, which passes, and of one and a half clips, which ends the round without a result.
+    The liar wants wear -> heat to have an effect that nobody found: of seven tenths of a clip in
+    the mean, which passes, and of one and a half clips, which ends the round without a result.
     """
     night = EffectsNight()
     fed, planned = night.federation, night.release
     night.opens()
     wish = np.zeros(9, dtype=np.int64)
-    wish[6] = int(planned.bound * 6 * (0.9 if inside else 1.5))
+    wish[6] = int(planned.bound * 6 * (0.7 if inside else 1.5))
     lying(night, "ward-6", monkeypatch, wish)
     night.submit_all(but=("ward-6",))
     opened(night)
@@ -182,14 +182,15 @@ def test_a_masked_liar_sets_the_mean_within_a_clip_and_voids_the_round_beyond(
     assert fed.run(1, now=now).why is Why.COMMITTED
     model = model_of(night)
     shown = {(row["source"], row["target"]): row["effect"] for row in model.edges.rows()}
-    assert shown[2, 0] == pytest.approx(0.9, abs=0.05)
+    assert shown[2, 0] == pytest.approx(0.7, abs=0.1)
     assert any("One client can set the sum" in said for said in model.warnings)
     # its honest twin finds no such edge
     twin = EffectsNight()
     twin.opens()
     twin.submit_all()
     assert opened(twin).federation.run(1, now=now).why is Why.COMMITTED
-    assert {(r["source"], r["target"]) for r in model_of(twin).edges.rows()} == {(0, 1), (1, 2)}
+    honest = {(r["source"], r["target"]): r["effect"] for r in model_of(twin).edges.rows()}
+    assert abs(honest.get((2, 0), 0.0)) < 0.1
 
 
 def test_what_stands_beside_masked_effects_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

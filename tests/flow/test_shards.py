@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import sys
+import time
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,9 +17,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import cloudpickle  # noqa: TID251  # a cluster is sent what it makes of a part
 import pytest
 from prefect import Task
-from prefect.context import FlowRunContext, serialize_context
+from prefect.context import FlowRunContext
+from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
 
 import tasks
 from flows.federation_round import federation_round
@@ -31,7 +34,7 @@ from hyperfed.coordinator.remote.shuffle import Shuffle
 from hyperfed.coordinator.runner import RoundRunner
 from hyperfed.crypto.envelope import open_envelope
 from hyperfed.dropbox.inbox import Arrivals
-from hyperfed.errors import ConfigError
+from hyperfed.errors import ConfigError, TransientError
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.protocol.entries import (
     LedgerEntry,
@@ -47,7 +50,7 @@ from hyperfed.protocol.receipt_objects import (
 from hyperfed.reconciler.reconcile import StoreReconciler
 from hyperfed.testing.federation import SmallFederation
 from hyperfed.validator.admission import Admission
-from tasks.answer_step import answer_step
+from tasks import workers
 from tasks.coordinator import Coordinator
 
 pytestmark = pytest.mark.flow
@@ -156,26 +159,98 @@ def test_a_sharded_merge_leaves_sealed_scratch_and_its_steps_run_as_tasks(
     assert len([name for name in scratch if name[5] == "clients"]) == 4
 
 
-def test_the_steps_of_a_merge_take_nothing_of_the_coordinator_along(
+def test_a_scheduler_sees_neither_the_coordinator_nor_a_login(
     one_night: Callable[..., dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The release submits them, and Prefect sends its parameters along, through the scheduler."""
-    sent: list[dict[str, Any]] = []
-    reconcile_module = sys.modules["tasks.reconcile"]
+    """Whoever has the cluster's scheduler reads what a part is sent as."""
+    sent: list[bytes] = []
 
-    class Noting:
-        def submit(self, *parameters: Any) -> Any:
-            sent.append(serialize_context() | {"parameters": parameters})
-            return answer_step.submit(*parameters)
+    def noted(runner: Any, calls: Sequence[Any]) -> list[Any]:
+        sent.extend(cloudpickle.dumps(call) for call in calls)
+        return on_threads(runner, calls)
 
-    monkeypatch.setattr(remote, "RANGES_HERE", 0)
-    monkeypatch.setattr(reconcile_module, "answer_step", Noting())
-    one_night(federation_round, shards=2)
-    assert sent
-    for context in sent:
-        assert not {"RoundRunner", "KeyPair", "FilesystemStore"} & set(
-            re.findall(r"\w+", repr(context))
-        )
+    on_threads = workers._on_threads
+    monkeypatch.setattr(workers, "_on_threads", noted)
+    monkeypatch.setattr(remote, "ROWS_HERE", 0)
+    login = {PREFECT_API_AUTH_STRING: "coordinator:ea7c1f"}
+    with temporary_settings(login):
+        one_night(federation_round, shards=2)
+    for function in (b"_judge", b"_spread", b"_answer"):
+        assert any(function in part for part in sent)
+    for part in sent:
+        assert re.search(rb"KeyPair|RoundRunner|FilesystemStore|ea7c1f|drop-box/", part) is None
+
+
+def test_a_worker_without_bounds_does_nothing_for_a_deployment_s_run(
+    one_night: Callable[..., dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may use Prefect's API begins such runs; where they run is bounded (R-140)."""
+    called: list[int] = []
+    monkeypatch.delenv("HYPERFED_WORKER", raising=False)
+    assert workers._there(None, False, called.append, 1) is None
+    with pytest.raises(ConfigError, match="R-140"):
+        workers._there(None, True, called.append, 2)
+    assert called == [1]
+
+
+def test_every_part_is_awaited_before_the_first_failure_is_raised() -> None:
+    done: list[int] = []
+
+    def part(number: int) -> int:
+        if number < 2:
+            raise TransientError(f"part {number}", subject="store")
+        time.sleep(0.05)
+        done.append(number)
+        return number
+
+    with pytest.raises(TransientError, match="part 0"):
+        workers.shared_out(part, [(number,) for number in range(4)])
+    assert sorted(done) == [2, 3]
+    assert workers.shared_out(part, [(3,), (2,)]) == [3, 2]
+
+
+def test_a_part_that_fails_in_passing_is_done_again_with_its_stage(
+    one_night: Callable[..., dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, failed = one_night(federation_round, shards=2), list[int]()
+    spread = Shuffle.spread
+
+    def once(self: Shuffle, shard: int) -> int:
+        if shard == 1 and not failed:
+            failed.append(shard)
+            raise TransientError("was away", subject="store")
+        return spread(self, shard)
+
+    monkeypatch.setattr(Shuffle, "spread", once)
+    assert one_night(federation_round, shards=2) == whole
+    assert failed == [1]
+
+
+def test_a_retry_does_not_judge_shards_again(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    federation, name = found(clients=4)
+    now = federation.opens(1) + timedelta(minutes=1)
+    assert open_round(now=now, return_state=True, **names(name)).is_completed()
+    federation.submit_all()
+    judged: list[int] = []
+    validate = RoundRunner.validate
+
+    def counted(self: RoundRunner, arrivals: Arrivals, **options: Any) -> Any:
+        judged.append(len(arrivals.keys))
+        return validate(self, arrivals, **options)
+
+    def failing(*arguments: object) -> None:
+        raise ConfigError("is full", subject="disk")
+
+    def play() -> Any:
+        night = federation.night(1)
+        return federation_round(now=night, shards=2, return_state=True, **names(name))
+
+    monkeypatch.setattr(RoundRunner, "validate", counted)
+    with monkeypatch.context() as broken:
+        broken.setattr(Shuffle, "spread", failing)
+        assert play().is_failed()
+    assert play().is_completed()
+    assert judged == [2, 2]
 
 
 def test_tasks_take_names_and_values_only() -> None:
@@ -189,7 +264,7 @@ def test_tasks_take_names_and_values_only() -> None:
             f"tasks.{path.stem}" if path.stem != "__init__" else "tasks"
         )
         found |= {name: value for name, value in vars(module).items() if isinstance(value, Task)}
-    assert len(found) == 14
+    assert len(found) == 12
     for task in found.values():
         hints = typing.get_type_hints(task.fn)
         hints.pop("return")
@@ -211,7 +286,7 @@ def test_two_processes_of_a_dask_cluster_decide_what_threads_decide(
     one_night: Callable[..., dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = one_night(federation_round, shards=2)
-    monkeypatch.setattr(remote, "RANGES_HERE", 0)
+    monkeypatch.setattr(remote, "ROWS_HERE", 0)
 
     def elsewhere(self: RoundRunner, arrivals: object) -> None:
         raise AssertionError("judged in the flow's own process")

@@ -10,7 +10,7 @@ What it does not do: decide when (`protocol.machine`), or compute (`private_roun
 
 import logging
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hyperfed.coordinator.frozen_merge import FrozenMerge
 from hyperfed.coordinator.opened_sums import manifest_of, opened_total
@@ -80,6 +80,8 @@ class NoisedRelease:
         finally:  # that a noised sum is none that rows can have shows something of it, too
             if noise is not None and noise.drawn:
                 self._note(plan.round, frozen, named, noise)
+        if coordinator.reconciliation is not None:  # the state needs no byte for edge and client
+            coordinator.reconciliation = replace(coordinator.reconciliation, supporters=None)
         return self.writes.create(write, plan.round)
 
     def _note(

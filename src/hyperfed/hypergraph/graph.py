@@ -37,6 +37,23 @@ __all__ = ["HypergraphStore"]
 Array = npt.NDArray[Any]
 
 
+def _kept(measured: Array, given: Any) -> npt.NDArray[np.uint32]:
+    """Return checked indices as uint32, read-only: the array that was given where it is the same.
+
+    Of many clients, most have measured the same variables, and share one array.
+    """
+    if (
+        isinstance(given, np.ndarray)
+        and given.dtype == np.uint32
+        and not given.flags.writeable
+        and np.array_equal(given, measured)
+    ):
+        return given
+    own = measured.astype(np.uint32)
+    own.flags.writeable = False
+    return own
+
+
 def _ascending(indices: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return the distinct indices in ascending order; the array itself where they already are."""
     return indices if (indices[1:] > indices[:-1]).all() else np.unique(indices)
@@ -96,9 +113,7 @@ class HypergraphStore:
                 f"variable {max(used)} is not among the vocabulary's {len(self.vocabulary)}",
                 subject="graph",
             )
-        measured = measured.astype(np.uint32)
-        measured.flags.writeable = False
-        object.__setattr__(self, "measured", measured)
+        object.__setattr__(self, "measured", _kept(measured, self.measured))
         self._check_lags()
         self._check_evidence()
 

@@ -11,11 +11,11 @@ import pytest
 
 from hyperfed.config import Limits
 from hyperfed.coordinator.remote import remote
-from hyperfed.coordinator.remote import shuffle as shuffling
 from hyperfed.coordinator.remote.remote import answer, merging, step_of, to_arrays
-from hyperfed.coordinator.remote.shuffle import ShuffleLayout
+from hyperfed.coordinator.remote.shuffle import ShuffleLayout, _blocks
 from hyperfed.coordinator.runner import RoundRunner
 from hyperfed.errors import RoundError
+from hyperfed.kernels.layout import NARROW
 from hyperfed.merge.ranges import Agreement, Measure, Merge
 from hyperfed.merge.rows import MergeRule
 from hyperfed.operations.audit import audit
@@ -30,7 +30,7 @@ NIGHTS = 3
 @pytest.fixture(autouse=True)
 def every_step_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """As of a large merge: these ones have few rows."""
-    monkeypatch.setattr(remote, "RANGES_HERE", 0)
+    monkeypatch.setattr(remote, "ROWS_HERE", 0)
 
 
 def founded(**policy: Any) -> SmallFederation:
@@ -196,7 +196,7 @@ def test_late_updates_lie_in_packs_of_their_own_and_come_to_their_place_in_a_sha
 def test_the_driver_of_a_small_merge_does_all_steps_but_the_last(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(remote, "RANGES_HERE", 8)
+    monkeypatch.setattr(remote, "ROWS_HERE", 1 << 24)
     sent = messages()
     whole, fed = played(founded(), sent, shards=0), founded()
     steps: list[str] = []
@@ -316,19 +316,47 @@ def test_a_shards_rows_are_cut_once_and_a_second_try_finds_them(
     assert not any(b"effect" in data for data in before.values())
 
 
-def test_cuts_follow_the_sample_and_lots_cover_all_ranges() -> None:
+def test_cuts_follow_the_sample_and_portions_cover_all_ranges() -> None:
     sample = np.arange(1000, dtype=np.uint64)
-    layout = ShuffleLayout.of(100, sample, rows=1e6, shards=4, rows_a_range=100_000)
-    assert len(layout.cuts) == 9
+    layout = ShuffleLayout.of(100, sample, rows=1 << 24, shards=4, rows_a_range=1 << 20)
+    assert len(layout.cuts) == 15
     assert layout.shards.tolist() == [0, 25, 50, 75, 100]
-    assert [n for portion in range(4) for n in layout.ranges_of(portion)] == list(range(10))
-    assert ShuffleLayout.of(
-        2, sample[:0], rows=0.0, shards=4, rows_a_range=10
-    ).portions.tolist() == [0, 1]
-    assert (
-        len(ShuffleLayout.of(100, sample, rows=3e5, shards=64, rows_a_range=100_000).portions) == 3
-    )
-    assert shuffling.ROWS_A_RANGE > 1 << 19
+    assert [n for portion in range(4) for n in layout.ranges_of(portion)] == list(range(16))
+    empty = ShuffleLayout.of(2, sample[:0], rows=0, shards=4, rows_a_range=10)
+    assert empty.portions.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "clients", "shards", "ranges", "portions"),
+    [
+        (5_000_000, 500, 4, 19, 2),  # a night of two cores: small ranges, one task a worker
+        (5_000_000, 500, 64, 4, 2),  # blocks of less than 16,384 rows cost more than they give
+        (5_000_000, 100_000, 4, 6, 2),  # and so do a few rows of each client
+        (100_000_000, 100_000, 4, 125, 4),
+        (2_000_000_000, 1000, 4, 953, 4),  # what one object answers is limited
+    ],
+)
+def test_ranges_fit_a_cache_where_blocks_stay_large(
+    rows: int, clients: int, shards: int, ranges: int, portions: int
+) -> None:
+    sample = np.arange(100_000, dtype=np.uint64)
+    layout = ShuffleLayout.of(clients, sample, rows=rows, shards=shards)
+    assert (len(layout.cuts) + 1, len(layout.portions) - 1) == (ranges, portions)
+
+
+@pytest.mark.parametrize("rows", [1000, 5], ids=["few long pieces", "many short ones"])
+def test_a_block_holds_the_rows_of_its_range_in_client_order(rows: int) -> None:
+    clients = [np.zeros(rows, dtype=NARROW) for _ in range(3)]
+    for number, records in enumerate(clients):
+        records["key"], records["hits"] = np.arange(rows), number
+    cuts = np.array([rows // 3, rows // 2], dtype=np.uint64)
+    blocks = dict(_blocks(clients, cuts, 7))
+    ends = [0, rows // 3, rows // 2, rows]
+    assert [*blocks] == [f"blocks/{number:05d}/00007" for number in range(3)]
+    for block, first, end in zip(blocks.values(), ends, ends[1:], strict=False):
+        expected = np.concatenate([records[first:end] for records in clients])
+        assert block["rows"].tolist() == [end - first] * 3
+        assert block["records"].tobytes() == expected.tobytes()
 
 
 def test_steps_travel_whole() -> None:

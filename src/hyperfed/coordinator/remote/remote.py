@@ -10,8 +10,8 @@ Steps and partials travel through the object store, sealed.
    `KEPT_BYTES`; rows are read again for the merge. Any other worker can read them, too, so a worker
    that dies costs only the time of its work.
 4. Only addresses, numbers of portions and counts go through a scheduler (`Ask`).
-5. Of a merge of at most `RANGES_HERE` ranges only the last step, which costs most, is asked of
-   tasks. The other ten steps are small and follow one another, and a task for each would cost more
+5. Of a merge of at most `ROWS_HERE` rows only the last step, which costs most, is asked of tasks.
+   The other ten steps are small and follow one another, and a task for each would cost more
    than the step: the driver reads the rows once and does them itself.
 
 What it does not do: it does not know Prefect, nor drive the merge (`aggregation.bounded_trust`).
@@ -50,7 +50,7 @@ from hyperfed.packets.update import intervened_of
 
 __all__ = [
     "KEPT_BYTES",
-    "RANGES_HERE",
+    "ROWS_HERE",
     "Ask",
     "RemoteRanges",
     "answer",
@@ -60,8 +60,8 @@ __all__ = [
 ]
 
 KEPT_BYTES = 1 << 30
-RANGES_HERE = 8
-"""Up to how many ranges, of about two million rows each, the driver does the small steps itself."""
+ROWS_HERE = 1 << 24
+"""Up to about how many rows the driver does the small steps itself."""
 _STEPS: dict[str, type[Any]] = {
     kind.__name__: kind for kind in (Measure, Squares, Agreement, InnerProducts, Merge)
 }
@@ -128,9 +128,10 @@ class RemoteRanges:
 
         Raises RoundError where an answer was changed.
         """
-        ranges = len(self._shuffle.layout().cuts) + 1
-        if ranges <= RANGES_HERE and not isinstance(step, Merge):
-            done = (_KEPT.do(self._shuffle, number, step) for number in range(ranges))
+        layout = self._shuffle.layout()
+        if layout.rows[0] <= ROWS_HERE and not isinstance(step, Merge):
+            ranges = range(len(layout.cuts) + 1)
+            done = (_KEPT.do(self._shuffle, number, step) for number in ranges)
             yield from (partial for partial in done if partial is not None)
             return
         scratch, arrays = self._shuffle.scratch, to_arrays(step)

@@ -14,6 +14,8 @@ Each range can then be merged wherever there is a worker.
 3. `rows_of` reads a range's blocks, shard after shard, which is in client order.
 4. A shard's rows are held in memory while they are cut, about 40 bytes a row. A range's rows are
    held while it is worked on, about three times as much.
+5. Ranges are as small as a processor's cache likes them, which is what one process does, too. They
+   are larger where there are so many shards, or clients, that blocks would be small.
 
 What it does not do: it does not ask for steps or answer them (`remote`), nor say where tasks run
 (the flow does). It does not merge private rounds or baskets, which have no scratch
@@ -49,11 +51,13 @@ __all__ = ["Shuffle", "ShuffleLayout"]
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 
-ROWS_A_RANGE = 1 << 21
 _SAMPLED = 8  # how many updates are sampled
 _SAMPLED_KEYS = 1 << 14  # about how many keys of each are
+_ROWS_A_RANGE, _MOST_ROWS_A_RANGE = 1 << 18, 1 << 21
+_ROWS_A_BLOCK, _ROWS_A_CLIENT = 1 << 14, 8  # on average, at least
 _MAX_RANGES = 1 << 14
-_RANGES_A_PORTION = 2  # at least: a task costs a scheduler more than a small portion's step
+_RANGES_A_PORTION = 64  # at most, but for larger ranges: one object has the answers of all
+_ROWS_A_PORTION = 1 << 22  # at least: a task costs a scheduler more than a small portion's step
 _RECORDS = {dtype.itemsize: dtype for dtype in (NARROW, WIDE)}
 
 
@@ -69,6 +73,8 @@ class ShuffleLayout:
     """int64[portions + 1]: one task works together on the ranges from portions[k] to below
     portions[k + 1].
     """
+    rows: Ints
+    """int64[1]: about how many rows all shards have."""
 
     @classmethod
     def of(
@@ -76,34 +82,47 @@ class ShuffleLayout:
         clients: int,
         sample: npt.NDArray[np.uint64],
         *,
-        rows: float,
+        rows: int,
         shards: int,
-        rows_a_range: int,
+        rows_a_range: int = 0,
     ) -> Self:
         """Return the layout of a frozen set.
 
         clients: how many updates are counted. sample: the keys of some of them. rows: about how
         many rows all of them have. shards: how many shards are wanted at most. rows_a_range: about
-        how many rows a range is to have.
+        how many rows a range is to have; 0: as rule 5 says.
         """
         shards = max(1, min(shards, clients))
-        ranges = int(min(max(min(shards, 2), rows // rows_a_range), _MAX_RANGES))
+        rows_a_range = rows_a_range or _rows_a_range(rows, clients=clients, shards=shards)
+        ranges = min(max(min(shards, 2), rows // rows_a_range), _MAX_RANGES)
         ordered = np.sort(sample)
         cuts = (
             np.unique(ordered[np.arange(1, ranges) * len(ordered) // ranges])
             if len(ordered)
             else ordered
         )
-        portions = min(shards, len(cuts) + 1, max(2, (len(cuts) + 1) // _RANGES_A_PORTION))
+        portions = min(shards, len(cuts) + 1, max(2, rows // _ROWS_A_PORTION))
         return cls(
             shards=np.arange(shards + 1) * clients // shards,
             cuts=cuts,
             portions=np.arange(portions + 1) * (len(cuts) + 1) // portions,
+            rows=np.array([rows]),
         )
 
     def ranges_of(self, portion: int) -> range:
         """Return the numbers of a portion's ranges."""
         return range(int(self.portions[portion]), int(self.portions[portion + 1]))
+
+
+def _rows_a_range(rows: int, *, clients: int, shards: int) -> int:
+    """Return about how many rows a range is to have (rule 5)."""
+    least = max(
+        _ROWS_A_RANGE,
+        _ROWS_A_BLOCK * shards,
+        _ROWS_A_CLIENT * clients,
+        rows // (shards * _RANGES_A_PORTION),
+    )
+    return min(least, _MOST_ROWS_A_RANGE)
 
 
 class Shuffle:
@@ -137,12 +156,12 @@ class Shuffle:
             limits=sets.limits,
         )
 
-    def layout(self, shards: int = 0, *, rows_a_range: int = ROWS_A_RANGE) -> ShuffleLayout:
+    def layout(self, shards: int = 0, *, rows_a_range: int = 0) -> ShuffleLayout:
         """Return the layout that lies in scratch, or choose one and write it.
 
         shards: how many shards a new layout has at most; 0: no new one is made. rows_a_range: about
-        how many rows a range of a new layout has. Raises RoundError where there is no layout and
-        none may be made (R-43).
+        how many rows a range of a new layout has; 0: as rule 5 says. Raises RoundError where there
+        is no layout and none may be made (R-43).
         """
         if self._layout is not None:
             return self._layout
@@ -165,12 +184,17 @@ class Shuffle:
         counted = self.freeze.counted
         some = [counted[i] for i in sorted({i * len(counted) // _SAMPLED for i in range(_SAMPLED)})]
         keys = [_edges(admitted.update).keys for _, admitted in self.sets.read(self.freeze, some)]
-        rows = sum(len(k) for k in keys) / len(keys) * len(counted)
+        rows = sum(len(k) for k in keys) * len(counted) // len(keys)
         sample = np.concatenate([k[:: max(1, len(k) // _SAMPLED_KEYS)] for k in keys])
         layout = ShuffleLayout.of(
             len(counted), sample, rows=rows, shards=shards, rows_a_range=rows_a_range
         )
-        return {"shards": layout.shards, "cuts": layout.cuts, "portions": layout.portions}
+        return {
+            "shards": layout.shards,
+            "cuts": layout.cuts,
+            "portions": layout.portions,
+            "rows": layout.rows,
+        }
 
     # -- the map -----------------------------------------------------------------------------------
 
@@ -185,7 +209,7 @@ class Shuffle:
             return 0
         counted = self.freeze.counted[int(layout.shards[shard]) : int(layout.shards[shard + 1])]
         models = self._models()
-        read: dict[str, tuple[EdgeTable, tuple[Update, int, float]]] = {}
+        read: dict[str, tuple[Array, tuple[Update, int, float]]] = {}
         for item, admitted in self.sets.read(self.freeze, counted):
             table, update = _edges(admitted.update), admitted.update
             if update is not None:
@@ -193,7 +217,7 @@ class Shuffle:
                     HypergraphStore(edges=table, measured=update.measured), models
                 )
                 read[item.client] = (
-                    table,
+                    pack(table),
                     (
                         replace(update, edges=EdgeTable.empty()),
                         int(table.n.max()) if len(table) else 0,
@@ -201,11 +225,11 @@ class Shuffle:
                     ),
                 )
         # they were read in the order of their packs
-        tables, small = zip(*(read[item.client] for item in counted), strict=True)
-        for _ in self.scratch.put_many(_blocks(tables, layout.cuts, shard)):
+        records, small = zip(*(read[item.client] for item in counted), strict=True)
+        for _ in self.scratch.put_many(_blocks(records, layout.cuts, shard)):
             pass
         self.scratch.put(done, _packed(small))
-        return sum(len(table) for table in tables)
+        return sum(map(len, records))
 
     # -- what the reduce reads ---------------------------------------------------------------------
 
@@ -258,14 +282,10 @@ class Shuffle:
             rows.append(block["rows"].astype(np.int64))
             dtype = _RECORDS[block["records"].shape[1]]
             records.append(block["records"].reshape(-1).view(dtype))
-        widest = max(
-            (part.dtype for part in records),
-            key=lambda dtype: dtype.itemsize,
-        )
-        return PackedRows(
-            packed=np.concatenate([part.astype(widest, copy=False) for part in records]),
-            rows=np.concatenate(rows),
-        )
+        widest = max((part.dtype for part in records), key=lambda dtype: dtype.itemsize)
+        # as bytes: numpy copies records field by field
+        parts = [part.astype(widest, copy=False).view(np.uint8) for part in records]
+        return PackedRows(packed=np.concatenate(parts).view(widest), rows=np.concatenate(rows))
 
 
 def _edges(update: Update | None) -> EdgeTable:
@@ -276,21 +296,24 @@ def _edges(update: Update | None) -> EdgeTable:
 
 
 def _blocks(
-    tables: Sequence[EdgeTable], cuts: npt.NDArray[np.uint64], shard: int
+    clients: Sequence[Array], cuts: npt.NDArray[np.uint64], shard: int
 ) -> Iterator[tuple[str, dict[str, Array]]]:
-    """Yield (name, block) for each range.
+    """Yield (name, block) for each range, of the records of each client.
 
     A block is `rows`, how many each client has, and `records`: uint8[rows, bytes of a record], in
     client order.
     """
-    gather, dtype, counts = by_range([pack(table) for table in tables], cuts)
-    records = np.concatenate(gather()).reshape(-1, dtype.itemsize)
-    end = 0
+    gather, dtype, counts = by_range(clients, cuts)
+    pieces, end = gather(), 0
     for number, rows in enumerate(counts):
-        first, end = end, end + int(rows.sum())
+        first, end = end, end + int(rows.sum()) * dtype.itemsize
+        if len(pieces) == 1:
+            block = pieces[0][first:end]
+        else:
+            block = np.concatenate(pieces[number * len(rows) : (number + 1) * len(rows)])
         yield (
             f"blocks/{number:05d}/{shard:05d}",
-            {"rows": rows.astype(np.int32), "records": records[first:end]},
+            {"rows": rows.astype(np.int32), "records": block.reshape(-1, dtype.itemsize)},
         )
 
 
