@@ -63,7 +63,7 @@ def test_a_night_with_central_noise_is_charged_once_opened_to_few_and_audited() 
 
 
 def test_the_result_is_that_of_the_same_round_without_masks() -> None:
-    """Same rows, same freeze, same seed: the sum of masked numbers gets the very same noise."""
+    """Same rows, freeze and seed: the sum of masked numbers gets the very same noise (R-208)."""
     night = CentralNight()
     seeds = list[SeededNoise]()
 
