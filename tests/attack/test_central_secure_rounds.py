@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hyperfed.cli.operator.inspected_openings import opening_part
 from hyperfed.client import masked
 from hyperfed.codec import PayloadCodec
 from hyperfed.coordinator import handlers, private_sums
@@ -21,6 +22,7 @@ from hyperfed.crypto.sealing import bind_body, box_key, new_key
 from hyperfed.dropbox.openings import OpeningReader, signed_part
 from hyperfed.errors import AggregationError, BreakdownError, QuorumMissed, RoundError
 from hyperfed.operations.audit import audit
+from hyperfed.operations.offline_openings import parts_to_read
 from hyperfed.packets import Update
 from hyperfed.privacy.moments import plan_moments, step_of
 from hyperfed.protocol.documents import sign_object
@@ -340,3 +342,16 @@ def test_a_coordinator_that_adds_no_noise_is_found() -> None:
         assert fed.run(1, now=fed.night(1) + AFTER).why is Why.COMMITTED
     findings = audit(fed.store, fed.fingerprint, fed.coordinator).findings
     assert [finding.rule for finding in findings] == ["R-189"]
+
+
+def test_sealed_answers_are_shown_and_carried_without_a_key() -> None:
+    """Who has answered is public; a stick takes answers along that nobody there can open."""
+    night = answered(CentralNight())
+    fed, key = night.federation, Keys.opening(1, "help-2")
+    _, content = opening_part(fed.reader(), key, 1)
+    assert content["sealed_to"] == (fed.coordinator.key_id,)
+    assert "sums" not in content
+    carried = dict(parts_to_read(fed.reader(), 1, "help-1"))
+    assert carried[key] == fed.objects()[key]
+    resealed(night, "help-2", "open")
+    assert "nobody" in str(dict(parts_to_read(fed.reader(), 1, "help-1"))[key])

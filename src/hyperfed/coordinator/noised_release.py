@@ -19,7 +19,7 @@ from hyperfed.coordinator.signed_writes import SignedWrites
 from hyperfed.crypto.sealing import new_key
 from hyperfed.dropbox.openings import OpeningReader
 from hyperfed.dropbox.reader import Stored
-from hyperfed.errors import RESTORE_BUCKET, PacketError, RoundError
+from hyperfed.errors import RESTORE_BUCKET, AggregationError, PacketError, RoundError
 from hyperfed.privacy.noise_source import SeededNoise
 from hyperfed.protocol.commands import NoiseView, WriteOutcome
 from hyperfed.protocol.object_keys import Keys
@@ -77,17 +77,24 @@ class NoisedRelease:
             coordinator.noise = noise
         try:
             (write,) = coordinator.broadcast(coordinator.aggregate())
-        finally:  # that a noised sum is none that rows can have shows something of it, too
-            if noise is not None and noise.drawn:
+        except AggregationError:  # that no rows have a noised sum shows something of it, too
+            if plan.policy.aggregation == "secure-sum":
                 self._note(plan.round, frozen, named, noise)
+            raise
+        self._note(plan.round, frozen, named, noise)
         if coordinator.reconciliation is not None:  # the state needs no byte for edge and client
             coordinator.reconciliation = replace(coordinator.reconciliation, supporters=None)
         return self.writes.create(write, plan.round)
 
     def _note(
-        self, round_id: int, frozen: Stored[Freeze], named: Hashable, noise: SeededNoise
+        self, round_id: int, frozen: Stored[Freeze], named: Hashable, noise: SeededNoise | None
     ) -> None:
-        """Note what is about to be shown. Raises RoundError where something else was."""
+        """Note what is about to be shown, where noise was drawn for it.
+
+        Raises RoundError where something else was.
+        """
+        if noise is None or not noise.drawn:
+            return
         mark = ReleaseMark(
             round=round_id,
             freeze=frozen.digest.hex(),
