@@ -149,7 +149,7 @@ ROUND = (
     ),
     Stop(
         at="privacy.accountant:PrivacyAccountant.of_ledger",
-        by="coordinator.budget",
+        by="dropbox.budgets",
         does="decides whether the budget covers the round (stage check privacy budget)",
     ),
     Stop(

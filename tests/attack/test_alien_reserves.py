@@ -7,9 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from hyperfed.coordinator.budget import accountant_of
 from hyperfed.crypto.envelope import PacketType, digest_of, open_envelope
 from hyperfed.crypto.proofs import proof_of
+from hyperfed.dropbox.budgets import accountant_of
 from hyperfed.errors import LedgerError, RegistryError
 from hyperfed.operations.audit import audit
 from hyperfed.packets import PolicyPack

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from hyperfed.client import ClientMemory, ClientSession
-from hyperfed.coordinator.budget import accountant_of
 from hyperfed.coordinator.runner import RoundRunner
 from hyperfed.crypto.envelope import digest_of, open_envelope
+from hyperfed.dropbox.budgets import accountant_of
 from hyperfed.dropbox.ledger_copy import LedgerCopy
 from hyperfed.errors import LedgerError, RegistryError, RoundError
 from hyperfed.operations.audit import audit

@@ -355,3 +355,20 @@ def test_sealed_answers_are_shown_and_carried_without_a_key() -> None:
     assert carried[key] == fed.objects()[key]
     resealed(night, "help-2", "open")
     assert "nobody" in str(dict(parts_to_read(fed.reader(), 1, "help-1"))[key])
+
+
+@pytest.mark.parametrize("privacy", ["central", "shares"])
+def test_open_messages_alone_are_added_up_by_nobody(privacy: str) -> None:
+    """Without a key an audit adds up what lies open (R-213), and says where answers do not."""
+    night: NoisedNight = CentralNight() if privacy == "central" else NoisedNight()
+    fed = night.federation
+    fed.policy = replace(fed.policy, sealed=False)
+    answered(night)
+    assert fed.run(1, now=fed.night(1) + AFTER).why is Why.COMMITTED
+    for key in (None, fed.keys["ward-1"]):
+        report = audit(fed.store, fed.fingerprint, key)
+        assert report.findings == ()
+        assert report.checked.get("noise compared", 0) == (privacy == "shares")
+        said = [text for text in report.remarks if "were not compared or added up" in text]
+        assert len(said) == (privacy == "central")
+        assert not any("masked messages of" in text for text in report.remarks)

@@ -173,7 +173,7 @@ def test_an_audit_finds_a_charge_that_the_freeze_does_not_leave(
     night.confirmed()
     now = fed.night(1) + AFTER
     with monkeypatch.context() as patch:
-        for where in ("coordinator.budget", "client.helper_night"):
+        for where in ("coordinator.budget", "client.reserve_checks"):
             patch.setattr(f"hyperfed.{where}.night_of", charging_for(40))
         patch.setattr(
             "hyperfed.coordinator.private_round.release_of",

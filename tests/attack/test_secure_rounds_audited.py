@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from hyperfed.dropbox.openings import OpeningReader, signed_part
 from hyperfed.operations.audit import audit
 from hyperfed.protocol.documents import sign_object
 from hyperfed.protocol.object_keys import Keys
+from hyperfed.secure_aggregation import OpenedSum, open_sum
+from tests.noised_night import NoisedNight
 from tests.secure_night import MEMBERS, SecureNight, named, openings, replaced
 
 pytestmark = pytest.mark.attack
@@ -146,3 +149,63 @@ def lied(night: SecureNight, helper: str) -> None:
         now=fed.night(1) + AFTER,
     )
     replaced(night, key, data)
+
+
+def shifted(*args: Any, **more: Any) -> OpenedSum:
+    opened = open_sum(*args, **more)
+    total = opened.total.copy()
+    total[1:20] += np.uint64(3 << 24)
+    return replace(opened, total=total)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("forged", [False, True])
+def test_anybody_adds_up_masked_messages_that_are_not_sealed(
+    sealed: bool, forged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A coordinator that releases another sum is found without a key (R-213).
+
+    Where messages are sealed, the audit says that it could not add them up.
+    """
+
+    night = SecureNight()
+    night.opens(sealed=sealed)
+    night.submit_all()
+    fed, now = night.federation, night.federation.night(1) + AFTER
+    night.visits(now=fed.night(1))
+    named(night)
+    night.visits(now=now)
+    with monkeypatch.context() as patch:
+        if forged:
+            patch.setattr("hyperfed.coordinator.opened_sums.open_sum", shifted)
+        assert fed.run(1, now=now).why is Why.COMMITTED
+    report = audit(fed.store, fed.fingerprint, None, now=now)
+    found = {(finding.key, finding.rule) for finding in report.findings}
+    assert ((Keys.result(1), "R-66") in found) is (forged and not sealed)
+    assert bool(found) is (forged and not sealed)
+    assert report.checked.get("results recomputed", 0) == (not sealed and not forged)
+    assert report.checked.get("sums added up without a key", 0) == (not sealed)
+    said = " ".join(report.remarks)
+    assert ("the masked messages of 1 rounds are sealed" in said) is sealed
+    assert ("but for 1 rounds of open masked messages" in said) is not sealed
+    with_key = audit(fed.store, fed.fingerprint, fed.coordinator, now=now)
+    assert bool(with_key.findings) is forged
+
+
+@pytest.mark.parametrize("forged", [False, True])
+def test_anybody_adds_up_shares_of_noise(forged: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same with noise in shares: the whole released model follows from open messages."""
+    night = NoisedNight()
+    night.opens(sealed=False)
+    night.submit_all()
+    fed, now = night.federation, night.federation.night(1) + AFTER
+    night.visits(now=fed.night(1))
+    named(night)
+    night.visits(now=now)
+    with monkeypatch.context() as patch:
+        if forged:
+            patch.setattr("hyperfed.coordinator.opened_sums.open_sum", shifted)
+        assert fed.run(1, now=now).why is Why.COMMITTED
+    report = audit(fed.store, fed.fingerprint, None, now=now)
+    assert [finding.rule for finding in report.findings] == (["R-189"] if forged else [])
+    assert report.checked["sums added up without a key"] == 1

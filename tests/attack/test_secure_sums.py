@@ -160,8 +160,9 @@ def test_without_noise_two_nights_show_what_one_client_changed() -> None:
 
 
 def test_three_quorums_need_not_share_an_honest_helper_that_knows_all_three_sums() -> None:
-    """What docs/secure-sums.md says plainly. The roots would have to draw blocks anew twice, and
-    `hyperfed registry helpers` tells them whom that gives away (R-174).
+    """Marks of one's own answers alone are not enough where the roots draw blocks anew twice. So
+    helpers take earlier cohorts from the ledger (R-212, test_earlier_sums), and `hyperfed registry
+    helpers` tells the roots whom that gives away (R-174).
     """
     first, second, victim = WARDS[:3], ("yard-1", "yard-2", "yard-3"), "dock-1"
     cohorts = [(victim, *first, *second), first, second]

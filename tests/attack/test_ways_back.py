@@ -5,7 +5,7 @@ goes on without it, by the roots' word or by itself, and no charge is lost (R-15
 
 import pytest
 
-from hyperfed.coordinator.budget import accountant_of
+from hyperfed.dropbox.budgets import accountant_of
 from hyperfed.errors import LedgerError, RoundError
 from hyperfed.operations.audit import audit
 from hyperfed.operations.retention import prunable

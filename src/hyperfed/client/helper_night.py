@@ -6,9 +6,9 @@ A helper runs whenever its timer says, and does all that is due:
 2. Once a round's window is over it opens the boxes of its clients and compares seeds with
    commitments. It confirms once what opened and matched (R-171).
 3. Once the round has a manifest, it checks that freeze, reserve and cohort follow (R-172), that its
-   marks allow it (R-173, R-174), and answers with sums of masks. Otherwise it refuses, and the
-   signed reason names the earlier cohort where there is one (R-175). Where the coordinator is to
-   add noise, the answer is sealed to it (R-206), and the reserve names that noise (R-207).
+   marks allow it (R-173), and that no sums before it leave a small class (R-174, R-212). Then it
+   answers with sums of masks. Otherwise it refuses, and the signed reason names the earlier cohort
+   where there is one (R-175). Where the coordinator is to add noise, the answer is sealed (R-206).
 4. It erases the keys of rounds that have ended, or are past their `close_by`. However late that
    is, it keeps no key for longer than the registry bounds it, or 7 windows (R-198).
 
@@ -26,12 +26,14 @@ from typing import Any
 import numpy as np
 
 from hyperfed.client.checks import check_registered
+from hyperfed.client.earlier_sums import earlier_cohorts
 from hyperfed.client.helper_memory import HelperMemory
 from hyperfed.client.opening import Opening
 from hyperfed.client.own_slots import written
+from hyperfed.client.reserve_checks import why_not_reserved
 from hyperfed.client.session import ClientSession
 from hyperfed.crypto.envelope import PacketType
-from hyperfed.dropbox.nights import night_of, why_not_opened
+from hyperfed.dropbox.nights import why_not_opened
 from hyperfed.dropbox.opening_objects import (
     Confirmation,
     HelperKey,
@@ -53,7 +55,6 @@ from hyperfed.errors import (
     ConfigError,
     HyperfedError,
     PacketError,
-    PrivacyError,
     RefusedError,
     RegistryError,
     RoundError,
@@ -61,7 +62,7 @@ from hyperfed.errors import (
 from hyperfed.protocol.documents import end_of
 from hyperfed.protocol.entries import EntryKind
 from hyperfed.protocol.object_keys import Keys
-from hyperfed.protocol.objects import Freeze, Plan
+from hyperfed.protocol.objects import Freeze
 from hyperfed.protocol.plan_checks import check_help_ends, check_helpers_stand
 from hyperfed.registry.secure_sums import counted_organisations
 from hyperfed.secure_aggregation import (
@@ -366,7 +367,8 @@ class HelperNight:
     ) -> OpeningSums:
         """Return the sums of masks. Raises RefusedError where this helper does not answer."""
         problem = not_following(openings, frozen, manifest)
-        problem = problem or self._not_reserved(openings.plan.value, frozen)
+        ledger = self.session.check_ledger()
+        problem = problem or why_not_reserved(self.reader, ledger, openings.plan.value, frozen)
         if problem:
             raise RefusedError(
                 problem,
@@ -387,8 +389,12 @@ class HelperNight:
                 )
             seeds[client] = self._seeds_of(boxes.value, openings)
             contexts[client] = boxes.value.context
-        document = manifest.manifest
-        self.memory.marks.allow(document, **_classes_of(openings))
+        document, marks = manifest.manifest, self.memory.marks
+        classes = _classes_of(openings)
+        if classes:
+            earlier = earlier_cohorts(self.reader, ledger, but=(*marks.reserved, frozen.digest))
+            marks.remember(earlier)
+        marks.allow(document, **classes)
         opening = add_masks(
             document, manifest.payload, self.helper, openings.group, seeds, contexts
         )
@@ -400,25 +406,6 @@ class HelperNight:
             payload=manifest.payload,
             sums=np.concatenate([opening.sums[names] for names in opening.sums]),
         )
-
-    def _not_reserved(self, plan: Plan, frozen: Stored[Freeze]) -> str:
-        """Return what is wrong with the round's reserve in the ledger, or "" (R-172, R-194)."""
-        reserves = [
-            c.entry
-            for c in self.session.check_ledger()
-            if c.entry.kind is EntryKind.RESERVE and c.entry.round == frozen.value.round
-        ]
-        if [entry.freeze for entry in reserves] != [frozen.digest]:
-            return "the ledger has no reserve of this freeze"
-        try:
-            night = night_of(self.reader, plan, frozen.value)
-        except PrivacyError as error:
-            return f"its noise cannot be had: {error.problem}"
-        if reserves[0].mechanisms != (() if night is None else night.mechanisms):
-            return "the ledger charges something else than the noise of this freeze"
-        if plan.policy.privacy == "central" and not reserves[0].noise:
-            return "the ledger names no noise that the coordinator is to add (R-207)"
-        return ""
 
     def _signed(self, value: object, type_: PacketType, **how: Any) -> bytes:
         return signed_part(value, type_, sender=self.helper, key_pair=self.session.key_pair, **how)
@@ -476,7 +463,9 @@ def _classes_of(openings: OpeningReader) -> dict[str, Any]:
         return {}
     rules = openings.secure_sums
     organisation_of: defaultdict[str, str] = defaultdict(str)  # who has left hides nobody
-    organisation_of |= counted_organisations(rules, openings.registry.clients)
+    newest = openings.reader.registry  # an older one is the choice of the coordinator's key
+    for registry in (openings.registry, newest):
+        organisation_of |= counted_organisations(registry.secure_sums or rules, registry.clients)
     return {
         "organisation_of": organisation_of,
         "placed": {client for block in rules.blocks for client in block},

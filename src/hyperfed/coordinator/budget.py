@@ -1,9 +1,6 @@
-"""Read the privacy budget from a drop-box: what its registry grants and its ledger has spent.
+"""Ask of a round what the machine must know: its cost, whether the budget bears it, its reserve.
 
-1. The budget in force is what the registry names. A version that loosens it (a larger epsilon or
-   delta, another unit, less support) after the first charged reserve was frozen is refused. No
-   private round is opened, charged or audited as right under it
-   (`privacy.accountant.running_budget`, R-72).
+1. The budget in force and what was spent of it are read by `dropbox.budgets` (R-72).
 2. Before anything is charged, today's registry decides.
 3. A round that is known to have no result is charged nothing (R-118).
 
@@ -11,25 +8,23 @@ What it does not do: it does not append to the ledger (`handlers`), nor show the
 (`cli.operator.budget`, `report`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from hyperfed.coordinator.private_round import enough_groups
-from hyperfed.dropbox.charges import charging
+from hyperfed.dropbox.budgets import accountant_of
 from hyperfed.dropbox.nights import night_of, why_not_opened
 from hyperfed.dropbox.reader import DropBoxReader
-from hyperfed.privacy.accountant import PrivacyAccountant, running_budget
 from hyperfed.protocol.entries import (
     EntryKind,
     Mechanism,
 )
-from hyperfed.protocol.ledger import Chained, reserve_id
+from hyperfed.protocol.ledger import reserve_id
 from hyperfed.protocol.machine import Economy
 from hyperfed.protocol.objects import (
     Plan,
 )
-from hyperfed.registry.registry import Budget
 
-__all__ = ["accountant_of", "affords", "budget_in_force", "economy_of", "mechanisms_of"]
+__all__ = ["affords", "economy_of", "mechanisms_of"]
 
 
 def economy_of(reader: DropBoxReader, plan_of: Callable[[int], Plan]) -> Economy:
@@ -65,40 +60,6 @@ def economy_of(reader: DropBoxReader, plan_of: Callable[[int], Plan]) -> Economy
             and not why_not_opened(reader, plan_of(round_id), frozen.value)
         ),
     )
-
-
-def budget_in_force(
-    reader: DropBoxReader, ledger: Sequence[Chained], *, version: int | None = None
-) -> Budget:
-    """Return the budget that holds at a version of the registry.
-
-    ledger: the verified ledger. version: the version of the registry; None: the newest. Raises
-    PrivacyError where the budget was loosened since the first charge (R-72).
-    """
-    newest = reader.registry.version if version is None else version
-    ledger = charging(reader, ledger, version=newest)
-    refunded = {c.entry.id for c in ledger if c.entry.kind is EntryKind.VOID}
-    charged = [
-        c.original or c.entry
-        for c in ledger
-        if c.entry.kind is EntryKind.RESERVE and c.entry.mechanisms and c.entry.id not in refunded
-    ]
-    freezes = (reader.freeze(entry.round) for entry in charged)
-    frozen = next((freeze for freeze in freezes if freeze is not None), None)
-    first = min(frozen.value.registry_version, newest) if frozen is not None else newest
-    return running_budget([reader.registry_at(v).budget for v in range(first, newest + 1)])
-
-
-def accountant_of(
-    reader: DropBoxReader, ledger: Sequence[Chained], *, version: int | None = None
-) -> PrivacyAccountant:
-    """Return the accountant of a verified ledger, or of a prefix of it.
-
-    version: the version of the registry that names the budget; None: the newest. Raises
-    PrivacyError where the budget was loosened since the first charge (R-72).
-    """
-    charges = charging(reader, ledger, version=version)
-    return PrivacyAccountant.of_ledger(charges, budget_in_force(reader, charges, version=version))
 
 
 def mechanisms_of(reader: DropBoxReader, plan: Plan) -> tuple[Mechanism, ...]:

@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from hyperfed.config import Limits
-from hyperfed.coordinator.budget import accountant_of
 from hyperfed.coordinator.elsewhere import may_lie_elsewhere
 from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.coordinator.reputation import trust_of
 from hyperfed.coordinator.streamed import Streaming, streamed
 from hyperfed.crypto.keys import KeyPair
 from hyperfed.dropbox.accepted import Accepted
+from hyperfed.dropbox.budgets import accountant_of
 from hyperfed.dropbox.nights import shares_of
 from hyperfed.dropbox.reader import DropBoxReader, Stored
 from hyperfed.errors import RESTORE_BUCKET, RoundError

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from hyperfed.coordinator.budget import accountant_of, budget_in_force
 from hyperfed.coordinator.signed_writes import SignedWrites
 from hyperfed.coordinator.timing import check_not_far_ahead
+from hyperfed.dropbox.budgets import accountant_of, budget_in_force
 from hyperfed.dropbox.reader import DropBoxReader, Stored
 from hyperfed.engines.knowledge import knowledge_of
 from hyperfed.engines.summed.versions import sums_policy_of

@@ -5,6 +5,7 @@
    has added a share (R-192). Before the freeze, as many are counted on as the plan says.
 3. Where the roots have signed another version since the plan, both are asked, and the fewer shares
    count (R-205): whoever turns out to belong to a helper protects nobody.
+4. Helpers ask the newest version, too, so that nobody freezes under one that says more (R-210).
 
 What it does not do: it does not compose charges (`privacy.accountant`), or read ledgers.
 """
@@ -18,7 +19,7 @@ from hyperfed.registry.noise_shares import shares_left, too_few_shares
 from hyperfed.registry.records import ClientRecord
 from hyperfed.registry.secure_sums import SecureSums
 
-__all__ = ["night_of", "shares_of", "why_not_opened"]
+__all__ = ["night_of", "shares_lost_since", "shares_of", "why_not_opened"]
 
 
 def night_of(reader: DropBoxReader, plan: Plan, freeze: Freeze | None) -> PlannedRelease | None:
@@ -54,6 +55,25 @@ def why_not_opened(reader: DropBoxReader, plan: Plan, freeze: Freeze) -> str:
         for rules, clients in _views(reader, plan, freeze)
     )
     return next((reason for reason in reasons if reason), "")
+
+
+def shares_lost_since(reader: DropBoxReader, plan: Plan, freeze: Freeze) -> str:
+    """Return in words why the newest registry leaves less than a freeze is charged for, or "".
+
+    It is asked before a sum is opened (R-210). Afterwards nothing is judged by what the roots learn
+    later.
+    """
+    newest, charged = reader.registry, shares_of(reader, plan, freeze)
+    if not charged:
+        return ""
+    rules = newest.secure_sums or secure_sums_of(reader.registry_at(plan.registry_version))
+    counted = [one.client for one in freeze.counted]
+    left = shares_left(rules, newest.clients, counted)
+    problem = too_few_shares(rules, newest.clients, counted, least=plan.policy.noise_shares)
+    if left < charged:
+        problem = f"it is charged for {charged} shares of noise, and {left} are left"
+    said = f"it was frozen under registry version {freeze.registry_version}"
+    return f"{said}, and by version {newest.version} {problem}" if problem else ""
 
 
 def _views(

@@ -50,7 +50,10 @@ _SUM_SEEN = (
     "the coordinator and its auditors, who see the sum before its noise, but no client's numbers"
 )
 _ROWS = "how many rows each client has"
-_ROWS_OF_ALL = "the sum of all clients' numbers of rows"
+_ROWS_OF_ALL = (
+    "the sum of all clients' numbers of rows, which has no noise: nights with different clients "
+    "tell one client's number"
+)
 
 _ADDED_UP = {
     "rdp": "added up as Rényi DP of noise fixed in advance",

@@ -8,7 +8,8 @@
    - the client's own inbox slots, receipts and links;
    - in a federation with secure sums, its own boxes and rebuttals, the helpers' round keys and what
      they confirm; for a helper, also its own keys, confirmations, answers and refusals, and what it
-     checks before it answers: the freezes and openings of the last rounds;
+     checks before it answers: the openings of the last rounds, and plan and freeze of each round
+     that was ever reserved;
    - what `mail` names: another transport's messages, or gossip with the client's peers.
    It does not reach `accepted/`, `freeze` or `state`, or anybody else's folder.
 2. The next rounds' links are reached one by one for a week of nights, and then in doubling steps.
@@ -37,6 +38,7 @@ from hyperfed.protocol.documents import Write
 from hyperfed.protocol.entries import (
     EntryKind,
 )
+from hyperfed.protocol.ledger import reserved_rounds
 from hyperfed.protocol.object_keys import SLOTS, Keys
 from hyperfed.protocol.receipts import receipt_keys
 from hyperfed.registry.registry import Registry
@@ -146,6 +148,8 @@ class _Reach:
     """URLs to read."""
     ended: tuple[int, ...]
     """Rounds with an end in the ledger, newest first."""
+    reserved: tuple[int, ...]
+    """Rounds with a reserve in the ledger, ascending, those that the roots have annulled too."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -227,6 +231,8 @@ class LinkIssuer:
         ]
         written = [*slots, *boxes, *help_keys, *(self.mail.written(client) if self.mail else ())]
         client_keys += self.mail.read(client) if self.mail else ()
+        shared = {link.key for link in reach.gets}
+        client_keys = [key for key in client_keys if key not in shared]
         links = Links(
             federation=registry.federation,
             round=self.round_id,
@@ -275,6 +281,8 @@ class LinkIssuer:
             read += (keys_of(r, helper) for keys_of in _HELPED for helper in helpers)
             read += (Keys.boxes(r, one) for one in self.reader.registry.clients_in(r))
             read += (Keys.freeze(r), Keys.manifest(r))
+        reserved = self._shared().reserved  # whose sums may have been opened before (R-212)
+        read += (key_of(r) for r in reserved for key_of in (Keys.plan, Keys.freeze))
         return own, read
 
     def file(self, client: str) -> bytes:
@@ -293,6 +301,7 @@ class LinkIssuer:
             ended = sorted(
                 {e.round for e in entries if e.kind is not EntryKind.RESERVE}, reverse=True
             )
+            reserved = reserved_rounds(self.reader.ledger())
             commits = [e.round for e in entries if e.kind is EntryKind.COMMIT]
             rounds = [*self._rounds(range(-_ROUNDS_BACK, _ROUNDS_AHEAD + 1))]
             keys = [
@@ -305,7 +314,7 @@ class LinkIssuer:
             keys += [Keys.plan(r) for r in rounds] + [
                 Keys.result(r) for r in sorted({*rounds, *commits[-1:]})
             ]
-            self._reach = _Reach(gets=tuple(self._get(keys)), ended=tuple(ended))
+            self._reach = _Reach(gets=tuple(self._get(keys)), ended=tuple(ended), reserved=reserved)
         return self._reach
 
     def _rounds(self, offsets: Iterable[int]) -> Iterator[int]:

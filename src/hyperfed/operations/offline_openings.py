@@ -1,7 +1,8 @@
 """Which parts of secure sums' openings a stick carries, for a client or a helper without a network.
 
 1. In go helpers' round keys, to which a client seals its seeds, and what they confirm. A helper's
-   stick also holds the freeze, all boxes, what all helpers answer and refuse, and the manifest.
+   stick also holds the freeze, all boxes, what all helpers answer and refuse, and the manifest; and
+   plan and freeze of each round that was ever reserved (R-212).
 2. Out come the client's own boxes and rebuttals; of a helper also its keys, confirmations, answers
    and refusals.
 3. Each part is verified before it is copied. A part of somebody else that does not verify is left
@@ -17,12 +18,13 @@ from hyperfed.config import Limits
 from hyperfed.crypto.envelope import PacketType, open_envelope, verify_envelope
 from hyperfed.dropbox.openings import OpeningReader
 from hyperfed.dropbox.reader import DropBoxReader, Stored
-from hyperfed.errors import ObjectNotFound, PacketError, RefusedError, RegistryError
+from hyperfed.errors import ObjectNotFound, PacketError, RefusedError, RegistryError, RoundError
+from hyperfed.protocol.ledger import reserved_rounds
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.registry.registry import Registry
 from hyperfed.storage.store import ObjectStore
 
-__all__ = ["AHEAD", "own_parts", "parts_to_read"]
+__all__ = ["AHEAD", "own_parts", "parts_to_read", "reserved_before"]
 
 AHEAD = 2
 """For how many rounds after the running one a helper's keys are carried."""
@@ -70,6 +72,27 @@ def parts_to_read(
             yield key, _as_it_lies(reader, part)
         elif key in openings.why_not:
             yield key, openings.why_not[key]
+
+
+def reserved_before(reader: DropBoxReader, client: str) -> Iterator[tuple[str, bytes | str]]:
+    """Yield (key, bytes or why not) of plan and freeze of each round that the ledger reserves.
+
+    Nothing is yielded for who is no helper. What is gone is for the helper to say.
+    """
+    if client not in _helpers(reader.registry):
+        return
+    for round_id in reserved_rounds(reader.ledger()):
+        for key, read in (
+            (Keys.plan(round_id), reader.plan_as_it_lies),
+            (Keys.freeze(round_id), reader.freeze),
+        ):
+            try:
+                stored: Stored[Any] | None = read(round_id)
+            except (PacketError, RoundError) as error:
+                yield key, str(error)
+                continue
+            if stored is not None:
+                yield key, _as_it_lies(reader, stored)
 
 
 def _as_it_lies(reader: DropBoxReader, stored: Stored[Any]) -> bytes | str:

@@ -37,7 +37,7 @@ from hyperfed.errors import (
     RoundError,
 )
 from hyperfed.hypergraph.global_model import GlobalModel
-from hyperfed.operations.offline_openings import AHEAD, own_parts, parts_to_read
+from hyperfed.operations.offline_openings import AHEAD, own_parts, parts_to_read, reserved_before
 from hyperfed.protocol.entries import (
     EntryKind,
 )
@@ -166,6 +166,8 @@ def transfer_in(
     for round_id in rounds:
         for key, part in parts_to_read(reader, round_id, client):
             transferred.put_part(stick, key, part)
+    for key, part in reserved_before(reader, client):
+        transferred.put_part(stick, key, part)
     for chained in ledger:
         key = Keys.ledger(chained.entry.sequence)
         data = drop_box.read(key, max_bytes=limits.max_object_bytes)

@@ -37,11 +37,13 @@ __all__ = [
     "Chained",
     "Spent",
     "annulled_entry",
+    "as_signed",
     "check_claim",
     "check_next",
     "exact_sum",
     "line_of",
     "reserve_id",
+    "reserved_rounds",
     "spent",
 ]
 
@@ -71,6 +73,17 @@ def annulled_entry(entry: LedgerEntry) -> LedgerEntry:
     if entry.kind is EntryKind.RESERVE:
         return replace(entry, round=0, noise=b"", final=False)
     return replace(entry, kind=EntryKind.RESERVE, round=0, id=b"", result=b"")
+
+
+def as_signed(chained: Chained) -> LedgerEntry:
+    """Return an entry as the coordinator signed it, also where the roots have annulled it."""
+    return chained.original or chained.entry
+
+
+def reserved_rounds(ledger: Iterable[Chained]) -> tuple[int, ...]:
+    """Return the rounds that were ever reserved, ascending, those of annulled entries too."""
+    entries = map(as_signed, ledger)
+    return tuple(sorted({entry.round for entry in entries if entry.kind is EntryKind.RESERVE}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,9 +54,17 @@ def check_blocks(
     placed: set[str] = set()
     for number, block in enumerate(blocks, start=1):
         for client in block:
-            if client not in organisation_of or client in placed:
+            if client not in organisation_of:
                 raise ConfigError(
-                    "is no client of the registry, or stands in two blocks",
+                    "is no client of the registry",
+                    subject=f"{client} in block {number}",
+                    remedy="Add it with `hyperfed registry add`. To revoke it, first draft helpers "
+                    "and blocks without it and its block, which is summed no more: `hyperfed "
+                    "registry helpers`; then `hyperfed registry revoke --draft FILE`",
+                )
+            if client in placed:
+                raise ConfigError(
+                    "stands in two blocks",
                     subject=f"{client} in block {number}",
                     remedy="Name each client in one block",
                 )

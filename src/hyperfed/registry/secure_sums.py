@@ -118,7 +118,9 @@ class SecureSums:
                     "is a helper, and no client of the registry",
                     subject=helper,
                     rule="R-168",
-                    remedy="Add it with `hyperfed registry add`, or name another helper",
+                    remedy="Add it with `hyperfed registry add`. To revoke it, first draft another "
+                    "helper in its place: `hyperfed registry helpers`; then `hyperfed registry "
+                    "revoke --draft FILE`",
                 )
         if len({organisation_of[helper] for helper in named}) != len(named):
             raise RegistryError(
@@ -158,8 +160,8 @@ def told_apart_by_blocks(
 ) -> tuple[str, ...]:
     """Return whom sums of new blocks and of earlier ones together could tell apart, or nobody.
 
-    A helper knows the sums that it has answered. It takes three quorums to subtract three sums, and
-    they need not share an honest helper; one who is new has answered none. Roots know all blocks.
+    Helpers refuse such sums, since the ledger tells them all earlier cohorts (R-212). Roots know
+    all blocks, and so hear it before anybody has computed for a night.
     """
     organisation_of = {name: "" for one in earlier for block in one.blocks for name in block}
     organisation_of |= counted_organisations(rules, clients)

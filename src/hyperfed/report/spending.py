@@ -5,7 +5,7 @@ The numbers are those of the ledger up to the round's own last entry, not today'
 
 from dataclasses import replace
 
-from hyperfed.coordinator.budget import budget_in_force
+from hyperfed.dropbox.budgets import budget_in_force
 from hyperfed.dropbox.charges import charging
 from hyperfed.dropbox.reader import DropBoxReader
 from hyperfed.errors import PrivacyError

@@ -25,6 +25,7 @@ from hyperfed.secure_aggregation.boxes import open_published_box as open_publish
 from hyperfed.secure_aggregation.fixed_point import from_fixed_point as from_fixed_point
 from hyperfed.secure_aggregation.fixed_point import to_fixed_point as to_fixed_point
 from hyperfed.secure_aggregation.helper_marks import HelperMarks as HelperMarks
+from hyperfed.secure_aggregation.helper_marks import ReservedCohort as ReservedCohort
 from hyperfed.secure_aggregation.masking import MaskedMessage as MaskedMessage
 from hyperfed.secure_aggregation.masking import mask_message as mask_message
 from hyperfed.secure_aggregation.noise import add_noise_share as add_noise_share
@@ -49,6 +50,7 @@ __all__ = [
     "MaskedMessage",
     "OpenedSum",
     "Opening",
+    "ReservedCohort",
     "add_masks",
     "add_noise_share",
     "box_digest",

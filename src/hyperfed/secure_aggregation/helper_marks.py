@@ -7,16 +7,18 @@
 3. The classes of clients that all openings leave stay large enough (`registry.blocks`, rule 4),
    without noise and with central noise, before which the coordinator sees the sum. An opening with
    noise in shares counts among none of them: what it reveals is charged.
-4. Rounds before `first_round` are not answered. A helper whose marks are lost is named anew; its
+4. Beside its own answers it keeps the cohorts that the ledger has reserved, by digest of the freeze
+   (R-212): others may have opened them. They are public, and are read again where they are lost.
+5. Rounds before `first_round` are not answered. A helper whose marks are lost is named anew; its
    new registry entry says from which round on it may answer. An empty file is there before the
    first key is, so that a lost one is noticed. A copy that is put back is not noticed, where the
    bucket hides what was answered since.
-5. A mark is on disk before an answer leaves. A crash in between costs nothing: the same manifest is
+6. A mark is on disk before an answer leaves. A crash in between costs nothing: the same manifest is
    answered again.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +29,7 @@ from hyperfed.registry.blocks import smallest_class
 from hyperfed.secure_aggregation.opening import Manifest
 from hyperfed.storage.local_files import alone_with, write_durably
 
-__all__ = ["HelperMarks", "OpenedManifest"]
+__all__ = ["HelperMarks", "OpenedManifest", "ReservedCohort"]
 
 _REMEDY = "Nothing was answered; give the helper a place it can write to"
 
@@ -46,6 +48,19 @@ class OpenedManifest:
     """Whether the sums that were opened had noise in shares."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReservedCohort:
+    """Remembers one freeze that the ledger has reserved, whoever has answered it."""
+
+    round: int
+    """Its round."""
+    freeze: bytes
+    """The digest of the freeze, 32 bytes."""
+    clients: tuple[str, ...] = ()
+    """Whose sum without noise may have been opened, in ascending order; nobody's where it is ().
+    """
+
+
 class HelperMarks:
     """Keeps a helper's answers in the file `path`, or in this process only where `path` is None."""
 
@@ -54,6 +69,7 @@ class HelperMarks:
         self.first_round = first_round
         self.federation = ""
         self.opened: tuple[OpenedManifest, ...] = ()
+        self.reserved: dict[bytes, ReservedCohort] = {}
         if path is not None and path.exists():
             self.opened = self._load(path)
 
@@ -82,8 +98,21 @@ class HelperMarks:
 
     def _write(self, opened: tuple[OpenedManifest, ...]) -> None:
         if self.path is not None:
-            text = _dumped(self.federation, opened)
+            text = _dumped(self.federation, opened, tuple(self.reserved.values()))
             write_durably(self.path, text, error=ConfigError, remedy=_REMEDY)
+
+    def remember(self, cohorts: Sequence[ReservedCohort]) -> None:
+        """Keep cohorts that the ledger has reserved, so that nobody reads them again."""
+        if not cohorts:
+            return
+        if self.path is None:
+            self.reserved |= {one.freeze: one for one in cohorts}
+            return
+        with alone_with(self.path, error=ConfigError, remedy=_REMEDY):
+            if self.path.exists():
+                self.opened = self._load(self.path)
+            self.reserved |= {one.freeze: one for one in cohorts}
+            self._write(self.opened)
 
     def allow(
         self,
@@ -126,6 +155,7 @@ class HelperMarks:
                 if not opened.noised
                 for names in opened.cohorts.values()
             ]
+            before += [set(one.clients) for one in self.reserved.values() if one.clients]
             size, clients = smallest_class(
                 before + [set(names) for names in cohorts.values()], organisation_of, placed=placed
             )
@@ -162,6 +192,12 @@ class HelperMarks:
         """Raise RefusedError where sums could be subtracted down to a small class."""
         if size < smallest:
             others = {_list(opened): opened.round for opened in self.opened if not opened.noised}
+            seen = {names for opened in self.opened for names in opened.cohorts.values()}
+            others |= {
+                f"(reserved) {', '.join(one.clients)}": one.round
+                for one in self.reserved.values()
+                if one.clients and one.clients not in seen
+            }
             before = "; ".join(f"in round {number} {names}" for names, number in others.items())
             raise RefusedError(
                 f"with the sums opened before, {', '.join(clients)} could be told apart: "
@@ -176,6 +212,15 @@ class HelperMarks:
         try:
             stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             self.federation = str(stored.get("federation", ""))
+            reserved = [
+                ReservedCohort(
+                    round=int(entry["round"]),
+                    freeze=bytes.fromhex(entry["freeze"]),
+                    clients=tuple(map(str, entry["clients"])),
+                )
+                for entry in stored.get("reserved", [])
+            ]
+            self.reserved |= {one.freeze: one for one in reserved}
             return tuple(
                 OpenedManifest(
                     round=int(entry["round"]),
@@ -203,7 +248,9 @@ def _list(opened: OpenedManifest) -> str:
     )
 
 
-def _dumped(federation: str, opened: tuple[OpenedManifest, ...]) -> str:
+def _dumped(
+    federation: str, opened: Sequence[OpenedManifest], reserved: Sequence[ReservedCohort]
+) -> str:
     entries = [
         {
             "round": manifest.round,
@@ -213,4 +260,9 @@ def _dumped(federation: str, opened: tuple[OpenedManifest, ...]) -> str:
         }
         for manifest in opened
     ]
-    return json.dumps({"federation": federation, "opened": entries}, indent=1) + "\n"
+    kept = [
+        {"round": one.round, "freeze": one.freeze.hex(), "clients": list(one.clients)}
+        for one in reserved
+    ]
+    stored = {"federation": federation, "opened": entries, "reserved": kept}
+    return json.dumps(stored, indent=1) + "\n"

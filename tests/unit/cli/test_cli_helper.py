@@ -203,3 +203,30 @@ def test_a_client_answers_a_helper_that_lies_by_the_command_and_everybody_reads_
     code, said = run(fed, tmp_path, "client", "rebut", "--round=1", *who)
     assert code == 1
     assert "R-199" in json.dumps(said)
+
+
+@pytest.mark.parametrize("who", ["site-04", "site-05"], ids=["a helper", "a block's client"])
+def test_who_helps_or_stands_in_a_block_is_revoked_once_it_does_not(
+    who: str, federation: SmallFederation, tmp_path: Path
+) -> None:
+    """The refusal (R-168) says which draft comes first, and then it is revoked."""
+    helpers = tuple(HelperRecord(client_id=f"site-0{n}") for n in range(1, 5))
+    blocks = (("site-05", "site-06", "site-07"),)
+    federation.amend(secure_sums=SecureSums(helpers=helpers, blocks=blocks))
+    draft = tmp_path / "next.draft"
+    code, said = run(
+        federation, tmp_path, "registry", "revoke", who, "--from-round=1", f"--out={draft}"
+    )
+    assert code
+    assert "`hyperfed registry revoke --draft FILE`" in json.dumps(said)
+    assert not draft.exists()
+    others = [*HELPERS[:3], "--helper=site-08"] if who == "site-04" else HELPERS
+    block = [f"--block={','.join(blocks[0])}"] if who == "site-04" else []
+    args = ("registry", "helpers", *others, *block, f"--out={draft}")
+    code, said = run(federation, tmp_path, *args)
+    assert code == 0, said
+    code, said = run(
+        federation, tmp_path, "registry", "revoke", who, "--from-round=1", f"--draft={draft}"
+    )
+    assert code == 0, said
+    assert who not in json.dumps(said["clients"])

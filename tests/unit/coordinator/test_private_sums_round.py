@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from hyperfed.client_agent import statistics_update
-from hyperfed.coordinator.budget import accountant_of
 from hyperfed.coordinator.federation import FederationCoordinator
+from hyperfed.dropbox.budgets import accountant_of
 from hyperfed.errors import BoundsError, HyperfedError, PrivacyError, RefusedError
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.operations.audit import audit

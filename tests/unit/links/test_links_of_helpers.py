@@ -105,6 +105,18 @@ def test_a_helpers_links_write_its_own_parts_and_read_no_update(night: SecureNig
     assert Keys.confirmation(3, "help-1") in client.gets, "it reads who refused its boxes"
 
 
+def test_a_helpers_links_reach_what_was_ever_reserved(night: SecureNight) -> None:
+    """So that one who is new knows earlier cohorts (R-212); a client's links reach no freeze."""
+    fed = night.federation
+    night.confirmed()
+    named(night)
+    assert fed.run(1, now=fed.plan(1).close_by).why is Why.VOID
+    helper, client = (reached(night, who, 20) for who in ("help-1", "ward-1"))
+    assert {Keys.freeze(1), Keys.plan(1)} <= helper.gets
+    assert not {Keys.freeze(2), Keys.plan(2)} & helper.gets
+    assert not {Keys.freeze(1), Keys.plan(1)} & client.gets
+
+
 def test_links_to_others_parts_of_an_opening_cannot_be_made(night: SecureNight) -> None:
     fed = night.federation
     links = opened(fed, issuer(fed, 1).bundle("help-1").data, "help-1")

@@ -88,3 +88,18 @@ def test_a_part_that_is_somebody_elses_stays_behind_and_stops_nobody(tmp_path: P
     out = carried_out(night, HELPER, stick, now)
     assert [key for key, _ in out.refused] == [Keys.confirmation(1, HELPER)]
     assert fed.objects() == before
+
+
+def test_a_new_helpers_stick_holds_what_was_ever_reserved(tmp_path: Path) -> None:
+    """It answers a round without noise only if it knows all earlier cohorts (R-212)."""
+    night = SecureNight()
+    fed = night.federation
+    night.confirmed()
+    named(night)
+    assert fed.run(1, now=fed.plan(1).close_by).why is Why.VOID
+    for who, lies_there in ((HELPER, True), (CLIENT, False)):
+        (tmp_path / who).mkdir()
+        stick = FilesystemStore(tmp_path / who)
+        carried_in(night, who, stick, fed.opens(20))
+        assert (stick.head(Keys.freeze(1)) is not None) is lies_there
+        assert (stick.head(Keys.plan(1)) is not None) is lies_there

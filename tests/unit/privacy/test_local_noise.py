@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from hyperfed.client import ClientMemory
-from hyperfed.coordinator.budget import accountant_of
+from hyperfed.dropbox.budgets import accountant_of
 from hyperfed.errors import (
     ConfigError,
     PrivacyBudgetExhausted,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hyperfed.coordinator import FederationCoordinator
-from hyperfed.coordinator.budget import accountant_of
+from hyperfed.dropbox.budgets import accountant_of
 from hyperfed.errors import (
     PrivacyBudgetExhausted,
     PrivacyError,

@@ -22,9 +22,7 @@ def test_blocks_hold_every_client_once_and_enough_organisations() -> None:
         check_blocks(BLOCKS, ORGANISATIONS, smallest=5)
     with pytest.raises(ConfigError, match="c5: is in no block, as are 3 others"):
         check_blocks(BLOCKS[:1], ORGANISATIONS, smallest=4)
-    with pytest.raises(
-        ConfigError, match=r"c1 in block 2: is no client .* or stands in two blocks"
-    ):
+    with pytest.raises(ConfigError, match="c1 in block 2: stands in two blocks"):
         check_blocks([BLOCKS[0], ("c1", *BLOCKS[1])], ORGANISATIONS, smallest=4)
     with pytest.raises(ConfigError, match="ghost in block 2"):
         check_blocks([BLOCKS[0], ("ghost", *BLOCKS[1])], ORGANISATIONS, smallest=4)

@@ -55,7 +55,7 @@ def _kind(mechanism: "Mechanism") -> str:
 
 
 def _show(invocation: Invocation, last: int) -> None:
-    from hyperfed.coordinator.budget import budget_in_force
+    from hyperfed.dropbox.budgets import budget_in_force
     from hyperfed.dropbox.charges import charging
     from hyperfed.privacy.accountant import PrivacyAccountant, charges_of, cost_of
 

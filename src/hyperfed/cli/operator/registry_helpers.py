@@ -102,7 +102,7 @@ def helpers(
     if alone and secure_sums.blocks:
         invocation.out.note(
             f"Sums of these blocks and of earlier ones together tell {', '.join(alone)} apart. "
-            "Helpers refuse what they have seen themselves, and new helpers have seen nothing. "
+            "Helpers refuse them, and such a night is lost. "
             "Keep the earlier blocks, unless nothing was summed under them."
         )
     if not secure_sums.group.checkable:

@@ -18,7 +18,8 @@ The checks run in this order, so that the first broken object is the first findi
    every state is computed again, and must be the same byte for byte in the canonical form. A result
    with noise cannot be computed again: nobody outside knows what noise was drawn. Where a freeze
    names another version of the merge's formula (R-66), numbers that differ are only remarked on.
-   The formula of a federation's rounds never goes back.
+   The formula of a federation's rounds never goes back. Masked messages that are not sealed need no
+   key: their sum is opened again, and the result found in it, by anybody (R-213).
 7. No object lies at a key where nothing belongs.
 
 8. Every update of the cohort that lay in the inbox by a round's deadline is counted or refused

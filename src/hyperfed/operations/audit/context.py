@@ -45,7 +45,8 @@ class AuditContext:
     """Holds the drop-box that is audited, what its rounds say so far, and what was found.
 
     `inbox` holds what lies in clients' folders, by round, and `ledger` the entries that verify.
-    `history` is what later rounds are compared with. `checked` counts by kind what was found right.
+    `history` is what later rounds are compared with. `checked` counts by kind what was found right,
+    and `sealed_sums` the opened sums that were not added up, as their messages are sealed.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class AuditContext:
         self.ledger: list[Chained] = []
         self.history = History()
         self.inbox: dict[int, list[ObjectInfo]] = {}
+        self.sealed_sums = 0
 
     @contextmanager
     def finding(self, key: str, counts: str = "") -> Iterator[None]:

@@ -16,7 +16,7 @@ What it does not do: look at what was refused or left out (`inbox`).
 from collections.abc import Callable
 from datetime import timedelta
 
-from hyperfed.crypto.envelope import Signed
+from hyperfed.crypto.envelope import Header, Signed, open_envelope
 from hyperfed.crypto.keys import KeyPair
 from hyperfed.crypto.sealing import NOT_SEALED
 from hyperfed.dropbox.reader import Stored
@@ -30,7 +30,7 @@ from hyperfed.protocol.sequences import highest_by_key
 from hyperfed.validator.admission import RoundContext
 from hyperfed.validator.validator import PacketValidator
 
-__all__ = ["SEALING", "judge_of", "opening_key", "validator_of"]
+__all__ = ["SEALING", "judge_of", "nothing_sealed", "opening_key", "validator_of"]
 
 SEALING = {"R-40", "R-41", "R-42"}
 """The rules of sealed bodies, which depend on whose key opens them."""
@@ -52,6 +52,19 @@ def opening_key(context: AuditContext, plan: Plan, freeze: Freeze) -> KeyPair | 
         for c in freeze.counted
     )
     return key_pair if opens else None
+
+
+def nothing_sealed(context: AuditContext, freeze: Freeze) -> bool:
+    """Return whether anybody can read the body of every update that a freeze counts."""
+    try:
+        return all(
+            not isinstance(one, RoundError)
+            and Header.from_bytes(open_envelope(one, subject=key).header_bytes).encryption
+            == NOT_SEALED
+            for _, key, one in context.sets.accepted.read(freeze, freeze.counted)
+        )
+    except PacketError:
+        return False
 
 
 def validator_of(

@@ -1,9 +1,9 @@
 """Check the opening of a round of secure sums (R-178).
 
 Cohort and manifest follow from plan, freeze, blocks and confirmations (R-172); all helpers' answers
-agree, late ones too (R-167); with keys that open the bodies, masked messages less the helpers' sums
-give the result (`states`). With central noise answers are sealed, and without one of their keys
-only whose they are is looked at (R-206).
+agree, late ones too (R-167); masked messages less the helpers' sums give the result (`states`),
+which takes a key only where the messages are sealed (R-213). With central noise answers are sealed,
+and without one of their keys only whose they are is looked at (R-206).
 """
 
 from dataclasses import replace
@@ -132,3 +132,4 @@ def open_again(
         deadline_past=True,
     )
     coordinator.opened = replace(opened, helpers=model.opened_by)
+    context.checked["sums added up without a key"] += context.key_pair is None

@@ -7,8 +7,8 @@ registry and ledger give.
 from dataclasses import replace
 
 from hyperfed.codec import PayloadCodec
-from hyperfed.coordinator.budget import accountant_of
 from hyperfed.coordinator.private_sums import model_of_moments
+from hyperfed.dropbox.budgets import accountant_of
 from hyperfed.dropbox.nights import night_of
 from hyperfed.dropbox.reader import Stored
 from hyperfed.hypergraph.global_model import GlobalModel

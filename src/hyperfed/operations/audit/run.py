@@ -8,8 +8,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from hyperfed.config import DEFAULT_LIMITS, Limits
-from hyperfed.coordinator.budget import accountant_of
 from hyperfed.crypto.keys import KeyPair
+from hyperfed.dropbox.budgets import accountant_of
 from hyperfed.errors import PrivacyBudgetExhausted
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.links.bundle import verify_links
@@ -105,8 +105,15 @@ def audit(
         pages = (
             ", and receipts in pages were not opened" if context.checked["receipt pages"] else ""
         )
+        sums = context.checked["sums added up without a key"]
+        but = f", but for {sums} rounds of open masked messages," if sums else ""
+        if context.sealed_sums:
+            pages += (
+                f"; the masked messages of {context.sealed_sums} rounds are sealed, and policies "
+                "with sealed = false let anybody add them up"
+            )
         context.remarks.append(
-            f"no key was given: results and states were not computed again{pages}"
+            f"no key was given: results and states{but} were not computed again{pages}"
         )
     return AuditReport(
         federation=federation,

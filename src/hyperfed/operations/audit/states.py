@@ -1,7 +1,8 @@
 """Check rules 4 and 6 of an audit: states.
 
 The ledger and the state name each other. With keys that open the bodies, result and state are
-computed again.
+computed again. Masked messages that are not sealed need no key: anybody adds them up, takes the
+helpers' sums away, and finds the result in what is left (R-213).
 """
 
 from dataclasses import replace
@@ -16,7 +17,7 @@ from hyperfed.dropbox.reader import Stored
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.merge.pooling import FORMULA
 from hyperfed.operations.audit.context import AuditContext, require
-from hyperfed.operations.audit.judging import opening_key
+from hyperfed.operations.audit.judging import nothing_sealed, opening_key
 from hyperfed.operations.audit.openings import can_open, open_again
 from hyperfed.privacy.moments import is_noised_sum, is_noised_total
 from hyperfed.protocol.entries import (
@@ -69,9 +70,16 @@ def audit_state(
         or not isinstance(result.value, GlobalModel)
     ):
         return
-    if context.key_pair is not None:
-        if opening_key(context, plan, frozen.value) is not None and can_open(context, plan):
+    masked = plan.policy.aggregation == "secure-sum"
+    if context.key_pair is not None or masked:
+        answers = can_open(context, plan)
+        readable = opening_key(context, plan, frozen.value) is not None or (
+            masked and nothing_sealed(context, frozen.value)
+        )
+        if answers and readable:
             _recompute(context, plan, frozen, result.value, state)
+        elif context.key_pair is None:
+            context.sealed_sums += answers  # sealed answers have a remark of their own
         else:
             context.remarks.append(
                 f"round {r} was sealed to other keys than {context.key_pair.key_id}: its result "
