@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -18,6 +19,9 @@ from flows.helper_night import helper_night
 from flows.open_round import open_round
 from hyperfed.cli.app import app
 from hyperfed.cli.invocation import Invocation
+from hyperfed.crypto.envelope import PacketType
+from hyperfed.dropbox.opening_objects import OpeningSums
+from hyperfed.dropbox.openings import signed_part
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.operations.access import Role, access_of, seaweedfs_actions
 from hyperfed.operations.audit import audit
@@ -26,10 +30,19 @@ from hyperfed.protocol.object_keys import Keys
 from hyperfed.storage.filesystem import FilesystemStore
 from hyperfed.testing.federation import SmallFederation
 from hyperfed.testing.seaweedfs import SeaweedFS
+from tests.central_night import CentralNight
 from tests.effects_night import EffectsNight
 from tests.noised_night import WARDS, NoisedNight
 from tests.own_process import Ended, OwnProcesses
-from tests.secure_night import HELPERS, MEMBERS, NAMES, VOCABULARY, SecureNight, series_csv
+from tests.secure_night import (
+    HELPERS,
+    MEMBERS,
+    NAMES,
+    VOCABULARY,
+    SecureNight,
+    openings,
+    series_csv,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -39,6 +52,8 @@ NOISED = {
     "privacy_epsilon": 20,
     "statistics": {"row_norm": 3.0},
 }
+
+CENTRAL = {"privacy": "central", "privacy_epsilon": 20, "statistics": {"row_norm": 3.0}}
 
 EFFECTS = {
     "payload": "edges",
@@ -174,6 +189,58 @@ def test_a_night_with_noise_in_shares_by_the_flows(
     model = place.audited()
     assert model.privacy is not None
     assert (model.privacy.shares, model.opened_by) == (4, HELPERS)
+
+
+def test_a_night_with_central_noise_by_the_flows(
+    found: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Helpers come by their own flow and seal their answers; one seals to nobody, and is named."""
+    _, name = found()
+    box = tmp_path / "central" / "box"
+    box.mkdir(parents=True)
+    night = CentralNight(store=FilesystemStore(box))
+    place = Place(tmp_path / "central", name, night, {"url": f"file://{box}"}, policy=CENTRAL)
+    fed = place.fed
+    monkeypatch.setattr(Invocation, "now", property(lambda _: place.now))
+    place.now = fed.opens(1) + timedelta(minutes=1)
+    for helper in HELPERS:
+        assert place.at(helper, "helper", "night")["published"] == [1, 2, 3]
+    assert place.flow(open_round, fed.opens(1) + timedelta(minutes=2)).is_completed()
+    place.now = fed.opens(1) + timedelta(hours=1)
+    for client in WARDS:
+        assert place.submits(client)["noise"] is None
+    place.now = fed.night(1)
+    for helper in HELPERS:
+        place.by_flow(helper)
+    waiting = place.flow(federation_round, fed.night(1) + timedelta(minutes=2))
+    assert "helpers have answered" in str(waiting.message)
+    place.now = fed.night(1) + timedelta(minutes=3)
+    for helper in HELPERS[1:]:
+        place.by_flow(helper)
+    fed.store.put_if_absent(Keys.opening(1, "help-1"), open_answer(night, "help-1"))
+    state = place.flow(federation_round, fed.night(1) + timedelta(minutes=4))
+    assert state.is_completed(), state.message
+    model = place.audited()
+    assert model.privacy is not None
+    assert (model.privacy.place, model.opened_by) == ("central", HELPERS[1:])
+
+
+def open_answer(night: SecureNight, helper: str) -> bytes:
+    """Return a helper's answer as it would lie open."""
+    fed, parts = night.federation, openings(night)
+    manifest = parts.manifest()
+    assert manifest is not None
+    answer = OpeningSums(
+        federation=fed.registry.federation,
+        round=1,
+        helper=helper,
+        manifest=manifest.value.manifest.digest,
+        payload="statistics",
+        sums=np.zeros(len(parts.group.held_by(helper)) * manifest.value.length, dtype=np.uint64),
+    )
+    return signed_part(
+        answer, PacketType.OPENING, sender=helper, key_pair=fed.keys[helper], now=fed.night(1)
+    )
 
 
 def test_a_night_of_effects_by_the_flows_in_which_a_region_is_one_client(

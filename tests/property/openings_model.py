@@ -10,7 +10,8 @@
    is released.
 4. With noise in shares each round is charged, and nobody names what holds fewer shares than its
    plan counts on (R-193). Such a round is not frozen: it waits, for more may come.
-5. Each mistake of `OPENING_MISTAKES`, seeded into machine, coordinator or helpers, is found.
+5. With central noise every coordinator shows one value of a round, however often it waited.
+6. Each mistake of `OPENING_MISTAKES`, seeded into machine, coordinator or helpers, is found.
 """
 
 from collections.abc import Iterator
@@ -48,6 +49,7 @@ OPENING_MISTAKES = {
     "few_shares": "too few shares of noise",  # reserves and names whatever was frozen
     "freezes_few": "no manifest",  # freezes too few shares, and misses who comes in time
     "charge_back": "not charged",  # refunds what helpers may have opened
+    "forgets_noise": "two noised values shown",  # forgets while it waits which noise is reserved
 }
 """What each mistake breaks."""
 
@@ -92,7 +94,7 @@ class OpeningExplorer(Explorer):
         self.economy = replace(
             self.economy,
             masked=lambda *_: True,
-            charges=lambda *_: setup.shares > 0,
+            charges=lambda *_: setup.private or setup.shares > 0,
             computable=lambda _, frozen: self.mistake == "few_shares" or self._enough(frozen),
         )
 
@@ -139,6 +141,12 @@ class OpeningExplorer(Explorer):
             return OpeningsView.DISPUTED
         return OpeningsView.OPEN if answers + 1 >= self.quorum else OpeningsView.MISSING
 
+    def _release(
+        self, world: World, r: int, freeze: Frozen, noise: Any
+    ) -> Iterator[tuple[World, WriteOutcome]]:
+        drawn_anew = ("fresh", len(world.shown[r - 1]))  # where the release names no noise
+        return super()._release(world, r, freeze, noise or drawn_anew)
+
     def _chosen(self, world: World, r: int) -> frozenset[tuple[str, int, int]]:
         """Its own round's updates in slot 0 alone; the mistake also takes late ones."""
         rounds = (r - 1, r) if self.mistake == "counts_late" else (r,)
@@ -158,6 +166,8 @@ class OpeningExplorer(Explorer):
     def step(self, m: mc.Machine, answer: Any) -> tuple[mc.Machine, Any]:
         if self.mistake == "waits_for_ever" and m.phase in (mc.Phase.RESERVE, mc.Phase.RESERVING):
             return super().step(replace(m, closed=False), answer)
+        if self.mistake == "forgets_noise":
+            m = replace(m, noise=None)
         return super().step(m, answer)
 
     def _environment(self, w: int) -> list[int]:

@@ -17,6 +17,7 @@ from tests.property.protocol_world import Violation
         pytest.param(OpeningSetup(budget=2, late=True), marks=pytest.mark.slow),
         pytest.param(OpeningSetup(budget=1, crashes=1, aims=(1, 1)), marks=pytest.mark.slow),
         OpeningSetup(budget=1, shares=2, late=True, aims=(1, 1)),
+        OpeningSetup(budget=1, private=True, aims=(1, 1)),
         pytest.param(OpeningSetup(budget=1, shares=1, split=True), marks=pytest.mark.slow),
     ],
     ids=str,
@@ -29,12 +30,13 @@ def test_rounds_of_secure_sums_hold_in_every_state(setup: OpeningSetup) -> None:
 def test_every_mistake_with_openings_is_found(mistake: str, why: str) -> None:
     setup = OpeningSetup(
         budget=2,
-        aims=(1, 1) if mistake == "freezes_few" else (1, 2),
+        aims=(1, 1) if mistake in ("freezes_few", "forgets_noise") else (1, 2),
         split=mistake in ("second_answer", "t_plus_one"),
         lies=mistake == "any_answer",
         late=mistake in ("manifest_over", "freezes_few"),
         silent=mistake == "counts_late",
         shares={"few_shares": 2, "freezes_few": 2, "charge_back": 1}.get(mistake, 0),
+        private=mistake == "forgets_noise",
         mistake=mistake,
     )
     with pytest.raises(Violation, match=why):

@@ -155,6 +155,17 @@ def packets() -> dict[str, Any]:
             privacy="shares",
             noise_shares=12,
         ),
+        "policy-central-sum": PolicyPack(
+            payload="statistics",
+            lags=(1,),
+            strategy="mean",
+            trust_min=0,
+            max_staleness=0,
+            organisation_cap=0,
+            statistics=SumsPolicy(row_norm=3.0),
+            aggregation="secure-sum",
+            privacy="central",
+        ),
         "policy-masked-effects": PolicyPack(
             lags=(1,),
             strategy="mean",

@@ -8,7 +8,7 @@ A helper runs whenever its timer says, and does all that is due:
 3. Once the round has a manifest, it checks that freeze, reserve and cohort follow (R-172), that its
    marks allow it (R-173), and that no sums before it leave a small class (R-174, R-212). Then it
    answers with sums of masks. Otherwise it refuses, and the signed reason names the earlier cohort
-   where there is one (R-175).
+   where there is one (R-175). Where the coordinator is to add noise, the answer is sealed (R-206).
 4. It erases the keys of rounds that have ended, or are past their `close_by`. However late that
    is, it keeps no key for longer than the registry bounds it, or 7 windows (R-198).
 
@@ -43,7 +43,12 @@ from hyperfed.dropbox.opening_objects import (
     RoundManifest,
     as_reason,
 )
-from hyperfed.dropbox.openings import OpeningReader, secure_sums_of, signed_part
+from hyperfed.dropbox.openings import (
+    OpeningReader,
+    check_recipients,
+    secure_sums_of,
+    signed_part,
+)
 from hyperfed.dropbox.reader import Stored
 from hyperfed.errors import (
     AccessDenied,
@@ -313,19 +318,22 @@ class HelperNight:
     def _answer(self, openings: OpeningReader, visit: HelperVisit, *, now: datetime) -> None:
         """Answer the round's manifest, or refuse it."""
         round_id, manifest = openings.round, openings.manifest()
-        if manifest is None or openings.opening(self.helper, manifest.value.length) is not None:
+        if manifest is None or openings.has_answered(self.helper):
             return
         try:
             frozen = self.reader.freeze(round_id)
             if frozen is None:
                 raise RefusedError("has no freeze", subject=Keys.manifest(round_id), rule="R-172")
+            check_recipients(openings)
             opening = self._opening(openings, frozen, manifest.value)
         except RefusedError as error:
             digest = manifest.value.manifest.digest
             self._refuse(openings, digest, error, visit, now=now)
             return
-        # the same bytes whenever it is answered again
-        data = self._signed(opening, PacketType.OPENING, now=frozen.value.time)
+        # the same sums whenever it is answered again, and the same bytes where nothing is sealed
+        data = self._signed(
+            opening, PacketType.OPENING, now=frozen.value.time, recipients=openings.recipients()
+        )
         if written(self.session.store, Keys.opening(round_id, self.helper), data):
             visit.answered.append(round_id)
 
@@ -399,10 +407,8 @@ class HelperNight:
             sums=np.concatenate([opening.sums[names] for names in opening.sums]),
         )
 
-    def _signed(self, value: object, type_: PacketType, *, now: datetime) -> bytes:
-        return signed_part(
-            value, type_, sender=self.helper, key_pair=self.session.key_pair, now=now
-        )
+    def _signed(self, value: object, type_: PacketType, **how: Any) -> bytes:
+        return signed_part(value, type_, sender=self.helper, key_pair=self.session.key_pair, **how)
 
 
 def not_following(openings: OpeningReader, frozen: Stored[Freeze], manifest: RoundManifest) -> str:

@@ -9,7 +9,8 @@
 4. There is one message a round, in slot 0 (R-164): two messages of one client under one opening
    would reveal their difference.
 5. With noise in shares, the client's share is added before the masks. It is drawn for this one
-   message, once the client's guard is charged (R-191, `noised.charge_share`).
+   message, once the client's guard is charged (R-191, `noised.charge_share`). With central noise
+   clipped moments are masked as they are, and the guard is charged nothing.
 6. Effects are sent as one number for each possible edge. The message says nothing of what was
    measured or found here, and attests a record bound where the policy protects records (R-201).
 
@@ -32,13 +33,14 @@ from hyperfed.errors import RefusedError
 from hyperfed.packets import Claims, Update
 from hyperfed.packets.masked import MaskedNumbers
 from hyperfed.privacy.mechanisms import PlannedRelease
+from hyperfed.privacy.moments import moment_count, plan_moments
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Plan
 from hyperfed.protocol.plan_checks import check_help_ends, check_helpers_stand
 from hyperfed.secure_aggregation import HelperGroup, MaskContext, mask_message
 from hyperfed.secure_aggregation.boxes import check_keys
 from hyperfed.secure_aggregation.noised_effects import effects_vector
-from hyperfed.secure_aggregation.noised_statistics import noised_vector
+from hyperfed.secure_aggregation.noised_statistics import clipped_vector, noised_vector
 from hyperfed.secure_aggregation.statistics_vector import has_counts, vector_of
 from hyperfed.secure_aggregation.streams import Words
 from hyperfed.storage.store import ObjectStore
@@ -150,9 +152,18 @@ def _numbers(update: Update, plan: Plan, night: PlannedRelease | None, subject: 
         raise RefusedError("carries nothing that can be summed", subject=subject, rule="R-160")
     if night is not None:
         return noised_vector(update.statistics, night, cohort=cohort, subject=subject)
+    variables, lags = len(plan.vocabulary), tuple(plan.policy.lags)
+    if plan.policy.privacy == "central":
+        return clipped_vector(
+            update.statistics,
+            plan_moments(plan.policy, variables),
+            moments=moment_count(variables, lags),
+            cohort=cohort,
+            subject=subject,
+        )
     return vector_of(
         update.statistics,
-        variables=len(plan.vocabulary),
+        variables=variables,
         cohort=cohort,
         counts=has_counts(plan.policy),
         subject=subject,

@@ -1,6 +1,7 @@
 """Check a round's reserve and freeze before a helper answers: what today's registry says counts.
 
-1. The ledger reserves exactly this freeze, and charges exactly its noise (R-172, R-194).
+1. The ledger reserves exactly this freeze, and charges exactly its noise (R-172, R-194). Where the
+   coordinator is to add it, the reserve names its seed (R-207).
 2. The coordinator's key chooses under which registry a round is frozen. Where the newest one leaves
    fewer shares of noise than are charged, nothing is answered (R-210): whoever turned out to belong
    to a helper since then protects nobody.
@@ -45,6 +46,8 @@ def why_not_reserved(
         return f"its noise cannot be had: {error.problem}"
     if reserves[0].mechanisms != (() if night is None else night.mechanisms):
         return "the ledger charges something else than the noise of this freeze"
+    if plan.policy.privacy == "central" and not reserves[0].noise:
+        return "the ledger names no noise that the coordinator is to add (R-207)"
     return shares_lost_since(reader, plan, frozen.value) or _over_budget(
         reader, ledger, reserves[0]
     )

@@ -19,7 +19,7 @@ from hyperfed.coordinator.signed_writes import SignedWrites
 from hyperfed.crypto.sealing import new_key
 from hyperfed.dropbox.openings import OpeningReader
 from hyperfed.dropbox.reader import Stored
-from hyperfed.errors import RESTORE_BUCKET, PacketError, RoundError
+from hyperfed.errors import RESTORE_BUCKET, AggregationError, PacketError, RoundError
 from hyperfed.privacy.noise_source import SeededNoise
 from hyperfed.protocol.commands import NoiseView, WriteOutcome
 from hyperfed.protocol.object_keys import Keys
@@ -75,25 +75,40 @@ class NoisedRelease:
         noise = self._noise_of(frozen, named) if plan.policy.privacy == "central" else None
         if noise is not None:
             coordinator.noise = noise
-        (write,) = coordinator.broadcast(coordinator.aggregate())
+        try:
+            (write,) = coordinator.broadcast(coordinator.aggregate())
+        except AggregationError:  # that no rows have a noised sum shows something of it, too
+            if plan.policy.aggregation == "secure-sum":
+                self._note(plan.round, frozen, named, noise)
+            raise
+        self._note(plan.round, frozen, named, noise)
         if coordinator.reconciliation is not None:  # the state needs no byte for edge and client
             coordinator.reconciliation = replace(coordinator.reconciliation, supporters=None)
-        if noise is not None:
-            mark = ReleaseMark(
-                round=plan.round,
-                freeze=frozen.digest.hex(),
-                noise=named.hex() if isinstance(named, bytes) else "",
-                sums=noise.digest.hex(),
-            )
-            self.marks.note(mark)
         return self.writes.create(write, plan.round)
+
+    def _note(
+        self, round_id: int, frozen: Stored[Freeze], named: Hashable, noise: SeededNoise | None
+    ) -> None:
+        """Note what is about to be shown, where noise was drawn for it.
+
+        Raises RoundError where something else was.
+        """
+        if noise is None or not noise.drawn:
+            return
+        mark = ReleaseMark(
+            round=round_id,
+            freeze=frozen.digest.hex(),
+            noise=named.hex() if isinstance(named, bytes) else "",
+            sums=noise.digest.hex(),
+        )
+        self.marks.note(mark)
 
     def _opened(self, plan: Plan, frozen: Stored[Freeze], messages: dict[str, Words]) -> OpenedSum:
         """Return the round's opened sum. Raises RoundError where the plan is gone."""
         stored = self.writes.reader.plan(plan.round)
         if stored is None:
             raise RoundError("is gone", subject=Keys.plan(plan.round), remedy=RESTORE_BUCKET)
-        openings = OpeningReader(self.writes.reader, stored)
+        openings = OpeningReader(self.writes.reader, stored, self.writes.key_pair)
         return opened_total(openings, manifest_of(openings, frozen), messages)
 
     def _noise_of(self, frozen: Stored[Freeze], named: Hashable) -> SeededNoise:

@@ -133,7 +133,7 @@ class OpenedSums:
 
     def view(self, plan: Stored[Plan], frozen: Stored[Freeze]) -> OpeningsView:
         """Return what the helpers' answers come to."""
-        openings = OpeningReader(self.reader, plan)
+        openings = OpeningReader(self.reader, plan, self.writes.key_pair)
         manifest = manifest_of(openings, frozen)
         answers = answers_of(openings, manifest)
         try:
@@ -147,6 +147,8 @@ class OpenedSums:
         except BreakdownError as error:
             refusals = [openings.refusal(helper) for helper in openings.group.helpers]
             told = [f"{one.helper} refuses: {one.reason}" for one in refusals if one is not None]
+            folder = Keys.opening(openings.round, "")
+            told += [f"{key}: {why}" for key, why in openings.why_not.items() if folder in key]
             self.problem = "; ".join([error.problem, error.remedy, *told])
             return OpeningsView.MISSING
         except AggregationError as error:

@@ -82,9 +82,9 @@ def private_model(
     updates, weights: the update, with whole edges, and the weight of each client, which are in
     ascending order. about: what the model says of its round, with `policy`, `vocabulary` and
     `round_id`. reserved: the ledger's accountant after the round's reserve; None: the round stands
-    alone. opened, shares: with noise in shares, the opened sum, and how many of them the reserve
-    counts. Raises PrivacyError where the noise is not what was reserved (R-64), and BreakdownError
-    where too few groups are left.
+    alone. opened: in a round of secure sums, the opened sum. shares: with noise in shares, how many
+    of them the reserve counts. Raises PrivacyError where the noise is not what was reserved (R-64),
+    and BreakdownError where too few groups are left.
     """
     policy, vocabulary = about["policy"], about["vocabulary"]
     subject = f"round {about['round_id']}"
@@ -102,10 +102,10 @@ def private_model(
             rule="R-64",
             remedy="Nothing was released",
         )
-    if policy.privacy == "shares" and policy.payload == "edges":
+    if policy.aggregation == "secure-sum" and policy.payload == "edges":
         return _opened_effects(opened, night, about=about, after=after)
-    if policy.privacy == "shares":
-        return opened_private_model(opened, night, about=about, after=after)
+    if policy.aggregation == "secure-sum":
+        return opened_private_model(opened, night, about=about, after=after, noise=noise)
     if policy.payload == "statistics":
         return private_sums_model(
             {client: one.statistics for client, one in updates.items() if one.statistics},

@@ -30,7 +30,7 @@ from hyperfed.privacy.noise_source import NoiseSource
 from hyperfed.privacy.policy import statement_of_moments
 from hyperfed.reconciler.summed import discovered
 from hyperfed.secure_aggregation import OpenedSum
-from hyperfed.secure_aggregation.noised_statistics import noised_sum_of
+from hyperfed.secure_aggregation.noised_statistics import noised_sum_of, noised_total
 from hyperfed.statistics import Statistics
 from hyperfed.statistics.noise import noised_sums
 from hyperfed.tables.vocabulary import Vocabulary
@@ -69,18 +69,21 @@ def opened_private_model(
     *,
     about: Mapping[str, Any],
     after: PrivacyAccountant,
+    noise: NoiseSource,
 ) -> GlobalModel:
-    """Return the global model of a round whose clients have added noise in shares (R-195).
+    """Return the global model of a round of secure sums with noise (R-195, R-208).
 
-    Every client's share is part of the noise that tests and intervals count, also those of clients
-    who may collude. Raises AggregationError where nobody has opened the sum, where no rows have it,
-    or where the engine cannot work on it.
+    Clients have added it in shares, or it is central: then `noise` gives it here, and nothing looks
+    at the sum before. Every client's share is part of the noise that tests and intervals count,
+    also those of clients who may collude. Raises AggregationError where nobody has opened the sum,
+    where no rows have it, or where the engine cannot work on it.
     """
     policy, vocabulary, clients = about["policy"], about["vocabulary"], about["clients"]
     if opened is None:
         raise not_opened(about["round_id"])
+    central = night.mechanism.place == "central"
     moments = noised_sum_of(
-        opened.total,
+        noised_total(opened.total, night, noise) if central else opened.total,
         night,
         clients=clients,
         variables=len(vocabulary),

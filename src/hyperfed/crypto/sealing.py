@@ -42,6 +42,7 @@ __all__ = [
     "seal_body",
     "seal_committed",
     "seal_with",
+    "sealed_to",
     "unbox_key",
 ]
 
@@ -162,6 +163,14 @@ def open_body(
     except (nacl.exceptions.CryptoError, ValueError) as exc:
         problem = "the sealed body does not open: it was made for another header or key, or changed"
         raise SignatureError(problem, subject=subject, rule="R-41", remedy=_SEAL_AGAIN) from exc
+
+
+def sealed_to(body: bytes | memoryview, *, subject: str) -> tuple[str, ...]:
+    """Return the ids of the keys that a sealed body has boxes for, ascending.
+
+    Whether they open is known to their holders only. Raises SchemaError for what is no sealed body.
+    """
+    return tuple(_parts(unpack(body, max_values=16 + 5 * _MAX_BOXES), subject)[0])
 
 
 def _parts(value: Any, subject: str) -> tuple[dict[str, bytes], bytes, bytes, bytes]:

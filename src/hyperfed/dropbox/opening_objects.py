@@ -5,8 +5,7 @@
    by digest, and commits to each seed (R-170).
 3. A helper confirms which of these objects opened and matched, once, before the freeze (R-171).
 4. The coordinator's manifest names what is to be opened; a helper answers it with sums of masks, or
-   refuses with a reason (R-172, R-175).
-
+   refuses with a reason (R-172, R-175). With central noise the answer is sealed (R-206).
 5. A client that a helper accuses publishes the keys of a few of its boxes (R-199).
 
 Each is one signed, create-only object. What helpers and clients sign, they sign with their key of
@@ -37,6 +36,7 @@ __all__ = [
     "OpeningSums",
     "Rebuttal",
     "RoundManifest",
+    "SealedSums",
     "as_reason",
 ]
 
@@ -208,6 +208,20 @@ class OpeningSums:
         return about == theirs and np.array_equal(self.sums, other.sums)
 
     __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedSums:
+    """Stands for a helper's answer that whoever reads it has no key to open."""
+
+    federation: str
+    """The federation's name."""
+    round: int
+    """The round."""
+    helper: str
+    """The helper's client id."""
+    sealed_to: tuple[str, ...]
+    """The ids of the keys that open it, ascending."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

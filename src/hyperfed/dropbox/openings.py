@@ -7,10 +7,14 @@
    each helper, sealed to the key that this helper has published (R-170).
 3. Helpers say whether boxes open, and whoever reads the update says whether it fits them
    (`mask_boxes` gives both digests).
+4. With central noise the sum is exact, and helpers' answers are sealed to the coordinators and
+   auditors of the registry that the freeze names. An answer that is open, or sealed to anybody
+   else, counts as missing (R-206). Whoever has no key sees that an answer lies there.
 
 What it does not do: it does not open boxes or sums.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -24,8 +28,8 @@ from hyperfed.crypto.envelope import (
     sign_envelope,
     verify_envelope,
 )
-from hyperfed.crypto.keys import KeyPair
-from hyperfed.crypto.sealing import bind_body
+from hyperfed.crypto.keys import KeyPair, PublicKeys
+from hyperfed.crypto.sealing import NOT_SEALED, bind_body, open_body, seal_body, sealed_to
 from hyperfed.dropbox.opening_objects import (
     Confirmation,
     HelperKey,
@@ -34,6 +38,7 @@ from hyperfed.dropbox.opening_objects import (
     OpeningSums,
     Rebuttal,
     RoundManifest,
+    SealedSums,
 )
 from hyperfed.dropbox.reader import DropBoxReader, Stored
 from hyperfed.errors import (
@@ -50,7 +55,7 @@ from hyperfed.registry.registry import Registry
 from hyperfed.registry.secure_sums import SecureSums
 from hyperfed.secure_aggregation.opening import Opening
 
-__all__ = ["PAYLOAD", "OpeningReader", "secure_sums_of", "signed_part"]
+__all__ = ["PAYLOAD", "OpeningReader", "check_recipients", "secure_sums_of", "signed_part"]
 
 PAYLOAD = "statistics"
 """What rounds sum under masks."""
@@ -87,9 +92,18 @@ def secure_sums_of(registry: Registry) -> SecureSums:
 
 
 def signed_part(
-    value: Any, type_: PacketType, *, sender: str, key_pair: KeyPair, now: datetime
+    value: Any,
+    type_: PacketType,
+    *,
+    sender: str,
+    key_pair: KeyPair,
+    now: datetime,
+    recipients: Sequence[PublicKeys] = (),
 ) -> bytes:
-    """Return the signed object of a client or helper; `value` has `federation` and `round`."""
+    """Return the signed object of a client or helper; `value` has `federation` and `round`.
+
+    recipients: to whom its body is sealed; nobody: it is not.
+    """
     body = PayloadCodec().encode(value)
     header = Header(
         federation=value.federation,
@@ -102,6 +116,8 @@ def signed_part(
         created=now,
         expires=now + _LIFETIME,
     )
+    if recipients:
+        header, body = seal_body(header, body, recipients)
     return sign_envelope(type_, bind_body(header, body), body, [key_pair])
 
 
@@ -113,6 +129,8 @@ class OpeningReader:
     """Reads the drop-box."""
     plan: Stored[Plan]
     """The round's plan."""
+    key_pair: KeyPair | None = None
+    """Opens helpers' answers where they are sealed; None: they stay closed."""
     why_not: dict[str, str] = field(default_factory=dict)
     """Why parts that lie there do not count, by their keys."""
     _known: dict[str, Any] = field(default_factory=dict)
@@ -139,6 +157,32 @@ class OpeningReader:
     def round(self) -> int:
         """The number of the round."""
         return self.plan.value.round
+
+    @property
+    def sealed(self) -> bool:
+        """Whether answers are sealed: where noise is central, and the opened sum exact (R-206)."""
+        return self.plan.value.policy.privacy == "central"
+
+    @property
+    def opens(self) -> bool:
+        """Whether this reader can read answers: they are open, or it has a key they are sealed to.
+
+        Nothing is sealed before the freeze, which says to whom.
+        """
+        own = "" if self.key_pair is None else self.key_pair.key_id
+        return not self.sealed or own in {keys.key_id for keys in self.recipients()}
+
+    def recipients(self) -> tuple[PublicKeys, ...]:
+        """Return the keys that answers are sealed to, of coordinators and auditors; none if open.
+
+        They are those that the frozen registry has valid in the round, as for the seed of its noise
+        (R-110). Nobody is one before the freeze.
+        """
+        frozen = self.reader.freeze(self.round) if self.sealed else None
+        if frozen is None:
+            return ()
+        registry = self.reader.registry_at(frozen.value.registry_version)
+        return registry.sealing_keys(self.round)
 
     def helper_key(self, helper: str) -> bytes | None:
         """Return the key that a helper has published for the round, or None."""
@@ -184,11 +228,21 @@ class OpeningReader:
             Keys.manifest(self.round), PacketType.MANIFEST, kinds, round_id=self.round
         )
 
+    def has_answered(self, helper: str) -> bool:
+        """Return whether an answer of a helper lies there, which this reader need not open."""
+        return self._answer(helper) is not None
+
+    def _answer(self, helper: str) -> Stored[Any] | None:
+        """Return a helper's answer: `OpeningSums`, or `SealedSums` where no key opens it."""
+        return self._part(Keys.opening(self.round, helper), PacketType.OPENING, OpeningSums, helper)
+
     def opening(self, helper: str, length: int) -> Opening | None:
         """Return a helper's answer, with `length` numbers for each set, or None."""
-        key = Keys.opening(self.round, helper)
-        part = self._part(key, PacketType.OPENING, OpeningSums, helper)
+        key, part = Keys.opening(self.round, helper), self._answer(helper)
         if part is None:
+            return None
+        if isinstance(part.value, SealedSums):
+            self.why_not[key] = f"is sealed to {', '.join(part.value.sealed_to)}, not to this key"
             return None
         sets = self.group.held_by(helper)
         if part.value.sums.shape != (len(sets) * length,):
@@ -269,7 +323,17 @@ class OpeningReader:
         signed: Signed = verify_envelope(
             open_envelope(data, subject=key), expect=type_, key_of=key_of, subject=key
         )
-        value: Any = PayloadCodec(limits=self.reader.limits).decode(signed.body, kind)
+        body = self._opened(signed, key)
+        value: Any = (
+            SealedSums(
+                federation=signed.header.federation,
+                round=signed.header.round,
+                helper=signed.header.sender,
+                sealed_to=sealed_to(signed.body, subject=key),
+            )
+            if body is None
+            else PayloadCodec(limits=self.reader.limits).decode(body, kind)
+        )
         whose = getattr(value, "client", None) or getattr(value, "helper", None)
         stated = (signed.header.federation, signed.header.round, signed.header.sender)
         federation = self.plan.value.federation
@@ -284,3 +348,45 @@ class OpeningReader:
                 remedy="Nothing to do: it was moved from another place, and does not count",
             )
         return Stored(key=key, value=value, digest=signed.digest, signed=signed)
+
+    def _opened(self, signed: Signed, key: str) -> bytes | memoryview | None:
+        """Return the body of a part, or None where it is sealed to others.
+
+        Raises RefusedError where it is open or sealed against R-206, and SignatureError where it
+        does not open with a key that it claims to be sealed to.
+        """
+        sealed = signed.header.encryption != NOT_SEALED
+        must = self.sealed and signed.type == PacketType.OPENING
+        wanted = tuple(sorted(keys.key_id for keys in self.recipients())) if must else ()
+        given = sealed_to(signed.body, subject=key) if sealed else ()
+        if sealed != must or given != wanted:
+            raise RefusedError(
+                f"is sealed to {', '.join(given) or 'nobody'}, and "
+                f"{', '.join(wanted) or 'nobody'} is to open it",
+                subject=key,
+                rule="R-206",
+                remedy="It counts as missing. Have this helper update hyperfed, and read the "
+                "newest registry",
+            )
+        if sealed and (self.key_pair is None or self.key_pair.key_id not in given):
+            return None
+        return open_body(signed, self.key_pair, subject=key)
+
+
+def check_recipients(openings: OpeningReader) -> None:
+    """Check to whom a helper is to seal its answer.
+
+    Raises RefusedError where the newest registry has withdrawn a key of those: the coordinator
+    chose which version a freeze names, and a thief would choose an old one.
+    """
+    registry = openings.reader.registry
+    stand = {keys.key_id for keys in registry.sealing_keys(openings.round)}
+    gone = [keys.key_id for keys in openings.recipients() if keys.key_id not in stand]
+    if gone:
+        raise RefusedError(
+            f"is to be opened by {', '.join(gone)}, which registry version {registry.version} has "
+            "withdrawn",
+            subject=Keys.manifest(openings.round),
+            rule="R-206",
+            remedy="Nothing was answered. The next round's freeze names the newest registry",
+        )

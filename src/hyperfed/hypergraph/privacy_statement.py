@@ -19,6 +19,7 @@ from hyperfed.errors import PrivacyError
 
 __all__ = ["PrivacyStatement", "not_covered"]
 
+_COLLUSION = "a collusion of more clients or helpers than the registry names"
 _NOT_COVERED = {
     "central": (
         "who takes part and when",
@@ -33,7 +34,7 @@ _NOT_COVERED = {
         "the size and timing of messages",
         "what a client publishes elsewhere",
         "clients that do not follow the protocol, who protect themselves only",
-        "a collusion of more clients or helpers than the registry names",
+        _COLLUSION,
         "the time that drawing the noise takes",
     ),
     "local": (
@@ -45,6 +46,9 @@ _NOT_COVERED = {
     ),
 }
 
+_SUM_SEEN = (
+    "the coordinator and its auditors, who see the sum before its noise, but no client's numbers"
+)
 _ROWS = "how many rows each client has"
 _ROWS_OF_ALL = (
     "the sum of all clients' numbers of rows, which has no noise: nights with different clients "
@@ -263,12 +267,15 @@ class PrivacyStatement:
         )
 
 
-def not_covered(place: str, *, moments: bool) -> tuple[str, ...]:
+def not_covered(place: str, *, moments: bool, masked: bool = False) -> tuple[str, ...]:
     """Return what noise at a place does not cover, in words.
 
-    moments: whether sums of moments are released, beside which stand numbers of rows.
+    moments: whether sums of moments are released, beside which stand numbers of rows. masked:
+    whether nobody sees a single message.
     """
     told = _NOT_COVERED[place]
+    if masked and place == "central":
+        return (*told[:2], _SUM_SEEN, _COLLUSION, *told[4:], _ROWS_OF_ALL)
     if not moments:
         return told
     return (*told[:2], _ROWS_OF_ALL, *told[2:]) if place == "shares" else (*told, _ROWS)

@@ -419,15 +419,14 @@ class PolicyPack:
                 subject=kind,
             )
         secure = self.aggregation == "secure-sum"
-        if self.privacy not in (("none", "shares") if secure else ("none", "central", "local")):
+        if self.privacy == ("local" if secure else "shares"):
             raise PrivacyError(
                 f"privacy={self.privacy!r} and aggregation={self.aggregation!r}: shares of noise "
-                "are added up under masks, and a coordinator that noises a secure sum would see it "
-                "without noise",
+                "are added up under masks, and a message that is noised already needs none",
                 subject=kind,
                 rule="R-190",
-                remedy="Set privacy = 'none' or 'shares' with aggregation = 'secure-sum', or "
-                "another privacy with aggregation = 'seen'",
+                remedy="Set privacy = 'none', 'central' or 'shares' with aggregation = "
+                "'secure-sum', or another privacy than 'shares' with aggregation = 'seen'",
             )
         if not secure:
             return
@@ -461,8 +460,8 @@ class PolicyPack:
             return
         raise PrivacyError(
             f"effects under masks with privacy={self.privacy!r} and discovery={self.discovery!r}: "
-            "few clients report an edge, so that a sum without noise would show them, and nobody "
-            "sees who names an edge",
+            "few clients report an edge, so that whoever sees a sum without noise sees them, and "
+            "nobody sees who names an edge",
             subject=kind,
             rule="R-200",
             remedy="Set privacy = 'shares' and discovery = 'public', or payload = 'statistics', or "

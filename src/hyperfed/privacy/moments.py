@@ -36,6 +36,7 @@ from hyperfed.statistics.record import Statistics, block_lags
 
 __all__ = [
     "is_noised_sum",
+    "is_noised_total",
     "moment_count",
     "noised_statistics",
     "plan_moments",
@@ -164,18 +165,28 @@ def released_sum(
 def is_noised_sum(
     noised: Statistics, statistics: Mapping[str, Statistics], planned: PlannedRelease
 ) -> bool:
-    """Return whether a noised sum is that of these statistics, as far as anyone can tell.
+    """Return whether a noised sum is that of these statistics, as far as anyone can tell."""
+    ordered, step = [statistics[client] for client in sorted(statistics)], step_of(planned)
+    exact = sum((steps_of(one, step) for one in ordered), np.zeros(len(noised.moments), np.int64))
+    return is_noised_total(noised, exact, planned, rows=sum(one.n for one in ordered))
+
+
+def is_noised_total(
+    noised: Statistics,
+    exact: npt.NDArray[np.int64],
+    planned: PlannedRelease,
+    *,
+    rows: int,
+) -> bool:
+    """Return whether a noised sum is that of exact steps of so many rows, as far as one can tell.
 
     Local messages add up to it exactly. With central noise, the difference must be as large as its
     noise: squares of many normal numbers have a chi-square law, whose tails of 1e-9 are taken by
     Wilson and Hilferty's formula. Of few moments, too little noise cannot be told.
     """
-    ordered = [statistics[client] for client in sorted(statistics)]
-    if noised.n != sum(one.n for one in ordered):
+    if noised.n != rows or len(noised.moments) != len(exact):
         return False
-    step = step_of(planned)
-    exact = sum((steps_of(one, step) for one in ordered), np.zeros(len(noised.moments), np.int64))
-    difference = (steps_of(noised, step) - exact).astype(np.float64)
+    difference = (steps_of(noised, step_of(planned)) - exact).astype(np.float64)
     if planned.mechanism.place == "local":
         return not difference.any()
     count = len(difference)

@@ -47,6 +47,11 @@ class SeededNoise:
         self._hidden: list[bytes] = []
 
     @property
+    def drawn(self) -> bool:
+        """Whether noise was asked for."""
+        return bool(self._hidden)
+
+    @property
     def digest(self) -> bytes:
         """Return what was hidden so far: SHA-256 over every key's context, in order."""
         return hashlib.sha256(pack(list(self._hidden))).digest()

@@ -207,6 +207,8 @@ def _promised(
         "composition": total.composition.value,
         "budget_epsilon": after.epsilon,
         "budget_delta": after.delta,
-        "not_covered": not_covered(noise.place, moments=moments),
+        "not_covered": not_covered(
+            noise.place, moments=moments, masked=policy.aggregation == "secure-sum"
+        ),
         "shares": noise.shares,
     } | about_moments

@@ -140,6 +140,8 @@ class Machine:
     """The round's reserve in the ledger, or None before there is one."""
     entry: int = 0
     """The number that the round's reserve would have in the ledger."""
+    noise: Hashable = None
+    """The noise that the reserve names, while helpers open the sum that it is added to."""
     result: ResultView | None = None
     """What stands at the round's result, or None before it is read."""
 
@@ -217,6 +219,7 @@ def _halt(m: Machine, why: Why) -> tuple[Machine, Command]:
         ledger=(),
         result=None,
         reserved=None,
+        noise=None,
         entry=0,
         pending=None,
         opened=True,
@@ -355,7 +358,7 @@ def _reserved(m: Machine, noise: Hashable, economy: Economy) -> tuple[Machine, C
     if economy.masked(m.round, m.freeze):
         if m.closed:
             return _bury(replace(m, reserved=None), "R-166")
-        return replace(m, phase=Phase.MANIFEST, reserved=None), ReadManifest(m.round)
+        return replace(m, phase=Phase.MANIFEST, noise=noise, reserved=None), ReadManifest(m.round)
     return replace(m, phase=Phase.RELEASING), Release(m.round, m.freeze, noise)
 
 
@@ -372,7 +375,8 @@ def _on_naming(m: Machine, _outcome: WriteOutcome, _: Economy) -> tuple[Machine,
 
 def _on_openings(m: Machine, openings: OpeningsView, _: Economy) -> tuple[Machine, Command]:
     if openings is OpeningsView.OPEN:
-        return replace(m, phase=Phase.RELEASING), Release(m.round, m.freeze)
+        release = Release(m.round, m.freeze, m.noise)
+        return replace(m, phase=Phase.RELEASING, noise=None), release
     disputed = openings is OpeningsView.DISPUTED
     return _halt(m, Why.DISPUTED if disputed else Why.AWAITING_HELPERS)
 

@@ -4,9 +4,9 @@
    is refused, and the reason names the first.
 2. A message is thereby summed in one manifest ever, whatever became of the round: a manifest sums
    only messages whose header names its round (`opening.add_masks`).
-3. Without noise, the classes of clients that all openings leave stay large enough
-   (`registry.blocks`, rule 4). An opening with noise in shares counts among none of them: what it
-   reveals is charged.
+3. The classes of clients that all openings leave stay large enough (`registry.blocks`, rule 4),
+   without noise and with central noise, before which the coordinator sees the sum. An opening with
+   noise in shares counts among none of them: what it reveals is charged.
 4. Beside its own answers it keeps the cohorts that the ledger has reserved, by digest of the freeze
    (R-212): others may have opened them. They are public, and are read again where they are lost.
 5. Rounds before `first_round` are not answered. A helper whose marks are lost is named anew; its

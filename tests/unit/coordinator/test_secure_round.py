@@ -317,7 +317,7 @@ def test_a_sum_that_no_rows_have_is_never_released(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(
     ("privacy", "aggregation"),
-    [("central", "secure-sum"), ("local", "secure-sum"), ("shares", "seen")],
+    [("local", "secure-sum"), ("shares", "seen")],
 )
 def test_noise_has_a_place_that_goes_with_who_sees_messages(privacy: str, aggregation: str) -> None:
     with pytest.raises(PrivacyError, match="added up under masks") as refused:

@@ -202,7 +202,10 @@ def _masks(session: "ClientSession", plan: "Stored[Plan]") -> str:
     openings = OpeningReader(session.reader, plan)
     here = openings.helper_keys()
     missing = [helper for helper in openings.group.helpers if helper not in here]
-    return masks_in_words(openings.group, numbers_of(plan.value), missing)
+    said = masks_in_words(openings.group, numbers_of(plan.value), missing)
+    if openings.sealed:
+        said += ". The sum is sealed to coordinators and auditors, and shown with noise"
+    return said
 
 
 def _noise_pairs(noise: dict[str, Any] | None) -> dict[str, Any]:

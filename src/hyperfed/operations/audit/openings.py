@@ -2,7 +2,8 @@
 
 Cohort and manifest follow from plan, freeze, blocks and confirmations (R-172); all helpers' answers
 agree, late ones too (R-167); masked messages less the helpers' sums give the result (`states`),
-which takes a key only where the messages are sealed (R-213).
+which takes a key only where the messages are sealed (R-213). With central noise answers are sealed,
+and without one of their keys only whose they are is looked at (R-206).
 """
 
 from dataclasses import replace
@@ -21,7 +22,7 @@ from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Freeze, Plan
 from hyperfed.secure_aggregation import check_openings, open_sum
 
-__all__ = ["audit_opening", "open_again", "remark_rebuttals", "remark_refusals"]
+__all__ = ["audit_opening", "can_open", "open_again", "remark_rebuttals", "remark_refusals"]
 
 
 def audit_opening(
@@ -31,7 +32,7 @@ def audit_opening(
     model: GlobalModel | None,
 ) -> None:
     """Check the opening of a round that has a manifest, or a `model`, which needs one."""
-    key, openings = Keys.manifest(plan.value.round), OpeningReader(context.reader, plan)
+    key, openings = Keys.manifest(plan.value.round), _opened_by(context, plan)
     expected: RoundManifest | None = None
     with context.finding(key, "openings"):
         stored = openings.manifest()
@@ -43,7 +44,13 @@ def audit_opening(
         require(stored.value == expected, key, "does not follow from the round's freeze", "R-165")
         problem = not_following(openings, frozen, expected)
         require(not problem, key, problem, "R-172")
-    if expected is not None:
+    if expected is not None and not openings.opens:
+        there = [helper for helper in openings.group.helpers if openings.has_answered(helper)]
+        context.remarks.append(
+            f"round {openings.round}: the answers of {', '.join(there) or 'nobody'} are sealed to "
+            "coordinators and auditors, and were not compared or added up"
+        )
+    elif expected is not None:
         with context.finding(key, "helpers' answers"):
             _compare(context, openings, expected, released=model is not None)
     if model is not None and model.unchecked:
@@ -67,6 +74,17 @@ def _compare(
             raise
         if not isinstance(error, BreakdownError):  # too few answers are no dispute
             context.remarks.append(f"round {openings.round} has no result: {error.problem}")
+
+
+def _opened_by(context: AuditContext, plan: Stored[Plan]) -> OpeningReader:
+    """Return a reader of a round's openings that has the audit's key, if it was given one."""
+    return OpeningReader(context.reader, plan, context.key_pair)
+
+
+def can_open(context: AuditContext, plan: Plan) -> bool:
+    """Return whether the audit's key opens the answers of a round, where there are sealed ones."""
+    stored = context.reader.plan(plan.round) if plan.policy.aggregation == "secure-sum" else None
+    return stored is None or _opened_by(context, stored).opens
 
 
 def remark_refusals(context: AuditContext, plan: Stored[Plan]) -> None:
@@ -102,7 +120,7 @@ def open_again(
     coordinator: FederationCoordinator,
 ) -> None:
     """Give a coordinator that holds the frozen set the sum that the result was found in."""
-    openings = OpeningReader(context.reader, plan)
+    openings = _opened_by(context, plan)
     manifest = manifest_of(openings, frozen)
     answers = [one for one in answers_of(openings, manifest) if one.helper in model.opened_by]
     opened = open_sum(

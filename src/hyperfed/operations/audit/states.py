@@ -7,6 +7,8 @@ helpers' sums away, and finds the result in what is left (R-213).
 
 from dataclasses import replace
 
+import numpy as np
+
 from hyperfed.codec import PayloadCodec
 from hyperfed.coordinator.federation import FederationCoordinator
 from hyperfed.coordinator.reputation import next_states
@@ -16,8 +18,8 @@ from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.merge.pooling import FORMULA
 from hyperfed.operations.audit.context import AuditContext, require
 from hyperfed.operations.audit.judging import nothing_sealed, opening_key
-from hyperfed.operations.audit.openings import open_again
-from hyperfed.privacy.moments import is_noised_sum
+from hyperfed.operations.audit.openings import can_open, open_again
+from hyperfed.privacy.moments import is_noised_sum, is_noised_total
 from hyperfed.protocol.entries import (
     EntryKind,
 )
@@ -70,12 +72,14 @@ def audit_state(
         return
     masked = plan.policy.aggregation == "secure-sum"
     if context.key_pair is not None or masked:
-        if opening_key(context, plan, frozen.value) is not None or (
+        answers = can_open(context, plan)
+        readable = opening_key(context, plan, frozen.value) is not None or (
             masked and nothing_sealed(context, frozen.value)
-        ):
+        )
+        if answers and readable:
             _recompute(context, plan, frozen, result.value, state)
         elif context.key_pair is None:
-            context.sealed_sums += 1
+            context.sealed_sums += answers  # sealed answers have a remark of their own
         else:
             context.remarks.append(
                 f"round {r} was sealed to other keys than {context.key_pair.key_id}: its result "
@@ -177,13 +181,18 @@ def _audit_noise(
 ) -> None:
     """Check the noised sum of a private round by the frozen updates (R-189, R-202).
 
-    What helpers have opened gives the whole model again. Means of effects with central noise cannot
-    be computed again without their exact sum.
+    What helpers have opened gives the whole model again where clients have noised it, and otherwise
+    the exact sum. Means of effects with central noise cannot be computed again without theirs.
     """
     night = night_of(context.reader, plan, frozen)
     if night is None or (model.moments is None and coordinator.opened is None):
         return
-    if coordinator.opened is not None:
+    opened = coordinator.opened
+    if opened is not None and model.moments is not None and plan.policy.privacy == "central":
+        rows, steps = int(opened.total[0]), opened.total[1:].view(np.int64)
+        same = is_noised_total(model.moments, steps, night, rows=rows)
+        same = same and model.unchecked == opened.unchecked
+    elif opened is not None:
         again = coordinator.aggregate()
         same = _release_of(again, context) == _release_of(model, context)
     elif model.moments is not None:
