@@ -12,7 +12,8 @@ dropboxes/index.json       of each: the SHA-256 of its files, the keys that open
 3. `baskets` has three baskets, one of them too small, and receipts in pages. Nobody has judged
    round 2. Pages are written above `Limits.own_receipts`, 256 clients; it is 4 here, so that twelve
    clients have them.
-4. `sums`, `secure`, `shares` and `gossip` are left at every stage (`staged_dropboxes`).
+4. `sums`, `secure`, `shares`, `effects`, `central` and `gossip` are left at every stage
+   (`staged_dropboxes`).
 5. Each file is of the drop-box before its last round is finished; the index also says how that
    round ended when it was.
 6. Keys, clock and updates are fixed. Nonces, seals and noise are fresh, so that a drop-box is made

@@ -1,7 +1,8 @@
 """Make drop-boxes of rounds that sum statistics, open secure sums or gossip, left at every stage.
 
 1. `sums` adds up statistics: with votes in round 1, alone in round 2.
-2. `secure` opens sums by four helpers, without noise. `shares` does so with noise in shares.
+2. `secure` opens sums by four helpers, without noise; `shares` does so with noise in shares, as
+   `effects` of effects; `central` with the coordinator's noise and sealed answers.
 3. `gossip` is a night of edges beside which the clients of a basket gossip on their own share.
 4. Objects are created once. A drop-box at an earlier stage is therefore the first objects of the
    same one at the last stage: an entry's place in the file says at which stage it was there.
@@ -33,7 +34,7 @@ from hyperfed.coordinator.runner import Stage
 from hyperfed.crypto.keys import KeyPair
 from hyperfed.errors import QuorumMissed
 from hyperfed.gossip.terms import EPOCHS
-from hyperfed.packets import PolicyPack, SumsPolicy, Update
+from hyperfed.packets import Claims, PolicyPack, SumsPolicy, Update
 from hyperfed.privacy.moments import plan_moments
 from hyperfed.protocol.objects import Plan
 from hyperfed.registry.registry import Budget
@@ -65,6 +66,8 @@ SHARES = replace(
     noise_shares=4,
     statistics=SumsPolicy(row_norm=3.0),
 )
+EFFECTS = replace(SHARES, payload="edges", record_bound=0.02, statistics=SumsPolicy())
+CENTRAL = replace(SHARES, privacy="central", noise_shares=0)
 
 
 @dataclass(kw_only=True)
@@ -191,7 +194,12 @@ def _masked(
         made.visit(fed.opens(number) + timedelta(minutes=1))
         fed.open(number, quorum=3)
         for seed, client in enumerate(members):
-            fed.submit(client, _statistics(10 * number + seed, policy), round_id=number)
+            if policy.payload == "edges":
+                claims = Claims(record_bound=policy.record_bound)
+                update = replace(fed.update(client), lags=policy.lags, claims=claims)
+            else:
+                update = _statistics(10 * number + seed, policy)
+            fed.submit(client, update, round_id=number)
 
     opened_and_sent(1)
     about = _about(made)
@@ -217,18 +225,20 @@ def _masked(
     return made
 
 
-def secure(folder: Path) -> Staged:
+def _in_a_block(name: str, policy: PolicyPack, folder: Path) -> Staged:
+    """Rounds whose cohort is one public block."""
     members = tuple(f"ward-{i}" for i in range(1, 5))
     helpers = tuple(HelperRecord(client_id=name) for name in HELPERS)
     terms = SecureSums(helpers=helpers, together=3, blocks=(members,))
-    return _masked("secure", SECURE, members, terms, folder)
+    return _masked(name, policy, members, terms, folder)
 
 
-def shares(folder: Path) -> Staged:
+def _in_shares(name: str, policy: PolicyPack, folder: Path) -> Staged:
+    """Rounds whose clients add noise in shares."""
     members = tuple(f"ward-{i}" for i in range(1, 7))
     helpers = tuple(HelperRecord(client_id=name) for name in HELPERS)
     terms = SecureSums(helpers=helpers, together=3, colluding_clients=1)
-    return _masked("shares", SHARES, members, terms, folder)
+    return _masked(name, policy, members, terms, folder)
 
 
 def gossip(folder: Path) -> Staged:
@@ -261,7 +271,15 @@ def _alone(make: Callable[[Path], Staged]) -> Staged:
 
 
 STAGED: dict[str, Callable[[], Staged]] = {
-    make.__name__: partial(_alone, make) for make in (sums, secure, shares, gossip)
+    name: partial(_alone, make)
+    for name, make in (
+        ("sums", sums),
+        ("secure", partial(_in_a_block, "secure", SECURE)),
+        ("shares", partial(_in_shares, "shares", SHARES)),
+        ("effects", partial(_in_shares, "effects", EFFECTS)),
+        ("central", partial(_in_a_block, "central", CENTRAL)),
+        ("gossip", gossip),
+    )
 }
 
 
