@@ -68,4 +68,4 @@ def report(
     get_run_logger().info(
         "stage=report round=%d outcome=%s notices=%d", round_id, view.outcome, len(said)
     )
-    return outcome_of(view) | {"unwritten": [notice.text for notice in missing]}
+    return outcome_of(view, unwritten=[notice.text for notice in missing])

@@ -4,6 +4,7 @@ The data are counts, names and digests. They hold no value of the merge, and not
 database must not see.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from hyperfed.report.summary import headline
@@ -12,8 +13,11 @@ from hyperfed.report.view import RoundView
 __all__ = ["outcome_of"]
 
 
-def outcome_of(view: RoundView) -> dict[str, Any]:
-    """Return the round's outcome as data that JSON can carry."""
+def outcome_of(view: RoundView, *, unwritten: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the round's outcome as data that JSON can carry.
+
+    unwritten: what says which figures and pages could not be written.
+    """
     return {
         "round": view.round,
         "federation": view.federation,
@@ -31,4 +35,5 @@ def outcome_of(view: RoundView) -> dict[str, Any]:
         ],
         "edges": view.edge_count,
         "digests": {name: digest.hex() for name, digest in view.digests},
+        "unwritten": list(unwritten),
     }

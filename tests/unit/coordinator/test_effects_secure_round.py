@@ -73,7 +73,7 @@ def test_a_night_of_effects_is_charged_opened_and_audited(monkeypatch: pytest.Mo
     at = {(0, 1): 1, (1, 2): 5}
     assert set(shown) >= set(at)  # one night of twenty shows an edge of noise
     for ends, slot in at.items():
-        assert shown[ends]["effect"] == np.float32(means[slot])
+        assert np.float32(shown[ends]["effect"]) == np.float32(means[slot])
         assert shown[ends]["ci_high"] == pytest.approx(means[slot] + Z95 * std, rel=1e-6)
         assert shown[ends]["n"] == 0
     exact = np.sum([night.steps_of(night.update_of(ward)) for ward in night.members], axis=0)
