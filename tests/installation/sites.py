@@ -159,7 +159,11 @@ class Site:
     # -- what Prefect says -------------------------------------------------------------------------
 
     def api(self, path: str, body: Any = None, *, method: str | None = None) -> Any:
-        """What the server answers; a request with a body is a POST unless `method` says more."""
+        """What the server answers; a request with a body is a POST unless `method` says more.
+
+        A server whose database is busy says 503 and has done nothing: it is asked again, as
+        Prefect's own client does.
+        """
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(  # noqa: S310 - our own address
             self.url + path,
@@ -167,8 +171,15 @@ class Site:
             {"content-type": "application/json", "authorization": AUTHORIZATION},
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
-            return json.loads(answer.read() or b"null")
+        pauses_s = [1, 2, 4, 8, 16]
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
+                    return json.loads(answer.read() or b"null")
+            except urllib.error.HTTPError as refusal:
+                if refusal.code != 503 or not pauses_s:
+                    raise
+                time.sleep(pauses_s.pop(0))
 
     def answers(self) -> bool:
         try:

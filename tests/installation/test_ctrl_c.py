@@ -84,7 +84,7 @@ def test_the_demonstration(tmp_path: Path, moment: str, whom: str) -> None:
         assert started.command.returncode == 130, started.output.read_text()
         assert started.said("Stopping ")
         assert started.said("nothing is left running")
-        assert not started.said("Traceback")
+        assert not started.said("Traceback"), started.output.read_text()
         assert "\x1b" not in started.output.read_text(), "control codes in a file"
         assert [line(process) for process in carrying(MARK, started.mark)] == []
     finally:

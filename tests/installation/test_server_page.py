@@ -194,7 +194,7 @@ class Server:
 
     def with_addresses(self, name: str) -> dict[str, str]:
         """An environment file of the page, with this machine's addresses."""
-        text = block(f"{name}.env").replace(
+        text = block(f"/etc/hyperfed/{name}.env").replace(
             "?host=/run/postgresql", f"?host={self.database.folder}&port={self.database.port}"
         )
         text = text.replace(
