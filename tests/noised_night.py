@@ -1,8 +1,11 @@
 """A small federation whose clients add noise in shares to a secure sum, with its helpers."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 from hyperfed.client_agent import statistics_update
+from hyperfed.coordinator.runner import Why
+from hyperfed.errors import QuorumMissed
 from hyperfed.packets import PolicyPack, SumsPolicy, Update
 from hyperfed.privacy.moments import plan_moments
 from hyperfed.registry.registry import Budget
@@ -76,3 +79,18 @@ class NoisedNight(SecureNight):
     def update_of(self, client: str) -> Update:
         """Return a member's update, as it is made."""
         return statistics_update(statistics(self.members.index(client), self.federation.policy))
+
+
+def ended(night: NoisedNight, *, but: tuple[str, ...] = ()) -> Why:
+    """Play round 1 to its end, without some members."""
+    night.opens()
+    night.submit_all(but=but)
+    fed, now = night.federation, night.federation.night(1) + timedelta(minutes=5)
+    night.visits(now=fed.night(1))
+    try:
+        return fed.run(1).why
+    except QuorumMissed as error:
+        if error.rule != "R-166":
+            raise
+        night.visits(now=now)
+        return fed.run(1, now=now).why

@@ -1,7 +1,7 @@
 """What an audit finds in rounds of secure sums, and for what it blames nobody (R-128, R-178)."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -158,6 +158,23 @@ def shifted(*args: Any, **more: Any) -> OpenedSum:
     return replace(opened, total=total)
 
 
+def released(night: SecureNight, forged: bool, monkeypatch: pytest.MonkeyPatch) -> datetime:
+    """Let an open round be sent to, opened and released, and return the hour then.
+
+    forged: whether its coordinator releases another sum.
+    """
+    night.submit_all()
+    fed, now = night.federation, night.federation.night(1) + AFTER
+    night.visits(now=fed.night(1))
+    named(night)
+    night.visits(now=now)
+    with monkeypatch.context() as patch:
+        if forged:
+            patch.setattr("hyperfed.coordinator.opened_sums.open_sum", shifted)
+        assert fed.run(1, now=now).why is Why.COMMITTED
+    return now
+
+
 @pytest.mark.parametrize("sealed", [False, True])
 @pytest.mark.parametrize("forged", [False, True])
 def test_anybody_adds_up_masked_messages_that_are_not_sealed(
@@ -170,15 +187,8 @@ def test_anybody_adds_up_masked_messages_that_are_not_sealed(
 
     night = SecureNight()
     night.opens(sealed=sealed)
-    night.submit_all()
-    fed, now = night.federation, night.federation.night(1) + AFTER
-    night.visits(now=fed.night(1))
-    named(night)
-    night.visits(now=now)
-    with monkeypatch.context() as patch:
-        if forged:
-            patch.setattr("hyperfed.coordinator.opened_sums.open_sum", shifted)
-        assert fed.run(1, now=now).why is Why.COMMITTED
+    now = released(night, forged, monkeypatch)
+    fed = night.federation
     report = audit(fed.store, fed.fingerprint, None, now=now)
     found = {(finding.key, finding.rule) for finding in report.findings}
     assert ((Keys.result(1), "R-66") in found) is (forged and not sealed)
@@ -197,15 +207,8 @@ def test_anybody_adds_up_shares_of_noise(forged: bool, monkeypatch: pytest.Monke
     """The same with noise in shares: the whole released model follows from open messages."""
     night = NoisedNight()
     night.opens(sealed=False)
-    night.submit_all()
-    fed, now = night.federation, night.federation.night(1) + AFTER
-    night.visits(now=fed.night(1))
-    named(night)
-    night.visits(now=now)
-    with monkeypatch.context() as patch:
-        if forged:
-            patch.setattr("hyperfed.coordinator.opened_sums.open_sum", shifted)
-        assert fed.run(1, now=now).why is Why.COMMITTED
+    now = released(night, forged, monkeypatch)
+    fed = night.federation
     report = audit(fed.store, fed.fingerprint, None, now=now)
     assert [finding.rule for finding in report.findings] == (["R-189"] if forged else [])
     assert report.checked["sums added up without a key"] == 1

@@ -34,27 +34,12 @@ from tests.effects_night import (
     effects_update,
     model_of,
 )
-from tests.noised_night import NoisedNight
+from tests.noised_night import NoisedNight, ended
 
 pytestmark = pytest.mark.unit
 
 AFTER = timedelta(minutes=5)
 RECORDS = Budget(epsilon=Decimal(2000), unit="record")
-
-
-def ended(night: NoisedNight, *, but: tuple[str, ...] = ()) -> Why:
-    """Play round 1 to its end, without some members."""
-    night.opens()
-    night.submit_all(but=but)
-    fed, now = night.federation, night.federation.night(1) + AFTER
-    night.visits(now=fed.night(1))
-    try:
-        return fed.run(1).why
-    except QuorumMissed as error:
-        if error.rule != "R-166":
-            raise
-        night.visits(now=now)
-        return fed.run(1, now=now).why
 
 
 def test_a_night_of_effects_is_charged_opened_and_audited(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,27 +16,12 @@ from hyperfed.protocol.entries import EntryKind
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.registry.floors import Floors, below_floors
 from hyperfed.registry.registry import Budget
-from tests.noised_night import BUDGET, NoisedNight, policy, statistics
+from tests.noised_night import BUDGET, NoisedNight, ended, policy, statistics
 from tests.secure_night import SecureNight
 
 pytestmark = pytest.mark.unit
 
 AFTER = timedelta(minutes=5)
-
-
-def ended(night: NoisedNight, *, but: tuple[str, ...] = ()) -> Why:
-    """Play round 1 to its end, without some members."""
-    night.opens()
-    night.submit_all(but=but)
-    fed, now = night.federation, night.federation.night(1) + AFTER
-    night.visits(now=fed.night(1))
-    try:
-        return fed.run(1).why
-    except QuorumMissed as error:
-        if error.rule != "R-166":
-            raise
-        night.visits(now=now)
-        return fed.run(1, now=now).why
 
 
 def model_of(night: NoisedNight) -> GlobalModel:
