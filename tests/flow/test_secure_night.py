@@ -152,27 +152,30 @@ class Place:
 
 
 @pytest.fixture
-def place(found: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    _, name = found()  # of the same name and keys: its key's block serves
-    box = tmp_path / "secure" / "box"
-    box.mkdir(parents=True)
-    night = SecureNight(store=FilesystemStore(box))
-    here = Place(tmp_path / "secure", name, night, {"url": f"file://{box}"})
-    monkeypatch.setattr(Invocation, "now", property(lambda _: here.now))
-    return here
-
-
-def test_a_night_with_noise_in_shares_by_the_flows(
+def placed(
     found: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> Callable[..., Place]:
+    def make(night: type[SecureNight] = SecureNight, policy: dict[str, Any] | None = None) -> Place:
+        _, name = found()  # of the same name and keys: its key's block serves
+        folder = tmp_path / "place"
+        (folder / "box").mkdir(parents=True)
+        begun = night(store=FilesystemStore(folder / "box"))
+        here = Place(folder, name, begun, {"url": f"file://{folder / 'box'}"}, policy=policy)
+        monkeypatch.setattr(Invocation, "now", property(lambda _: here.now))
+        return here
+
+    return make
+
+
+@pytest.fixture
+def place(placed: Callable[..., Place]) -> Place:
+    return placed()
+
+
+def test_a_night_with_noise_in_shares_by_the_flows(placed: Callable[..., Place]) -> None:
     """Six wards send their shares; a coordinator that comes between sees no sum."""
-    _, name = found()
-    box = tmp_path / "noised" / "box"
-    box.mkdir(parents=True)
-    night = NoisedNight(store=FilesystemStore(box))
-    place = Place(tmp_path / "noised", name, night, {"url": f"file://{box}"}, policy=NOISED)
+    place = placed(NoisedNight, NOISED)
     fed = place.fed
-    monkeypatch.setattr(Invocation, "now", property(lambda _: place.now))
     place.now = fed.opens(1) + timedelta(minutes=1)
     place.night.visits(now=place.now)
     assert place.flow(open_round, fed.opens(1) + timedelta(minutes=2)).is_completed()
@@ -191,17 +194,10 @@ def test_a_night_with_noise_in_shares_by_the_flows(
     assert (model.privacy.shares, model.opened_by) == (4, HELPERS)
 
 
-def test_a_night_with_central_noise_by_the_flows(
-    found: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_night_with_central_noise_by_the_flows(placed: Callable[..., Place]) -> None:
     """Helpers come by their own flow and seal their answers; one seals to nobody, and is named."""
-    _, name = found()
-    box = tmp_path / "central" / "box"
-    box.mkdir(parents=True)
-    night = CentralNight(store=FilesystemStore(box))
-    place = Place(tmp_path / "central", name, night, {"url": f"file://{box}"}, policy=CENTRAL)
+    place = placed(CentralNight, CENTRAL)
     fed = place.fed
-    monkeypatch.setattr(Invocation, "now", property(lambda _: place.now))
     place.now = fed.opens(1) + timedelta(minutes=1)
     for helper in HELPERS:
         assert place.at(helper, "helper", "night")["published"] == [1, 2, 3]
@@ -217,7 +213,7 @@ def test_a_night_with_central_noise_by_the_flows(
     place.now = fed.night(1) + timedelta(minutes=3)
     for helper in HELPERS[1:]:
         place.by_flow(helper)
-    fed.store.put_if_absent(Keys.opening(1, "help-1"), open_answer(night, "help-1"))
+    fed.store.put_if_absent(Keys.opening(1, "help-1"), open_answer(place.night, "help-1"))
     state = place.flow(federation_round, fed.night(1) + timedelta(minutes=4))
     assert state.is_completed(), state.message
     model = place.audited()
