@@ -25,8 +25,8 @@ down: ## end exactly what `up` has started; the data stay
 test: lint ## the linters, then every test except those marked slow or browser, on every core
 	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not browser"
 
-outages: setup ## nights without a store, a server or a worker, by the real clock: half an hour, idle
-	@$(BIN)/pytest -m outage
+outages: setup ## nights without a store, a server or a worker, by the real clock: a quarter of an hour
+	@$(BIN)/pytest -m outage -n 3
 
 lint: setup ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff check .

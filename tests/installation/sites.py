@@ -44,6 +44,9 @@ class Site:
     `ahead_s`: in how many seconds the first window opens.
     """
 
+    installed: datetime
+    """When the deployments and their schedules were last installed."""
+
     def __init__(
         self,
         folder: Path,
@@ -146,7 +149,9 @@ class Site:
         return json.loads(done.stdout)
 
     def install(self, *options: str) -> Any:
-        return self.run("service", "install", *options)
+        said = self.run("service", "install", *options)
+        self.installed = datetime.now(UTC)
+        return said
 
     def begin(self, *options: str) -> "Clients":
         """Install everything with these options, and let the clients be awake from now on."""
