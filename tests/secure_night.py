@@ -2,7 +2,7 @@
 
 import contextlib
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -218,12 +218,15 @@ def finish(night: SecureNight) -> None:
     fed.run(1, now=later(night))
 
 
-def shape(objects: dict[str, bytes]) -> dict[str, bytes]:
-    """The drop-box's objects; of what is drawn anew (masks, seals, keys) only that it is there."""
-    drawn = {"inbox", "openings", "accepted", "receipts", "receipt-pages"}
+def shape(objects: dict[str, bytes], *, drawn: Collection[str] = ()) -> dict[str, bytes]:
+    """The drop-box's objects; of what is drawn anew (masks, seals, keys) only that it is there.
+
+    drawn: what kinds of objects are drawn anew beside these.
+    """
+    anew = {"inbox", "openings", "accepted", "receipts", "receipt-pages", *drawn}
     return {
         key if parse_key(key).kind != "accepted" else "accepted": (
-            b"" if parse_key(key).kind in drawn else data
+            b"" if parse_key(key).kind in anew else data
         )
         for key, data in objects.items()
     }

@@ -1,35 +1,44 @@
 """The client's, the helper's and the coordinator's commands are killed in a secure round against a
 real server, and come again as other processes (R-164, R-165, R-173, R-191). Rounds are exact, or
-have noise in shares.
+have noise in shares or central noise.
 
 They are killed after each change of their disks and each write to the store, and at seeded points
 of the rest. What was shown stays, and no second draw is ever offered to the store: one message, one
-answer, one manifest and one charge come of it. The night ends with the same model, and its audit
-finds nothing. Each has its disk (memory, guard, kept message, marks) as it was left.
+answer, one manifest, one seed of noise, one charge and one result come of it. The night ends with
+the same model, and its audit finds nothing. Each has its disk (memory, guard, kept message, marks)
+as it was left. With central noise a coordinator that was killed gets noise for no second sum,
+whatever the bucket shows it then (R-110, R-209).
 """
 
 import hashlib
 import random
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hyperfed.client import ClientMemory
 from hyperfed.client.helper_memory import HelperMemory
 from hyperfed.client.masked import masked_operation
+from hyperfed.crypto.envelope import PacketType
+from hyperfed.dropbox.openings import OpeningReader, signed_part
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.operations.audit import audit
 from hyperfed.privacy.moments import plan_moments
 from hyperfed.protocol.object_keys import Keys, parse_key
 from hyperfed.storage.s3 import S3Store
 from hyperfed.testing.seaweedfs import SeaweedFS
+from tests.central_night import CentralNight
+from tests.fault.test_secure_sums_crash import NIGHTS as KINDS
+from tests.fault.test_secure_sums_crash import SHOWN_ONCE, drawn_by, told
 from tests.noised_night import NoisedNight
 from tests.own_process import DISK, STORE, WRITE, Ended, OwnProcesses
 from tests.secure_night import (
+    HELPERS,
     NewNight,
     SecureNight,
     before_answer,
@@ -39,6 +48,8 @@ from tests.secure_night import (
     before_submit,
     finish,
     later,
+    openings,
+    replaced,
     series_csv,
     shape,
 )
@@ -47,6 +58,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.seaweedfs]
 OTHERS = 4
 """At how many points each process is killed that follow neither its disk nor a write."""
 NIGHTS = pytest.mark.parametrize("new", [SecureNight, NoisedNight], ids=["exact", "noised"])
+ALL_NIGHTS = pytest.mark.parametrize("new", KINDS.values(), ids=list(KINDS))
 
 
 @dataclass
@@ -157,15 +169,20 @@ def chosen(points: Sequence[str]) -> list[int]:
 
 
 def came_again(
-    start: Machine, act: Callable[[Machine, int], Ended], machine: NewMachine
+    start: Machine,
+    act: Callable[[Machine, int], Ended],
+    machine: NewMachine,
+    *,
+    drawn: Sequence[str] = (),
 ) -> Iterator[tuple[str, Machine, Ended, dict[str, bytes]]]:
     """Yield the machines of processes that were killed and came again, with what lies there then.
 
     What was shown stays, what lies there has the shape of an undisturbed night, and of each message
-    and answer one byte string was ever offered.
+    and answer, of its noise and its result one byte string was ever offered. drawn: what kinds of
+    objects each machine draws anew.
     """
     done = act(start, 0)
-    expected = shape(start.objects())
+    expected = shape(start.objects(), drawn=drawn)
     for point in chosen(done.points):
         here, where = machine(start.night, start.disk), f"after SIGKILL at point {point}"
         killed = act(here, point)
@@ -175,12 +192,12 @@ def came_again(
         arrived = "R-164" in again.output and done.code == 0  # it had noted that all has arrived
         assert again.code == (1 if arrived else done.code), again.output
         objects = here.objects()
-        assert shape(objects) == expected, where
+        assert shape(objects, drawn=drawn) == expected, where
         assert all(objects[key] == data for key, data in shown.items()), "something changed"
         offered = {
             (key, digest)
             for key, digest in (*killed.offered, *again.offered)
-            if parse_key(key).kind in ("inbox", "openings")
+            if parse_key(key).kind in SHOWN_ONCE
         }
         assert all(hashlib.sha256(objects[key]).hexdigest() == digest for key, digest in offered)
         yield where, here, again, objects
@@ -237,8 +254,15 @@ def test_a_client_that_is_killed_sends_one_message_that_counts(
     assert models[0] == found_by(calm)
 
 
-@NIGHTS
-@pytest.mark.parametrize("phase", ["confirm", "answer"])
+@pytest.mark.parametrize(
+    ("phase", "new"),
+    [
+        pytest.param(phase, new, id=f"{phase}-{name}")
+        for phase in ("confirm", "answer")
+        for name, new in KINDS.items()
+        if (phase, name) != ("confirm", "central")  # nothing is sealed or noised before the freeze
+    ],
+)
 def test_a_helper_that_is_killed_answers_one_manifest_with_the_same_bytes(
     phase: str, new: NewNight, machine: NewMachine, tmp_path: Path
 ) -> None:
@@ -254,19 +278,22 @@ def test_a_helper_that_is_killed_answers_one_manifest_with_the_same_bytes(
     for where, here, _, objects in came_again(
         machine(night, tmp_path / "disk"), lambda here, kill_at: here.helps(now, kill_at), machine
     ):
-        answers.add(objects.get(Keys.opening(1, "help-1")))
+        key = Keys.opening(1, "help-1")
+        answers.add(told(night, key, objects[key]) if key in objects else None)
         assert len(answers) == 1, where
         assert len(here.helper_disk().marks.opened) == (phase == "answer"), where
     assert (answers == {None}) == (phase == "confirm")
 
 
-@NIGHTS
+@ALL_NIGHTS
 @pytest.mark.parametrize("phase", ["freeze", "release"])
 def test_a_coordinator_that_is_killed_names_one_manifest_and_one_result(
     phase: str, new: NewNight, machine: NewMachine
 ) -> None:
-    start = machine((before_freeze if phase == "freeze" else before_result)(new), None)
-    for _, here, again, objects in came_again(start, Machine.runs_round, machine):
+    before = before_freeze if phase == "freeze" else before_result
+    start = machine(before(new), None)
+    drawn = drawn_by(before, new)
+    for _, here, again, objects in came_again(start, Machine.runs_round, machine, drawn=drawn):
         assert again.code == (4 if phase == "freeze" else 0)  # helpers are awaited then
         assert (Keys.manifest(1) in objects, Keys.result(1) in objects) == (True, again.code == 0)
         night = here.audited(objects)
@@ -274,5 +301,57 @@ def test_a_coordinator_that_is_killed_names_one_manifest_and_one_result(
             finish(night)
             check(night)
         reserves = [c.entry for c in night.federation.reader().ledger() if c.entry.mechanisms]
-        assert len(reserves) == (night.federation.policy.privacy == "shares")
+        assert len(reserves) == (night.federation.policy.privacy != "none")
+        seed = night.federation.reader().noise(1)
+        assert [one.noise for one in reserves if one.noise] == ([seed.digest] if seed else [])
         assert model_of(night).opened_by == start.night.helpers
+
+
+def shifted(night: SecureNight) -> SecureNight:
+    """Return the night with another sum: the two helpers that hold a seed have agreed on it."""
+    fed, twin = night.federation, night.at_another(night.federation.objects())
+    parts = OpeningReader(fed.reader(), openings(night).plan, fed.coordinator)
+    lacking = HELPERS[1:3]
+    for helper in parts.group.holders(lacking):
+        key, sets = Keys.opening(1, helper), parts.group.held_by(helper)
+        part = parts.part_at(key)
+        assert part is not None
+        sums = part.value.sums.copy().reshape(len(sets), -1)
+        sums[sets.index(lacking), 1] += np.uint64(1 << 10)
+        data = signed_part(
+            replace(part.value, sums=sums.ravel()),
+            PacketType.OPENING,
+            sender=helper,
+            key_pair=fed.keys[helper],
+            now=fed.night(1),
+            recipients=parts.recipients(),
+        )
+        replaced(twin, key, data)
+    return twin
+
+
+@pytest.mark.parametrize("sum_changes", [True, False], ids=["another sum", "the same sum"])
+def test_a_killed_coordinator_draws_noise_for_one_sum_whatever_the_bucket_shows_then(
+    sum_changes: bool, machine: NewMachine
+) -> None:
+    """The bucket hides what the killed process wrote, and helpers have changed their answers
+    together: noise for both sums would show their difference. The twin's answers are the same.
+    """
+    start = machine(before_result(CentralNight), None)
+    later_on = shifted(start.night) if sum_changes else start.night
+    points = start.runs_round().points
+    shows = points.index(WRITE) + 1  # the first write is the result
+    refused = []
+    for point in [n for n in range(1, shows) if points[n - 1] == DISK] + [shows]:
+        here, again_at = machine(start.night, None), machine(later_on, None)
+        killed = here.runs_round(point)
+        assert killed.killed
+        shutil.copytree(here.folder / "state", again_at.folder / "state")
+        again = again_at.runs_round()
+        offered = {d for key, d in (*killed.offered, *again.offered) if key == Keys.result(1)}
+        assert len(offered) == (again.code == 0 or point == shows), f"killed at point {point}"
+        if again.code:
+            assert "another value of this round was shown" in again.output
+            refused.append(point)
+    assert (shows in refused) is sum_changes
+    assert bool(refused) is sum_changes
