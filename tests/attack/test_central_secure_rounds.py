@@ -19,8 +19,15 @@ from hyperfed.crypto import sealing
 from hyperfed.crypto.envelope import PacketType, open_envelope, sign_envelope
 from hyperfed.crypto.keys import KeyPair
 from hyperfed.crypto.sealing import bind_body, box_key, new_key
+from hyperfed.dropbox import reader
 from hyperfed.dropbox.openings import OpeningReader, signed_part
-from hyperfed.errors import AggregationError, BreakdownError, QuorumMissed, RoundError
+from hyperfed.errors import (
+    AggregationError,
+    BreakdownError,
+    ObjectNotFound,
+    QuorumMissed,
+    RoundError,
+)
 from hyperfed.operations.audit import audit
 from hyperfed.operations.offline_openings import parts_to_read
 from hyperfed.packets import Update
@@ -31,6 +38,7 @@ from hyperfed.registry.records import KeyRecord
 from hyperfed.secure_aggregation import OpenedSum
 from hyperfed.secure_aggregation.streams import Words
 from hyperfed.statistics.clipped import steps_of
+from hyperfed.storage.memory import MemoryStore
 from hyperfed.testing.federation import key_of
 from tests.central_night import CentralNight
 from tests.noised_night import NoisedNight, statistics
@@ -214,6 +222,41 @@ def test_a_helper_seals_to_nobody_whose_key_the_roots_have_withdrawn() -> None:
     assert not fed.objects(Keys.opening(1, ""))
     visits = honest.visits(now=fed.night(1) + AFTER)
     assert all(visit.answered == [1] for visit in visits)
+
+
+class Forgetful(MemoryStore):
+    """A bucket that has lost round 2's freeze once somebody has read round 1's."""
+
+    asked = False
+
+    def read(self, key: str, *, max_bytes: int) -> bytes:
+        self.asked = self.asked or key == Keys.freeze(1)
+        if self.asked and key == Keys.freeze(2):
+            raise ObjectNotFound("is gone", subject=key)
+        return super().read(key, max_bytes=max_bytes)
+
+
+@pytest.mark.parametrize("forgets", [True, False])
+def test_a_bucket_that_hides_the_freeze_late_gets_no_open_answer(
+    forgets: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A helper that reads many old freezes forgets this one, and must not ask again to whom its
+    answer is sealed (R-206): nobody would be the answer.
+    """
+    night = answered(CentralNight())
+    fed = night.federation
+    assert fed.run(1, now=fed.night(1) + AFTER).why is Why.COMMITTED
+    night.confirmed(2)
+    named(night, 2)
+    store = Forgetful() if forgets else MemoryStore()
+    for key, data in fed.objects().items():
+        store.put_if_absent(key, data)
+    fed.store = store
+    monkeypatch.setattr(reader, "_KEPT", 1)  # it remembers one object, as if there were many
+    assert night.visit("help-1", now=fed.night(2) + AFTER).answered == [2]
+    data = store.read(Keys.opening(2, "help-1"), max_bytes=1 << 20)
+    sent = open_envelope(data, subject="an answer")
+    assert sealing.sealed_to(sent.body, subject="an answer") == (fed.coordinator.key_id,)
 
 
 def without_noise(name: Callable[..., Any]) -> Callable[..., Any]:

@@ -64,6 +64,23 @@ def test_parts_that_are_too_large_cost_their_client_its_night_and_nobody_elses()
         assert audit(fed.store, fed.fingerprint, fed.coordinator).findings == ()
 
 
+def test_a_helpers_key_that_is_too_large_is_read_by_no_client() -> None:
+    """Each client reads all helpers' keys: one of 256 MB would cost every one of them as much."""
+    night = SecureNight()
+    fed = night.federation
+    night.visits(now=fed.opens(1) + timedelta(minutes=1))
+    replaced(night, Keys.helper_key(1, "help-1"), bytes((1 << 16) + 1))
+    fed.open(1, quorum=3)
+    parts = openings(night)
+    assert set(parts.helper_keys()) == set(HELPERS[1:])
+    assert "at most 65536 are read" in parts.why_not[Keys.helper_key(1, "help-1")]
+    night.submit_all()
+    night.visits(now=fed.night(1))
+    frozen = commits(night).federation.reader().freeze(1)
+    assert frozen is not None
+    assert frozen.value.helpers == HELPERS[1:]
+
+
 @pytest.mark.parametrize("key", [bytes(32), b"\x01" + bytes(31), bytes(31)])
 def test_a_helpers_key_to_which_nothing_can_be_sealed_counts_as_none(
     key: bytes, monkeypatch: pytest.MonkeyPatch

@@ -45,7 +45,7 @@ from hyperfed.dropbox.opening_objects import (
 )
 from hyperfed.dropbox.openings import (
     OpeningReader,
-    check_recipients,
+    checked_recipients,
     secure_sums_of,
     signed_part,
 )
@@ -324,7 +324,7 @@ class HelperNight:
             frozen = self.reader.freeze(round_id)
             if frozen is None:
                 raise RefusedError("has no freeze", subject=Keys.manifest(round_id), rule="R-172")
-            check_recipients(openings)
+            recipients = checked_recipients(openings, frozen.value)
             opening = self._opening(openings, frozen, manifest.value)
         except RefusedError as error:
             digest = manifest.value.manifest.digest
@@ -332,7 +332,7 @@ class HelperNight:
             return
         # the same sums whenever it is answered again, and the same bytes where nothing is sealed
         data = self._signed(
-            opening, PacketType.OPENING, now=frozen.value.time, recipients=openings.recipients()
+            opening, PacketType.OPENING, now=frozen.value.time, recipients=recipients
         )
         if written(self.session.store, Keys.opening(round_id, self.helper), data):
             visit.answered.append(round_id)

@@ -49,20 +49,20 @@ from hyperfed.errors import (
     RegistryError,
 )
 from hyperfed.protocol.object_keys import Keys
-from hyperfed.protocol.objects import Plan
+from hyperfed.protocol.objects import Freeze, Plan
 from hyperfed.registry.helper_group import HelperGroup
 from hyperfed.registry.registry import Registry
 from hyperfed.registry.secure_sums import SecureSums
 from hyperfed.secure_aggregation.opening import Opening
 
-__all__ = ["PAYLOAD", "OpeningReader", "check_recipients", "secure_sums_of", "signed_part"]
+__all__ = ["PAYLOAD", "OpeningReader", "checked_recipients", "secure_sums_of", "signed_part"]
 
 PAYLOAD = "statistics"
 """What rounds sum under masks."""
 _LIFETIME = timedelta(days=30)
 _MOST_BYTES = 1 << 16
-"""What a part of a client has at most; seven helpers' boxes are a tenth of it."""
-_OF_CLIENTS = (PacketType.BOXES, PacketType.REBUTTAL)
+"""What a part of a client, or a helper's key, has at most; seven helpers' boxes are a tenth."""
+_SMALL = (PacketType.BOXES, PacketType.REBUTTAL, PacketType.HELPER_KEY)
 
 _PARTS: dict[str, tuple[PacketType, type[Any]]] = {
     "keys": (PacketType.HELPER_KEY, HelperKey),
@@ -175,14 +175,20 @@ class OpeningReader:
     def recipients(self) -> tuple[PublicKeys, ...]:
         """Return the keys that answers are sealed to, of coordinators and auditors; none if open.
 
-        They are those that the frozen registry has valid in the round, as for the seed of its noise
-        (R-110). Nobody is one before the freeze.
+        Nobody is one before the freeze.
         """
         frozen = self.reader.freeze(self.round) if self.sealed else None
-        if frozen is None:
+        return () if frozen is None else self.recipients_by(frozen.value)
+
+    def recipients_by(self, freeze: Freeze) -> tuple[PublicKeys, ...]:
+        """Return the keys that answers are sealed to by a freeze; none where they are open.
+
+        They are those that the frozen registry has valid in the round, as for the seed of its noise
+        (R-110).
+        """
+        if not self.sealed:
             return ()
-        registry = self.reader.registry_at(frozen.value.registry_version)
-        return registry.sealing_keys(self.round)
+        return self.reader.registry_at(freeze.registry_version).sealing_keys(self.round)
 
     def helper_key(self, helper: str) -> bytes | None:
         """Return the key that a helper has published for the round, or None."""
@@ -299,7 +305,7 @@ class OpeningReader:
             part: Stored[T] = self._known[key]
             return part
         most = self.reader.limits.max_object_bytes
-        most = min(most, _MOST_BYTES) if type_ in _OF_CLIENTS else most
+        most = min(most, _MOST_BYTES) if type_ in _SMALL else most
         try:
             data = self.reader.store.read(key, max_bytes=most)
             part = self._verified(data, key, type_, kind, owner)
@@ -373,15 +379,16 @@ class OpeningReader:
         return open_body(signed, self.key_pair, subject=key)
 
 
-def check_recipients(openings: OpeningReader) -> None:
-    """Check to whom a helper is to seal its answer.
+def checked_recipients(openings: OpeningReader, freeze: Freeze) -> tuple[PublicKeys, ...]:
+    """Return the keys that a helper is to seal its answer to; none where answers are open.
 
-    Raises RefusedError where the newest registry has withdrawn a key of those: the coordinator
-    chose which version a freeze names, and a thief would choose an old one.
+    They are told once, by the freeze that the helper has verified: a bucket that hides it later
+    changes nothing. Raises RefusedError where the newest registry has withdrawn one of them: the
+    coordinator chose which version a freeze names, and a thief would choose an old one.
     """
-    registry = openings.reader.registry
+    registry, recipients = openings.reader.registry, openings.recipients_by(freeze)
     stand = {keys.key_id for keys in registry.sealing_keys(openings.round)}
-    gone = [keys.key_id for keys in openings.recipients() if keys.key_id not in stand]
+    gone = [keys.key_id for keys in recipients if keys.key_id not in stand]
     if gone:
         raise RefusedError(
             f"is to be opened by {', '.join(gone)}, which registry version {registry.version} has "
@@ -390,3 +397,4 @@ def check_recipients(openings: OpeningReader) -> None:
             rule="R-206",
             remedy="Nothing was answered. The next round's freeze names the newest registry",
         )
+    return recipients
