@@ -16,12 +16,13 @@ from hyperfed.crypto.envelope import PacketType
 from hyperfed.dropbox.opening_objects import MaskBoxes, Rebuttal
 from hyperfed.dropbox.openings import OpeningReader, signed_part
 from hyperfed.dropbox.rebuttals import CLIENT, HELPER, NOBODY, accusers_of, verdicts_on
-from hyperfed.errors import RefusedError
+from hyperfed.errors import RefusedError, TransientError
 from hyperfed.operations.audit import audit
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.secure_aggregation import MaskedMessage, check_seeds
 from hyperfed.secure_aggregation.boxes import open_published_box, seal_seeds
 from hyperfed.secure_aggregation.masking import draw_seeds
+from hyperfed.testing.faults import FaultStore
 from tests.secure_night import SecureNight, later, openings, replaced
 
 pytestmark = pytest.mark.attack
@@ -148,6 +149,29 @@ def test_no_more_than_t_boxes_are_opened_by_the_client_or_by_anybody(liars: list
     assert set(group.held_by(LIAR)) < set(group.sets()), "one box leaves seeds unknown"
     (verdict,) = answers(night, helpers=["help-3"])
     assert (verdict.helper, verdict.wrong) == ("help-3", HELPER)
+
+
+class Deaf(FaultStore):
+    """A bucket that keeps what it is offered for itself, and says that it was lost."""
+
+    def put_if_absent(self, key: str, data: bytes | memoryview) -> bool:
+        raise TransientError("no answer came", subject=key)
+
+
+def test_a_bucket_that_loses_an_answer_is_offered_no_other_one(liars: list[str]) -> None:
+    """It has seen the first, and with the keys of a second box it would know all seeds."""
+    liars += [LIAR, "help-3"]
+    night = SecureNight()
+    night.confirmed()
+    session = night.federation.session("ward-1", store=Deaf(night.federation.store))
+    with pytest.raises(TransientError):
+        rebut(session, 1, helpers=[LIAR], now=later(night))
+    before = night.federation.objects()
+    with pytest.raises(RefusedError, match="are not here"):
+        answers(night, helpers=["help-3"])
+    assert night.federation.objects() == before
+    (verdict,) = answers(night, helpers=[LIAR])  # the twin: the same answer may be repeated
+    assert (verdict.helper, verdict.wrong) == (LIAR, HELPER)
 
 
 def test_an_answer_with_more_keys_counts_for_nobody(liars: list[str]) -> None:

@@ -2,7 +2,8 @@
 
 1. They are on disk before the message is, in a file of their own beside the client's memory.
 2. Each round's keys are erased when they have answered an accusation, or once helpers erase theirs
-   (R-198): the client's next night after that does it.
+   (R-198): the client's next night after that does it. Those that are not published are erased
+   before an answer is offered to the store.
 3. Whoever reads this file can open the boxes, and so unmask the message. It lies beside the
    client's own data, on the same disk; keep both out of others' backups.
 
@@ -10,7 +11,7 @@ What it does not do: publish (`client.rebuttal`).
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,14 @@ class BoxKeys:
         self.forget(now=now)
         kept = self._rounds.get(str(round_id), {"keys": {}})
         return {helper: bytes.fromhex(key) for helper, key in kept["keys"].items()}
+
+    def keep_only(self, round_id: int, helpers: Collection[str], *, now: datetime) -> None:
+        """Erase a round's keys but those of some helpers, on disk before this returns."""
+        self.forget(now=now)
+        kept = self._rounds.get(str(round_id))
+        if kept is not None:
+            keys = {helper: key for helper, key in kept["keys"].items() if helper in helpers}
+            self._change({str(round_id): {**kept, "keys": keys}}, now=now)
 
     def erase(self, round_id: int, *, now: datetime) -> None:
         """Erase a round's keys."""

@@ -3,7 +3,8 @@
 1. Only helpers that have refused the boxes are answered, and at most t of them, once a round.
 2. What the keys show is looked at first. A client that would show itself to be wrong publishes
    nothing.
-3. Once the answer lies in the drop-box, the round's other keys are erased.
+3. The round's other keys are erased before the answer is offered to the drop-box, which sees also
+   what it says is lost: a repeat answers the same helpers. Once the answer lies there, all are.
 
 What it does not do: change the round, which goes on without whom a helper refused.
 """
@@ -60,8 +61,8 @@ def rebut(
             "the keys of its boxes are not here",
             subject=subject,
             rule="R-199",
-            remedy="They lie on the machine that sent, until they have answered or the helpers' "
-            "keys of the round are erased",
+            remedy="They lie on the machine that sent, until it answers or the helpers' keys of "
+            "the round are erased. Who has answered some helpers answers no others",
         )
     published = {helper: keys[helper] for helper in chosen}
     verdicts = judged(openings, client, published)
@@ -85,6 +86,7 @@ def rebut(
     data = signed_part(
         value, PacketType.REBUTTAL, sender=client, key_pair=session.key_pair, now=now
     )
+    session.memory.box_keys.keep_only(round_id, chosen, now=now)
     if not written(session.store, Keys.rebuttal(round_id, client), data):
         raise RefusedError(
             "has answered already, and does so once a round",

@@ -6,7 +6,7 @@
 2. A box has the form of libsodium's SealedBox: an ephemeral public key, and a ciphertext under a
    nonce that follows from both public keys. The client keeps the ephemeral secret until its message
    is written.
-3. The client's signed header carries the commitment to each seed and the digest of each box. A
+3. What the client signs beside its message holds the boxes and the commitment to each seed. A
    helper that cannot open its box, or finds a seed that does not match, says so before the freeze,
    and the freeze counts only clients that all of its helpers confirmed.
 4. A client that is accused may publish the ephemeral secrets of at most t boxes. Everyone can then
