@@ -10,12 +10,15 @@ import pytest
 
 from hyperfed.coordinator import budget
 from hyperfed.coordinator.runner import Why
+from hyperfed.dropbox.budgets import accountant_of
+from hyperfed.errors import PrivacyBudgetExhausted
 from hyperfed.operations.audit import audit
 from hyperfed.privacy.accountant import PrivacyAccountant
+from hyperfed.protocol.object_keys import Keys
 from hyperfed.registry.registry import Budget
 from hyperfed.registry.secure_sums import SecureSums
-from tests.noised_night import NoisedNight
-from tests.secure_night import SecureNight, named
+from tests.noised_night import NoisedNight, policy
+from tests.secure_night import SecureNight, named, replaced, signed_plan
 
 pytestmark = pytest.mark.attack
 
@@ -139,3 +142,32 @@ def test_a_thief_that_reserves_more_than_the_budget_opens_nothing(
         assert "more than the budget of registry version" in visit.refused[2]
     found = audit(fed.store, fed.fingerprint, fed.coordinator, now=now).findings
     assert {finding.rule for finding in found} == {"R-72"}, "the audit says the same"
+
+
+@pytest.mark.parametrize("swapped", [True, False])
+def test_a_void_rounds_charge_that_is_made_to_look_alien_stays_in_the_clients_own_record(
+    swapped: bool,
+) -> None:
+    """Helpers have opened a round, and the thief of key and bucket lets it end void and puts
+    another plan in its place: no ledger counts its charge any more (R-119), but its clients do.
+    """
+    night = NoisedNight(budget=Budget(epsilon=Decimal(25), unit="record"))
+    fed = night.federation
+    night.confirmed()
+    named(night)
+    assert all(visit.answered for visit in night.visits(now=fed.night(1) + AFTER))
+    assert fed.run(1, now=fed.plan(1).close_by).why is Why.VOID
+    if swapped:
+        replaced(night, Keys.plan(1), signed_plan(night, policy=policy(epsilon=10)))
+    ledger = fed.reader().ledger()
+    assert bool(accountant_of(fed.reader(), ledger).mechanisms) is not swapped
+    if not swapped:
+        with pytest.raises(PrivacyBudgetExhausted):
+            night.opens(2)
+        return
+    night.opens(2)
+    before = fed.objects()
+    for ward in night.members:
+        with pytest.raises(PrivacyBudgetExhausted):
+            fed.submit(ward, night.update_of(ward), round_id=2)
+    assert fed.objects() == before
