@@ -21,6 +21,7 @@ __all__ = [
     "noise_words",
     "sentences",
     "suppressed_words",
+    "uncounted_rows",
 ]
 
 
@@ -153,6 +154,15 @@ def _trust(view: RoundView) -> list[str]:
         )
         out.append(f"Clients were not weighed by their agreement: {why}.")
     return out
+
+
+def uncounted_rows(view: RoundView) -> list[tuple[str, str, str]]:
+    """Return (client, what, why) of each client of the round that is not counted."""
+    why = "nothing yet" if view.outcome is Outcome.OPEN else "no update"
+    rows = [(client, "missing", why) for client in view.missing]
+    rows += [(client, "left out", "trust too low") for client in view.excluded]
+    rows += [(client, "after the freeze", "may count in the next round") for client in view.late]
+    return rows
 
 
 def change_words(change: Change) -> str:
