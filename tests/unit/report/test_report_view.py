@@ -28,7 +28,7 @@ from hyperfed.protocol.receipt_objects import (
 )
 from hyperfed.report import edge_rows, view_of
 from hyperfed.report.rows import Outcome
-from hyperfed.report.summary import headline, sentences
+from hyperfed.report.summary import headline, sentences, uncounted_rows
 from hyperfed.storage.memory import MemoryStore
 from hyperfed.tables.tables import EdgeTable
 from hyperfed.tables.vocabulary import Vocabulary
@@ -126,6 +126,10 @@ def test_everyone_of_the_cohort_is_in_exactly_one_place() -> None:
     assert view.refused[0].reason
     assert view.late == ("site-05",)
     assert view.missing == ("site-07",)
+    assert uncounted_rows(view) == [
+        ("site-07", "missing", "no update"),
+        ("site-05", "after the freeze", "may count in the next round"),
+    ]
     fates = {row.client: row.fate for row in view.trust}
     assert fates["site-04"] is Fate.REFUSED
     assert fates["site-07"] is Fate.NOT_SEEN
