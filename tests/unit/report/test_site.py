@@ -106,6 +106,12 @@ def test_the_home_page_has_every_edge_with_what_the_filters_need(content: SiteCo
         assert status.word in page.text
 
 
+def test_the_home_page_says_what_the_columns_of_its_table_are(content: SiteContent) -> None:
+    said = Page(site_files(content)["index.html"]).text
+    for word in ("Effect: ", "Vote: ", "q: ", "Support: ", "Direction: "):
+        assert word in said
+
+
 def test_the_summary_claims_no_effect_whose_interval_has_zero_in_it(
     content: SiteContent,
 ) -> None:
