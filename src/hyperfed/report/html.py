@@ -186,8 +186,8 @@ def _times(view: RoundView) -> str:
     if view.policy is not None:
         times.append(f"quorum {view.quorum}")
         times.append(
-            f"strategy {view.policy.strategy}, an edge stays from a vote of "
-            f"{view.policy.vote_min:g}"
+            f"strategy {view.policy.strategy}; edges with |vote| of {view.policy.vote_min:g} or "
+            "more stay"
         )
     return f'<p class="soft">{" &#183; ".join(map(text_cell, times))}</p>'
 
@@ -294,7 +294,7 @@ def _trust_row(row: TrustRow, *, weighed: bool) -> tuple[str, ...]:
     return (
         name,
         row.fate.value,
-        agrees_word(row.weight) if weighed else "not judged",
+        agrees_word(row.weight, row.agreement) if weighed else "not judged",
         weight,
         vote_cell(row.agreement),
         fixed(row.before),

@@ -144,12 +144,8 @@ def _window(view: RoundView) -> str:
         rows.append(("Decided at", when(view.frozen_at)))
     if view.policy is not None:
         rows.append(("Quorum", f"{view.quorum} of {count(len(view.cohort), 'client')}"))
-        rows.append(
-            (
-                "Merge",
-                f"{view.policy.strategy}, an edge stays from a vote of {view.policy.vote_min:g}",
-            )
-        )
+        stay = f"edges with |vote| of {view.policy.vote_min:g} or more stay"
+        rows.append(("Merge", f"{view.policy.strategy}; {stay}"))
     return _table(("", ""), ((f"**{name}**", _t(value)) for name, value in rows), left_aligned=2)
 
 

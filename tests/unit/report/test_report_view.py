@@ -101,6 +101,10 @@ def test_a_committed_round_shows_model_trust_and_ledger_as_they_are() -> None:
         s.startswith("1 counted client does not agree") and fed.clients[-1] in s
         for s in sentences(view)
     )
+    loud = replace(view, trust=(replace(view.trust[0], agreement=0.5), *view.trust[1:]))
+    said = [s for s in sentences(loud) if fed.clients[-1] in s]
+    assert said[0].startswith("1 counted client had no weight without contradicting the others")
+    assert not any("not agree with the others" in s for s in said)
 
 
 def test_everyone_of_the_cohort_is_in_exactly_one_place() -> None:

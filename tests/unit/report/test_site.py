@@ -184,6 +184,11 @@ def test_the_home_page_has_the_budget_and_who_agrees_for_whoever_may_see_it(
     for_members = Page(site_files(replace(content, views=()))["index.html"]).text
     assert "Who agrees" not in for_members
     assert "site-0" not in for_members
+    assert [agrees_word(0.0, agreement) for agreement in (-0.5, 0.0, 0.5)] == [
+        "differs",
+        "differs",
+        "not heard",
+    ]
     assert [agrees_word(w) for w in (None, 0.0, 0.5, 1.0)] == [
         "not counted",
         "differs",
