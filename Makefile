@@ -8,7 +8,7 @@ DIST := dist
 .PHONY: help setup demo up down test outages lint mutate evidence statistics docs wheel release lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: ## make .venv and install what requirements.lock pins; in seconds where nothing changed
 	@scripts/setup-venv.sh

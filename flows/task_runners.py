@@ -65,7 +65,7 @@ def task_runner(choice: str | None = None) -> TaskRunner[Any]:
         raise ConfigError(
             f"{kind} is not installed here",
             subject=VARIABLE,
-            remedy=f"pip install 'hyperfed[{kind}]'; or set it to threads",
+            remedy=f"pip install prefect-{kind}; or set it to threads",
         ) from exc
     except ValueError:
         pass

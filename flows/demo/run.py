@@ -34,6 +34,7 @@ from hyperfed.testing.seaweedfs import SeaweedFS
 __all__ = ["run_demo"]
 
 _MARKER = "this-folder-is-hyperfeds-demo"
+_COMMAND = Path(sys.executable).parent / "hyperfed"
 
 
 def run_demo(
@@ -106,6 +107,13 @@ def run_demo(
         )
         if keep:
             _stay(console, folder, server.endpoint_url)
+        elif not as_json:
+            console.print(
+                "To look around in the drop-box, play it again and keep the store:\n"
+                f"  {_COMMAND} demo --keep",
+                highlight=False,
+                soft_wrap=True,
+            )
     return 0 if all(night.summary["outcome"] == "committed" for night in told) else 1
 
 
@@ -174,9 +182,10 @@ def _wake_prefect() -> None:
 
 def _stay(console: Console, folder: Path, endpoint: str) -> None:
     """Keep the object store running until Ctrl-C."""
+    command = f"{_COMMAND} --config {folder.resolve() / 'hyperfed.toml'}"
     console.print(
-        f"\nThe object store stays at {endpoint} until Ctrl-C. Try:  hyperfed --config "
-        f"{folder}/hyperfed.toml inspect",
+        f"\nThe object store stays at {endpoint} until Ctrl-C. In another terminal:\n"
+        f"  {command} inspect\n  {command} report --out site/",
         highlight=False,
         soft_wrap=True,
     )

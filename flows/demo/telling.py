@@ -128,11 +128,10 @@ def _ways_on(console: Console, written: dict[str, Path], directory: Path) -> Non
     console.print("\nWritten (the report has every table and picture of every night):")
     for name, path in written.items():
         console.print(f"  {name:8}{path}", highlight=False, soft_wrap=True)
-    home, commands = (directory / "prefect").resolve(), Path(sys.executable).parent
+    home, command = (directory / "prefect").resolve(), Path(sys.executable).parent / "prefect"
     console.print(
         "\nThe rounds' pages in Prefect's UI, http://127.0.0.1:4200 under Artifacts:\n  "
-        f"PREFECT_HOME={home} {commands / 'prefect'} server start"
-        f"\nLook around in the drop-box:\n  {commands / 'hyperfed'} demo --keep",
+        f"PREFECT_HOME={home} {command} server start",
         highlight=False,
         soft_wrap=True,
     )

@@ -186,6 +186,7 @@ def test_one_that_does_not_fit_is_not_replaced_by_another(checkout: Checkout, as
     code, said = checkout.run(PYTHON=asked)
     assert code == 1
     assert f"PYTHON={asked} is no Python 3.11, 3.12 or 3.13" in said
+    assert "Give a command or a path: make PYTHON=python3.12" in said
     assert not (checkout.folder / ".venv").exists()
 
 

@@ -103,7 +103,7 @@ class Invocation:
         """
         if self.settings.fingerprint is None:
             self.out.note(
-                "no root fingerprint is configured, so the registry was checked against itself only"
+                "no root fingerprint is configured: nothing but the registry itself vouches for it"
             )
 
 

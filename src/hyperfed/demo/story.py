@@ -139,7 +139,7 @@ def _honest(facts: NightFacts) -> list[str]:
         too = " either" if facts.liars else ""
         out.append(
             f"{count(len(silent), 'honest state')} had no weight in night {facts.night}{too}: "
-            f"{who}. The data there contradict those of the others."
+            f"{who}.{_why_silent(silent)}"
         )
     if leaving:
         they = "they" if len(leaving) > 1 else "it"
@@ -157,9 +157,19 @@ def _honest(facts: NightFacts) -> list[str]:
     return out
 
 
+def _why_silent(rows: Sequence[TrustRow]) -> str:
+    text = ""
+    if any((row.agreement or 0.0) <= 0 for row in rows):
+        text += " Below 0, the data contradict those of the others."
+    if any((row.agreement or 0.0) > 0 for row in rows):
+        text += " Above 0, the votes are surer than most, or agree less than the data allow."
+    return text
+
+
 def _standing(facts: NightFacts, row: TrustRow) -> str:
     nights = f"no weight in {facts.silent.get(row.client, 0)} of {facts.night} nights"
-    return f"{row.client}, trust {fixed(row.after or 0.0)}, {nights}"
+    # three digits: 0.149 is below a bound of 0.15
+    return f"{row.client}, trust {fixed(row.after or 0.0, 3)}, {nights}"
 
 
 def _caught(facts: NightFacts) -> list[str]:

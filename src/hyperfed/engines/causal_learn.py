@@ -54,7 +54,7 @@ def module_of_causal_learn(name: str) -> Any:
         raise ConfigError(
             f"causal-learn cannot be imported: {exc}",
             subject="engine",
-            remedy="pip install 'hyperfed[engines]'",
+            remedy="pip install causal-learn",
         ) from exc
 
 

@@ -26,7 +26,13 @@ from hyperfed.report.pictures.burn_svg import burn_svg
 from hyperfed.report.pictures.graph_svg import change_svg, graph_svg
 from hyperfed.report.pictures.trust_svg import trust_svg
 from hyperfed.report.rows import Outcome, TrustRow
-from hyperfed.report.summary import budget_words, headline, sentences, suppressed_words
+from hyperfed.report.summary import (
+    budget_words,
+    headline,
+    sentences,
+    suppressed_words,
+    uncounted_rows,
+)
 from hyperfed.report.view import RoundView
 from hyperfed.report.wording import agrees_word, count, fixed, signed, when
 
@@ -180,8 +186,8 @@ def _times(view: RoundView) -> str:
     if view.policy is not None:
         times.append(f"quorum {view.quorum}")
         times.append(
-            f"strategy {view.policy.strategy}, an edge stays from a vote of "
-            f"{view.policy.vote_min:g}"
+            f"strategy {view.policy.strategy}; edges with |vote| of {view.policy.vote_min:g} or "
+            "more stay"
         )
     return f'<p class="soft">{" &#183; ".join(map(text_cell, times))}</p>'
 
@@ -288,7 +294,7 @@ def _trust_row(row: TrustRow, *, weighed: bool) -> tuple[str, ...]:
     return (
         name,
         row.fate.value,
-        agrees_word(row.weight) if weighed else "not judged",
+        agrees_word(row.weight, row.agreement) if weighed else "not judged",
         weight,
         vote_cell(row.agreement),
         fixed(row.before),
@@ -315,12 +321,7 @@ def _refused(view: RoundView) -> str:
 
 
 def _absent(view: RoundView) -> str:
-    rows = [
-        (client, "missing", "nothing yet" if view.outcome is Outcome.OPEN else "no update")
-        for client in view.missing
-    ]
-    rows += [(client, "left out", "trust too low") for client in view.excluded]
-    rows += [(client, "after the freeze", "may count in the next round") for client in view.late]
+    rows = uncounted_rows(view)
     if not rows:
         return ""
     return f"<h3>Not counted ({len(rows):,})</h3>" + table_of(

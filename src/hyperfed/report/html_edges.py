@@ -9,7 +9,15 @@ from hyperfed.report.rows import EdgeRow
 from hyperfed.report.view import RoundView
 from hyperfed.report.wording import count, significant
 
-__all__ = ["changes_table", "edges_section"]
+__all__ = ["Q_IN_WORDS", "SUPPORT_IN_WORDS", "changes_table", "edges_section"]
+
+SUPPORT_IN_WORDS = (
+    "Support: clients that report the edge with this sign, of those that measured both ends and "
+    "looked at the lag."
+)
+"""What the support of an edge says."""
+Q_IN_WORDS = "q: of the edges as sure as this one, the share that is false."
+"""What the q-value of an edge says."""
 
 
 def edges_section(view: RoundView) -> str:
@@ -44,11 +52,7 @@ def edges_section(view: RoundView) -> str:
         "samples",
         "note",
     )
-    caption = (
-        "Support: clients that report the edge with this sign, of those that measured both ends "
-        "and looked at the lag. I\u00b2: how much the clients' effects differ. q: of the edges as "
-        "sure as this one, the share that is false."
-    )
+    caption = f"{SUPPORT_IN_WORDS} I\u00b2: how much the clients' effects differ. {Q_IN_WORDS}"
     table = (
         table_of(caption, columns, rows, numbers=range(1, 9), fold=True)
         if view.edges

@@ -18,7 +18,13 @@ from hyperfed.report.pictures.burn_svg import burn_svg
 from hyperfed.report.pictures.graph_svg import change_svg, graph_svg
 from hyperfed.report.pictures.trust_svg import trust_svg
 from hyperfed.report.rows import Outcome
-from hyperfed.report.summary import budget_words, headline, sentences, suppressed_words
+from hyperfed.report.summary import (
+    budget_words,
+    headline,
+    sentences,
+    suppressed_words,
+    uncounted_rows,
+)
 from hyperfed.report.view import RoundView
 from hyperfed.report.wording import (
     count,
@@ -138,12 +144,8 @@ def _window(view: RoundView) -> str:
         rows.append(("Decided at", when(view.frozen_at)))
     if view.policy is not None:
         rows.append(("Quorum", f"{view.quorum} of {count(len(view.cohort), 'client')}"))
-        rows.append(
-            (
-                "Merge",
-                f"{view.policy.strategy}, an edge stays from a vote of {view.policy.vote_min:g}",
-            )
-        )
+        stay = f"edges with |vote| of {view.policy.vote_min:g} or more stay"
+        rows.append(("Merge", f"{view.policy.strategy}; {stay}"))
     return _table(("", ""), ((f"**{name}**", _t(value)) for name, value in rows), left_aligned=2)
 
 
@@ -237,12 +239,7 @@ def _refused(view: RoundView, limit: int) -> str:
 
 
 def _absent(view: RoundView, limit: int) -> str:
-    rows = [
-        (client, "missing", "nothing yet" if view.outcome is Outcome.OPEN else "no update")
-        for client in view.missing
-    ]
-    rows += [(client, "left out", "trust too low") for client in view.excluded]
-    rows += [(client, "after the freeze", "may count in the next round") for client in view.late]
+    rows = uncounted_rows(view)
     if not rows:
         return ""
     return f"## Not counted ({len(rows):,})\n\n" + _table(

@@ -54,9 +54,9 @@ def metrics_text(
         from prometheus_client import CollectorRegistry, generate_latest
     except ImportError as exc:
         raise ConfigError(
-            "needs the Python package 'prometheus_client', which is not installed",
+            "needs the Python package 'prometheus-client', which is not installed",
             subject="metrics",
-            remedy="pip install 'hyperfed[metrics]'",
+            remedy="pip install prometheus-client",
         ) from exc
     registry = CollectorRegistry()
     registry.register(_Figures(view, ledger, timings))

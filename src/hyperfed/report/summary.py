@@ -8,9 +8,11 @@
 What it does not do: draw tables or pictures.
 """
 
+from collections.abc import Sequence
+
 from hyperfed.hypergraph.change import NOTICEABLE, Change, Turn
 from hyperfed.hypergraph.privacy_statement import PrivacyStatement
-from hyperfed.report.rows import Outcome
+from hyperfed.report.rows import Outcome, TrustRow
 from hyperfed.report.view import RoundView
 from hyperfed.report.wording import and_more, count, when
 
@@ -21,6 +23,7 @@ __all__ = [
     "noise_words",
     "sentences",
     "suppressed_words",
+    "uncounted_rows",
 ]
 
 
@@ -126,19 +129,21 @@ def _people(view: RoundView) -> list[str]:
 
 
 def _trust(view: RoundView) -> list[str]:
+    rows = [row for row in view.trust if row.client in set(view.silenced)]
+    differ = [row for row in rows if (row.agreement or 0.0) <= 0]
+    unheard = [row for row in rows if row not in differ]
     out = []
-    if view.silenced:
-        does = "does" if len(view.silenced) == 1 else "do"
-        heard = sum(
-            1
-            for row in view.trust
-            if row.client in set(view.silenced) and (row.weight_before or 0.0) > 0
-        )
-        before = f" {heard} of them had weight in round {view.base_round}." if heard else ""
-        who = count(len(view.silenced), "counted client")
+    if differ:
+        does = "does" if len(differ) == 1 else "do"
         out.append(
-            f"{who} {does} not agree with the others and had no weight in the merge: "
-            f"{and_more(view.silenced)}.{before}"
+            f"{count(len(differ), 'counted client')} {does} not agree with the others and had no "
+            f"weight in the merge: {_silenced(view, differ)}"
+        )
+    if unheard:
+        out.append(
+            f"{count(len(unheard), 'counted client')} had no weight without contradicting the "
+            "others, because of votes that are surer than most, or agree less than the data "
+            f"allow: {_silenced(view, unheard)}"
         )
     if view.barred and view.policy is not None:
         out.append(
@@ -153,6 +158,21 @@ def _trust(view: RoundView) -> list[str]:
         )
         out.append(f"Clients were not weighed by their agreement: {why}.")
     return out
+
+
+def _silenced(view: RoundView, rows: Sequence[TrustRow]) -> str:
+    heard = sum((row.weight_before or 0.0) > 0 for row in rows)
+    before = f" {heard} of them had weight in round {view.base_round}." if heard else ""
+    return f"{and_more([row.client for row in rows])}.{before}"
+
+
+def uncounted_rows(view: RoundView) -> list[tuple[str, str, str]]:
+    """Return (client, what, why) of each client of the round that is not counted."""
+    why = "nothing yet" if view.outcome is Outcome.OPEN else "no update"
+    rows = [(client, "missing", why) for client in view.missing]
+    rows += [(client, "left out", "trust too low") for client in view.excluded]
+    rows += [(client, "after the freeze", "may count in the next round") for client in view.late]
+    return rows
 
 
 def change_words(change: Change) -> str:

@@ -102,16 +102,20 @@ def fixed(value: float, digits: int = 2) -> str:
     return (text[1:] if text[0] == "-" and not float(text) else text).replace("-", MINUS)
 
 
-def agrees_word(weight: float | None) -> str:
-    """Return how a client's votes compared with the others', by its weight in [0, 1].
+def agrees_word(weight: float | None, agreement: float | None = None) -> str:
+    """Return how a client's votes compared with the others'.
 
-    It never says more: a weight tells no reason.
+    `weight` is in [0, 1], `agreement` in [-1, 1]. A client without weight whose agreement is above
+    0 does not contradict the others: it votes too loudly, or agrees less than its data allow. The
+    words never say more: a weight tells no reason.
     """
     if weight is None:
         return "not counted"
     if weight >= _WHOLE:
         return "agrees"
-    return "differs" if weight <= 0 else "differs in part"
+    if weight > 0:
+        return "differs in part"
+    return "not heard" if agreement is not None and agreement > 0 else "differs"
 
 
 def significant(value: float, digits: int = 3) -> str:

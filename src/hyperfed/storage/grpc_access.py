@@ -127,7 +127,7 @@ def need_extra() -> None:
         raise ConfigError(
             f"what relays need cannot be imported: {exc}",
             subject="grpc",
-            remedy="pip install 'hyperfed[grpc]'",
+            remedy="pip install grpcio cryptography",
         ) from exc
 
 

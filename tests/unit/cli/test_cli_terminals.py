@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from hyperfed.cli import app
 from hyperfed.cli.output import CODES, console, show_pairs, show_table
@@ -180,3 +181,29 @@ def test_a_reader_that_leaves_or_is_full(tmp_path: Path, args: list[str]) -> Non
     assert ran.returncode == 5
     assert b"no room left" in ran.stderr
     assert b"Traceback" not in ran.stderr
+
+
+def test_commands_to_copy_stay_one_line_in_a_narrow_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hyperfed.cli.local import dev
+
+    running = {
+        "ui": "http://127.0.0.1:4200",
+        "api": "http://127.0.0.1:4200/api",
+        "login": str(tmp_path / "prefect-login"),
+        "reports": "http://127.0.0.1:8080",
+        "store": "http://127.0.0.1:8333",
+        "bucket": "hyperfed-dev",
+        "config": str(tmp_path / "hyperfed.toml"),
+        "clients": ["ohio"],
+    }
+    monkeypatch.setattr(dev, "_status", lambda folder: running)
+    monkeypatch.setattr(dev, "_supervisor_alive", lambda status: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    said = CliRunner().invoke(app, ["dev", "up", "--dir", str(tmp_path)])
+    assert said.exit_code == 0, said.output
+    (export,) = [line for line in said.output.splitlines() if "PREFECT_API_URL" in line]
+    assert export.endswith(f"PREFECT_API_AUTH_STRING=$(cat {tmp_path}/prefect-login)")
+    (night,) = [line for line in said.output.splitlines() if "client night" in line]
+    assert night.endswith(f"--out {tmp_path}/ohio/model")

@@ -70,10 +70,17 @@ def test_it_says_who_lied_what_weight_they_got_and_what_a_plain_mean_would_be() 
 
 def test_it_names_the_honest_that_pay_and_says_why() -> None:
     text = "\n".join(story(FACTS))
-    assert "1 honest state had no weight in night 3 either: odd (agreement \u22120.25)." in text
+    assert (
+        "1 honest state had no weight in night 3 either: odd (agreement \u22120.25). Below 0, the "
+        "data contradict those of the others." in text
+    )
+    loud = replace(FACTS, rows=[replace(row("odd", 0.0), agreement=0.5), *FACTS.rows[:2]])
+    said = "\n".join(story(loud))
+    assert "odd (agreement +0.50). Above 0, the votes are surer than most" in said
+    assert "contradict those" not in said
     assert (
         "1 honest state will be left out of the next round, though it never lied: odd, trust "
-        "0.06, no weight in 2 of 3 nights." in text
+        "0.060, no weight in 2 of 3 nights." in text
     )
     assert "fell below 0.15" in text
     assert "2 of the 2 liars will be invited again" in text
@@ -109,6 +116,6 @@ def test_other_nights_have_other_words() -> None:
         silent={"liar-1": 3},
     )
     assert (
-        "Of the liars liar-1, trust 0.10, no weight in 3 of 3 nights, will be left out as "
+        "Of the liars liar-1, trust 0.100, no weight in 3 of 3 nights, will be left out as "
         "well; it lied in 1 of these nights." in story(known)[-1]
     )

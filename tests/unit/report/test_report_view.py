@@ -28,7 +28,7 @@ from hyperfed.protocol.receipt_objects import (
 )
 from hyperfed.report import edge_rows, view_of
 from hyperfed.report.rows import Outcome
-from hyperfed.report.summary import headline, sentences
+from hyperfed.report.summary import headline, sentences, uncounted_rows
 from hyperfed.storage.memory import MemoryStore
 from hyperfed.tables.tables import EdgeTable
 from hyperfed.tables.vocabulary import Vocabulary
@@ -101,6 +101,10 @@ def test_a_committed_round_shows_model_trust_and_ledger_as_they_are() -> None:
         s.startswith("1 counted client does not agree") and fed.clients[-1] in s
         for s in sentences(view)
     )
+    loud = replace(view, trust=(replace(view.trust[0], agreement=0.5), *view.trust[1:]))
+    said = [s for s in sentences(loud) if fed.clients[-1] in s]
+    assert said[0].startswith("1 counted client had no weight without contradicting the others")
+    assert not any("not agree with the others" in s for s in said)
 
 
 def test_everyone_of_the_cohort_is_in_exactly_one_place() -> None:
@@ -126,6 +130,10 @@ def test_everyone_of_the_cohort_is_in_exactly_one_place() -> None:
     assert view.refused[0].reason
     assert view.late == ("site-05",)
     assert view.missing == ("site-07",)
+    assert uncounted_rows(view) == [
+        ("site-07", "missing", "no update"),
+        ("site-05", "after the freeze", "may count in the next round"),
+    ]
     fates = {row.client: row.fate for row in view.trust}
     assert fates["site-04"] is Fate.REFUSED
     assert fates["site-07"] is Fate.NOT_SEEN

@@ -106,6 +106,12 @@ def test_the_home_page_has_every_edge_with_what_the_filters_need(content: SiteCo
         assert status.word in page.text
 
 
+def test_the_home_page_says_what_the_columns_of_its_table_are(content: SiteContent) -> None:
+    said = Page(site_files(content)["index.html"]).text
+    for word in ("Effect: ", "Vote: ", "q: ", "Support: ", "Direction: "):
+        assert word in said
+
+
 def test_the_summary_claims_no_effect_whose_interval_has_zero_in_it(
     content: SiteContent,
 ) -> None:
@@ -178,6 +184,11 @@ def test_the_home_page_has_the_budget_and_who_agrees_for_whoever_may_see_it(
     for_members = Page(site_files(replace(content, views=()))["index.html"]).text
     assert "Who agrees" not in for_members
     assert "site-0" not in for_members
+    assert [agrees_word(0.0, agreement) for agreement in (-0.5, 0.0, 0.5)] == [
+        "differs",
+        "differs",
+        "not heard",
+    ]
     assert [agrees_word(w) for w in (None, 0.0, 0.5, 1.0)] == [
         "not counted",
         "differs",

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,9 +18,12 @@ from hyperfed.cli.checkout import find_checkout
 from hyperfed.cli.invocation import Invocation, pass_invocation
 from hyperfed.cli.lazy import Group
 from hyperfed.cli.options import FILE, output_options
-from hyperfed.cli.output import show_pairs
+from hyperfed.cli.output import clean, show_pairs
 from hyperfed.cli.values import Duration
 from hyperfed.errors import ObjectNotFound, TransportError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["dev", "down", "status", "up"]
 
@@ -133,27 +136,35 @@ def up(invocation: Invocation, directory: Path, window: float, port: int | None)
         for name in ("ui", "api", "login", "reports", "store", "bucket", "config", "clients")
     }
     command = _command()
+    login = _shown(Path(status["login"]))
     pairs = {
         "Prefect UI": status["ui"],
-        "Login": f"cat {_shown(Path(status['login']))}",
-        "Prefect API": f"export PREFECT_API_URL={status['api']} "
-        f"PREFECT_API_AUTH_STRING=$(cat {_shown(Path(status['login']))})",
+        "Login": f"cat {login}",
         "Reports": status["reports"],
         "Object store": f"{status['store']}, bucket {status['bucket']}",
+        "Stop": "make down"
+        if directory == Path(".hyperfed/dev")
+        else f"{command} dev down --dir {directory}",
+    }
+    commands = {
+        "Prefect API": f"export PREFECT_API_URL={status['api']} "
+        f"PREFECT_API_AUTH_STRING=$(cat {login})",
         "Operator": f"{command} --config {_shown(Path(status['config']))} round status",
     }
     for client in status["clients"]:
         shown_folder = _shown(folder / client)
-        pairs[f"Client {client}"] = (
+        commands[f"Client {client}"] = (
             f"{command} client night --config {shown_folder}/hyperfed.toml "
             f"--data {shown_folder}/series.csv --out {shown_folder}/model"
         )
-    pairs["Stop"] = (
-        "make down"
-        if directory == Path(".hyperfed/dev")
-        else f"{command} dev down --dir {directory}"
-    )
-    invocation.out.finish(document, lambda to: show_pairs(to, pairs))
+
+    def render(to: "Console") -> None:
+        show_pairs(to, pairs)
+        for name, line in commands.items():
+            to.print(clean(name), style="bold")
+            to.print(f"  {clean(line)}", soft_wrap=True)  # one line, which can be copied
+
+    invocation.out.finish(document, render)
 
 
 def _break_off(folder: Path) -> None:

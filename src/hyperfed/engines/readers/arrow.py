@@ -44,7 +44,7 @@ def _pyarrow() -> Any:
         raise ConfigError(
             "pyarrow is not installed",
             subject="Arrow data",
-            remedy="pip install 'hyperfed[arrow]'; or save the data as CSV",
+            remedy="pip install pyarrow; or save the data as CSV",
         ) from exc
     return pyarrow
 

@@ -31,7 +31,7 @@ def engine_version(engine: str) -> str:
         raise AggregationError(
             f"runs in {_LIBRARY}, which is not installed",
             subject=f"engine {engine} on sums",
-            remedy="pip install 'hyperfed[engines]'",
+            remedy="pip install causal-learn",
         ) from exc
 
 

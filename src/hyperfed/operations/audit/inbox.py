@@ -12,7 +12,7 @@ The check cannot tell who left an update out: the coordinator, or a bucket that 
 coordinator and shows it now. What housekeeping has erased is not checked.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from hyperfed.coordinator.choose import choose
 from hyperfed.coordinator.helper_choice import rules_of_left_out
@@ -27,7 +27,7 @@ from hyperfed.operations.audit.judging import SEALING, validator_of
 from hyperfed.protocol.object_keys import Keys, client_of
 from hyperfed.protocol.objects import Counted, Freeze, Plan, Refused
 from hyperfed.storage.store import ObjectInfo
-from hyperfed.validator.admission import Admission
+from hyperfed.validator.admission import Admission, Admitted
 from hyperfed.validator.batch import Batch
 
 __all__ = ["audit_inbox"]
@@ -184,19 +184,6 @@ def _admission(
 
 def _another_object(judged: Admission, named: Sequence[Counted | Refused]) -> bool:
     """Return whether a key holds another object than the one that the freeze names there."""
-    digests = {item.key: item.digest for item in _items(judged)}
+    items: tuple[Admitted | Refused, ...] = (*judged.refused, *judged.admitted)
+    digests = {item.key: item.digest for item in items}
     return any(item.digest and digests.get(item.key) not in (item.digest, b"") for item in named)
-
-
-def _items(judged: Admission) -> Iterator[Refused]:
-    yield from judged.refused
-    for item in judged.admitted:
-        yield Refused(
-            key=item.key,
-            client=item.client,
-            made_for=item.made_for,
-            sequence=item.sequence,
-            digest=item.digest,
-            rule="",
-            reason="",
-        )

@@ -8,7 +8,7 @@ from hyperfed.hypergraph.direction import DISPUTED
 from hyperfed.hypergraph.global_model import GlobalModel
 from hyperfed.hypergraph.suppression import EdgeStatus
 from hyperfed.report.html_cells import meter_of, table_of, text_cell, vote_cell
-from hyperfed.report.html_edges import changes_table
+from hyperfed.report.html_edges import Q_IN_WORDS, SUPPORT_IN_WORDS, changes_table
 from hyperfed.report.rows import BudgetView, EdgeRow
 from hyperfed.report.site.frame import framed
 from hyperfed.report.site.graph_part import data_of, graph_part
@@ -21,6 +21,11 @@ __all__ = ["home_page"]
 
 DRAWN = 200
 """The most edges that the graph draws; the table and the pages have more."""
+_COLUMNS = (
+    "Effect: the change of the target for one unit of the source. Vote: the "
+    "clients' agreement on the sign, from \u22121 to 1; it counts how sure and how stable each of "
+    f"them is. {Q_IN_WORDS} {SUPPORT_IN_WORDS} Direction: the share of the votes that run this way."
+)
 _BUTTONS = {"closer": "Zoom in", "farther": "Zoom out", "everything": "Show everything"}
 
 
@@ -153,7 +158,7 @@ def _graph(
         f"{count(len(edges), 'edge')}</p>"
         f'<div class="canvas">{graph_part(drawn, addresses, baskets)}</div>'
         '<p class="soft">Blue and solid: raises its target. Orange and dashed: lowers it. The '
-        "width says |vote|. Drag to move; Ctrl and the wheel zoom.</p>"
+        "width says |vote|, a number the effect. Drag to move; Ctrl and the wheel zoom.</p>"
         f"{left_out}</section>"
     )
 
@@ -189,7 +194,8 @@ def _table(
     more = len(model.edges) - len(edges)
     left_out = f'<p class="soft">{count(more, "weaker edge")} without a page.</p>' if more else ""
     return (
-        f'<section class="card" aria-label="Edges"><h2>Every edge</h2>{table}{left_out}</section>'
+        f'<section class="card" aria-label="Edges"><h2>Every edge</h2>{table}'
+        f'<p class="soft">{text_cell(_COLUMNS, 1000)}</p>{left_out}</section>'
     )
 
 

@@ -40,7 +40,7 @@ def trust_part(view: RoundView | None) -> str:
         (
             text_cell(row.client),
             row.fate.value,
-            agrees_word(row.weight) if view.weighed else "not judged",
+            agrees_word(row.weight, row.agreement) if view.weighed else "not judged",
             "" if row.weight is None else fixed(row.weight),
             vote_cell(row.agreement),
         )
@@ -56,6 +56,7 @@ def trust_part(view: RoundView | None) -> str:
     return (
         f'<section class="card" aria-label="Clients"><h2>Who agrees</h2>{table}<p class="soft">'
         "A client differs where its votes contradict the others'. Few rows, other units and "
-        "swapped columns do that as well as a wrong answer. The operator and auditors see this "
+        "swapped columns do that as well as a wrong answer. One that is not heard is surer of its "
+        "votes than most, or agrees less than its data allow. The operator and auditors see this "
         "table; members do not.</p></section>"
     )
