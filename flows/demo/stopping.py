@@ -2,12 +2,12 @@
 
 1. Whatever the demonstration starts inherits a mark in its environment. On SIGINT or SIGTERM the
    processes that carry it are killed, even where their parent is gone or still starting. None is
-   asked: Prefect's server shares this output, and answers in the midst of its work with a traceback.
+   asked: Prefect's server shares this output, and may answer in mid-work with a traceback.
 2. A terminal sends Ctrl-C to what was started, too. There it is blocked, since a server that is
    just starting would answer it with a traceback. A thread of this process listens for it.
-3. The process then ends at once, whatever its threads wait for, and what they meanwhile say of
-   servers that are gone is not heard. A new run begins a new federation, so there is nothing here to
-   bring to a good end.
+3. The process then ends at once, whatever its threads wait for, and what they say meanwhile of
+   servers that are gone is not heard. A new run begins a new federation, so there is nothing here
+   to bring to a good end.
 
 What it does not do: end servers that others have started (`PREFECT_API_URL`). This works on Linux
 only.

@@ -4,8 +4,8 @@
    goes to a log file.
 2. A record is (process id, start time), so that an id that now belongs to somebody else's process
    is never signalled. This reads /proc, and so works on Linux only.
-3. A process is ended by SIGTERM, then by SIGKILL after a while, and then waited for. Where it has no
-   time to end by itself, it is killed at once: a server that is asked to end may answer with a
+3. A process is ended by SIGTERM, then by SIGKILL after a while, and then waited for. Where it has
+   no time to end by itself, it is killed at once: a server that is asked to end may answer with a
    traceback.
 4. `carrying` finds what is left after crashes of parents: the processes that were started with a
    mark in their environment, and no others.
