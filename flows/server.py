@@ -62,7 +62,8 @@ def check_server() -> str:
             if str(exc)
             else "does not answer as a Prefect server",
             subject=url,
-            remedy="Start it with `prefect server start`, or correct PREFECT_API_URL",
+            remedy="Start it with `prefect server start`, or wait: a first start takes a minute. "
+            "Or correct PREFECT_API_URL, which ends in /api",
         ) from exc
     return str(url)
 

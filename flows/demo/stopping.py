@@ -1,17 +1,19 @@
 """Let Ctrl-C end the demonstration within seconds, say what it stops, and leave nothing running.
 
 1. Whatever the demonstration starts inherits a mark in its environment. On SIGINT or SIGTERM the
-   processes that carry it are first asked to end and then killed, even where their parent is gone
-   or still starting.
+   processes that carry it are killed, even where their parent is gone or still starting. None is
+   asked: Prefect's server shares this output, and may answer in mid-work with a traceback.
 2. A terminal sends Ctrl-C to what was started, too. There it is blocked, since a server that is
    just starting would answer it with a traceback. A thread of this process listens for it.
-3. The process then ends at once, whatever its threads wait for. A new run begins a new federation,
-   so there is nothing here to bring to a good end.
+3. The process then ends at once, whatever its threads wait for, and what they say meanwhile of
+   servers that are gone is not heard. A new run begins a new federation, so there is nothing here
+   to bring to a good end.
 
 What it does not do: end servers that others have started (`PREFECT_API_URL`). This works on Linux
 only.
 """
 
+import logging
 import os
 import secrets
 import signal
@@ -25,7 +27,6 @@ from hyperfed.dev.processes import carrying, end_all, named, own_children
 __all__ = ["ending_on_ctrl_c"]
 
 MARK = "HYPERFED_DEMO_RUN"
-_PATIENCE_S = 1.5  # SeaweedFS needs 15 s to stop by itself; a kill loses nothing here
 _INTERRUPTED = 130
 
 
@@ -40,7 +41,9 @@ def ending_on_ctrl_c(say: Callable[[str], None]) -> Iterator[None]:
 
     def stop(*_: object) -> None:
         say(f"Stopping {named(carrying(MARK, mark)) or 'the demonstration'}")
-        end_all(MARK, mark, timeout_s=_PATIENCE_S)
+        logging.disable()
+        threading.excepthook = lambda _: None
+        end_all(MARK, mark, timeout_s=0.0)
         while children := own_children():  # one that was just forking
             for child in children:
                 child.end(timeout_s=0.0)

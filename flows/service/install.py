@@ -11,13 +11,16 @@ Running it again changes nothing that is as it should be.
    Automations are those of deployments/automations.yaml. They notify whom they notified before,
    unless somebody else is named.
 3. Secrets stay in files: the blocks hold paths.
-4. A server that answers without a login is refused, unless the operator says that nobody else
+4. Only housekeeping may erase, and by an access key of its own: where one is given, it gets a
+   Drop-Box block of its own, and its deployment names that one, also after later installs.
+5. A server that answers without a login is refused, unless the operator says that nobody else
    reaches it (R-140). The pool's job template leaves a run nothing to say (`flows.service.pool`).
 """
 
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -25,6 +28,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from prefect import get_client
+from prefect.client.schemas.actions import DeploymentUpdate
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 
 from blocks import CoordinatorKeys, DropBox, FederationPolicy, StageResults
@@ -71,6 +77,8 @@ class Wanted:
     """File of certificates to trust instead of the system's."""
     access_key_file: Path | None = None
     """File with the store's access key; None: the environment decides."""
+    housekeeping_key_file: Path | None = None
+    """File with the access key by which housekeeping erases; None: as it is on the server."""
     name: str = "hyperfed"
     """Name of the blocks."""
     variables: tuple[str, ...] = ()
@@ -105,6 +113,8 @@ def install(wanted: Wanted) -> dict[str, Any]:
     """
     if not wanted.without_login:
         check_authentication(str(PREFECT_API_URL.value()))
+    if wanted.housekeeping_key_file is not None:
+        _drop_box(wanted, wanted.housekeeping_key_file).open()  # refuses what it cannot read
     known_box, known_policy = _known(wanted)
     links = (
         wanted.clients_by_link
@@ -113,16 +123,7 @@ def install(wanted: Wanted) -> dict[str, Any]:
         if known_box
         else ()
     )
-    box = DropBox(
-        url=wanted.url,
-        endpoint=wanted.endpoint,
-        region=wanted.region,
-        addressing=wanted.addressing,
-        ca_file=str(wanted.ca_file) if wanted.ca_file else None,
-        access_key_file=str(wanted.access_key_file) if wanted.access_key_file else None,
-        fingerprint=wanted.fingerprint,
-        clients_by_link=sorted(links),
-    )
+    box = _drop_box(wanted, wanted.access_key_file, links)
     keys = CoordinatorKeys(key_file=str(wanted.key_file))
     reader = DropBoxReader(box.open(), fingerprint=wanted.fingerprint)
     registry, key_id = reader.registry, keys.load_keys().key_id
@@ -148,6 +149,7 @@ def install(wanted: Wanted) -> dict[str, Any]:
     make_pool()
     began = datetime.now(UTC)
     _deploy(wanted.checkout)
+    erases = _let_housekeeping_erase(wanted)
     applied = apply_schedules(schedules, since=began)
     automations = create_automations(
         wanted.checkout / "deployments" / "automations.yaml", notify=wanted.notify
@@ -160,9 +162,42 @@ def install(wanted: Wanted) -> dict[str, Any]:
         "variables": len(policy.variables),
         "aggregation_delay_s": policy.aggregation_delay_s,
         "clients_by_link": box.clients_by_link,
+        "housekeeping": erases,
         "schedules": applied,
         "automations": automations,
     }
+
+
+def _drop_box(wanted: Wanted, access_key_file: Path | None, links: Sequence[str] = ()) -> DropBox:
+    return DropBox(
+        url=wanted.url,
+        endpoint=wanted.endpoint,
+        region=wanted.region,
+        addressing=wanted.addressing,
+        ca_file=str(wanted.ca_file) if wanted.ca_file else None,
+        access_key_file=str(access_key_file) if access_key_file else None,
+        fingerprint=wanted.fingerprint,
+        clients_by_link=sorted(links),
+    )
+
+
+def _let_housekeeping_erase(wanted: Wanted) -> str:
+    """Return the name of the Drop-Box block that housekeeping uses: its own, or the rounds'."""
+    name, file = f"{wanted.name}-housekeeping", wanted.housekeeping_key_file
+    if file is None:
+        with suppress(ValueError):  # Prefect's answer where no block has this name
+            known = DropBox.load(name)
+            if known.fingerprint == wanted.fingerprint and known.access_key_file:
+                file = Path(known.access_key_file)
+    if file is None:
+        return wanted.name
+    _drop_box(wanted, file).save(name, overwrite=True)
+    with get_client(sync_client=True) as client, suppress(ObjectNotFound):
+        deployed = client.read_deployment_by_name("housekeeping/housekeeping")
+        if deployed.parameters.get("drop_box") == wanted.name:
+            parameters = deployed.parameters | {"drop_box": name}
+            client.update_deployment(deployed.id, DeploymentUpdate(parameters=parameters))
+    return name
 
 
 def _known(wanted: Wanted) -> tuple[DropBox | None, FederationPolicy | None]:

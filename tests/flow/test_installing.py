@@ -4,10 +4,12 @@ blocks are no guide, a test that fails saves nothing.
 
 import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect import get_client
 
 from blocks import DropBox, FederationPolicy
 from flows.service import Wanted, install, save_mail, save_webhook
@@ -77,6 +79,46 @@ def test_a_second_install_changes_only_what_is_given(found: Found, tmp_path: Pat
         {"vote_min": 0.25, "trust_min": 0.2},
     )
     assert DropBox.load(name).clients_by_link == []
+
+
+def test_housekeeping_erases_by_an_access_key_of_its_own_from_then_on(
+    found: Found, tmp_path: Path
+) -> None:
+    """The coordinator's may not erase in a bucket, and each install deploys what the file says."""
+    federation, name = found()
+    names = federation.vocabulary.names
+    own, deployed = tmp_path / "own.toml", f"{name}-housekeeping"
+    with get_client(sync_client=True) as client:
+        flow = client.create_flow_from_name("housekeeping")
+
+        def deploy() -> None:
+            given = {"drop_box": name, "coordinator_keys": name}
+            client.create_deployment(flow, name="housekeeping", parameters=given)
+
+        def uses() -> object:
+            deployment = client.read_deployment_by_name("housekeeping/housekeeping")
+            assert deployment.parameters["coordinator_keys"] == name
+            return deployment.parameters["drop_box"]
+
+        deploy()
+        said = install(wanted(federation, name, tmp_path, variables=names))
+        assert (said["housekeeping"], uses()) == (name, name)
+        mistaken = wanted(federation, name, tmp_path, housekeeping_key_file=own)
+        with pytest.raises(ConfigError, match="no such access key file"):
+            install(replace(mistaken, url="s3://fed"))
+        assert uses() == name
+        own.touch(mode=0o600)
+        own.write_text('access_key = "a"\nsecret_key = "b"\n')
+        for more in ({"housekeeping_key_file": own}, {}):
+            deploy()
+            said = install(wanted(federation, name, tmp_path, **more))
+            assert (said["housekeeping"], uses()) == (deployed, deployed)
+            assert DropBox.load(deployed).access_key_file == str(own)
+        assert DropBox.load(name).access_key_file is None
+        DropBox(url="file:///elsewhere", fingerprint="0" * 64, access_key_file=str(own)).save(
+            deployed, overwrite=True
+        )
+        assert install(wanted(federation, name, tmp_path))["housekeeping"] == name, "another's"
 
 
 def test_another_federations_blocks_are_no_guide_but_the_newest_plan_is(

@@ -67,6 +67,8 @@ SERVER = {
         "the test of `systemctl start`",
     ),
     "systemctl start": run(UNITS, instead="the unit's command line, under bubblewrap"),
+    "set": run(UNITS, instead="by a shell, which then has what the worker's unit has"),
+    "weed server": run(SEAWEEDFS, instead="with free ports, and its folders below the test's"),
     "systemctl stop": run(UNITS, instead="SIGTERM to the unit's process"),
     "systemctl reload": not_run("no service runs here; `nginx -t` and nginx read the same file"),
     "systemd-run": run(

@@ -168,13 +168,14 @@ class Page:
             SeaweedFS(self.folder / "seaweedfs", identities=self.identities)
         )
         self.store.store("fed").close()
-        for desk, identity in (
-            ("operator", "coordinator"),
-            ("restored", "coordinator"),
-            ("roots", "roots"),
-            ("hospital", "client"),
+        for desk, identity, name in (
+            ("operator", "coordinator", "store"),
+            ("restored", "coordinator", "store"),
+            ("restored", "housekeeping", "housekeeping"),
+            ("roots", "roots", "store"),
+            ("hospital", "client", "store"),
         ):
-            key, file = self.store.credentials(identity), self.folder / desk / "store.toml"
+            key, file = self.store.credentials(identity), self.folder / desk / f"{name}.toml"
             file.touch(mode=0o600)
             file.write_text(f'access_key = "{key.access_key}"\nsecret_key = "{key.secret_key}"\n')
 
@@ -388,6 +389,10 @@ def test_every_command_of_the_page_in_its_order(page: Page) -> None:
     page.worker = page.start("hyperfed service worker", "restored")
     again = page.run_deployment("federation-round", round_id=1, now=page.night(1))
     assert "already committed, digests verified" in again["state"]["message"], again["state"]
+    erasing = page.api("/deployments/name/housekeeping/housekeeping")["parameters"]
+    assert erasing["drop_box"] == "hyperfed-housekeeping"
+    cleaned = page.run_deployment("housekeeping")
+    assert cleaned["state_type"] == "COMPLETED", cleaned["state"]
     reader = page.reader()
     opened = page.run_deployment("open-round", now=reader.registry.windows.opens(2).isoformat())
     assert opened["state_type"] == "COMPLETED", opened["state"]

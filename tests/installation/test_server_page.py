@@ -17,7 +17,7 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,10 @@ from hyperfed.cli.operator.units import Installation, unit_files
 from hyperfed.dev.processes import Process
 from hyperfed.relay.certificates import make_certificate
 from hyperfed.storage.filesystem import FilesystemStore
+from hyperfed.storage.s3 import S3Credentials, S3Store
 from hyperfed.tables.vocabulary import Vocabulary
 from hyperfed.testing.federation import SmallFederation
-from hyperfed.testing.seaweedfs import ADMIN_ACTIONS, SeaweedFS, free_ports
+from hyperfed.testing.seaweedfs import ADMIN_ACTIONS, free_ports
 from tests.installation.page_lines import BUCKET, SEAWEEDFS, UNITS, due, page
 from tests.installation.postgres import Cluster, cluster
 from tests.installation.sandbox import NEEDS_BUBBLEWRAP, sandboxed
@@ -131,30 +132,65 @@ def test_the_bucket_of_aws_and_of_ceph(store: str, region: str, tmp_path: Path) 
         assert said["PolicyDocument"] == policy
 
 
+@contextmanager
+def seaweedfs(words: list[str], folder: Path) -> Iterator[str]:
+    """The page's SeaweedFS, with its folders below `folder` and on free ports; its address."""
+    names = ("master", "volume", "filer", "s3")
+    ports = free_ports([*names, *(f"{name}.grpc" for name in names)])
+    (folder / "data").mkdir()
+    here = words[1:]
+    for at, below in (("=/var/lib/seaweedfs", "/data"), ("=/etc/seaweedfs", "")):
+        here = [word.replace(at, f"={folder}{below}") for word in here]
+    assert not [word for word in here if "=/" in word and str(folder) not in word]
+    here += [f"-{name}.port={ports[name]}" for name in names]
+    here += [f"-{name}.port.grpc={ports[f'{name}.grpc']}" for name in names]
+    made = Process(
+        "seaweedfs",
+        [str(BIN / words[0]), *here],
+        environment={},
+        log=folder / "weed.log",
+        cwd=folder,
+        stop_timeout_s=1.0,
+    )
+    address = f"http://127.0.0.1:{ports['s3']}"
+
+    def answers() -> bool:
+        with suppress(URLError, OSError):
+            urlopen(f"{address}/healthz", timeout=10).close()  # noqa: S310 - our loopback address
+            return True
+        return False
+
+    made.start()
+    try:
+        eventually(answers, made.log_end)
+        yield address
+    finally:
+        made.stop()
+
+
 @pytest.mark.slow
 @pytest.mark.seaweedfs
 def test_a_bucket_of_seaweedfs_keeps_what_was_overwritten_and_creates_once(tmp_path: Path) -> None:
     (tmp_path / "lifecycle.json").write_text(block("lifecycle.json"))
-    asked, *created = due("server", SEAWEEDFS, "SeaweedFS")
+    started, asked, *created = due("server", SEAWEEDFS, "SeaweedFS")
     actions = printed(asked, tmp_path)
     identities = json.loads(block("identities.json"))["identities"]
     assert {i["name"]: i["actions"] for i in identities} == {
         "admin": list(ADMIN_ACTIONS),
         "coordinator": actions,
     }
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "identities.json").write_text(block("identities.json"))
-    with SeaweedFS(tmp_path / "data", identities={"coordinator": actions}) as server:
-        assert server.credentials("coordinator").access_key == "COORDINATOR"
+    (tmp_path / "identities.json").write_text(block("identities.json"))
+    with seaweedfs(started, tmp_path) as address:
         admin = {
-            "endpoint_url": server.endpoint_url,
+            "endpoint_url": address,
             "region_name": "us-east-1",
-            "access_key": server.credentials().access_key,
-            "secret_key": server.credentials().secret_key,
+            "access_key": "ADMIN",
+            "secret_key": "ADMIN-SECRET",
         }
         for words in created:
             aws(words[1:], tmp_path, **admin)
-        store = server.store("fed", identity="coordinator", create=False)
+        keys = S3Credentials(access_key="COORDINATOR", secret_key="SECRET")
+        store = S3Store("fed", endpoint_url=address, credentials=keys)
         key = "rounds/00000001/plan"
         assert store.put_if_absent(key, b"ours")
         assert not store.put_if_absent(key, b"theirs")
@@ -304,6 +340,15 @@ class Server:
             '[coordinator]\nkey = "/etc/hyperfed/coordinator.key"\n'
         )
 
+    def read_into_shell(self, words: list[str]) -> None:
+        """What puts worker.env into root's shell, which must give what systemd gives the unit."""
+        file = self.folder / "worker.env"
+        file.write_text(block("/etc/hyperfed/worker.env"))
+        line = " ".join(words).replace("/etc/hyperfed/worker.env", str(file))
+        shown = subprocess.check_output(["sh", "-ec", f"{line}; env"], text=True, timeout=60)
+        for setting in file.read_text().splitlines():
+            assert setting in shown.splitlines(), setting
+
     def once(self, words: list[str]) -> list[str]:
         """The command line of `systemd-run`, with its user's unit around it."""
         at = next(i for i, word in enumerate(words) if word.startswith("/"))
@@ -398,6 +443,8 @@ def followed(server: Server, title: str, process: Process) -> Process:
                     assert worked.returncode == 0, worked.stdout + worked.stderr
             case ["runuser", *_]:
                 server.follow(words)
+            case ["set", *_]:
+                server.read_into_shell(words)
             case ["hyperfed", *options]:
                 ran = done(server.inside("worker", [str(BIN / "hyperfed"), *options]))
                 assert ran.returncode == 0, ran.stdout + ran.stderr

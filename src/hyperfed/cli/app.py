@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from hyperfed.cli.interrupts import end_promptly
+from hyperfed.cli.interrupts import end_at_once, end_promptly
 from hyperfed.cli.invocation import Invocation
 from hyperfed.cli.lazy import NO_COMMAND, Entry, LazyGroup
 from hyperfed.cli.options import config_option, output_options
@@ -337,4 +337,11 @@ def main() -> None:
     """Run the `hyperfed` command as a console script."""
     invocation = Invocation()
     end_promptly(lambda: "store" in vars(invocation))
-    app(obj=invocation)
+    try:
+        app(obj=invocation)
+    except KeyboardInterrupt:  # before click listened, or while the first Ctrl-C was answered
+        end_at_once()
+        sys.stderr.write("Interrupted.\n")
+        sys.exit(130)
+    finally:
+        end_at_once()

@@ -4,7 +4,9 @@
    goes to a log file.
 2. A record is (process id, start time), so that an id that now belongs to somebody else's process
    is never signalled. This reads /proc, and so works on Linux only.
-3. A process is ended by SIGTERM, then by SIGKILL after a while, and then waited for.
+3. A process is ended by SIGTERM, then by SIGKILL after a while, and then waited for. Where it has
+   no time to end by itself, it is killed at once: a server that is asked to end may answer with a
+   traceback.
 4. `carrying` finds what is left after crashes of parents: the processes that were started with a
    mark in their environment, and no others.
 5. `end_all` ends all of those at once, and `named` says in words what they are.
@@ -81,9 +83,11 @@ class Recorded:
     def end(self, *, timeout_s: float, group: bool = False) -> bool:
         """End the process, and return whether it had to be killed.
 
-        It has `timeout_s` seconds to end by itself. With `group` its whole process group is killed.
+        It has `timeout_s` seconds to end by itself; with 0 it is killed at once. With `group` its
+        whole process group is killed.
         """
-        self.signal(signal.SIGTERM)
+        if timeout_s > 0:
+            self.signal(signal.SIGTERM)
         over = time.monotonic() + timeout_s
         while self.alive and time.monotonic() < over:
             time.sleep(_POLL_S)
@@ -145,9 +149,9 @@ def end_all(name: str, value: str, *, timeout_s: float) -> None:
     """End all processes that were started with name=value in their environment.
 
     All are asked at once. After `timeout_s` seconds what is left is killed, and so is what has
-    appeared meanwhile.
+    appeared meanwhile. With 0 nobody is asked.
     """
-    asked_processes = carrying(name, value)
+    asked_processes = carrying(name, value) if timeout_s > 0 else []
     for process in asked_processes:
         process.signal(signal.SIGTERM)
     over = time.monotonic() + timeout_s

@@ -1,7 +1,8 @@
 """Read a drop-box's ledger once, and verify every entry, the chain and the grammar.
 
-1. Several entries are read at once, and only those that are new. A hole is not an end (R-71): the
-   first time, one entry beyond the end is asked for.
+1. Several entries are read at once, and only those that are new. A hole is not an end (R-71): until
+   an end was reached once, one entry beyond it is asked for. So a read that failed is not taken for
+   a shorter ledger by the next one.
 2. The entries in a copy on this machine are verified like those in the store. Where the store's
    ledger does not go through the newest of them, one of the two was changed: that is an error, and
    the copy stays as it is (R-75, R-113).
@@ -74,6 +75,8 @@ class LedgerReader:
     def __init__(self, store: ObjectStore, *, limits: Limits, copy: LedgerCopy | None) -> None:
         self._store, self._limits, self._copy = store, limits, copy
         self._book: Book | None = None
+        self._to_the_end = False  # whether a read has reached the end of this book
+        self._of_copy = 0  # entries of the book that came from the copy
         # the envelopes of the book's entries, kept where there is a copy to be written
         self._envelopes: list[bytes] = []
         self._newest = b""
@@ -87,15 +90,16 @@ class LedgerReader:
         """
         annulled = frozenset((a.sequence, a.digest) for a in verifier.registry.annulled)
         if annulled != self._annulled:  # the roots have spoken since: everything is read anew
-            self._book, self._annulled = None, annulled
-        first = self._book is None
+            self._book, self._to_the_end, self._annulled = None, False, annulled
         if self._book is None:
             self._book = self._copied_book(verifier) or Book(verifier.registry.federation)
-        entries_before, ahead = len(self._book.entries), 1
+            self._of_copy = len(self._book.entries)
+        first, ahead = not self._to_the_end, 1
         while self._read_entries(verifier, self._book, ahead, beyond=first):
             ahead = min(2 * ahead, _ENTRIES_AT_ONCE)
+        self._to_the_end = True
         # the copy is written once a process; the next process reads what comes later
-        if self._copy is not None and first and len(self._book.entries) > entries_before:
+        if self._copy is not None and first and len(self._book.entries) > self._of_copy:
             version = verifier.registry.version
             self._copy.keep(self._envelopes, registry_version=version)
         return list(self._book.entries)

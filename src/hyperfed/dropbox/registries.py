@@ -81,8 +81,8 @@ class RegistryChain:
             raise RegistryError(
                 "this drop-box has no registry",
                 subject=Keys.registry(1),
-                remedy="The operator makes one with `hyperfed registry init`; check bucket and "
-                "prefix",
+                remedy="Check bucket and prefix, or that the share is mounted. A new federation's "
+                "first is made with `hyperfed registry init`",
             )
         if len(self.versions) < not_below:
             raise RegistryError(

@@ -46,10 +46,12 @@ from hyperfed.storage.store import check_key
 
 __all__ = [
     "MAX_LIFETIME_S",
+    "SLACK",
     "Link",
     "Links",
     "LinksFile",
     "open_links",
+    "outlast",
     "seal_links",
     "split_url",
     "verify_links",
@@ -58,10 +60,21 @@ __all__ = [
 MAX_LIFETIME_S = 7 * 86_400
 """Longest life of a URL in seconds: SigV4 allows no longer one."""
 
+SLACK = 10
+"""Parts of a window: within the first of them, the next round's links must be there."""
+
 _FILE_VERSION = 1
 _MAX_REGISTRIES = 1 << 16
 _OURS = ("rounds", "registry", "ledger", "probe")  # where only the coordinator and the roots write
 _TARGET = re.compile(r"/(?!/)[!-~]*")  # path and query; no byte can end a request line
+
+
+def outlast(window_s: float) -> bool:
+    """Return whether links can live until the next round's are there, in windows of `window_s`.
+
+    Where they cannot, no client follows them by itself: each window needs a file by hand.
+    """
+    return window_s + window_s / SLACK <= MAX_LIFETIME_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

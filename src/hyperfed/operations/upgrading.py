@@ -25,11 +25,12 @@ from hyperfed.codec.reading import leading_int
 from hyperfed.codec.versions import newest
 from hyperfed.dropbox.reader import DropBoxReader, Stored
 from hyperfed.engines.summed.versions import check_version
-from hyperfed.errors import AggregationError, HyperfedError, SchemaError
+from hyperfed.errors import RESTORE_BUCKET, AggregationError, HyperfedError, SchemaError
 from hyperfed.merge.pooling import FORMULA
 from hyperfed.protocol.documents import end_of
 from hyperfed.protocol.entries import EntryKind
 from hyperfed.protocol.ledger import Chained
+from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.objects import Freeze, Plan
 
 __all__ = ["UpgradeStep", "prefect_step", "upgrade_steps"]
@@ -82,7 +83,7 @@ def _steps(reader: DropBoxReader, now: datetime) -> Iterator[UpgradeStep]:
     plan = _newest_plan(reader, running, max(ended, default=0))
     freeze = reader.freeze(committed) if committed else None
     yield from _formats(reader, plan, freeze, committed)
-    yield _formula(freeze)
+    yield _formula(freeze, committed)
     yield from _under_way(reader, ledger, running, max(ended, default=0))
     if plan is not None:
         yield from _engine(plan.value)
@@ -138,7 +139,14 @@ def _format(name: str, value: Any, lies_as: bytes, next_one: bytes | None) -> Up
     )
 
 
-def _formula(freeze: Stored[Freeze] | None) -> UpgradeStep:
+def _formula(freeze: Stored[Freeze] | None, committed: int) -> UpgradeStep:
+    if freeze is None and committed:
+        return UpgradeStep(
+            name="formula",
+            said=f"round {committed} is committed, and the drop-box has lost "
+            f"{Keys.freeze(committed)}, which says by which formula",
+            before=RESTORE_BUCKET,
+        )
     if freeze is None:
         return UpgradeStep(name="formula", said=f"no round is committed; {FORMULA} will be used")
     formula, number = freeze.value.formula, freeze.value.round

@@ -35,6 +35,8 @@ from hyperfed.testing.federation import SmallFederation
 from tests.unit.cli.conftest import World
 
 Usage = namedtuple("Usage", "total used free")
+ROUNDS = '[rounds]\nvariables = ["output"]\n'
+"""Says that rounds run without a Prefect server here."""
 
 
 def levels(world: World, *args: str) -> tuple[int, dict[str, str]]:
@@ -54,7 +56,7 @@ def checked(world: World, *args: str) -> tuple[int, dict[str, dict[str, str]]]:
 def operator(world: World) -> World:
     """The operator's desk, after a round and in the next."""
     config = world.config("texas").partition("[client]")[0]
-    Path("hyperfed.toml").write_text(f'{config}[coordinator]\nkey = "coordinator.key"\n')
+    Path("hyperfed.toml").write_text(f'{config}[coordinator]\nkey = "coordinator.key"\n{ROUNDS}')
     world.federation.play(1)
     world.federation.open(2)
     world.at(2)
@@ -70,7 +72,7 @@ def test_what_is_checked_follows_from_what_is_configured(world: World) -> None:
     assert {"client key", "updates"} <= client.keys()
     assert not {"coordinator key", "budget", "schedules"} & client.keys()
     Path("hyperfed.toml").write_text(
-        f'{world.config("texas")}[coordinator]\nkey = "coordinator.key"\n'
+        f'{world.config("texas")}[coordinator]\nkey = "coordinator.key"\n{ROUNDS}'
     )
     assert {"client key", "coordinator key", "updates", "budget"} <= levels(world)[1].keys()
     shown = world.desk("check")
@@ -135,6 +137,38 @@ def test_a_store_that_never_answers_is_told_before_a_monitor_gives_up(
     assert asked == 2
 
 
+def test_an_operator_who_names_no_server_is_not_told_that_all_is_good(operator: World) -> None:
+    """A monitor without the worker's environment would say OK while no worker runs."""
+    settings = Path("hyperfed.toml").read_text()
+    Path("hyperfed.toml").write_text(settings.partition("[rounds]")[0])
+    code, found = checked(operator)
+    assert (code, found["schedules"]["level"]) == (3, "unknown")
+    assert "were not looked at" in found["schedules"]["said"]
+    assert "PREFECT_API_URL" in found["schedules"]["remedy"]
+    Path("hyperfed.toml").write_text(settings)  # without Prefect, by hand or by cron
+    assert "schedules" not in checked(operator)[1]
+
+
+def test_a_result_that_the_drop_box_has_lost_is_not_the_newest_result(operator: World) -> None:
+    """As by a lifecycle rule that expires what is current."""
+    (operator.box / "rounds/00000001/result").unlink()
+    code, found = checked(operator)
+    assert (code, found["rounds"]["level"]) == (2, "critical")
+    assert "has lost rounds/00000001/result" in found["rounds"]["said"]
+    assert "Restore the bucket" in found["rounds"]["remedy"]
+
+
+def test_a_cut_ledger_leaves_nothing_that_is_said_of_it_good(operator: World) -> None:
+    for client in operator.federation.clients:
+        operator.federation.submit(client, round_id=2)
+    operator.federation.run(2)
+    (operator.box / "ledger/000000000001").unlink()
+    found = checked(operator)[1]
+    for name in ("rounds", "budget"):
+        assert (found[name]["level"], "is missing" in found[name]["said"]) == ("critical", True)
+        assert "Restore the bucket" in found[name]["remedy"]
+
+
 def test_keys_that_others_read_that_are_missing_or_that_nobody_knows(operator: World) -> None:
     Path("coordinator.key").chmod(0o660)
     code, found = checked(operator)
@@ -142,10 +176,24 @@ def test_keys_that_others_read_that_are_missing_or_that_nobody_knows(operator: W
     assert "chmod 600" in found["coordinator key"]["remedy"]
     Path("coordinator.key").unlink()
     assert checked(operator)[1]["coordinator key"]["said"].endswith("no such key file")
+    Path("coordinator.key").write_text("cut off")
+    Path("coordinator.key").chmod(0o600)
+    assert "restore the file" in checked(operator)[1]["coordinator key"]["remedy"]
+    Path("coordinator.key").unlink()
     KeyPair.generate().save(Path("coordinator.key"))
     assert (
         "is not a coordinator's in the registry" in checked(operator)[1]["coordinator key"]["said"]
     )
+
+
+def test_a_key_of_another_party_is_called_by_its_name(world: World) -> None:
+    """The path or the id is wrong, and no root need be asked for a new key."""
+    for key, owner in (("ohio", "ohio"), ("coordinator", "the coordinator")):
+        Path("hyperfed.toml").write_text(world.config("texas").replace("texas.key", f"{key}.key"))
+        code, found = checked(world)
+        assert code == 2
+        assert f"is a key of {owner}, not of texas" in found["client key"]["said"]
+        assert "Correct [client] id or the path" in found["client key"]["remedy"]
 
 
 def test_a_clients_key_that_ends_soon_or_has_ended(world: World) -> None:
@@ -341,6 +389,7 @@ def test_a_broken_object_is_not_taken_for_a_newer_versions(operator: World) -> N
         code, found = checked(operator)
         assert (code, found[name]["level"]) == (2, "critical")
         assert key in found[name]["said"]
+        assert "Restore the bucket" in found[name]["remedy"]
         assert found["versions"]["level"] == "ok"
         upgrade = operator.desk("upgrade", "check")
         assert upgrade.code not in (0, 70)

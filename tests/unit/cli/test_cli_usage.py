@@ -383,6 +383,7 @@ def test_a_prefect_server_that_does_not_answer_is_named(tmp_path: Path, url: str
     said = json.loads(ran.stdout)
     assert (ran.returncode, said["exit_code"]) == (3, 3)
     assert (said["error"]["kind"], said["error"]["subject"]) == ("TransportError", url)
+    assert "a first start takes a minute" in said["error"]["remedy"], "it may be starting"
     assert "prefect server start" in said["error"]["remedy"]
 
 

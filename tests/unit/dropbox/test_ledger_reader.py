@@ -62,6 +62,30 @@ def test_a_hole_is_not_an_end(fed: SmallFederation) -> None:
         assert (caught.value.rule, caught.value.subject) == ("R-71", Keys.ledger(gone))
 
 
+def test_a_hole_is_none_the_less_there_at_the_second_look(fed: SmallFederation) -> None:
+    """Whoever asks the same reader again gets the same answer, and no shorter ledger."""
+    for gone in (1, 2, 5):
+        twin = fed.twin()
+        twin.store.forget(Keys.ledger(gone))  # type: ignore[attr-defined]
+        here = reader(twin)
+        for _ in range(3):
+            with pytest.raises(LedgerError, match="is missing, though ledger/"):
+                here.ledger()
+
+
+def test_a_copy_is_kept_by_the_read_that_comes_to_the_end(
+    fed: SmallFederation, tmp_path: Path
+) -> None:
+    store, twin = Watched(fed), fed.twin()
+    store.late, twin.store = {Keys.ledger(5): TransientError("no answer")}, store
+    here, path = reader(twin, tmp_path / "copy"), tmp_path / "copy"
+    with pytest.raises(TransientError):
+        here.ledger()
+    assert not path.exists()
+    here.ledger()
+    assert len(LedgerCopy(path).load().entries) == 6
+
+
 def test_what_is_appended_while_it_is_read_is_read(fed: SmallFederation) -> None:
     store = Watched(fed)
     store.late = {Keys.ledger(n): ObjectNotFound("no such object") for n in (2, 4)}

@@ -6,9 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from hyperfed.cli import app
 from hyperfed.client.opening import Opening
 from hyperfed.client.settings import load_settings
+from hyperfed.links.bundle import outlast
 from hyperfed.operations.health import Finding, Level, health
 from hyperfed.operations.health.keys import links_finding
 from hyperfed.testing.federation import SmallFederation
@@ -77,3 +80,26 @@ def test_links_that_end_before_the_next_rounds_can_be_fetched_are_told_at_once(
     links = opened(fed, issuer(fed, lifetime_s=lifetime_s).bundle(ME).data)
     now = fed.opens(1) + timedelta(hours=1)
     assert links_finding(links, fed.registry, now).level is level
+
+
+def test_windows_that_outlast_all_links_are_told_while_a_file_can_still_come() -> None:
+    """No operator can issue links that reach the next week's: a warning from the first hour on
+    would be there for ever, and read by nobody.
+    """
+    fed = SmallFederation(store=SigningStore(), window_s=7 * DAY_S)
+    links, opens = opened(fed, issuer(fed).bundle(ME).data), fed.opens(1)
+    found = [links_finding(links, fed.registry, opens + timedelta(days=d)) for d in (1, 3, 4, 6)]
+    assert [f.level for f in found] == [Level.GOOD] * 2 + [Level.WARNING] * 2
+    assert all("windows of 7 days outlast them" in f.said for f in found)
+    assert found[-1].remedy.endswith("each window")
+    assert [outlast(days * DAY_S) for days in (1, 6, 6.5, 7, 30)] == [True] * 2 + [False] * 3
+
+
+@pytest.mark.parametrize(("days", "said"), [(1, "--by-link"), (7, "another in each window")])
+def test_the_operator_hears_at_the_first_file_whether_more_must_follow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int, said: str
+) -> None:
+    fed = SmallFederation(store=SigningStore(), window_s=days * DAY_S)
+    monkeypatch.setattr("hyperfed.cli.operator.links._issuer", lambda *_: issuer(fed))
+    shown = CliRunner().invoke(app, ["links", "first", ME, "--out", str(tmp_path / "me.hfl")])
+    assert (shown.exit_code, said in shown.output) == (0, True), shown.output

@@ -20,6 +20,7 @@ from hyperfed.merge.pooling import FORMULA
 from hyperfed.operations import upgrading
 from hyperfed.operations.upgrading import UpgradeStep, prefect_step, upgrade_steps
 from hyperfed.packets import PolicyPack
+from hyperfed.protocol.object_keys import Keys
 from hyperfed.storage.memory import MemoryStore
 from hyperfed.testing.federation import SmallFederation
 
@@ -45,6 +46,15 @@ def today(policy: PolicyPack | None = None) -> dict[str, UpgradeStep]:
     federation.play(1)
     federation.open(2)
     return {s.name: s for s in upgrade_steps(federation.reader(), federation.opens(2))}
+
+
+def test_a_freeze_that_the_drop_box_has_lost_is_no_federation_without_rounds() -> None:
+    federation = SmallFederation()
+    federation.play(1)
+    federation.store.forget(Keys.freeze(1))  # type: ignore[attr-defined]
+    steps = {s.name: s for s in upgrade_steps(federation.reader(), federation.opens(2))}
+    assert "has lost rounds/00000001/freeze" in steps["formula"].said
+    assert "Restore the bucket" in steps["formula"].before
 
 
 @pytest.mark.parametrize("name", INDEX)

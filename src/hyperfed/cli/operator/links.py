@@ -83,6 +83,8 @@ def first(
     \b
       hyperfed links first hospital-1
     """
+    from hyperfed.links.bundle import outlast
+
     path = out or Path(f"{client}.hfl")
     with invocation.out.step("Signing URLs"):
         issuer = _issuer(invocation, coordinator_key, days)
@@ -108,7 +110,10 @@ def first(
             {
                 **pairs,
                 "Next": f"send it the file; `hyperfed service install --by-link {client} ...` "
-                "so that each round brings new links",
+                "so that each round brings new links"
+                if outlast(issuer.reader.registry.window_s)
+                else "send it the file, and another in each window (`hyperfed links issue "
+                f"{client}`): windows as long as these outlast all links",
             },
         )
 

@@ -108,6 +108,12 @@ def service() -> None:
     help="A client without a cloud account, once for each. It gets new links with each round.",
 )
 @click.option(
+    "--housekeeping-key-file",
+    type=FILE,
+    help="The file with the housekeeping role's access key, by its path on the workers. Nobody "
+    "else may erase in a bucket.",
+)
+@click.option(
     "--notify",
     type=Block(),
     metavar="TYPE/NAME",
@@ -135,6 +141,7 @@ def install(
     poll_s: float | None,
     overrides: tuple[tuple[str, Any], ...],
     by_link: tuple[str, ...],
+    housekeeping_key_file: Path | None,
     notify: tuple[str, ...],
     name: str,
     without_login: bool,
@@ -162,6 +169,7 @@ def install(
         addressing=settings.text("store.addressing"),
         ca_file=settings.file("store.ca_file"),
         access_key_file=settings.file("store.access_key_file"),
+        housekeeping_key_file=housekeeping_key_file and housekeeping_key_file.absolute(),
         key_file=settings.need("coordinator.key"),
         fingerprint=settings.need_fingerprint(),
         name=name,
@@ -184,6 +192,7 @@ def install(
         "Blocks": f"{state['blocks']} (Drop-Box, Coordinator Keys, Federation Policy, Stage "
         f"Results), {state['variables']} variables",
         "Schedules": ", ".join(n for n, applied in state["schedules"].items() if applied),
+        "Housekeeping": f"by the block {state['housekeeping']}",
         "Automations": f"{len(state['automations'])}, on: {', '.join(on)}",
         "Next": "hyperfed service worker",
     }

@@ -43,6 +43,13 @@ __all__ = [
     "worst",
 ]
 
+_NO_SERVER = Finding(
+    name="schedules",
+    level=Level.UNKNOWN,
+    said="no Prefect server is named here: schedules and the worker were not looked at",
+    remedy="Set PREFECT_API_URL and PREFECT_API_AUTH_STRING as the worker has them. Without "
+    "Prefect, [rounds] in hyperfed.toml says what `hyperfed round` runs",
+)
 AskServer = Callable[[Registry], ServerFacts]
 """Asks a Prefect server about the deployments of a registry's federation. Raises HyperfedError."""
 
@@ -50,7 +57,8 @@ AskServer = Callable[[Registry], ServerFacts]
 def health(opening: Opening, *, ask_server: AskServer | None = None) -> list[Finding]:
     """Return the findings, in the order in which each rests on those before.
 
-    `ask_server` is None where no Prefect server is named, or this is not the operator's machine.
+    `ask_server` is None where no Prefect server is named, or this is not the operator's machine. An
+    operator who names no server, and has not said in [rounds] that none is needed, hears of it.
     """
     settings = opening.settings
     client = settings.text("client.id")
@@ -77,6 +85,8 @@ def health(opening: Opening, *, ask_server: AskServer | None = None) -> list[Fin
         findings += _rounds(opening, registry, client, coordinator_key)
         if ask_server is not None:
             findings += _server(opening, registry, ask_server)
+        elif coordinator_key is not None and "rounds.variables" not in settings.values:
+            findings.append(_NO_SERVER)
     findings.append(disk_finding(_folders(opening)))
     if not any(finding.name == "versions" for finding in findings):
         findings.append(Finding(name="versions", level=Level.GOOD, said=versions_said()))
@@ -119,7 +129,12 @@ def _rounds(
 ) -> Iterator[Finding]:
     """Yield what rests on ledger, plan and receipts."""
     checks: dict[str, Callable[[], Finding | None]] = {
-        "rounds": lambda: rounds_finding(registry, opening.reader.ledger(), opening.now()),
+        "rounds": lambda: rounds_finding(
+            registry,
+            opening.reader.ledger(),
+            opening.now(),
+            store=opening.store if coordinator_key is not None else None,
+        ),
         "plan": lambda: opened_finding(
             opening.reader, opening.now(), may_open=coordinator_key is not None
         ),

@@ -4,7 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hyperfed.errors import HyperfedError
+from hyperfed.errors import (
+    RESTORE_BUCKET,
+    HyperfedError,
+    LedgerError,
+    PacketError,
+    RegistryError,
+    SchemaError,
+)
 
 __all__ = ["EXIT_CODES", "Finding", "Level", "worst"]
 
@@ -20,6 +27,8 @@ class Level(StrEnum):
 
 EXIT_CODES = {Level.GOOD: 0, Level.WARNING: 1, Level.CRITICAL: 2, Level.UNKNOWN: 3}
 """The exit codes that monitors such as Nagios, Icinga and Checkmk read."""
+_OBJECTS = ("registry/", "rounds/", "ledger/")
+_CORRECT = "Correct what it names; docs/troubleshooting.md has such messages"
 _WORST_FIRST = (Level.CRITICAL, Level.WARNING, Level.UNKNOWN, Level.GOOD)
 
 
@@ -41,8 +50,13 @@ class Finding:
         """Return what an error says, with its object, its rule and its remedy."""
         subject = f"{error.subject}: " if error.subject else ""
         rule = f" [{error.rule}]" if error.rule else ""
-        remedy = error.remedy or "Correct what it names; docs/troubleshooting.md has such messages"
-        return cls(name=name, level=level, said=f"{subject}{error.problem}{rule}", remedy=remedy)
+        # what was signed nobody corrects, nor sends a second time
+        signed = isinstance(error, PacketError | RegistryError | LedgerError)
+        broken = isinstance(error, SchemaError) and error.rule != "R-12"
+        broken = broken and error.subject.startswith(_OBJECTS)
+        remedy = RESTORE_BUCKET if broken or (signed and not error.remedy) else error.remedy
+        said = f"{subject}{error.problem}{rule}"
+        return cls(name=name, level=level, said=said, remedy=remedy or _CORRECT)
 
 
 def worst(findings: Sequence[Finding]) -> Level:

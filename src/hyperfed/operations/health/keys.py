@@ -7,7 +7,8 @@
 3. Links and the store's access key are opened when the store is; what is wrong with them is
    reported there. Links lead to newer ones while they live. They are a warning where they end
    before the next round's can be there, or where the running round brought none and half of their
-   life is over.
+   life is over. No links outlast a window of almost seven days or more (R-53): there each window
+   needs a file by hand, and they are a warning once half of their life is over.
 """
 
 import json
@@ -17,7 +18,7 @@ from pathlib import Path
 from hyperfed.config import DEFAULT_LIMITS
 from hyperfed.crypto.keys import PublicKeys
 from hyperfed.errors import ConfigError, HyperfedError
-from hyperfed.links.bundle import Links
+from hyperfed.links.bundle import SLACK, Links, outlast
 from hyperfed.links.link_table import NEW_LINKS
 from hyperfed.operations.health.finding import Finding, Level
 from hyperfed.registry.records import KeyRecord
@@ -29,7 +30,10 @@ __all__ = ["SOON", "key_finding", "links_finding", "registry_finding"]
 SOON = 7
 """Windows before its end in which a key, a registry version or a budget is a warning."""
 _MAX_FILE_BYTES = 1 << 16
-_GRACE = 10  # parts of a window in which the next round's links must be there
+_FILE = (
+    "Correct the path in hyperfed.toml, or restore the file. `hyperfed keygen` makes a new key, "
+    "which the registry must name"
+)
 
 
 def key_finding(
@@ -48,7 +52,20 @@ def key_finding(
         return Finding(name=name, level=Level.UNKNOWN, said=said, remedy="See the first line")
     records = registry.coordinators if client is None else registry.keys_of(client)
     mine = [record for record in records if record.keys == public]
+    if not mine and (owner := _owner(registry, public)):
+        said = f"{public.key_id} is a key of {owner}, not of {client or 'a coordinator'}"
+        remedy = "Correct [client] id or the path of the key in hyperfed.toml"
+        return Finding(name=name, level=Level.CRITICAL, said=said, remedy=remedy)
     return _standing(mine, public, name=name, client=client, running=running)
+
+
+def _owner(registry: Registry, public: PublicKeys) -> str:
+    """Return who has a pair of keys in the registry, in words; "" where nobody has."""
+    if any(record.keys == public for record in registry.coordinators):
+        return "the coordinator"
+    return next(
+        (c.client_id for c in registry.clients if any(r.keys == public for r in c.keys)), ""
+    )
 
 
 def _public(path: Path) -> PublicKeys:
@@ -57,15 +74,12 @@ def _public(path: Path) -> PublicKeys:
         path,
         what="key",
         max_bytes=_MAX_FILE_BYTES,
-        remedy="Correct the path in hyperfed.toml, or restore the file. `hyperfed keygen` makes a "
-        "new key, which the registry must name",
+        remedy=_FILE,
     )
     try:
         return PublicKeys.from_json(json.loads(text)["public"], str(path))
     except (ValueError, KeyError, TypeError) as exc:
-        raise ConfigError(
-            "is not a key file", subject=str(path), remedy="Make one with `hyperfed keygen`"
-        ) from exc
+        raise ConfigError("is not a key file", subject=str(path), remedy=_FILE) from exc
 
 
 def _standing(
@@ -81,7 +95,8 @@ def _standing(
         remedy = (
             "Ask the operator: the roots must name a new key (`hyperfed enroll`)"
             if client is not None
-            else "The roots name it: `hyperfed registry add --coordinator FILE --replace-key`"
+            else "If it is the right file, the roots must name it: `hyperfed registry add "
+            "--coordinator FILE.pub --replace-key`"
         )
         return Finding(name=name, level=Level.CRITICAL, said=said, remedy=remedy)
     if first > running:
@@ -116,14 +131,19 @@ def registry_finding(registry: Registry, now: datetime) -> Finding:
 def links_finding(links: Links, registry: Registry, now: datetime) -> Finding:
     """Return how long the newest links live, and whether newer ones come in time."""
     running = registry.windows.round_at(max(now, registry.genesis))
-    next_s = registry.window_s / _GRACE
+    next_s = registry.window_s / SLACK
     too_short = links.expires < registry.windows.deadline(running) + timedelta(seconds=next_s)
-    forgotten = links.round < running and links.expires - now < (links.expires - links.issued) / 2
-    soon = too_short or forgotten
+    half_over = links.expires - now < (links.expires - links.issued) / 2
+    by_hand = not outlast(registry.window_s)
+    forgotten = links.round < running and half_over and not by_hand
+    soon = forgotten or (too_short and (half_over or not by_hand))
     said = f"those of round {links.round} expire at {links.expires:%Y-%m-%d %H:%M} UTC"
+    if by_hand:
+        said += f"; links live 7 days at most, and windows of {registry.window_s / 86_400:.3g} days"
+        said += " outlast them"
     return Finding(
         name="links",
         level=Level.WARNING if soon else Level.GOOD,
         said=said + (f", and round {running} brought no newer ones" if forgotten else ""),
-        remedy=NEW_LINKS if soon else "",
+        remedy=f"{NEW_LINKS}{', each window' if by_hand else ''}" if soon else "",
     )

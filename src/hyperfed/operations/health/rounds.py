@@ -3,7 +3,8 @@
 Schedules that do nothing show here, whatever runs them: Prefect, a timer or a person.
 
 1. A window that has ended gets its result by the end of the next one at the latest. One without a
-   result is a warning; two or more are critical.
+   result is a warning; two or more are critical. For the operator, a newest result that the
+   drop-box has lost is critical: the next round rests on it.
 2. A client's newest receipt that refuses or excludes it is critical. Not being seen once is a
    warning, and critical after `ABSENT` rounds.
 3. A budget of which less than `LOW` is left, or that pays for less than `SOON` more rounds like the
@@ -15,28 +16,48 @@ from datetime import datetime
 
 from hyperfed.client.session import ClientSession
 from hyperfed.dropbox.reader import DropBoxReader
+from hyperfed.errors import RESTORE_BUCKET
 from hyperfed.operations.health.finding import Finding, Level
 from hyperfed.operations.health.keys import SOON
 from hyperfed.protocol.entries import EntryKind
 from hyperfed.protocol.ledger import Chained
+from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.receipt_objects import Fate, Receipt
 from hyperfed.registry.registry import Registry
 from hyperfed.report.notices import ABSENT, LOW
 from hyperfed.report.spending import budget_view
+from hyperfed.storage.store import ObjectStore
 
 __all__ = ["budget_finding", "opened_finding", "rounds_finding", "updates_finding"]
 
 _GRACE = 10  # parts of a window in which a plan must be there
 
 
-def rounds_finding(registry: Registry, ledger: Sequence[Chained], now: datetime) -> Finding:
-    """Return how old the newest result is, in windows."""
+def rounds_finding(
+    registry: Registry,
+    ledger: Sequence[Chained],
+    now: datetime,
+    *,
+    store: ObjectStore | None = None,
+) -> Finding:
+    """Return how old the newest result is, in windows.
+
+    `store` is asked whether it still has that result; None: it is not, because links may end before
+    it.
+    """
     if now < registry.genesis:
         said = f"round 1 begins at {registry.genesis:%Y-%m-%d %H:%M} UTC"
         return Finding(name="rounds", level=Level.GOOD, said=said)
     ended = registry.windows.ended_at(now)
     ends = {c.entry.round: c.entry.kind for c in ledger if c.entry.kind is not EntryKind.RESERVE}
     newest = max((n for n, kind in ends.items() if kind is EntryKind.COMMIT), default=0)
+    if newest and store is not None and store.head(Keys.result(newest)) is None:
+        return Finding(
+            name="rounds",
+            level=Level.CRITICAL,
+            said=f"round {newest} is committed, and the drop-box has lost {Keys.result(newest)}",
+            remedy=f"{RESTORE_BUCKET}. Does a lifecycle rule expire what is current?",
+        )
     missing = ended - newest
     void = [n for n in range(newest + 1, ended + 1) if n in ends]
     said = f"the newest result is round {newest}'s" if newest else "no round has a result yet"
