@@ -38,6 +38,7 @@ from hyperfed.secure_aggregation.noised_statistics import noised_vector
 from hyperfed.statistics import Statistics
 from hyperfed.storage.memory import MemoryStore
 from tests.attack.test_secure_rounds import elsewhere, named, openings, replaced
+from tests.damage import damaged
 from tests.noised_night import BUDGET, WARDS, NoisedNight, policy, statistics
 from tests.secure_night import signed_plan
 
@@ -121,7 +122,7 @@ def test_a_client_with_unequal_seeds_costs_the_others_a_share_and_no_more() -> N
     night.submit_all()
     part = openings(night).mask_boxes("ward-6")
     assert part is not None
-    boxes = tuple(box[:-1] + b"\x00" for box in part.value.boxes[:2]) + part.value.boxes[2:]
+    boxes = tuple(damaged(box) for box in part.value.boxes[:2]) + part.value.boxes[2:]
     lying = replace(part.value, boxes=boxes)
     data = signed_part(
         lying, PacketType.BOXES, sender="ward-6", key_pair=fed.keys["ward-6"], now=fed.opens(1)

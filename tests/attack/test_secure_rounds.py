@@ -17,6 +17,7 @@ from hyperfed.protocol.documents import sign_object
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.registry.secure_sums import SecureSums
 from hyperfed.storage.memory import MemoryStore
+from tests.damage import damaged
 from tests.secure_night import HELPERS, MEMBERS, SecureNight, named, openings, replaced, signed_plan
 
 pytestmark = pytest.mark.attack
@@ -75,7 +76,7 @@ def test_a_client_with_unequal_seeds_blames_nobody_else() -> None:
     part = openings(night).mask_boxes("yard-1")
     assert part is not None
     boxes = part.value.boxes
-    lying = replace(part.value, boxes=(boxes[0], boxes[1][:-1] + b"\x00", *boxes[2:]))
+    lying = replace(part.value, boxes=(boxes[0], damaged(boxes[1]), *boxes[2:]))
     fed = night.federation
     data = signed_part(
         lying, PacketType.BOXES, sender="yard-1", key_pair=fed.keys["yard-1"], now=fed.opens(1)

@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 from prefect import get_client
-from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterStartTime,
+)
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import Pause
@@ -34,9 +39,11 @@ def test_pauses_double_up_to_five_minutes_and_all_of_them_outlast_an_hour() -> N
 
 
 def newest() -> FlowRun:
+    """The run of the flow that began last; other tests' schedules have runs that never do."""
     with get_client(sync_client=True) as client:
         return client.read_flow_runs(
             flow_filter=FlowFilter(name=FlowFilterName(any_=["federation-round"])),
+            flow_run_filter=FlowRunFilter(start_time=FlowRunFilterStartTime(is_null_=False)),
             sort=FlowRunSort.START_TIME_DESC,
             limit=1,
         )[0]

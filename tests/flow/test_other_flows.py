@@ -15,6 +15,7 @@ from flows.simulate import simulate
 from hyperfed.hypergraph.graph import HypergraphStore
 from hyperfed.storage.filesystem import FilesystemStore
 from hyperfed.testing.federation import SmallFederation
+from tests.damage import damaged
 
 Found = Callable[..., tuple[SmallFederation, str]]
 
@@ -137,7 +138,7 @@ def test_the_audit_fails_naming_the_first_broken_object(found: Found) -> None:
     assert good.is_completed(), good.message
     path = federation.store.root / "rounds/00000001/receipts/site-02"  # type: ignore[attr-defined]
     data = path.read_bytes()
-    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    path.write_bytes(damaged(data))
     bad = audit(drop_box=name, coordinator_keys=name, return_state=True)
     assert bad.is_failed()
     assert "rounds/00000001/receipts/site-02" in bad.message

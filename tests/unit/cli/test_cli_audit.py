@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.damage import damaged
 from tests.unit.cli.conftest import World
 
 
@@ -18,7 +19,7 @@ def counted(world: World) -> World:
 def _break(path: Path) -> None:
     path.chmod(0o640)
     data = path.read_bytes()
-    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    path.write_bytes(damaged(data))
 
 
 def test_a_sound_drop_box_holds(counted: World) -> None:

@@ -12,6 +12,7 @@ from hyperfed.protocol.object_keys import Keys
 from hyperfed.protocol.packs import make_pack, read_pack
 from hyperfed.registry.registry import sign_registry
 from hyperfed.tables.vocabulary import Variable, Vocabulary
+from tests.damage import damaged
 from tests.unit.cli.conftest import World
 
 
@@ -105,7 +106,7 @@ def test_what_does_not_verify_is_shown_with_the_reason(counted: World) -> None:
             "R-82",
             "ohio",
         ),
-        federation.put(whole[:-1] + bytes([whole[-1] ^ 1]), "texas", round_id=2, slot=3): (
+        federation.put(damaged(whole), "texas", round_id=2, slot=3): (
             "R-33",
             "texas",
         ),

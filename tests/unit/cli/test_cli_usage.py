@@ -33,6 +33,7 @@ from hyperfed.cli.values import (
     Override,
     Range,
 )
+from tests.damage import damaged
 from tests.unit.cli.conftest import Desk, World
 from tests.unit.cli.test_cli_app import commands_of
 
@@ -434,7 +435,7 @@ def test_an_answer_that_says_no_says_so_in_json_too(world: World, answer: tuple[
     if "rounds/00000001/plan" in args or args == ["audit"]:
         plan = world.box / "rounds" / "00000001" / "plan"
         plan.chmod(0o640)
-        plan.write_bytes(plan.read_bytes()[:-1] + b"?")
+        plan.write_bytes(damaged(plan.read_bytes()))
     ran, told = world.desk(*args, "--json"), world.desk(*args)
     assert (ran.code, told.code) == (code, code), ran.out + ran.err + told.err
     assert (ran.json["ok"], ran.json["exit_code"]) == (False, code)

@@ -21,6 +21,7 @@ from hyperfed.storage.memory import MemoryStore
 from hyperfed.storage.store import ObjectInfo, ObjectStore
 from hyperfed.testing.faults import FaultStore
 from hyperfed.testing.federation import SmallFederation
+from tests.damage import damaged
 
 # -- objects that are missing or changed -----------------------------------------------------------
 
@@ -46,7 +47,7 @@ def test_a_frozen_update_that_is_gone_or_changed_ends_the_stage_and_releases_not
     if how == "swapped":
         objects[key] = objects[other]
     elif how == "flipped":
-        objects[key] = kept[:-1] + bytes([kept[-1] ^ 1])
+        objects[key] = damaged(kept)
     with pytest.raises(Exception, match=key.rsplit("/", 1)[1][:16]):
         fed.run(1)
     assert fed.objects(Keys.result(1)) == {}

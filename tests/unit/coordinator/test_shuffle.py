@@ -23,6 +23,7 @@ from hyperfed.packets import PolicyPack
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.storage.memory import MemoryStore
 from hyperfed.testing.federation import SmallFederation
+from tests.damage import damaged
 
 NIGHTS = 3
 
@@ -225,7 +226,7 @@ def changed(fed: SmallFederation, part: str) -> str:
     store = fed.store
     assert isinstance(store, MemoryStore)
     key = next(k for k in store._objects if "/scratch/" in k and part in k)
-    store._objects[key] = store._objects[key][:-1] + bytes([store._objects[key][-1] ^ 1])
+    store._objects[key] = damaged(store._objects[key])
     return key
 
 

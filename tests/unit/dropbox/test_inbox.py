@@ -15,6 +15,7 @@ from hyperfed.packets import Update
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.storage.memory import MemoryStore
 from hyperfed.testing.federation import SmallFederation
+from tests.damage import damaged
 
 pytestmark = pytest.mark.unit
 
@@ -107,7 +108,7 @@ def test_bytes_that_were_changed_in_accepted_reach_no_result() -> None:
     runner.freeze(1, runner.validate(runner.collect(1)))
     (key, *_) = sorted(info.key for info in fed.store.list("rounds/00000001/accepted/"))
     data = fed.store.read(key, max_bytes=1 << 20)
-    fed.store._objects[key] = data[:-1] + bytes([data[-1] ^ 1])  # type: ignore[attr-defined]
+    fed.store._objects[key] = damaged(data)  # type: ignore[attr-defined]
     before = fed.decided()
     with pytest.raises(RoundError, match="is not the pack that was frozen"):
         fed.runner(1).release(1)

@@ -21,6 +21,7 @@ from hyperfed.errors import (
 from hyperfed.protocol.object_keys import Keys
 from hyperfed.storage.memory import MemoryStore
 from hyperfed.testing.federation import SmallFederation
+from tests.damage import damaged
 
 pytestmark = pytest.mark.unit
 
@@ -162,7 +163,7 @@ def test_a_copy_that_does_not_verify_is_forgotten(tmp_path: Path) -> None:
     other = SmallFederation(clients=2, name="other-fed")
     other.play(1)
     theirs = [other.objects("ledger/")[Keys.ledger(n)] for n in (1, 2)]
-    flipped = entries[1][:-1] + bytes([entries[1][-1] ^ 1])
+    flipped = damaged(entries[1])
     swapped = [*entries[:1], *theirs[1:2], *entries[2:]]
     twice = [entries[0], entries[0], *entries[2:]]
     for wrong in (

@@ -28,6 +28,7 @@ from hyperfed.storage.memory import MemoryStore
 from hyperfed.storage.store import ObjectStore
 from hyperfed.testing.faults import FaultStore, Killed
 from hyperfed.testing.federation import SmallFederation
+from tests.damage import damaged
 
 ME = "site-01"
 
@@ -258,7 +259,7 @@ def test_what_does_not_verify_does_not_go_in(fed: SmallFederation, site: Site, k
     fed.play(1)
     fed.open(2)
     site.at(2)
-    fed.store = Changed(fed, key, lambda data: data[:-1] + bytes([data[-1] ^ 1]))
+    fed.store = Changed(fed, key, damaged)
     with pytest.raises(HyperfedError) as caught:
         site.transfer_in()
     assert key in str(caught.value)

@@ -24,6 +24,7 @@ from hyperfed.protocol.packs import is_pack, make_pack, read_pack
 from hyperfed.storage.memory import MemoryStore
 from hyperfed.tables.tables import DeltaTable
 from hyperfed.testing.federation import SmallFederation
+from tests.damage import damaged
 
 pytestmark = pytest.mark.unit
 
@@ -249,7 +250,7 @@ def test_a_pack_that_is_gone_or_changed_is_said_for_each_way_of_reading(how: str
     first, second = (Keys.accepted(1, digest) for digest in freeze.packs)
     large = bytes(fed.limits.max_pack_bytes + 1)
     there = {
-        "changed": objects[first][:-1] + b"?",
+        "changed": damaged(objects[first]),
         "another pack": objects[second],
         "too large": large,
     }.get(how)
@@ -338,7 +339,7 @@ def test_an_update_of_such_a_freeze_that_is_gone_or_changed_is_named() -> None:
     other = fed.envelope("site-01", sequence=first.sequence)
     for there in (
         objects[Keys.accepted(1, second.digest)],
-        honest[:-1] + bytes([honest[-1] ^ 1]),
+        damaged(honest),
         other,
     ):
         objects[key] = there

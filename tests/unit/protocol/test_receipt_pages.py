@@ -25,6 +25,7 @@ from hyperfed.protocol.receipts import receipt_keys, wanted_keys
 from hyperfed.storage.memory import MemoryStore
 from hyperfed.storage.store import ObjectStore
 from hyperfed.testing.federation import SmallFederation
+from tests.damage import damaged
 from tests.unit.coordinator.test_growth import CountingStore
 from tests.unit.protocol.paged_rounds import CLIENTS, LIMITS, ONE, OTHER, changed, page, put_page
 
@@ -224,7 +225,7 @@ def test_a_sealed_receipt_belongs_to_one_client_and_key(fed: SmallFederation) ->
     )
     with pytest.raises(SignatureError, match="sealed to"):
         fed.receipt(ONE)
-    for sealed in (one.sealed[:-1] + bytes([one.sealed[-1] ^ 1]), one.sealed[:20], b""):
+    for sealed in (damaged(one.sealed), one.sealed[:20], b""):
         put_page(fed, changed(value, ONE, sealed=sealed))
         with pytest.raises(SignatureError):
             fed.receipt(ONE)
