@@ -9,6 +9,8 @@ A Retry therefore goes on where the round failed.
 3. Each object carries the coordinator's signature over its path and content. One that does not
    verify is a miss, and the stage runs again: whoever runs the bucket cannot forge a stage's
    result.
+4. Prefect calls `read_path` and `write_path` with `_sync`, and awaits `aread_path` and
+   `awrite_path`. Only its base class's types say that the former are coroutines.
 
 What it does not do: serialize or choose keys (`tasks.stages`), or forget (the housekeeping flow).
 """
@@ -61,8 +63,8 @@ class StageResults(WritableFileSystem):
         It is made where it is missing, and corrected where it names other keys.
         """
         try:
-            found: Self = cls.load(drop_box)
-            if found.coordinator_keys == coordinator_keys:
+            found = cls.load(drop_box)
+            if isinstance(found, cls) and found.coordinator_keys == coordinator_keys:
                 return found
         except ValueError:  # Prefect's answer where no block has this name
             pass
@@ -82,7 +84,7 @@ class StageResults(WritableFileSystem):
         """Return the signature, which is deterministic, so that verifying is signing again."""
         return self._keys.sign(b"hyperfed/stage-result\n" + path.encode() + b"\n" + content)
 
-    def read_path(self, path: str, _sync: bool = True) -> bytes:
+    def read_path(self, path: str, _sync: bool = True) -> bytes:  # type: ignore[override]  # see 4
         """Return what was kept under a stage's key.
 
         Raises ObjectNotFound, SignatureError and TransportError, each of which is a miss to
@@ -98,7 +100,9 @@ class StageResults(WritableFileSystem):
             )
         return content
 
-    def write_path(self, path: str, content: bytes, _sync: bool = True) -> str:
+    def write_path(  # type: ignore[override]  # see 4
+        self, path: str, content: bytes, _sync: bool = True
+    ) -> str:
         """Keep a stage's result, unless there is one already."""
         if path.startswith(_KEPT):
             self._store.put_if_absent(f"{FOLDER}/{path}", self._signature(path, content) + content)

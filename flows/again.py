@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-from prefect import get_client, get_run_logger, runtime
+from prefect import State, get_client, get_run_logger, runtime
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.exceptions import Pause
 from prefect.states import AwaitingRetry
@@ -67,7 +67,7 @@ def again_later(first_s: float) -> Iterator[None]:
             at = _time_of(client) + timedelta(seconds=pause_s(tried, first_s))
             if planned is not None:
                 at = max(at, datetime.fromtimestamp(planned.timestamp(), UTC))
-            state = AwaitingRetry(scheduled_time=at, message=str(error))
+            state: State[None] = AwaitingRetry(scheduled_time=at, message=str(error))
             client.set_flow_run_state(runtime.flow_run.id, state, force=True)
         get_run_logger().warning("Tried again at %s. %s", f"{at:%H:%M:%S %Z}", error)
         raise Pause(state=state) from error

@@ -6,10 +6,10 @@ The run fails where something does not hold.
 from datetime import UTC, datetime
 from typing import Any
 
-from prefect import flow, get_run_logger, task
+from prefect import State, flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, Failed
 
 from blocks import CoordinatorKeys, DropBox
 from hyperfed.operations.audit import audit as check

@@ -20,9 +20,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger, task
+from prefect import State, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.states import Completed, State
+from prefect.states import Completed
 from prefect.tasks import exponential_backoff
 
 from blocks.bounds import bounds
@@ -151,7 +151,7 @@ def client_night(
     """
     now = instant_of(now, datetime.now(UTC), dry_run=False, environment=os.environ)
     model = pull(config, model_folder, now)
-    said = {
+    said: dict[str, object] = {
         "file": data and Path(data),
         "edges": edges and Path(edges),
         "engine": engine,

@@ -22,8 +22,8 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import Annotated, Any
 
-from prefect import flow, get_run_logger
-from prefect.states import Completed, State
+from prefect import State, flow, get_run_logger
+from prefect.states import Completed
 from pydantic import Field
 
 from blocks import FederationPolicy, StageResults
@@ -129,10 +129,11 @@ def federation_round(
         if fire_drill:
             _check_drill(plan)
         delay_s = policy.aggregation_delay_s if aggregation_delay_s is None else aggregation_delay_s
-        state = _run(coordinator, number, delay_s=delay_s, poll_s=policy.poll_s, shards=shards)
-        if fire_drill and state.data["outcome"] == "committed":
-            state.data["fire_drill"] = drill(coordinator, number)
-        return state
+        summary = _run(coordinator, number, delay_s=delay_s, poll_s=policy.poll_s, shards=shards)
+        if fire_drill and summary["outcome"] == "committed":
+            summary["fire_drill"] = drill(coordinator, number)
+        message = ". ".join((summary["headline"], *summary["unwritten"]))
+        return Completed(name=_outcome_name(summary), message=message, data=summary)
 
 
 def _skipped(number: int, why: str) -> State[dict[str, Any]]:
@@ -152,17 +153,16 @@ def _check_drill(plan: Plan) -> None:
 
 def _run(
     coordinator: Coordinator, number: int, *, delay_s: float, poll_s: float, shards: int
-) -> State[dict[str, Any]]:
+) -> dict[str, Any]:
     """Run the stages, and return what the round came to."""
     kept = StageResults.beside(coordinator.drop_box, coordinator.coordinator_keys)
     poll_s = poll_every(delay_s=delay_s, poll_s=poll_s)
-    waiting = {
-        "retries": max(3, polls(delay_s=delay_s, poll_s=poll_s)),
-        "retry_delay_seconds": poll_s,
-    }
+    tries = max(3, polls(delay_s=delay_s, poll_s=poll_s))
     timings: list[tuple[str, float]] = []
     with _timed("collect", timings):
-        collecting = collect.with_options(result_storage=kept, **waiting)
+        collecting = collect.with_options(
+            result_storage=kept, retries=tries, retry_delay_seconds=poll_s
+        )
         arrivals = collecting(coordinator, number, poll_s, delay_s)
     with _timed("validate", timings):
         admission = validate.with_options(result_storage=kept)(coordinator, arrivals, shards)
@@ -172,7 +172,8 @@ def _run(
         check_privacy_budget.with_options(result_storage=kept)(coordinator, number)
     if runner_of(coordinator).plan(number).value.policy.aggregation == "secure-sum":
         with _timed("open sum", timings):
-            open_sum.with_options(**waiting)(coordinator, number, poll_s, delay_s)
+            opening = open_sum.with_options(retries=tries, retry_delay_seconds=poll_s)
+            opening(coordinator, number, poll_s, delay_s)
     if shards > 1:
         with _timed("shuffle", timings):
             shuffle(coordinator, number, shards)
@@ -180,7 +181,7 @@ def _run(
         reconcile(coordinator, number, shards)
     with _timed("broadcast", timings):
         broadcast(coordinator, number)
-    summary: dict[str, Any] = report(coordinator, number, timings)
+    summary = report(coordinator, number, timings)
     get_run_logger().info(
         "flow=federation-round round=%d outcome=%s counted=%d",
         number,
@@ -188,8 +189,7 @@ def _run(
         summary["counted"],
     )
     _name_after(summary, coordinator)
-    message = ". ".join((summary["headline"], *summary["unwritten"]))
-    return Completed(name=_outcome_name(summary), message=message, data=summary)
+    return summary
 
 
 def _verified(coordinator: Coordinator, number: int) -> State[dict[str, Any]]:

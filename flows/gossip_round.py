@@ -10,8 +10,8 @@
 from datetime import datetime
 from typing import Any
 
-from prefect import flow, get_run_logger
-from prefect.states import Completed, State
+from prefect import State, flow, get_run_logger
+from prefect.states import Completed
 
 from flows.coordination import rename_run
 from tasks.gossip import gossip

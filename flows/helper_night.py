@@ -12,8 +12,8 @@
 from datetime import datetime
 from typing import Any
 
-from prefect import flow, get_run_logger
-from prefect.states import Completed, Failed, State
+from prefect import State, flow, get_run_logger
+from prefect.states import Completed, Failed
 
 from flows.coordination import rename_run
 from hyperfed.report.wording import visible

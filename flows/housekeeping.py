@@ -7,10 +7,10 @@ import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from prefect import flow, get_client, get_run_logger, task
+from prefect import State, flow, get_client, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.sorting import ArtifactSort
-from prefect.states import Completed, State
+from prefect.states import Completed
 
 from hyperfed.coordinator.timing import instant_of
 from hyperfed.operations.retention import KEEP_ROUNDS, prunable, prune

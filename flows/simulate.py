@@ -6,10 +6,10 @@ Prefect's UI. No drop-box is touched.
 
 from typing import Annotated, Any, Literal
 
-from prefect import flow, get_run_logger, task
+from prefect import State, flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.states import Completed, State
+from prefect.states import Completed
 from pydantic import Field
 
 from hyperfed.simulator import SimulatedNight, Simulation

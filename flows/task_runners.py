@@ -37,7 +37,7 @@ def task_runner(choice: str | None = None) -> TaskRunner[Any]:
         if kind == "threads":
             return ThreadPoolTaskRunner(max_workers=int(where or _THREADS))
         if kind == "dask":
-            from prefect_dask import DaskTaskRunner
+            from prefect_dask.task_runners import DaskTaskRunner
 
             if where and not where.isdecimal():
                 return DaskTaskRunner(address=where)

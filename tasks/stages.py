@@ -78,7 +78,7 @@ def round_task(
     return decorate
 
 
-class StageSerializer(Serializer):  # type: ignore[type-arg]  # Prefect registers every subclass, also a parametrized base
+class StageSerializer(Serializer):  # not Serializer[Any]: Prefect registers a parametrized base too
     """Writes a stage's result as base64 of the codec's document.
 
     A failure is written as its text, which nobody reads back.

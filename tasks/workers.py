@@ -93,21 +93,27 @@ def _on_dask(runner: Any, calls: Sequence[Call[R]], *, kept: bool) -> list[R | B
     """
     client = runner.client
     workers = sorted(client.scheduler_info(n_workers=-1)["workers"]) if kept else []
-    futures = []
+    results: list[Call[R]] = []
     for number, call in enumerate(calls):
         wish: dict[str, Any] = {}
         if workers:
             wish = {"workers": [workers[number % len(workers)]], "allow_other_workers": True}
-        futures.append(client.submit(call, pure=False, **wish))
-    return [_outcome(future.result) for future in futures]
+        results.append(client.submit(call, pure=False, **wish).result)
+    return [_outcome(result) for result in results]
 
 
 def _on_ray(calls: Sequence[Call[R]]) -> list[R | BaseException]:
     """Do the parts on the Ray cluster that the flow's task runner has connected to."""
     import ray
 
-    futures = [ray.remote(_called).remote(call) for call in calls]
-    return [_outcome(partial(ray.get, future), ray.exceptions.RayTaskError) for future in futures]
+    function: Callable[[Call[R]], R] = _called
+    remote = ray.remote(function)
+    futures = [remote.remote(call) for call in calls]
+
+    def outcome(future: "ray.ObjectRef[R]") -> R | BaseException:
+        return _outcome(lambda: ray.get(future), ray.exceptions.RayTaskError)
+
+    return [outcome(future) for future in futures]
 
 
 def _called(call: Call[R]) -> R:

@@ -97,7 +97,8 @@ def play_night(
     steps.night(round_id, len(states()) + 1)
     updates, policy = _submit_all(federation, store, round_id, liars, steps)
     steps.say("the federation round runs")
-    summary: dict[str, Any] = federation_round(
+    # Prefect returns the data of the state that a flow returns, and its type says the state
+    summary: dict[str, Any] = federation_round(  # type: ignore[assignment]
         now=windows.deadline(round_id) + timedelta(minutes=5), **names
     )
     steps.advance(summary["headline"])

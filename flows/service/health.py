@@ -103,8 +103,8 @@ def _wrong_with(
     if isinstance(rule, IntervalSchedule) and rule.interval == interval:
         if rule.timezone not in (None, "UTC"):  # daylight saving would move its runs (ADR 0009)
             return f"is in the time zone {rule.timezone} and not in UTC"
-        past_s = (rule.anchor_date - wanted.anchor).total_seconds()
-        if past_s % wanted.interval_s == 0:
+        apart_s = (wanted.anchor - rule.anchor_date).total_seconds()
+        if apart_s % wanted.interval_s == 0:
             return ""
     return "runs at other instants than the registry's windows"
 

@@ -95,7 +95,7 @@ def _newest(client: SyncPrefectClient, number: int) -> FlowRun:
         if run.name.startswith(name):
             return run
     registries: dict[str, Registry | None] = {}
-    begun = FlowRunFilterExpectedStartTime(before_=datetime.now(UTC))
+    begun = FlowRunFilterExpectedStartTime.model_validate({"before_": datetime.now(UTC)})
     for run in _deployed(client, expected_start_time=begun):
         if not _NAMED.match(run.name) and _round_of(run, registries) == number:
             return run

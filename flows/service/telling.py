@@ -15,8 +15,8 @@ What it does not do: decide when to send (`automations`).
 
 from urllib.parse import quote, urlencode
 
-from prefect.blocks.abstract import NotificationBlock
 from prefect.blocks.notifications import CustomWebhookNotificationBlock, SlackWebhook
+from pydantic import SecretStr
 
 from hyperfed.errors import ConfigError, TransportError
 
@@ -41,7 +41,11 @@ def save_webhook(name: str, url: str, *, test: bool) -> str:
     is saved then.
     """
     block = CustomWebhookNotificationBlock(
-        name=name, url=url, json_data={"title": "{{subject}}", "text": "{{subject}}\n{{body}}"}
+        name=name,
+        url=url,
+        json_data={"title": "{{subject}}", "text": "{{subject}}\n{{body}}"},
+        headers=None,
+        cookies=None,
     )
     return _save(block, "custom-webhook", name, test=test)
 
@@ -61,14 +65,8 @@ def save_mail(
     With `test` a message is sent at once. Raises ConfigError where the login would travel in the
     clear, and TransportError where the message is not accepted; nothing is saved then.
     """
-    return _save(
-        SlackWebhook(
-            url=mail_address(server=server, sender=sender, to=to, security=security, login=login)
-        ),
-        "slack-webhook",
-        name,
-        test=test,
-    )
+    address = mail_address(server=server, sender=sender, to=to, security=security, login=login)
+    return _save(SlackWebhook(url=SecretStr(address)), "slack-webhook", name, test=test)
 
 
 def mail_address(
@@ -91,7 +89,9 @@ def mail_address(
     )
 
 
-def _save(block: NotificationBlock, slug: str, name: str, *, test: bool) -> str:
+def _save(
+    block: CustomWebhookNotificationBlock | SlackWebhook, slug: str, name: str, *, test: bool
+) -> str:
     if test:
         with block.raise_on_failure():
             try:

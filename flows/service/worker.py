@@ -42,7 +42,7 @@ import anyio
 import anyio.abc
 import httpx
 import yaml
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.settings import get_current_settings
 from prefect.states import AwaitingRetry, Cancelled
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
@@ -178,7 +178,7 @@ with warnings.catch_warnings():
                 return False
             self._begun[flow_run.id] = tried
             pause = timedelta(seconds=pause_s(tried, _FIRST_PAUSE_S / 2))
-            state = AwaitingRetry(
+            state: State[None] = AwaitingRetry(
                 scheduled_time=datetime.now(UTC) + pause,
                 message="its process ended before the run had begun; the worker's log says why",
             )
