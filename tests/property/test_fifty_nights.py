@@ -5,6 +5,8 @@ written anew).
 import secrets
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +19,24 @@ from hyperfed.protocol.receipt_objects import (
 from hyperfed.protocol.receipts import receipts_of
 from hyperfed.testing.federation import SmallFederation
 from tests.property import fifty_nights
+
+
+@contextmanager
+def others_drawing() -> Iterator[None]:
+    """Draw in another thread all the time, as a client of Prefect's does now and then."""
+    over = threading.Event()
+
+    def draw() -> None:
+        while not over.wait(0.01):
+            secrets.token_bytes(4)
+
+    other = threading.Thread(target=draw)
+    other.start()
+    try:
+        yield
+    finally:
+        over.set()
+        other.join()
 
 
 def compare(nights: dict[str, dict[str, str]]) -> None:
@@ -36,10 +56,6 @@ def test_fifty_nights_are_the_bytes_that_they_were_and_hold_what_nights_hold() -
 
     def look(fed: SmallFederation, last: int) -> None:
         fifty_nights.audited(fed, last)
-        # what others draw in this process is nobody's of ours
-        other = threading.Thread(target=secrets.token_bytes, args=(4,))
-        other.start()
-        other.join()
         reader = fed.reader()
         for end in (c for c in reader.ledger() if c.entry.kind.value != "reserve"):
             plan, frozen, result = (
@@ -60,7 +76,8 @@ def test_fifty_nights_are_the_bytes_that_they_were_and_hold_what_nights_hold() -
             rules.update({tombstone.rule} if tombstone else ())  # type: ignore[union-attr]
             ends[end.entry.kind.value] += 1
 
-    compare(fifty_nights.play(look))
+    with others_drawing():
+        compare(fifty_nights.play(look))
     assert fates.keys() == set(Fate), "counted, late, refused, excluded, not seen, void"
     assert rules == {
         "R-60",
